@@ -1,0 +1,47 @@
+// proc: the skeleton of a ragline process: options, log, event loop, signals, turns.
+#ifndef RL_PROC_H
+#define RL_PROC_H
+
+#include "conf.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+typedef struct rl_proc rl_proc_t;
+typedef void(rl_proc_fn)(void *arg);
+
+// Reads the configuration and sets up the log and the loop. Returns NULL when the program should
+// end at once: *exit_status then is its exit status (0 after --help, --version, a --check-config
+// that held; 2 for a wrong configuration). `program` is RL_GATEWAY…; `usage` the first lines of
+// its help.
+rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, int argc,
+                       char **argv, int *exit_status);
+void rl_proc_destroy(rl_proc_t **self_p);
+
+struct event_base *rl_proc_base(rl_proc_t *self);
+const rl_conf_t *rl_proc_conf(const rl_proc_t *self);
+
+// "<name>-<8 hex digits>", new at each start: the instance id in announcements and logs.
+const char *rl_proc_id(const rl_proc_t *self);
+
+// SIGTERM or SIGINT: `fn` starts an orderly end and calls rl_proc_end when it is done. Without a
+// handler, or at a second signal, the loop ends at once.
+void rl_proc_on_stop(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+
+// SIGHUP: the configuration was read again and holds; rl_proc_conf is the new one. A file that
+// does not hold is logged and changes nothing.
+void rl_proc_on_reload(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+
+// Calls `fn` at the end of every turn of the loop (after all its events have been handled): for
+// what is gathered in a turn and sent once. At most 16 hooks.
+void rl_proc_at_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+void rl_proc_no_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+
+// Makes the loop come round again at once (the turn hooks run), from the loop's own thread.
+void rl_proc_again(rl_proc_t *self);
+
+// Runs until rl_proc_end; returns the exit status given there.
+int rl_proc_run(rl_proc_t *self);
+void rl_proc_end(rl_proc_t *self, int exit_status);
+
+#endif

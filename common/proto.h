@@ -1,0 +1,216 @@
+// proto: every message between ragline's processes, in one table (proto.c), with its direction,
+// and the one place that encodes and decodes them: msgpack maps with a version in each.
+//
+// Values travel, not structs: a decoded message is checked against the table (types, bounds, valid
+// UTF-8, finite numbers) and owns copies of what came.
+#ifndef RL_PROTO_H
+#define RL_PROTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+enum {
+    RL_PROTO_VERSION = 1,
+    RL_MAX_FRAME = 8 << 20,     // bytes of one message, all kinds
+    RL_MAX_HITS = 1000,         // hits of one task, passages of one prompt
+    RL_MAX_TURNS = 256,         // turns of one conversation
+    RL_MAX_DIMENSION = 1 << 16, // components of one vector
+};
+
+typedef enum rl_msg_type {
+    RL_ANNOUNCE = 1, // worker → gateway     PUSH  I am here: who, what, where, how busy
+    RL_LEAVE,        // worker → gateway     PUSH  no more tasks, I am going
+    RL_WELCOME,      // gateway → worker     PUSH  where tokens go (and that tasks get through)
+    RL_SEARCH,       // gateway → retriever  PUSH  find the k best
+    RL_HITS,         // retriever → gateway  PUSH  the hits of one task
+    RL_FAILED,       // retriever → gateway  PUSH, generator → gateway PUB: no result, and why
+    RL_GENERATE,     // gateway → generator  PUSH  write an answer from these passages
+    RL_CREDIT,       // gateway → generator  PUSH  seen up to seq; so many more may come
+    RL_CANCEL,       // gateway → any worker PUSH  stop this task, nobody waits for it
+    RL_PROGRESS,     // generator → gateway  PUB   what a generator is at (numbered like tokens)
+    RL_TOKEN,        // generator → gateway  PUB   words, numbered
+    RL_DONE,         // generator → gateway  PUB   the answer is complete (numbered)
+    RL_MSG_TYPES,    // not a message: their number + 1
+} rl_msg_type_t;
+
+// A passage as it is found, merged, put into a prompt and cited.
+typedef struct rl_passage {
+    uint64_t id;         // FAISS id = Xapian docid, within its shard, from 1
+    const char *doc;     // the document's id
+    const char *title;   // "" if it has none
+    const char *heading; // path of headings, "Options > --max-time", "" if none
+    const char *source;  // file or URL
+    const char *text;
+    uint64_t start, end; // where it stands in its document, in bytes of the extracted text
+    uint64_t hash;       // rl_hash64 of the text with white space folded: equal passages
+    double score;        // inner product (cosine) or BM25 weight; after merging the fused score
+    const char *meta;    // JSON object of the document's other fields, "" if none
+} rl_passage_t;
+
+// A turn of a conversation.
+typedef struct rl_turn {
+    const char *role; // "system", "user", "assistant"
+    const char *content;
+} rl_turn_t;
+
+// Repeated every announce period: registration, heartbeat and load report in one.
+typedef struct rl_announce {
+    const char *worker;     // instance id
+    const char *kind;       // "dense", "lexical", "generator"
+    uint64_t route;         // which of its gateways the worker means; echoed in tasks
+    const char *tasks;      // endpoint of its PULL, as the gateway should connect to it
+    uint64_t period_ms;     // till the next announcement
+    bool ready;             // takes tasks (a generator: has seen the gateway's subscription)
+    uint64_t queued;        // tasks waiting
+    uint64_t running;       // tasks at work
+    uint64_t slots;         // tasks it works on at a time
+    uint64_t service_us;    // recent time of one task's work (exponential average)
+    uint64_t served;        // tasks done since its start
+    // retrievers
+    const char *collection;
+    uint64_t shard, shards; // from 0, and how many the generation has
+    const char *generation; // the index generation served
+    const char *space;      // embedding space: the embedding model's name, "" if lexical
+    uint64_t dimension;     // 0 if lexical
+    uint64_t passages;      // in this shard
+    const char *language;   // stemming language
+    // generators
+    const char *model;      // what it answers with: the model's name, or "extractive"
+} rl_announce_t;
+
+typedef struct rl_leave {
+    const char *worker;
+} rl_leave_t;
+
+typedef struct rl_welcome {
+    const char *gateway; // its instance id, the topic of its tokens
+    uint64_t route;
+    const char *tokens;  // endpoint of the gateway's SUB
+} rl_welcome_t;
+
+typedef struct rl_search {
+    const char *gateway;
+    uint64_t route;
+    uint64_t task;        // unique within the gateway
+    const char *request;  // request id, for logs
+    const char *text;     // lexical: what to look for
+    const float *vector;  // dense: the question's embedding, normalised
+    uint64_t vector_size; // components
+    uint64_t k;           // hits wanted, 1..RL_MAX_HITS
+    uint64_t deadline_ms; // time left from now
+    const char *filter;   // JSON condition on metadata, "" for none
+} rl_search_t;
+
+typedef struct rl_hits {
+    const char *worker;
+    uint64_t task;
+    const char *generation;
+    uint64_t queue_us, work_us; // on the worker's own clock
+    double bound;               // the highest score that this query could reach (BM25), 0 if unknown
+    rl_passage_t *hits;         // best first
+    uint64_t hits_size;
+} rl_hits_t;
+
+typedef struct rl_failed {
+    const char *worker;
+    uint64_t task;
+    uint64_t seq;          // numbered like tokens (generator), else 0
+    uint64_t status;       // HTTP status that fits (502, 503, 504…), 0 if none
+    const char *code;      // short and stable: "llm_unauthorized", "index_gone", "deadline"…
+    const char *message;   // for people: what is wrong and what to do
+    uint64_t retry_after_s; // 0: not said
+    bool retry;            // another worker may do better
+} rl_failed_t;
+
+typedef struct rl_generate {
+    const char *gateway;
+    uint64_t route;
+    uint64_t task;
+    const char *request;
+    const char *traceparent; // "" if none
+    const char *question;    // as asked (the last user turn)
+    rl_turn_t *turns;        // earlier turns, oldest first; system turns of the client too
+    uint64_t turns_size;
+    rl_passage_t *passages;  // best first; cited as [1], [2]…
+    uint64_t passages_size;
+    const char *params;      // JSON object of sampling fields for the LLM: temperature, stop, seed…
+    const char *prefix;      // continuation: words of this answer already delivered, "" for none
+    uint64_t max_tokens;     // 0: the generator's own
+    uint64_t deadline_ms;
+    uint64_t window;         // messages that may be sent before the first CREDIT
+} rl_generate_t;
+
+typedef struct rl_credit {
+    uint64_t task;
+    uint64_t seq;    // the highest number seen without a gap
+    uint64_t window; // numbers up to seq + window may be sent
+    bool again;      // a gap was seen (or a connection lost): send again from seq + 1
+} rl_credit_t;
+
+typedef struct rl_cancel {
+    uint64_t task;
+} rl_cancel_t;
+
+// Numbers: per task, from 1, one for every PROGRESS, TOKEN, DONE and FAILED of a generator.
+typedef struct rl_progress {
+    uint64_t task, seq;
+    const char *stage; // "prompted", "asking", "fallback", "retry"…
+    const char *data;  // JSON object: details for the timeline and for people ("message")
+} rl_progress_t;
+
+typedef struct rl_token {
+    uint64_t task, seq;
+    const char *text;  // UTF-8, never part of a character; "" with a cite
+    uint64_t cite;     // != 0: the sentence that just ended is supported by this passage (from 1)
+    double cite_score; // how well, 0..1
+} rl_token_t;
+
+typedef struct rl_done {
+    uint64_t task, seq;
+    const char *finish;         // "stop", "length", "content_filter"
+    const char *model;          // what answered
+    const char *upstream;       // "openai", "extractive"
+    uint64_t prompt_tokens, completion_tokens; // as the server counts; estimated if it does not say
+    bool counted;               // whether the server said
+    uint64_t passages_used;     // the first so many passages were in the prompt
+    const char *timings;        // JSON object: durations in µs on the generator's clock (queue_us,
+                                // prompt_us, connect_us, sent_us, first_byte_us, first_token_us,
+                                // total_us) and what the server said (prefill_ms, cached_tokens…)
+} rl_done_t;
+
+typedef struct rl_msg {
+    rl_msg_type_t type;
+    union {
+        rl_announce_t announce;
+        rl_leave_t leave;
+        rl_welcome_t welcome;
+        rl_search_t search;
+        rl_hits_t hits;
+        rl_failed_t failed;
+        rl_generate_t generate;
+        rl_credit_t credit;
+        rl_cancel_t cancel;
+        rl_progress_t progress;
+        rl_token_t token;
+        rl_done_t done;
+    };
+} rl_msg_t;
+
+// The message's name for logs and counters, "?" for a wrong type.
+const char *rl_msg_name(rl_msg_type_t type);
+
+// Appends the message to `out`. NULL strings count as "". Returns 0, or -1 when it is too large
+// (then out->full is set).
+int rl_msg_encode(const rl_msg_t *msg, rl_buf_t *out);
+
+// Decodes the first message of these bytes. Returns how many bytes it took, or 0 when they are no
+// valid message: then *why (static text) says what is wrong. On success *out is a message that the
+// caller frees with rl_msg_free; strings are never NULL, lists are NULL only when empty. Unknown
+// keys are passed over (a later version may have more).
+size_t rl_msg_decode(const void *data, size_t size, rl_msg_t **out, const char **why);
+void rl_msg_free(rl_msg_t **msg_p);
+
+#endif

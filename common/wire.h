@@ -1,0 +1,55 @@
+// wire: ZeroMQ sockets in the libevent loop: messages in, messages out, all of them counted here.
+//
+// ZMQ_FD is edge-triggered, so every socket that is read is looked at again at the end of each
+// turn until ZMQ_EVENTS says nothing is left; and every turn takes a bounded number of messages.
+#ifndef RL_WIRE_H
+#define RL_WIRE_H
+
+#include "proc.h"
+#include "proto.h"
+
+typedef struct rl_wire rl_wire_t;
+
+// A message has come; it is freed after the call. Bytes that are no message never get here: they
+// are counted, logged (at most one line a second) and dropped.
+typedef void(rl_wire_fn)(void *arg, rl_msg_t *msg);
+
+// Someone's subscription to `topic` on an XPUB has come or gone.
+typedef void(rl_wire_subscribed_fn)(void *arg, const char *topic, bool subscribed);
+
+// PULL, bound. Each constructor returns NULL and writes what is wrong into `why` (of `why_size`
+// bytes) when the endpoint cannot be used: "tcp://127.0.0.1:7601: Address already in use".
+rl_wire_t *rl_wire_pull(rl_proc_t *proc, const char *endpoint, rl_wire_fn *fn, void *arg, char *why,
+                        size_t why_size);
+// SUB, bound, subscribed to `topic`.
+rl_wire_t *rl_wire_sub(rl_proc_t *proc, const char *endpoint, const char *topic, rl_wire_fn *fn,
+                       void *arg, char *why, size_t why_size);
+// PUSH, connected.
+rl_wire_t *rl_wire_push(rl_proc_t *proc, const char *endpoint, char *why, size_t why_size);
+// XPUB, connected; nothing is dropped at the high-water mark (ZMQ_XPUB_NODROP). Messages of one
+// turn to it travel as one frame: topic, then the messages one after the other.
+rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
+                       rl_wire_subscribed_fn *fn, void *arg, char *why, size_t why_size);
+void rl_wire_destroy(rl_wire_t **self_p);
+
+// The endpoint as bound, with the real port where "tcp://…:*" was asked for.
+const char *rl_wire_endpoint(const rl_wire_t *self);
+
+// Sends. Returns 0, or -1 when the peer does not take more now (PUSH at its high-water mark). On a
+// PUB it never fails: what cannot go yet is kept and sent as soon as it can, but see below.
+int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg);
+
+// PUB: bytes that wait because the gateway is behind. A generator pauses its transfers while this
+// is above a bound.
+size_t rl_wire_waiting(const rl_wire_t *self);
+
+// Sums over all sockets of this process, for metrics: messages and bytes in and out by type, bad
+// messages.
+typedef struct rl_wire_counts {
+    uint64_t in[RL_MSG_TYPES], out[RL_MSG_TYPES];
+    uint64_t bytes_in, bytes_out;
+    uint64_t bad;
+} rl_wire_counts_t;
+const rl_wire_counts_t *rl_wire_counts(void);
+
+#endif
