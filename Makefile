@@ -1,0 +1,225 @@
+# make help lists the targets. Everything lands in $(BUILD); folders are looked through, no list of files is kept here.
+#   BUILD=folder   where to (default build)     SAN=address,undefined   with sanitizers
+#   V=1            show the commands
+#   NO_DEPS=1      do not call scripts/deps     FAISS_PREFIX=/path      a FAISS with its C API that is there
+
+VERSION := 0.1.0
+BUILD ?= build
+SAN ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(JOBS)
+endif
+MAKEFLAGS += --no-print-directory
+Q := $(if $(V),,@)
+show = $(if $(V),,@printf '  %-5s %s\n' $(1) '$(2)')
+
+# ---- flags ------------------------------------------------------------------------------------------------------
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+WARN := -Wall -Wextra -Werror -Wshadow -Wformat=2 -Wpointer-arith -Wwrite-strings -Wundef -Wvla
+CWARN := $(WARN) -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+OPT := $(if $(SAN),-O1,-O2 -D_FORTIFY_SOURCE=2)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+BASE := -g $(OPT) -D_GNU_SOURCE -DRAGLINE_VERSION='"$(VERSION)"' -pthread -fstack-protector-strong \
+    -ffile-prefix-map=$(CURDIR)/= $(SANFLAGS)
+CFLAGS_ALL = $(BASE) -std=gnu11 $(CWARN) $(CFLAGS)
+CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS)
+# read when a recipe runs, so after scripts/deps has put FAISS there
+FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
+FAISS_LIBS = $(shell scripts/deps --faiss libs)
+LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto -lm
+LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lgumbo -lgomp -lstdc++ -lm
+
+INC_common := -Icommon
+INC_gateway := -Icommon -Igateway
+INC_gateway/ask := -Icommon -Igateway/ask
+INC_retriever := -Icommon -Iretriever
+INC_retriever/index := -Icommon -Iretriever -Iretriever/index
+INC_generator := -Icommon -Igenerator
+INC_ALL := -Icommon -Igateway -Igateway/ask -Iretriever -Iretriever/index -Igenerator
+
+# ---- what there is ------------------------------------------------------------------------------------------------
+sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/*.cc))
+objects = $(patsubst %,$(BUILD)/%.o,$(call sources,$(1)))
+
+LIB_common := $(BUILD)/libcommon.a
+LIB_gateway := $(BUILD)/libgateway.a
+LIB_retriever := $(BUILD)/libretriever.a
+LIB_index := $(BUILD)/libindex.a
+LIB_generator := $(BUILD)/libgenerator.a
+
+PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/ragline-gateway) \
+    $(if $(wildcard gateway/ask/*.c),$(BUILD)/ragline-ask) \
+    $(if $(wildcard retriever/main.c),$(BUILD)/ragline-retriever) \
+    $(if $(wildcard retriever/index/main.c),$(BUILD)/ragline-index) \
+    $(if $(wildcard generator/main.c),$(BUILD)/ragline-generator)
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+UNIT_HELP := $(patsubst %,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+BENCH_LIB := $(patsubst %,$(BUILD)/%.o,$(wildcard tests/bench/lib/*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_HELP := $(patsubst %,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
+
+.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs eval lint format asan tsan fuzz \
+    fuzz-programs install clean system
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS)  ## the programs, in build/ (installs what is missing first)
+
+help:  ## this list
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	    || sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+deps:  ## install what building needs
+	@scripts/deps build
+
+# every object waits for this; it does nothing, in well under a second, where nothing is missing
+system:
+ifndef NO_DEPS
+	@scripts/deps build
+endif
+
+# ---- libraries and programs ---------------------------------------------------------------------------------------
+define library
+$$(LIB_$(1)): $$(call objects,$(2))
+	@mkdir -p $$(@D) && rm -f $$@
+	@$$(AR) rcs $$@ $$^
+endef
+$(eval $(call library,common,common))
+$(eval $(call library,gateway,gateway))
+$(eval $(call library,retriever,retriever))
+$(eval $(call library,index,retriever/index))
+$(eval $(call library,generator,generator))
+
+link = $(CC) $(BASE) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
+$(BUILD)/ragline-gateway: $(BUILD)/gateway/main.c.o $(LIB_gateway) $(LIB_common)
+	$(call show,LINK,$@)
+	$(Q)$(link) $(LIBS)
+$(BUILD)/ragline-ask: $(patsubst %,$(BUILD)/%.o,$(wildcard gateway/ask/*.c)) $(LIB_common)
+	$(call show,LINK,$@)
+	$(Q)$(link) $(LIBS)
+$(BUILD)/ragline-generator: $(BUILD)/generator/main.c.o $(LIB_generator) $(LIB_common)
+	$(call show,LINK,$@)
+	$(Q)$(link) $(LIBS)
+$(BUILD)/ragline-retriever: $(BUILD)/retriever/main.c.o $(LIB_retriever) $(LIB_common)
+	$(call show,LINK,$@)
+	$(Q)$(link) $(LIBS) $(LIBS_SEARCH)
+$(BUILD)/ragline-index: $(BUILD)/retriever/index/main.c.o $(LIB_index) $(LIB_retriever) $(LIB_common)
+	$(call show,LINK,$@)
+	$(Q)$(link) $(LIBS) $(LIBS_SEARCH)
+
+# ---- objects: a folder sees common/ and itself, which the include path enforces --------------------------------------
+define compile
+$$(BUILD)/$(1)/%.c.o: $(1)/%.c Makefile | system
+	@mkdir -p $$(@D)
+	$$(call show,CC,$$<)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) $(2) -MMD -MP -c -o $$@ $$<
+$$(BUILD)/$(1)/%.cc.o: $(1)/%.cc Makefile | system
+	@mkdir -p $$(@D)
+	$$(call show,C++,$$<)
+	$$(Q)$$(CXX) $$(CXXFLAGS_ALL) $(2) -MMD -MP -c -o $$@ $$<
+endef
+$(eval $(call compile,common,$$(INC_common)))
+$(eval $(call compile,gateway/ask,$$(INC_gateway/ask)))
+$(eval $(call compile,gateway,$$(INC_gateway)))
+$(eval $(call compile,retriever/index,$$(INC_retriever/index) $$(FAISS_CFLAGS)))
+$(eval $(call compile,retriever,$$(INC_retriever) $$(FAISS_CFLAGS)))
+$(eval $(call compile,generator,$$(INC_generator)))
+$(eval $(call compile,tests/unit,$$(INC_ALL) -Itests/unit $$(FAISS_CFLAGS)))
+$(eval $(call compile,tests/bench/lib,$$(INC_ALL) -Itests/bench $$(FAISS_CFLAGS)))
+$(eval $(call compile,tests/bench,$$(INC_ALL) -Itests/bench $$(FAISS_CFLAGS)))
+$(eval $(call compile,tests/fuzz,$$(INC_ALL) -Itests/fuzz $$(FAISS_CFLAGS)))
+
+# the page is put into the gateway by .incbin, which -MMD does not see
+$(BUILD)/gateway/page.c.o: $(wildcard gateway/web/*)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- tests ------------------------------------------------------------------------------------------------------------
+# What is under test comes from its library; whatever a test brings itself wins over the library's.
+ALL_LIBS := $(LIB_gateway) $(LIB_index) $(LIB_retriever) $(LIB_generator) $(LIB_common)
+group = -Wl,--start-group $(ALL_LIBS) -Wl,--end-group $(LIBS) $(LIBS_SEARCH)
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.c.o $(UNIT_HELP) $(ALL_LIBS)
+	@mkdir -p $(@D)
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(BASE) $(LDFLAGS) -o $@ $< $(UNIT_HELP) $(group) -lcmocka
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.c.o $(BENCH_LIB) $(ALL_LIBS)
+	@mkdir -p $(@D)
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(BASE) $(LDFLAGS) -o $@ $< $(BENCH_LIB) $(group)
+
+unit-programs: $(UNIT)
+bench-programs: $(BENCH)
+
+unit: $(PROGRAMS) $(UNIT)  ## the unit tests
+	@failed=0; for t in $(UNIT); do echo "== $$t"; RAGLINE_BUILD=$(BUILD) $$t || failed=1; done; exit $$failed
+
+e2e:  ## the end-to-end tests (real processes, real clients, real models)
+	@scripts/test --only e2e
+
+test:  ## everything: unit, end to end, sanitizers, a short fuzz (the second command of the README)
+	@scripts/test
+
+asan:  ## unit tests and the end-to-end tests with stand-ins under address and undefined-behaviour sanitizers
+	@scripts/test --only asan
+
+tsan:  ## unit tests under the thread sanitizer
+	@scripts/test --only tsan
+
+# A fuzz program: clang, libFuzzer, address and undefined-behaviour sanitizers, in a folder of its own.
+# FUZZ_SECONDS each; a crash leaves its input in build-fuzz/.
+FUZZ_SECONDS ?= 10
+ifdef FUZZING
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(FUZZ_HELP) $(ALL_LIBS)
+	@mkdir -p $(@D)
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(BASE) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZ_HELP) $(group)
+endif
+fuzz-programs:
+	@$(MAKE) FUZZING=1 BUILD=build-fuzz CC=clang CXX=clang++ SAN=fuzzer-no-link,address,undefined \
+	    $(patsubst tests/fuzz/%.c,build-fuzz/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz:  ## fuzz the code that parses foreign bytes (FUZZ_SECONDS=10 each)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/test --only fuzz
+
+bench: all bench-programs  ## measure, a line per claim: name, measured, limit, holds or falls short
+	@if [ -x tests/bench/run ]; then tests/bench/run $(BENCH_ARGS); else $(BUILD)/bench/bench $(BENCH_ARGS); fi
+
+eval: all  ## quality of retrieval on a labelled set: make eval DATA=folder
+	@tests/eval/run $(DATA)
+
+demo:  ## index real documentation, ask a question, leave the page running
+	@scripts/demo
+
+# ---- the rest -----------------------------------------------------------------------------------------------------------
+C_FILES = $(shell find common gateway retriever generator tests -name '*.[ch]' -o -name '*.cc' 2>/dev/null)
+lint:  ## cppcheck and the format check
+	@scripts/deps lint
+	@clang-format --dry-run -Werror $(C_FILES)
+	@cppcheck -q -j $(JOBS) --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+	    --suppress=missingIncludeSystem --suppress=unusedFunction --suppress=normalCheckLevelMaxBranches \
+	    --suppress=unknownMacro -D_GNU_SOURCE -DRAGLINE_VERSION='"$(VERSION)"' $(INC_ALL) \
+	    common gateway retriever generator
+	@echo "lint: no complaint about $(words $(C_FILES)) files"
+
+format:  ## bring all C into the house's form
+	@scripts/deps lint
+	clang-format -i $(C_FILES)
+
+install: all  ## to $(DESTDIR)$(PREFIX)/bin
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/ragline"
+	install -m 755 $(PROGRAMS) "$(DESTDIR)$(PREFIX)/bin/"
+	@for f in README.md LICENSE ragline.conf generator/templates/*; do \
+	    [ ! -f "$$f" ] || install -m 644 "$$f" "$(DESTDIR)$(PREFIX)/share/ragline/"; done
+
+clean:  ## remove what was built (not the cache folder)
+	rm -rf build build-asan build-tsan build-fuzz
