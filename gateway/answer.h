@@ -1,0 +1,57 @@
+// answer: what is known so far of the answer to one question; filled by the request's state
+// changes, written out by a face.
+#ifndef ANSWER_H
+#define ANSWER_H
+
+#include "buf.h"
+#include "proto.h"
+#include "question.h"
+
+#include <jansson.h>
+
+typedef struct answer_passage {
+    const rl_passage_t *passage; // owned by the HITS message that the request keeps
+    const char *collection;
+    uint64_t shard;
+    bool kinds[KINDS]; // which kinds of retrieval found it
+    double score;      // fused
+} answer_passage_t;
+
+typedef struct answer_missing {
+    char source[96]; // "docs/0/dense"
+    char reason[160];
+} answer_missing_t;
+
+typedef struct answer_citation {
+    uint64_t passage;    // from 1
+    uint64_t start, end; // code points of the answer's text
+    double score;
+} answer_citation_t;
+
+typedef struct answer {
+    const char *id; // http_id of the request
+    int64_t created; // Unix time in seconds
+    // retrieval
+    const answer_passage_t *passages; // best first
+    size_t passages_size;
+    unsigned answered, of; // sources
+    const answer_missing_t *missing;
+    size_t missing_size;
+    char headline[96]; // "8 passages from 4 of 4 sources"
+    // generation
+    rl_buf_t text; // as far as it has come
+    answer_citation_t *citations;
+    size_t citations_size;
+    char *finish, *model, *upstream; // NULL until done
+    uint64_t prompt_tokens, completion_tokens, passages_used;
+    json_t *timings; // NULL until done
+} answer_t;
+
+typedef struct answer_error {
+    int status;          // HTTP
+    const char *code;    // "no_generator", "llm_unreachable"…
+    const char *message;
+    long retry_after_s;  // 0: none
+} answer_error_t;
+
+#endif

@@ -1,0 +1,46 @@
+// face: how an answer goes out to its client: one small struct of functions per form (events of
+// /v1/ask, JSON of /v1/ask and /v1/search, OpenAI's chunks, OpenAI's JSON).
+//
+// The request calls these in the order of the path: status*, sources, status*, token/cite*, then
+// done or error, once. A face that does not stream gathers nothing itself: it writes everything
+// from the answer at done.
+#ifndef FACE_H
+#define FACE_H
+
+#include "answer.h"
+#include "http.h"
+#include "question.h"
+
+typedef struct face face_t;
+
+typedef struct face_ops {
+    const char *name;
+    // Progress: `state` is a word of the API, `message` for people; `detail` (may be NULL) is a JSON
+    // object whose members are added to the event; borrowed.
+    void (*status)(face_t *self, const char *state, const char *message, const json_t *detail);
+    void (*sources)(face_t *self, const answer_t *answer);
+    void (*token)(face_t *self, const char *text, size_t size);
+    void (*cite)(face_t *self, const answer_citation_t *citation);
+    // Everything has come: timings, done (or the whole JSON), and the end of the response.
+    void (*done)(face_t *self, const answer_t *answer);
+    // Before the response has begun: a JSON error with its status; after: an error event and the end.
+    void (*error)(face_t *self, const answer_t *answer, const answer_error_t *error);
+} face_ops_t;
+
+struct face {
+    const face_ops_t *ops;
+    http_req_t *req;            // NULL once the response is complete
+    const question_t *question; // borrowed
+    uint64_t next_id;           // of the next event
+    rl_buf_t out;               // scratch for one event
+};
+
+// Takes the request; picks the face by form and stream.
+face_t *face_new(http_req_t **req_p, const question_t *question);
+// Frees it; a response not complete is given up (http_drop).
+void face_destroy(face_t **self_p);
+
+// The passages as JSON array members of the API ("n", "id", "doc", …), for faces; caller owns it.
+json_t *face_passages_json(const answer_t *answer);
+
+#endif
