@@ -1,0 +1,133 @@
+// store: a collection's index on disk: read by the retriever, written by ragline-index.
+//
+//   FOLDER/CURRENT                          the name of the generation in force, renamed into place
+//   FOLDER/LOCK                             held (flock) while someone builds
+//   FOLDER/g-NNNNNN/manifest.json           what it is, how much, sizes and checksums of its files
+//   FOLDER/g-NNNNNN/shard-S/vectors.faiss   FAISS index; position + 1 = id (none if lexical only)
+//   FOLDER/g-NNNNNN/shard-S/text/           Xapian: the postings; docid = id
+//   FOLDER/g-NNNNNN/shard-S/passages.bin    the passages themselves, by id (see passages.h)
+//   FOLDER/g-NNNNNN.tmp/                    a build under way, or what an interrupted one left
+//
+// Files of a finished generation never change. Other files in FOLDER (an embedding cache, say) are
+// left alone.
+#ifndef RL_STORE_H
+#define RL_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto.h"
+
+enum {
+    RL_STORE_FORMAT = 1,         // version of all of the above; another one is refused
+    RL_STORE_NAME = 32,          // bytes that hold a generation's name, NUL included
+    RL_STORE_MAX_SHARDS = 1024,  // of one collection
+    RL_STORE_MAX_FIELD = 1 << 20 // bytes of one string of a passage
+};
+
+// What manifest.json says. Strings are owned by the store and never NULL.
+typedef struct rl_manifest {
+    const char *collection; // name of the collection
+    const char *generation; // "g-000003"
+    const char *model;      // embedding model = embedding space; "" if lexical only
+    uint64_t dimension;     // of the vectors; 0 if lexical only
+    const char *metric;     // "ip": inner product of normalised vectors = cosine
+    bool normalised;        // vectors have length 1
+    const char *language;   // of stemming and stop words, "english"; "none" for neither
+    const char *factory;    // FAISS factory string of the shards' indexes, "" if lexical only
+    const char *build;      // JSON object of the builder's own: chunker, prefixes, sources…; "{}"
+    const char *created;    // UTC, "2025-01-31T12:00:00Z"
+    uint64_t documents;     // in all shards
+    uint64_t passages;      // in all shards
+    uint64_t shards;
+    const uint64_t *shard_passages; // passages of each shard: ids 1..shard_passages[S]
+} rl_manifest_t;
+
+// ---- reading ------------------------------------------------------------------------------------
+
+typedef struct rl_store rl_store_t;
+
+// Reads FOLDER/CURRENT into `name` (RL_STORE_NAME bytes). Returns 0, or -1 with what is wrong in
+// `why`. Cheap: what a retriever looks at to notice a new generation.
+int rl_store_current(const char *folder, char *name, char *why, size_t why_size);
+
+// Opens the generation in force. `verify` compares the checksum of every file of all shards (their
+// sizes are always compared). Returns NULL and writes into `why` which file is wrong, what is wrong
+// with it and what to do about it.
+rl_store_t *rl_store_open(const char *folder, bool verify, char *why, size_t why_size);
+void rl_store_destroy(rl_store_t **self_p);
+
+const rl_manifest_t *rl_store_manifest(const rl_store_t *self);
+
+// Compares checksums of one shard's files (for who serves only some). Returns 0 or -1 with `why`.
+int rl_store_verify(const rl_store_t *self, uint64_t shard, char *why, size_t why_size);
+
+// "FOLDER/g-000003/shard-S/NAME" in a malloc'd string that the caller owns.
+char *rl_store_path(const rl_store_t *self, uint64_t shard, const char *name);
+
+// Passages by id, in the order asked for: fills passages[0..size) (score 0) whose strings live in
+// *memory_p, which the caller frees with free(). Any thread may call it. Returns 0, or -1 with
+// `why` when an id is not in the shard (ids are 1..shard_passages[shard]) or the file is damaged.
+int rl_store_passages(const rl_store_t *self, uint64_t shard, const uint64_t *ids, size_t size,
+                      rl_passage_t *passages, void **memory_p, char *why, size_t why_size);
+
+// ---- writing ------------------------------------------------------------------------------------
+
+typedef struct rl_store_build rl_store_build_t;
+
+typedef struct rl_store_settings {
+    const char *collection; // its name: 1..64 of letters, digits, '-', '_', '.'
+    const char *model;      // embedding model; "" for a lexical-only collection
+    const char *language;   // a Xapian stemmer's name ("english", "german"…), or "none"
+    const char *factory;    // FAISS factory string; "" to have it chosen by size
+    uint64_t shards;        // 1..RL_STORE_MAX_SHARDS
+    const char *build;      // JSON object kept in the manifest as it is; NULL or "": "{}"
+} rl_store_settings_t;
+
+// How far rl_store_finish is: `stage` is "text", "training", "vectors", "checksums" or "sync"; done
+// of total in passages (checksums: bytes).
+typedef void(rl_store_progress_fn)(void *arg, const char *stage, uint64_t shard, uint64_t done,
+                                   uint64_t total);
+
+// Begins a new generation beside those in FOLDER (made if missing, its parent must exist). Takes
+// the folder's lock: a second builder is refused with the pid of the first; a lock whose holder is
+// dead is free. What an interrupted build left is removed. Returns NULL and `why` on failure.
+rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings_t *settings,
+                                     char *why, size_t why_size);
+
+// The generation's name to be.
+const char *rl_store_build_name(const rl_store_build_t *self);
+
+// Adds a passage to a shard; returns its id (1, 2, 3… in each shard), or 0 with `why`. Used of it:
+// doc, title, heading, source, text, start, end, meta (a JSON object or ""); hash if not 0, else
+// computed (white space folded). `vector` is its embedding, `dimension` components, of any length
+// (it is normalised here); NULL and 0 in a lexical-only collection. The first vector fixes the
+// dimension. Refused with `why`, and nothing added: invalid UTF-8, a vector of zeros or with a
+// number that is not finite, another dimension than the others', a missing vector.
+// After a failure for want of disk space or the like every further call fails too.
+uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t *passage,
+                      const float *vector, size_t dimension, char *why, size_t why_size);
+
+// Builds the FAISS indexes, writes the manifest, syncs all to disk, puts CURRENT in force and
+// removes generations older than the one in force until now. `documents` goes into the manifest;
+// `progress` may be NULL. Ends the build: *self_p becomes NULL in every case. Returns 0, or -1 with
+// `why`; then the old generation is still in force.
+int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_progress_fn *progress,
+                    void *arg, char *why, size_t why_size);
+
+// Gives the build up: its files are removed, the lock is let go, the old generation stays in force.
+// Does nothing if *self_p is NULL.
+void rl_store_abandon(rl_store_build_t **self_p);
+
+// The FAISS factory string for so many passages in a shard (what "" in the settings stands for),
+// and in *reason (static text; may be NULL) why.
+const char *rl_store_factory(uint64_t passages, const char **reason);
+
+// The stemming languages for settings.language, separated by spaces (static text).
+const char *rl_store_languages(void);
+
+// The hash of a text with its white space folded (rl_passage_t.hash).
+uint64_t rl_store_text_hash(const char *text, size_t size);
+
+#endif
