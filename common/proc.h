@@ -33,7 +33,7 @@ void rl_proc_on_stop(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 void rl_proc_on_reload(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 
 // Calls `fn` at the end of every turn of the loop (after all its events have been handled): for
-// what is gathered in a turn and sent once. At most 16 hooks.
+// what is gathered in a turn and sent once. At most 64 hooks.
 void rl_proc_at_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 void rl_proc_no_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 

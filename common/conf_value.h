@@ -1,0 +1,14 @@
+// conf_value: checking one value against its row of the table; private to conf.
+#ifndef RL_CONF_VALUE_H
+#define RL_CONF_VALUE_H
+
+#include "options.h"
+
+#include <stdbool.h>
+
+// Whether `value` fits the option; if not, `why` gets what it may be.
+bool rl_conf_value_fits(const rl_option_t *option, const char *value, char *why, size_t why_size);
+
+bool rl_conf_value_bool(const char *value);
+
+#endif

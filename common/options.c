@@ -1,0 +1,148 @@
+// options: the table of every option of every program.
+#include "options.h"
+
+#include "conf.h"
+
+#define ALL (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR | RL_INDEX | RL_ASK)
+#define PROCESSES (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR)
+#define WORKERS (RL_RETRIEVER | RL_GENERATOR)
+
+#define STRING(name, value, users, help) {name, RL_STRING, value, 0, 0, NULL, users, help}
+#define INT(name, value, min, max, users, help) {name, RL_INT, value, min, max, NULL, users, help}
+#define NUM(name, value, min, max, users, help)                                                    \
+    {name, RL_NUMBER, value, min, max, NULL, users, help}
+#define BOOL(name, value, users, help) {name, RL_BOOL, value, 0, 0, NULL, users, help}
+#define CHOICE(name, value, choices, users, help)                                                  \
+    {name, RL_CHOICE, value, 0, 0, choices, users, help}
+#define LIST(name, value, users, help) {name, RL_LIST, value, 0, 0, NULL, users, help}
+#define SECRET(name, users, help) {name, RL_SECRET, "", 0, 0, NULL, users, help}
+#define FILENAME(name, users, help) {name, RL_FILE, "", 0, 0, NULL, users, help}
+#define FLAG(name, users, help) {name, RL_FLAG, "", 0, 0, NULL, users, help}
+
+enum { DAY_MS = 86400000 };
+
+const rl_option_t rl_options[] = {
+    CHOICE("log.level", "info", "error warn info debug", ALL, "least important lines to log"),
+    CHOICE("log.format", "text", "text json", ALL, "form of a log line"),
+
+    LIST("cluster.gateways", "tcp://127.0.0.1:7601", WORKERS,
+         "hub addresses of the gateways that workers announce themselves to"),
+    INT("cluster.announce_ms", "250", 10, 60000, WORKERS,
+        "time between two announcements of a worker"),
+
+    STRING("gateway.listen", "127.0.0.1:8080", RL_GATEWAY,
+           "HTTP address and port; port 0 takes a free one"),
+    STRING("gateway.hub", "tcp://127.0.0.1:7601", RL_GATEWAY,
+           "where workers announce themselves and send hits (ZeroMQ endpoint)"),
+    STRING("gateway.tokens", "tcp://127.0.0.1:7602", RL_GATEWAY,
+           "where generators publish tokens (ZeroMQ endpoint)"),
+    STRING("gateway.tokens_advertise", "", RL_GATEWAY,
+           "gateway.tokens as generators reach it, if that is another address"),
+    LIST("gateway.collections", "", RL_GATEWAY,
+         "collections asked when a request names none; empty: all that are there"),
+    INT("gateway.k", "8", 1, 100, RL_GATEWAY, "passages for an answer when a request does not say"),
+    INT("gateway.candidates", "100", 1, 1000, RL_GATEWAY,
+        "hits asked of each kind of retrieval before merging; at least k"),
+    CHOICE("gateway.fusion", "convex", "convex rrf", RL_GATEWAY,
+           "how hits of different kinds are put in one order"),
+    NUM("gateway.weight_dense", "1", 0, 1000, RL_GATEWAY, "weight of dense hits in the fusion"),
+    NUM("gateway.weight_lexical", "1", 0, 1000, RL_GATEWAY,
+        "weight of lexical hits in the fusion"),
+    INT("gateway.soft_ms", "1500", 1, DAY_MS, RL_GATEWAY,
+        "retrieval goes on without late sources after this time, if gateway.quorum have answered"),
+    INT("gateway.hard_ms", "5000", 1, DAY_MS, RL_GATEWAY,
+        "retrieval ends after this time whatever has come"),
+    INT("gateway.quorum", "1", 1, 1000, RL_GATEWAY,
+        "sources that must have answered for the soft deadline to count"),
+    INT("gateway.timeout_ms", "120000", 1, DAY_MS, RL_GATEWAY, "longest time for a whole answer"),
+    INT("gateway.max_in_flight", "4096", 1, 1000000, RL_GATEWAY,
+        "questions at work at a time; more are answered 429"),
+    INT("gateway.max_outstanding", "1024", 1, 100000, RL_GATEWAY,
+        "tasks given to one retriever at a time; what does not fit waits in the gateway"),
+    INT("gateway.window", "64", 4, 1024, RL_GATEWAY,
+        "messages of one answer that a generator may send ahead of the client"),
+    INT("gateway.max_body", "262144", 1024, 67108864, RL_GATEWAY, "bytes of a request's body"),
+    INT("gateway.max_headers", "16384", 1024, 1048576, RL_GATEWAY, "bytes of a request's headers"),
+    INT("gateway.max_connections", "16384", 1, 1000000, RL_GATEWAY, "open client connections"),
+    INT("gateway.request_timeout_ms", "10000", 100, DAY_MS, RL_GATEWAY,
+        "time from a request's first byte to its last"),
+    INT("gateway.keepalive_ms", "75000", 100, DAY_MS, RL_GATEWAY,
+        "an idle client connection is closed after this time"),
+    INT("gateway.client_buffer", "262144", 4096, 67108864, RL_GATEWAY,
+        "bytes kept for a client that reads slowly before its answer pauses"),
+    FILENAME("gateway.keys_file", RL_GATEWAY, "API keys, hashed, a line each (see README)"),
+    FILENAME("gateway.tls_cert", RL_GATEWAY, "certificate chain (PEM): serve HTTPS"),
+    FILENAME("gateway.tls_key", RL_GATEWAY, "private key (PEM) of gateway.tls_cert"),
+    STRING("gateway.cors_origin", "", RL_GATEWAY,
+           "origin that browsers may call from (https://example.org or *); empty: none"),
+    BOOL("gateway.allow_public", "false", RL_GATEWAY,
+         "without keys, listen on other than loopback addresses all the same"),
+    INT("gateway.grace_ms", "10000", 0, DAY_MS, RL_GATEWAY,
+        "time for answers at work to finish after SIGTERM"),
+    CHOICE("gateway.rewrite", "off", "off llm", RL_GATEWAY,
+           "have the LLM rewrite a follow-up question before retrieval (a call more)"),
+
+    STRING("embed.url", "", RL_GATEWAY | RL_INDEX,
+           "embedding server, OpenAI's API: http://127.0.0.1:8082/v1; empty: lexical only"),
+    STRING("embed.model", "all-MiniLM-L6-v2", RL_GATEWAY | RL_INDEX,
+           "embedding model; an index built with another one is not searched"),
+    SECRET("embed.key", RL_GATEWAY | RL_INDEX, "API key of the embedding server"),
+    INT("embed.timeout_ms", "1000", 1, DAY_MS, RL_GATEWAY,
+        "longest time for a question's embedding"),
+
+    STRING("model.*.query_prefix", "", RL_GATEWAY | RL_INDEX,
+           "put before a question when this model embeds it"),
+    STRING("model.*.passage_prefix", "", RL_GATEWAY | RL_INDEX,
+           "put before a passage when this model embeds it"),
+
+    STRING("llm.url", "", RL_GENERATOR | RL_GATEWAY,
+           "LLM server, OpenAI's API: http://127.0.0.1:8081/v1; empty: extractive answers"),
+    STRING("llm.model", "", RL_GENERATOR | RL_GATEWAY, "model's name at the LLM server; empty: its first"),
+    SECRET("llm.key", RL_GENERATOR | RL_GATEWAY, "API key of the LLM server"),
+    CHOICE("llm.fallback", "off", "off extractive", RL_GENERATOR,
+           "what answers when the LLM cannot be reached or keeps failing"),
+    INT("llm.context_tokens", "2048", 64, 10000000, RL_GENERATOR,
+        "the model's context: prompt and answer together"),
+    INT("llm.max_tokens", "256", 1, 1000000, RL_GENERATOR,
+        "longest answer, unless the request says less"),
+    INT("llm.connect_ms", "3000", 1, DAY_MS, RL_GENERATOR, "time to connect to the LLM server"),
+    INT("llm.first_token_ms", "60000", 1, DAY_MS, RL_GENERATOR,
+        "time from the request to the LLM server to its first token"),
+    INT("llm.idle_ms", "30000", 1, DAY_MS, RL_GENERATOR, "longest silence between two tokens"),
+    FILENAME("llm.template", RL_GENERATOR, "prompt template (see README); empty: the built-in one"),
+
+    LIST("retriever.index", "", RL_RETRIEVER, "folders of the collections to serve"),
+    LIST("retriever.shards", "", RL_RETRIEVER, "shards to serve (0,1); empty: all"),
+    LIST("retriever.kinds", "dense,lexical", RL_RETRIEVER, "kinds of retrieval to serve"),
+    INT("retriever.threads", "1", 1, 256, RL_RETRIEVER, "threads that search"),
+    STRING("retriever.bind", "tcp://127.0.0.1:*", RL_RETRIEVER, "where tasks are taken"),
+    STRING("retriever.advertise", "", RL_RETRIEVER,
+           "host name or address that gateways reach the tasks' socket at, if another"),
+    INT("retriever.queue", "1024", 1, 1000000, RL_RETRIEVER, "tasks waiting; more are refused"),
+    INT("retriever.grace_ms", "5000", 0, DAY_MS, RL_RETRIEVER,
+        "time for waiting tasks to finish after SIGTERM"),
+
+    STRING("generator.bind", "tcp://127.0.0.1:*", RL_GENERATOR, "where tasks are taken"),
+    STRING("generator.advertise", "", RL_GENERATOR,
+           "host name or address that gateways reach the tasks' socket at, if another"),
+    INT("generator.slots", "256", 1, 100000, RL_GENERATOR, "answers written at a time"),
+    INT("generator.queue", "1024", 0, 1000000, RL_GENERATOR, "answers waiting for a slot"),
+    INT("generator.grace_ms", "10000", 0, DAY_MS, RL_GENERATOR,
+        "time for answers at work to finish after SIGTERM"),
+
+    STRING("index.out", "", RL_INDEX, "the collection's folder"),
+    STRING("index.collection", "", RL_INDEX, "its name; empty: the folder's"),
+    INT("index.shards", "1", 1, 1024, RL_INDEX, "parts to cut the collection into"),
+    STRING("index.factory", "", RL_INDEX, "FAISS factory string (Flat, HNSW32…); empty: by size"),
+    INT("index.chunk_words", "180", 20, 2000, RL_INDEX, "words of a passage"),
+    INT("index.overlap_words", "30", 0, 1000, RL_INDEX, "words repeated in the next passage"),
+    STRING("index.language", "english", RL_INDEX, "language of the text, for stemming"),
+    INT("embed.batch", "32", 1, 2048, RL_INDEX, "passages in one request to the embedding server"),
+    INT("embed.max_tokens", "256", 16, 1000000, RL_INDEX,
+        "tokens that the embedding model reads of a passage"),
+
+    STRING("ask.url", "http://127.0.0.1:8080", RL_ASK, "the gateway"),
+    SECRET("ask.key", RL_ASK, "API key for the gateway"),
+};
+
+const size_t rl_options_size = sizeof rl_options / sizeof *rl_options;

@@ -1,0 +1,242 @@
+// proc: the skeleton of a ragline process.
+#include "proc.h"
+
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "log.h"
+
+enum { MAX_HOOKS = 64 };
+
+typedef struct hook {
+    rl_proc_fn *fn;
+    void *arg;
+} hook_t;
+
+struct rl_proc {
+    struct event_base *base;
+    rl_conf_t *conf;
+    struct event *signals[3];
+    struct event *again;
+    hook_t stop, reload;
+    hook_t turn_end[MAX_HOOKS];
+    size_t turn_end_size;
+    bool stopping, ended;
+    int exit_status;
+    char name[32];
+    char id[48];
+};
+
+static void on_stop_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+    rl_proc_t *self = arg;
+    (void)what;
+    rl_info("%s: %s", strsignal((int)signal_number),
+            self->stopping || !self->stop.fn ? "ending now" : "finishing what is at work");
+    if (self->stopping || !self->stop.fn) {
+        rl_proc_end(self, self->stopping ? 128 + (int)signal_number : 0);
+        return;
+    }
+    self->stopping = true;
+    self->stop.fn(self->stop.arg);
+}
+
+static void setup_log(const rl_proc_t *self)
+{
+    rl_log_setup(self->id, rl_conf_str(self->conf, "log.level"),
+                 strcmp(rl_conf_str(self->conf, "log.format"), "json") == 0);
+}
+
+static void on_reload_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+    rl_proc_t *self = arg;
+    (void)signal_number;
+    (void)what;
+    rl_conf_t *conf = rl_conf_reread(self->conf);
+    if (!conf) {
+        rl_error("the configuration does not hold: the old one stays in force");
+        return;
+    }
+    rl_conf_destroy(&self->conf);
+    self->conf = conf;
+    setup_log(self);
+    rl_info("configuration read again");
+    if (self->reload.fn)
+        self->reload.fn(self->reload.arg);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; // coming round is all it is for
+}
+
+// As many open files as the system allows: every client, worker and transfer is one.
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void add_signal(rl_proc_t *self, size_t at, int signal_number, event_callback_fn fn)
+{
+    self->signals[at] = evsignal_new(self->base, signal_number, fn, self);
+    if (!self->signals[at] || event_add(self->signals[at], NULL) != 0)
+        abort();
+}
+
+static bool make_loop(rl_proc_t *self)
+{
+    struct event_config *config = event_config_new();
+    if (!config)
+        return false;
+    // Several writes to one socket in a turn change epoll once; timers under 5 ms are meant.
+    event_config_set_flag(config,
+                          EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    self->base = event_base_new_with_config(config);
+    event_config_free(config);
+    if (!self->base)
+        return false;
+    self->again = event_new(self->base, -1, 0, on_again, NULL);
+    add_signal(self, 0, SIGTERM, on_stop_signal);
+    add_signal(self, 1, SIGINT, on_stop_signal);
+    add_signal(self, 2, SIGHUP, on_reload_signal);
+    return self->again != NULL;
+}
+
+rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, int argc, char **argv,
+                       int *exit_status)
+{
+    *exit_status = 2;
+    rl_proc_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    snprintf(self->name, sizeof self->name, "%s", name);
+    unsigned random = 0;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        abort();
+    snprintf(self->id, sizeof self->id, "%s-%08x", name, random);
+    self->conf = rl_conf_new(program, argc, argv);
+    if (!self->conf) {
+        rl_proc_destroy(&self);
+        return NULL;
+    }
+    const char *asked = NULL;
+    if (rl_conf_wants(self->conf, asked = "help"))
+        rl_conf_help(program, usage, stdout);
+    else if (rl_conf_wants(self->conf, asked = "version"))
+        printf("ragline-%s %s\n", name, RAGLINE_VERSION);
+    else if (rl_conf_wants(self->conf, asked = "sample-config"))
+        rl_conf_sample(stdout);
+    else if (rl_conf_wants(self->conf, asked = "check-config"))
+        puts("the configuration holds");
+    else
+        asked = NULL;
+    if (asked) {
+        *exit_status = 0;
+        rl_proc_destroy(&self);
+        return NULL;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
+    setup_log(self);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (!make_loop(self)) {
+        rl_error("cannot make an event loop");
+        *exit_status = 1;
+        rl_proc_destroy(&self);
+    }
+    return self;
+}
+
+void rl_proc_destroy(rl_proc_t **self_p)
+{
+    rl_proc_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t at = 0; at < 3; at++)
+        if (self->signals[at])
+            event_free(self->signals[at]);
+    if (self->again)
+        event_free(self->again);
+    if (self->base)
+        event_base_free(self->base);
+    rl_conf_destroy(&self->conf);
+    free(self);
+    *self_p = NULL;
+}
+
+struct event_base *rl_proc_base(rl_proc_t *self)
+{
+    return self->base;
+}
+
+const rl_conf_t *rl_proc_conf(const rl_proc_t *self)
+{
+    return self->conf;
+}
+
+const char *rl_proc_id(const rl_proc_t *self)
+{
+    return self->id;
+}
+
+void rl_proc_on_stop(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+{
+    self->stop = (hook_t){fn, arg};
+}
+
+void rl_proc_on_reload(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+{
+    self->reload = (hook_t){fn, arg};
+}
+
+void rl_proc_at_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+{
+    if (self->turn_end_size == MAX_HOOKS)
+        abort();
+    self->turn_end[self->turn_end_size++] = (hook_t){fn, arg};
+}
+
+void rl_proc_no_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < self->turn_end_size; at++)
+        if (self->turn_end[at].fn != fn || self->turn_end[at].arg != arg)
+            self->turn_end[kept++] = self->turn_end[at];
+    self->turn_end_size = kept;
+}
+
+void rl_proc_again(rl_proc_t *self)
+{
+    event_active(self->again, EV_TIMEOUT, 1);
+}
+
+int rl_proc_run(rl_proc_t *self)
+{
+    while (!self->ended) {
+        if (event_base_loop(self->base, EVLOOP_ONCE) < 0) {
+            rl_error("the event loop failed");
+            return 1;
+        }
+        for (size_t at = 0; at < self->turn_end_size; at++)
+            self->turn_end[at].fn(self->turn_end[at].arg);
+    }
+    return self->exit_status;
+}
+
+void rl_proc_end(rl_proc_t *self, int exit_status)
+{
+    self->ended = true;
+    self->exit_status = exit_status;
+    rl_proc_again(self);
+}
