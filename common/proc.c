@@ -11,12 +11,15 @@
 
 #include "log.h"
 
-enum { MAX_HOOKS = 64 };
-
 typedef struct hook {
     rl_proc_fn *fn;
     void *arg;
 } hook_t;
+
+typedef struct hooks {
+    hook_t *items; // one that was taken away has no fn until the turn is over
+    size_t size;
+} hooks_t;
 
 struct rl_proc {
     struct event_base *base;
@@ -24,8 +27,7 @@ struct rl_proc {
     struct event *signals[3];
     struct event *again;
     hook_t stop, reload;
-    hook_t turn_end[MAX_HOOKS];
-    size_t turn_end_size;
+    hooks_t look, end;
     bool stopping, ended;
     int exit_status;
     char name[32];
@@ -147,6 +149,7 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
         return NULL;
     }
     signal(SIGPIPE, SIG_IGN);
+    setenv("ZSYS_SIGHANDLER", "false", 1); // czmq: signals are the loop's
     raise_file_limit();
     setup_log(self);
     curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -171,6 +174,8 @@ void rl_proc_destroy(rl_proc_t **self_p)
     if (self->base)
         event_base_free(self->base);
     rl_conf_destroy(&self->conf);
+    free(self->look.items);
+    free(self->end.items);
     free(self);
     *self_p = NULL;
 }
@@ -200,20 +205,48 @@ void rl_proc_on_reload(rl_proc_t *self, rl_proc_fn *fn, void *arg)
     self->reload = (hook_t){fn, arg};
 }
 
-void rl_proc_at_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+static void add_hook(hooks_t *hooks, rl_proc_fn *fn, void *arg)
 {
-    if (self->turn_end_size == MAX_HOOKS)
+    hook_t *items = realloc(hooks->items, (hooks->size + 1) * sizeof *items);
+    if (!items)
         abort();
-    self->turn_end[self->turn_end_size++] = (hook_t){fn, arg};
+    hooks->items = items;
+    hooks->items[hooks->size++] = (hook_t){fn, arg};
 }
 
-void rl_proc_no_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+static void drop_hook(hooks_t *hooks, rl_proc_fn *fn, void *arg)
+{
+    for (size_t at = 0; at < hooks->size; at++)
+        if (hooks->items[at].fn == fn && hooks->items[at].arg == arg)
+            hooks->items[at].fn = NULL;
+}
+
+static void run_hooks(hooks_t *hooks)
 {
     size_t kept = 0;
-    for (size_t at = 0; at < self->turn_end_size; at++)
-        if (self->turn_end[at].fn != fn || self->turn_end[at].arg != arg)
-            self->turn_end[kept++] = self->turn_end[at];
-    self->turn_end_size = kept;
+    for (size_t at = 0; at < hooks->size; at++)
+        if (hooks->items[at].fn)
+            hooks->items[at].fn(hooks->items[at].arg);
+    for (size_t at = 0; at < hooks->size; at++)
+        if (hooks->items[at].fn)
+            hooks->items[kept++] = hooks->items[at];
+    hooks->size = kept;
+}
+
+void rl_proc_at_turn_look(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+{
+    add_hook(&self->look, fn, arg);
+}
+
+void rl_proc_at_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+{
+    add_hook(&self->end, fn, arg);
+}
+
+void rl_proc_no_turn(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+{
+    drop_hook(&self->look, fn, arg);
+    drop_hook(&self->end, fn, arg);
 }
 
 void rl_proc_again(rl_proc_t *self)
@@ -228,8 +261,8 @@ int rl_proc_run(rl_proc_t *self)
             rl_error("the event loop failed");
             return 1;
         }
-        for (size_t at = 0; at < self->turn_end_size; at++)
-            self->turn_end[at].fn(self->turn_end[at].arg);
+        run_hooks(&self->look);
+        run_hooks(&self->end);
     }
     return self->exit_status;
 }

@@ -32,10 +32,13 @@ void rl_proc_on_stop(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 // does not hold is logged and changes nothing.
 void rl_proc_on_reload(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 
-// Calls `fn` at the end of every turn of the loop (after all its events have been handled): for
-// what is gathered in a turn and sent once. At most 64 hooks.
+// Every turn of the loop, after all its events: first the "look" hooks, which look for work that
+// no event tells of (ZeroMQ sockets), then the "end" hooks, which send what the turn has gathered.
+// Hooks may be added and taken away from within hooks.
+void rl_proc_at_turn_look(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 void rl_proc_at_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);
-void rl_proc_no_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+// Takes away a hook of either kind.
+void rl_proc_no_turn(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 
 // Makes the loop come round again at once (the turn hooks run), from the loop's own thread.
 void rl_proc_again(rl_proc_t *self);

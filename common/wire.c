@@ -1,0 +1,386 @@
+// wire: ZeroMQ sockets in the libevent loop.
+#include "wire.h"
+
+#include <czmq.h>
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "clock.h"
+#include "log.h"
+
+enum {
+    TURN_FRAMES = 256,         // frames that one socket takes in one turn
+    HIGH_WATER = 10000,        // frames that wait in a socket's pipe
+    CHUNK_BYTES = 64 << 10,    // a PUB frame is closed when it has grown to this
+    WAITING_MAX = 64 << 20,    // a PUB's own queue; the senders' windows end long before
+    RETRY_US = 1000,           // POLLOUT lies on an XPUB: a blocked one is tried again
+    LINGER_MS = 250,           // for the last words of a process (LEAVE)
+    RECONNECT_MS = 50,         // first wait before connecting again
+    RECONNECT_MAX_MS = 500,    //
+    HEARTBEAT_MS = 500,        // TCP alone notices a lost peer only after minutes
+    HEARTBEAT_TIMEOUT_MS = 1500,
+};
+
+// A PUB frame that waits to be sent: topic, then messages.
+typedef struct chunk {
+    struct chunk *next;
+    rl_buf_t bytes;
+} chunk_t;
+
+struct rl_wire {
+    rl_proc_t *proc;
+    int type; // ZMQ_PULL…
+    zsock_t *sock;
+    void *socket; // the same, for libzmq's own calls
+    struct event *readable;
+    struct event *retry;
+    rl_wire_fn *fn;
+    rl_wire_subscribed_fn *subscribed;
+    void *arg;
+    char *topic; // SUB, PUB
+    char *endpoint;
+    chunk_t *first, *last; // PUB: oldest and the one that is being filled
+    size_t waiting;
+    rl_buf_t scratch; // PUSH: one encoded message
+    uint64_t complained_us;
+    bool gone; // destroyed from within its own callback
+    bool busy;
+};
+
+static rl_wire_counts_t counts;
+
+const rl_wire_counts_t *rl_wire_counts(void)
+{
+    return &counts;
+}
+
+const char *rl_wire_endpoint(const rl_wire_t *self)
+{
+    return self->endpoint;
+}
+
+size_t rl_wire_waiting(const rl_wire_t *self)
+{
+    return self->waiting;
+}
+
+// -------------------------------------------------------------------------------------------- in
+
+static void count_bad(rl_wire_t *self, const char *why)
+{
+    counts.bad++;
+    uint64_t now = rl_now_us();
+    if (now - self->complained_us < 1000000 && self->complained_us)
+        return;
+    self->complained_us = now;
+    rl_warn("bad message dropped on %s: %s (%llu so far)", self->endpoint, why,
+            (unsigned long long)counts.bad);
+}
+
+// One frame: messages one after the other.
+static void take_frame(rl_wire_t *self, const char *data, size_t size)
+{
+    counts.bytes_in += size;
+    if (size == 0)
+        count_bad(self, "an empty frame");
+    while (size > 0 && !self->gone) {
+        rl_msg_t *msg;
+        const char *why;
+        size_t used = rl_msg_decode(data, size, &msg, &why);
+        if (used == 0) {
+            count_bad(self, why);
+            return;
+        }
+        counts.in[msg->type]++;
+        self->fn(self->arg, msg);
+        rl_msg_free(&msg);
+        data += used;
+        size -= used;
+    }
+}
+
+static void take_subscription(rl_wire_t *self, const char *data, size_t size)
+{
+    size_t topic = strlen(self->topic);
+    if (size == topic + 1 && memcmp(data + 1, self->topic, topic) == 0 && self->subscribed)
+        self->subscribed(self->arg, self->topic, data[0] == 1);
+}
+
+static void take(rl_wire_t *self, zmq_msg_t *frame)
+{
+    const char *data = zmq_msg_data(frame);
+    size_t size = zmq_msg_size(frame), topic = self->topic ? strlen(self->topic) : 0;
+    if (self->type == ZMQ_XPUB)
+        take_subscription(self, data, size);
+    else if (zmq_msg_more(frame) || size < topic)
+        count_bad(self, "not one frame");
+    else
+        take_frame(self, data + topic, size - topic);
+}
+
+static void really_destroy(rl_wire_t *self);
+
+// Receives until nothing is left, or the turn's share is used up. A non-blocking receive that finds
+// nothing has handled all of the socket's pending commands, so no edge of ZMQ_FD is missed.
+static void look(void *arg)
+{
+    rl_wire_t *self = arg;
+    if (self->busy || self->gone)
+        return;
+    self->busy = true;
+    int frames = 0;
+    for (; frames < TURN_FRAMES && !self->gone; frames++) {
+        zmq_msg_t frame;
+        zmq_msg_init(&frame);
+        if (zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&frame);
+            break;
+        }
+        take(self, &frame);
+        zmq_msg_close(&frame);
+    }
+    self->busy = false;
+    if (self->gone)
+        really_destroy(self);
+    else if (frames == TURN_FRAMES)
+        rl_proc_again(self->proc);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    look(arg);
+}
+
+// ------------------------------------------------------------------------------------------- out
+
+static chunk_t *open_chunk(rl_wire_t *self)
+{
+    if (self->last && self->last->bytes.size < CHUNK_BYTES)
+        return self->last;
+    chunk_t *chunk = calloc(1, sizeof *chunk);
+    if (!chunk)
+        return NULL;
+    chunk->bytes = rl_buf_make(RL_MAX_FRAME + CHUNK_BYTES);
+    rl_buf_adds(&chunk->bytes, self->topic);
+    if (self->last)
+        self->last->next = chunk;
+    else
+        self->first = chunk;
+    self->last = chunk;
+    return chunk;
+}
+
+static void drop_first_chunk(rl_wire_t *self)
+{
+    chunk_t *chunk = self->first;
+    self->waiting -= chunk->bytes.size - strlen(self->topic);
+    self->first = chunk->next;
+    if (!self->first)
+        self->last = NULL;
+    rl_buf_free(&chunk->bytes);
+    free(chunk);
+}
+
+static int send_bytes(rl_wire_t *self, const rl_buf_t *bytes)
+{
+    int rc;
+    do
+        rc = zmq_send(self->socket, bytes->data, bytes->size, ZMQ_DONTWAIT);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0)
+        return -1;
+    counts.bytes_out += bytes->size;
+    return 0;
+}
+
+static void flush(void *arg)
+{
+    rl_wire_t *self = arg;
+    if (self->gone || !self->first)
+        return;
+    while (self->first && send_bytes(self, &self->first->bytes) == 0)
+        drop_first_chunk(self);
+    if (self->first && !event_pending(self->retry, EV_TIMEOUT, NULL)) {
+        struct timeval wait = {0, RETRY_US};
+        event_add(self->retry, &wait);
+    }
+    look(self); // sending may have swallowed the edge of a subscription
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; // flush runs at the end of this turn
+}
+
+static int publish(rl_wire_t *self, const rl_msg_t *msg)
+{
+    chunk_t *chunk = self->waiting < WAITING_MAX ? open_chunk(self) : NULL;
+    if (!chunk)
+        return -1;
+    size_t before = chunk->bytes.size;
+    if (rl_msg_encode(msg, &chunk->bytes) != 0) {
+        chunk->bytes.size = before; // what was there before still holds
+        chunk->bytes.full = false;
+        return -1;
+    }
+    self->waiting += chunk->bytes.size - before;
+    return 0;
+}
+
+int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg)
+{
+    int rc;
+    if (self->type == ZMQ_XPUB) {
+        rc = publish(self, msg);
+    } else {
+        rl_buf_clear(&self->scratch);
+        rc = rl_msg_encode(msg, &self->scratch) == 0 ? send_bytes(self, &self->scratch) : -1;
+    }
+    if (rc == 0)
+        counts.out[msg->type]++;
+    return rc;
+}
+
+// ----------------------------------------------------------------------------------------- making
+
+static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const char *topic)
+{
+    rl_wire_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    *self = (rl_wire_t){.proc = proc, .type = type, .scratch = rl_buf_make(RL_MAX_FRAME)};
+    self->endpoint = strdup(endpoint);
+    self->topic = topic ? strdup(topic) : NULL;
+    self->sock = zsock_new(type);
+    if (!self->sock || !self->endpoint || (topic && !self->topic))
+        abort();
+    self->socket = zsock_resolve(self->sock);
+    zsock_set_ipv6(self->sock, 1);
+    zsock_set_sndhwm(self->sock, HIGH_WATER);
+    zsock_set_rcvhwm(self->sock, HIGH_WATER);
+    zsock_set_linger(self->sock, type == ZMQ_PUSH || type == ZMQ_XPUB ? LINGER_MS : 0);
+    zsock_set_maxmsgsize(self->sock, RL_MAX_FRAME + CHUNK_BYTES * 2);
+    zsock_set_reconnect_ivl(self->sock, RECONNECT_MS);
+    zsock_set_reconnect_ivl_max(self->sock, RECONNECT_MAX_MS);
+    zsock_set_heartbeat_ivl(self->sock, HEARTBEAT_MS);
+    zsock_set_heartbeat_timeout(self->sock, HEARTBEAT_TIMEOUT_MS);
+    return self;
+}
+
+// Binds or connects; on failure frees the wire and says why.
+static int attach(rl_wire_t **self_p, bool bind, char *why, size_t why_size)
+{
+    rl_wire_t *self = *self_p;
+    int rc = bind ? zmq_bind(self->socket, self->endpoint) : zmq_connect(self->socket, self->endpoint);
+    if (rc != 0) {
+        snprintf(why, why_size, "%s: %s", self->endpoint,
+                 errno == EINVAL ? "not an endpoint; it should look like tcp://127.0.0.1:7601 or "
+                                   "ipc:///run/ragline/hub"
+                                 : zmq_strerror(errno));
+        rl_wire_destroy(self_p);
+        return -1;
+    }
+    char real[512];
+    size_t size = sizeof real;
+    if (bind && zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, real, &size) == 0) {
+        free(self->endpoint);
+        self->endpoint = strdup(real);
+    }
+    return 0;
+}
+
+static void watch(rl_wire_t *self)
+{
+    self->readable = event_new(rl_proc_base(self->proc), (evutil_socket_t)zsock_fd(self->sock),
+                               EV_READ | EV_PERSIST | EV_ET, on_readable, self);
+    if (!self->readable || event_add(self->readable, NULL) != 0)
+        abort();
+    rl_proc_at_turn_look(self->proc, look, self);
+    rl_proc_again(self->proc); // what came before it was watched
+}
+
+rl_wire_t *rl_wire_pull(rl_proc_t *proc, const char *endpoint, rl_wire_fn *fn, void *arg, char *why,
+                        size_t why_size)
+{
+    rl_wire_t *self = make(proc, ZMQ_PULL, endpoint, NULL);
+    self->fn = fn;
+    self->arg = arg;
+    if (attach(&self, true, why, why_size) != 0)
+        return NULL;
+    watch(self);
+    return self;
+}
+
+rl_wire_t *rl_wire_sub(rl_proc_t *proc, const char *endpoint, const char *topic, rl_wire_fn *fn,
+                       void *arg, char *why, size_t why_size)
+{
+    rl_wire_t *self = make(proc, ZMQ_SUB, endpoint, topic);
+    self->fn = fn;
+    self->arg = arg;
+    zsock_set_subscribe(self->sock, topic);
+    if (attach(&self, true, why, why_size) != 0)
+        return NULL;
+    watch(self);
+    return self;
+}
+
+rl_wire_t *rl_wire_push(rl_proc_t *proc, const char *endpoint, char *why, size_t why_size)
+{
+    rl_wire_t *self = make(proc, ZMQ_PUSH, endpoint, NULL);
+    return attach(&self, false, why, why_size) == 0 ? self : NULL;
+}
+
+rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
+                       rl_wire_subscribed_fn *fn, void *arg, char *why, size_t why_size)
+{
+    rl_wire_t *self = make(proc, ZMQ_XPUB, endpoint, topic);
+    self->subscribed = fn;
+    self->arg = arg;
+    zsock_set_xpub_nodrop(self->sock, 1);
+    zsock_set_xpub_verbose(self->sock, 1); // a gateway's reconnection is seen, too
+    self->retry = event_new(rl_proc_base(proc), -1, 0, on_retry, self);
+    if (!self->retry)
+        abort();
+    if (attach(&self, false, why, why_size) != 0)
+        return NULL;
+    watch(self);
+    rl_proc_at_turn_end(proc, flush, self);
+    return self;
+}
+
+static void really_destroy(rl_wire_t *self)
+{
+    if (self->type == ZMQ_XPUB)
+        while (self->first && send_bytes(self, &self->first->bytes) == 0)
+            drop_first_chunk(self);
+    while (self->first)
+        drop_first_chunk(self);
+    if (self->readable)
+        event_free(self->readable);
+    if (self->retry)
+        event_free(self->retry);
+    zsock_destroy(&self->sock);
+    rl_buf_free(&self->scratch);
+    free(self->topic);
+    free(self->endpoint);
+    free(self);
+}
+
+void rl_wire_destroy(rl_wire_t **self_p)
+{
+    rl_wire_t *self = *self_p;
+    if (!self)
+        return;
+    *self_p = NULL;
+    rl_proc_no_turn(self->proc, look, self);
+    rl_proc_no_turn(self->proc, flush, self);
+    if (self->busy)
+        self->gone = true; // look is on the stack and frees it
+    else
+        really_destroy(self);
+}
