@@ -1,0 +1,263 @@
+// manifest: manifest.json of a generation, read with suspicion and written.
+#include "manifest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+
+enum {
+    MAX_MANIFEST = 64 << 20,
+    MAX_FILES = 4096, // of one shard
+};
+
+// ---------------------------------------------------------------------------------------- reading
+
+void rl_manifest_destroy(rl_manifest_data_t **self_p) {
+    rl_manifest_data_t *self = *self_p;
+    if (!self)
+        return;
+    for (uint64_t at = 0; self->shards && at < self->said.shards; at++)
+        free(self->shards[at].files);
+    free(self->shards);
+    free((void *)self->said.shard_passages);
+    json_decref(self->root);
+    free(self->build);
+    free(self);
+    *self_p = NULL;
+}
+
+// Each reads a field or writes into `wrong` which one is missing or of a wrong kind.
+static const char *take_string(const json_t *object, const char *key, const char **wrong) {
+    const char *text = json_string_value(json_object_get(object, key));
+    if (!text)
+        *wrong = key;
+    return text ? text : "";
+}
+
+static uint64_t take_number(const json_t *object, const char *key, const char **wrong) {
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+        *wrong = key;
+        return 0;
+    }
+    return (uint64_t)json_integer_value(value);
+}
+
+// A name below the shard's folder and nowhere else.
+static bool is_inner_name(const char *name) {
+    return *name && *name != '/' && *name != '.' && !strstr(name, "..") && strlen(name) < 256 &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") ==
+               strlen(name);
+}
+
+static void take_files(const json_t *list, rl_manifest_shard_t *shard, const char **wrong) {
+    size_t size = json_array_size(list);
+    shard->files = size > 0 && size <= MAX_FILES ? calloc(size, sizeof *shard->files) : NULL;
+    if (!shard->files) {
+        *wrong = "files";
+        return;
+    }
+    shard->files_size = size;
+    for (size_t at = 0; at < size; at++) {
+        const json_t *entry = json_array_get(list, at);
+        rl_manifest_file_t *file = &shard->files[at];
+        file->name = take_string(entry, "name", wrong);
+        file->bytes = take_number(entry, "bytes", wrong);
+        char *end = NULL;
+        const char *hex = take_string(entry, "xxh64", wrong);
+        file->checksum = strtoull(hex, &end, 16);
+        if (strlen(hex) != 16 || *end)
+            *wrong = "xxh64";
+        if (!is_inner_name(file->name))
+            *wrong = "name";
+    }
+}
+
+static void take_shards(rl_manifest_data_t *self, const char **wrong) {
+    const json_t *list = json_object_get(self->root, "shards");
+    size_t size = json_array_size(list);
+    uint64_t *passages = calloc(size + 1, sizeof *passages);
+    self->said.shard_passages = passages;
+    self->shards = calloc(size + 1, sizeof *self->shards);
+    if (size < 1 || size > RL_STORE_MAX_SHARDS || !passages || !self->shards) {
+        *wrong = "shards";
+        return;
+    }
+    self->said.shards = size;
+    uint64_t total = 0;
+    for (size_t at = 0; at < size; at++) {
+        const json_t *entry = json_array_get(list, at);
+        passages[at] = take_number(entry, "passages", wrong);
+        if (passages[at] > UINT32_MAX) // Xapian's docids are 32 bits wide
+            *wrong = "passages";
+        total += passages[at];
+        take_files(json_object_get(entry, "files"), &self->shards[at], wrong);
+    }
+    if (total != self->said.passages)
+        *wrong = "passages";
+}
+
+static void take_fields(rl_manifest_data_t *self, const char **wrong) {
+    rl_manifest_t *said = &self->said;
+    const json_t *root = self->root;
+    said->collection = take_string(root, "collection", wrong);
+    said->generation = take_string(root, "generation", wrong);
+    said->model = take_string(root, "model", wrong);
+    said->metric = take_string(root, "metric", wrong);
+    said->language = take_string(root, "language", wrong);
+    said->factory = take_string(root, "factory", wrong);
+    said->created = take_string(root, "created", wrong);
+    said->dimension = take_number(root, "dimension", wrong);
+    said->documents = take_number(root, "documents", wrong);
+    said->passages = take_number(root, "passages", wrong);
+    said->normalised = json_is_true(json_object_get(root, "normalised"));
+    if (said->dimension > RL_MAX_DIMENSION)
+        *wrong = "dimension";
+    if (strcmp(said->metric, "ip") != 0)
+        *wrong = "metric";
+    if (!said->normalised)
+        *wrong = "normalised";
+    if (!*said->collection || strlen(said->collection) > 64)
+        *wrong = "collection";
+    take_shards(self, wrong);
+    const json_t *build = json_object_get(root, "build");
+    self->build = json_is_object(build) ? json_dumps(build, JSON_COMPACT) : NULL;
+    if (!self->build)
+        *wrong = "build";
+    said->build = self->build;
+}
+
+rl_manifest_data_t *rl_manifest_read(const char *folder, char *why, size_t why_size) {
+    char path[RL_PATH_MAX];
+    size_t size = 0;
+    char *text = NULL;
+    if (rl_path(path, "%s/" RL_MANIFEST_FILE, folder) != 0 ||
+        !(text = rl_file_read(path, MAX_MANIFEST, &size))) {
+        rl_fail(why, why_size,
+                "%s: %s; build the index again (ragline-index), or put the folder back", path,
+                strerror(errno));
+        return NULL;
+    }
+    rl_manifest_data_t *self = calloc(1, sizeof *self);
+    json_error_t error;
+    const char *wrong = NULL;
+    if (self)
+        self->root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    free(text);
+    if (!self || !self->root) {
+        rl_fail(why, why_size,
+                "%s: cut short or damaged (line %d: %s); build the index again (ragline-index)",
+                path, self ? error.line : 0, self ? error.text : "out of memory");
+        rl_manifest_destroy(&self);
+        return NULL;
+    }
+    uint64_t format = take_number(self->root, "format", &wrong);
+    if (!wrong && format != RL_STORE_FORMAT) {
+        rl_fail(why, why_size,
+                "%s: format version %" PRIu64 ", but this program reads version %d; build the "
+                "index again with this version's ragline-index",
+                path, format, RL_STORE_FORMAT);
+        rl_manifest_destroy(&self);
+        return NULL;
+    }
+    if (!wrong)
+        take_fields(self, &wrong);
+    if (wrong) {
+        rl_fail(why, why_size,
+                "%s: \"%s\" is missing or wrong; build the index again (ragline-index)", path,
+                wrong);
+        rl_manifest_destroy(&self);
+    }
+    return self;
+}
+
+// ---------------------------------------------------------------------------------------- writing
+
+typedef struct gather {
+    json_t *files;
+    char root[RL_PATH_MAX];
+    char path[RL_PATH_MAX];
+    uint64_t shard, done, total;
+    rl_store_progress_fn *progress;
+    void *arg;
+} gather_t;
+
+static int add_size(void *arg, const char *name, uint64_t size) {
+    gather_t *gather = arg;
+    (void)name;
+    gather->total += size;
+    return 0;
+}
+
+static int add_file(void *arg, const char *name, uint64_t size) {
+    gather_t *gather = arg;
+    uint64_t checksum = 0;
+    if (rl_path(gather->path, "%s/%s", gather->root, name) != 0 ||
+        rl_file_checksum(gather->path, &size, &checksum) != 0 || rl_file_sync(gather->path) != 0)
+        return -1;
+    char hex[17];
+    snprintf(hex, sizeof hex, "%016" PRIx64, checksum);
+    gather->done += size;
+    if (gather->progress)
+        gather->progress(gather->arg, "checksums", gather->shard, gather->done, gather->total);
+    return json_array_append_new(gather->files, json_pack("{s:s, s:I, s:s}", "name", name, "bytes",
+                                                          (json_int_t)size, "xxh64", hex));
+}
+
+// The shard's entry of the manifest, or NULL with `why`.
+static json_t *describe_shard(const char *folder, const rl_manifest_t *said, uint64_t shard,
+                              gather_t *gather, char *why, size_t why_size) {
+    gather->files = json_array();
+    gather->shard = shard;
+    gather->done = gather->total = 0;
+    if (rl_path(gather->root, "%s/shard-%" PRIu64, folder, shard) != 0 ||
+        rl_folder_files(gather->root, add_size, gather) != 0 ||
+        rl_folder_files(gather->root, add_file, gather) != 0 || rl_file_sync(gather->root) != 0) {
+        rl_fail(why, why_size, "%s: %s", gather->path[0] ? gather->path : gather->root,
+                strerror(errno));
+        json_decref(gather->files);
+        return NULL;
+    }
+    char inner[RL_PATH_MAX];
+    if (rl_path(inner, "%s/text", gather->root) == 0)
+        rl_file_sync(inner);
+    return json_pack("{s:I, s:o}", "passages", (json_int_t)said->shard_passages[shard], "files",
+                     gather->files);
+}
+
+static json_t *describe(const rl_manifest_t *said) {
+    json_t *build = json_loads(said->build, JSON_REJECT_DUPLICATES, NULL);
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:[]}",
+                     "format", RL_STORE_FORMAT, "collection", said->collection, "generation",
+                     said->generation, "created", said->created, "model", said->model, "dimension",
+                     (json_int_t)said->dimension, "metric", said->metric, "normalised",
+                     (int)said->normalised, "language", said->language, "factory", said->factory,
+                     "documents", (json_int_t)said->documents, "passages",
+                     (json_int_t)said->passages, "build", build ? build : json_object(), "shards");
+}
+
+int rl_manifest_write(const char *folder, const rl_manifest_t *said, rl_store_progress_fn *progress,
+                      void *arg, char *why, size_t why_size) {
+    gather_t gather = {.progress = progress, .arg = arg};
+    json_t *root = describe(said);
+    int rc = root ? 0 : rl_fail(why, why_size, "%s: out of memory", folder);
+    for (uint64_t shard = 0; rc == 0 && shard < said->shards; shard++) {
+        json_t *entry = describe_shard(folder, said, shard, &gather, why, why_size);
+        if (!entry || json_array_append_new(json_object_get(root, "shards"), entry) != 0)
+            rc = -1;
+    }
+    char *text = rc == 0 ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    json_decref(root);
+    char path[RL_PATH_MAX];
+    if (text && (rl_path(path, "%s/" RL_MANIFEST_FILE, folder) != 0 ||
+                 rl_file_write(path, text, strlen(text)) != 0))
+        rc = rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
+    else if (!text && rc == 0)
+        rc = rl_fail(why, why_size, "%s: out of memory", folder);
+    free(text);
+    return rc;
+}

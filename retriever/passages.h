@@ -1,0 +1,44 @@
+// passages: the passages of a shard in a flat file, by id.
+//
+// Measured on 20,000 passages of 700 bytes, 50 of them fetched at random: Xapian's document data
+// 1,200 to 1,760 µs, this file by pread 65 µs (offsets in memory), with nothing to decode. Mapped
+// it would be a few µs, but a file cut short under a mapping kills the process, so it is read.
+//
+//   passages.bin  "RLPASS01", then records: u64 start, end, hash; u32 sizes of doc, title, heading,
+//                 source, text, meta; these strings, each followed by a NUL. Little endian.
+//   passages.idx  "RLPIDX01", then u64 offsets in passages.bin, one for each id from 1 and one for
+//                 the end.
+#ifndef RL_PASSAGES_H
+#define RL_PASSAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto.h"
+
+#define RL_PASSAGES_BIN "passages.bin"
+#define RL_PASSAGES_IDX "passages.idx"
+
+typedef struct rl_passages rl_passages_t;
+
+// Opens the files in `folder`, which hold `count` passages. NULL and `why` if they do not fit
+// together.
+rl_passages_t *rl_passages_open(const char *folder, uint64_t count, char *why, size_t why_size);
+void rl_passages_close(rl_passages_t **self_p);
+
+// See rl_store_passages. Any thread may call it.
+int rl_passages_get(const rl_passages_t *self, const uint64_t *ids, size_t size,
+                    rl_passage_t *passages, void **memory_p, char *why, size_t why_size);
+
+typedef struct rl_passages_writer rl_passages_writer_t;
+
+rl_passages_writer_t *rl_passages_writer_new(const char *folder, char *why, size_t why_size);
+
+// Appends; the ids are 1, 2, 3… Returns 0, or -1 with `why`.
+int rl_passages_writer_add(rl_passages_writer_t *self, const rl_passage_t *passage, char *why,
+                           size_t why_size);
+
+// Writes what is buffered and closes; *self_p becomes NULL. Returns 0, or -1 with `why`.
+int rl_passages_writer_close(rl_passages_writer_t **self_p, char *why, size_t why_size);
+
+#endif

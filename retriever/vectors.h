@@ -1,0 +1,31 @@
+// vectors: a shard's vectors on their way into a FAISS index: gathered in a file, so that a build
+// needs little memory and the kind of index can be chosen by their number.
+#ifndef RL_VECTORS_H
+#define RL_VECTORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RL_VECTORS_FILE "vectors.faiss"
+
+typedef struct rl_vectors rl_vectors_t;
+
+// Gathers in FOLDER/vectors.f32, which is removed in the end.
+rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size);
+void rl_vectors_destroy(rl_vectors_t **self_p);
+
+// Scales a vector to length 1 into `out`. Returns 0, or -1 when it is all zeros or has a component
+// that is not finite.
+int rl_vectors_normalise(const float *vector, size_t dimension, float *out);
+
+// Appends a vector. Returns 0, or -1 with `why`.
+int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, char *why,
+                   size_t why_size);
+
+// Trains (on a sample) and fills the index `factory`, inner product, and writes
+// FOLDER/vectors.faiss. `progress` may be NULL. Returns 0, or -1 with `why`.
+typedef void(rl_vectors_progress_fn)(void *arg, const char *stage, uint64_t done, uint64_t total);
+int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory,
+                     rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size);
+
+#endif
