@@ -1,0 +1,662 @@
+// fetch: HTTP requests in the process's own loop. libcurl says which sockets and which one timer it
+// wants (multi-socket interface); libevent watches them; time limits are ours, since libcurl's own
+// run on while a transfer is paused.
+#include "fetch.h"
+
+#include <curl/curl.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "log.h"
+
+enum {
+    RECEIVE_BUFFER = 4096, // libcurl takes 16 KiB unless told; per transfer
+    DEFAULT_MAX_BODY = 1 << 20,
+    ERROR_BODY = 16384, // as much of an error's body is kept for its message
+    DEFAULT_CONNECT_MS = 3000,
+    LONGEST_RETRY_S = 86400,
+};
+
+struct rl_fetcher {
+    struct event_base *base;
+    CURLM *multi;
+    struct event timer; // libcurl's one timer
+    struct event later; // what may not be done inside libcurl is done from here
+    rl_fetch_t *all;    // transfers
+    rl_fetch_t *due;    // transfers with something to do later
+    long max_idle, size;
+    bool inside; // libcurl is on the stack: it must not be told to add, remove or unpause
+};
+
+// What has to be done with a transfer as soon as libcurl is off the stack.
+enum {
+    DUE_START = 1,
+    DUE_RESUME = 2,
+    DUE_REMOVE = 4
+};
+
+struct rl_fetch {
+    rl_fetcher_t *fetcher;
+    rl_fetch_t *next, *prev; // in fetcher->all
+    rl_fetch_t *next_due;
+    unsigned due;
+    bool queued; // in fetcher->due
+    CURL *easy;
+    struct curl_slist *headers;
+    char *payload; // the request's body, until it is sent
+    size_t payload_size;
+    bool (*on_data)(void *, const char *, size_t);
+    void (*on_done)(void *, const rl_fetch_result_t *);
+    void *arg;
+    rl_buf_t body;
+    struct event limit; // the next time limit that could run out
+    uint64_t started, first_byte, last_byte;
+    uint64_t connect_limit, first_limit, idle_limit, total_limit; // µs, 0: none
+    long status;
+    long retry_after_s;
+    bool added, paused, cancelled, too_large;
+    const char *timed_out; // which limit ran out, NULL: none
+    char peer[160];        // host:port
+    char error[CURL_ERROR_SIZE];
+};
+
+// A socket of libcurl's and its event.
+typedef struct watch {
+    struct event event;
+    rl_fetcher_t *fetcher;
+    int wanted;
+} watch_t;
+
+static void take_finished(rl_fetcher_t *self);
+
+// ---- libcurl's sockets and timer in the loop
+// ------------------------------------------------------
+
+static void socket_action(rl_fetcher_t *self, curl_socket_t fd, int what) {
+    int running;
+    self->inside = true;
+    CURLMcode code = curl_multi_socket_action(self->multi, fd, what, &running);
+    self->inside = false;
+    if (code != CURLM_OK)
+        rl_error("libcurl: %s", curl_multi_strerror(code));
+    take_finished(self);
+}
+
+static void on_socket(evutil_socket_t fd, short what, void *arg) {
+    watch_t *watch = arg;
+    socket_action(watch->fetcher, fd,
+                  ((what & EV_READ) ? CURL_CSELECT_IN : 0) |
+                      ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0));
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    socket_action(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg) {
+    rl_fetcher_t *self = arg;
+    watch_t *watch = socket_arg;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (watch) {
+            event_del(&watch->event);
+            free(watch);
+            curl_multi_assign(self->multi, fd, NULL);
+        }
+        return 0;
+    }
+    if (!watch) {
+        watch = calloc(1, sizeof *watch);
+        if (!watch)
+            return -1;
+        watch->fetcher = self;
+        curl_multi_assign(self->multi, fd, watch);
+    } else if (watch->wanted == what) {
+        return 0;
+    } else {
+        event_del(&watch->event);
+    }
+    watch->wanted = what;
+    short events = EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) |
+                   ((what & CURL_POLL_OUT) ? EV_WRITE : 0);
+    event_assign(&watch->event, self->base, fd, events, on_socket, watch);
+    return event_add(&watch->event, NULL);
+}
+
+static int set_timer(CURLM *multi, long timeout_ms, void *arg) {
+    rl_fetcher_t *self = arg;
+    (void)multi;
+    if (timeout_ms < 0) {
+        evtimer_del(&self->timer);
+        return 0;
+    }
+    struct timeval time = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+    return evtimer_add(&self->timer, &time);
+}
+
+// ---- the end of a transfer
+// ------------------------------------------------------------------------
+
+static void forget(rl_fetch_t *fetch) {
+    rl_fetcher_t *self = fetch->fetcher;
+    evtimer_del(&fetch->limit);
+    if (fetch->queued) {
+        rl_fetch_t **at = &self->due;
+        while (*at != fetch)
+            at = &(*at)->next_due;
+        *at = fetch->next_due;
+    }
+    if (fetch->next)
+        fetch->next->prev = fetch->prev;
+    if (fetch->prev)
+        fetch->prev->next = fetch->next;
+    else
+        self->all = fetch->next;
+    self->size--;
+    curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, self->size + self->max_idle);
+    if (fetch->added)
+        curl_multi_remove_handle(self->multi, fetch->easy);
+    curl_easy_cleanup(fetch->easy);
+    curl_slist_free_all(fetch->headers);
+    free(fetch->payload);
+    rl_buf_free(&fetch->body);
+    free(fetch);
+}
+
+static uint64_t info_us(const rl_fetch_t *fetch, CURLINFO info) {
+    curl_off_t value = 0;
+    curl_easy_getinfo(fetch->easy, info, &value);
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static bool is_connect_error(CURLcode code) {
+    return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
+           code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_SSL_CONNECT_ERROR ||
+           code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+}
+
+// What went wrong, in words that name the peer. libcurl's own words come last: they hold no header
+// and no body.
+static void word_error(const rl_fetch_t *fetch, CURLcode code, char *out, size_t size) {
+    const char *more = fetch->error[0] ? fetch->error : curl_easy_strerror(code);
+    if (fetch->timed_out)
+        snprintf(out, size, "%s: %s", fetch->peer, fetch->timed_out);
+    else if (fetch->too_large)
+        snprintf(out, size, "%s: the response is larger than %zu bytes", fetch->peer,
+                 fetch->body.max);
+    else if (code == CURLE_OPERATION_TIMEDOUT)
+        snprintf(out, size, "%s: no connection within %llu ms", fetch->peer,
+                 (unsigned long long)fetch->connect_limit / 1000);
+    else if (code == CURLE_COULDNT_CONNECT)
+        snprintf(out, size, "%s: connection refused or unreachable (%s)", fetch->peer, more);
+    else if (code == CURLE_COULDNT_RESOLVE_HOST)
+        snprintf(out, size, "%s: the host name cannot be resolved", fetch->peer);
+    else if (code == CURLE_GOT_NOTHING)
+        snprintf(out, size, "%s: the connection was closed without a response", fetch->peer);
+    else if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR)
+        snprintf(out, size, "%s: the connection was lost within the response (%s)", fetch->peer,
+                 more);
+    else
+        snprintf(out, size, "%s: %s", fetch->peer, more);
+}
+
+static void finish(rl_fetch_t *fetch, CURLcode code) {
+    if (fetch->cancelled) {
+        forget(fetch);
+        return;
+    }
+    char error[CURL_ERROR_SIZE + 256] = "";
+    long connects = 0;
+    char *type = NULL;
+    bool ok = code == CURLE_OK && !fetch->timed_out && !fetch->too_large;
+    if (!ok)
+        word_error(fetch, code, error, sizeof error);
+    curl_easy_getinfo(fetch->easy, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
+    uint64_t connect_us = info_us(fetch, CURLINFO_APPCONNECT_TIME_T);
+    if (!connect_us)
+        connect_us = info_us(fetch, CURLINFO_CONNECT_TIME_T);
+    curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &fetch->status);
+    uint64_t sent_us = info_us(fetch, CURLINFO_PRETRANSFER_TIME_T);
+    rl_fetch_result_t result = {
+        .ok = ok,
+        .timed_out = fetch->timed_out || code == CURLE_OPERATION_TIMEDOUT,
+        .refused = !ok && (is_connect_error(code) || (!sent_us && !fetch->first_byte)),
+        .status = fetch->status,
+        .error = error,
+        .type = type ? type : "",
+        .retry_after_s = fetch->retry_after_s,
+        .connect_us = connects > 0 ? connect_us : 0,
+        .sent_us = sent_us,
+        .first_byte_us = fetch->first_byte ? fetch->first_byte - fetch->started : 0,
+        .total_us = rl_now_us() - fetch->started,
+        .body = fetch->body.data ? fetch->body.data : "",
+        .body_size = fetch->body.size,
+    };
+    // whoever is told may start another transfer, or cancel this one: which is nothing any more
+    fetch->cancelled = true;
+    fetch->on_done(fetch->arg, &result);
+    forget(fetch);
+}
+
+static void take_finished(rl_fetcher_t *self) {
+    CURLMsg *msg;
+    int left;
+    while ((msg = curl_multi_info_read(self->multi, &left))) {
+        rl_fetch_t *fetch = NULL;
+        CURLcode code = msg->data.result;
+        if (msg->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
+        finish(fetch, code);
+    }
+}
+
+// ---- what libcurl says while it reads
+// -------------------------------------------------------------
+
+static long retry_after(const char *value) {
+    char *end;
+    long seconds = strtol(value, &end, 10);
+    while (*end == ' ' || *end == '\t')
+        end++;
+    if (*value < '0' || *value > '9' || *end != '\0') {
+        time_t date = curl_getdate(value, NULL);
+        if (date < 0)
+            return -1;
+        seconds = (long)(date - time(NULL));
+    }
+    return seconds < 0 ? 0 : seconds > LONGEST_RETRY_S ? LONGEST_RETRY_S : seconds;
+}
+
+static size_t on_header(char *data, size_t unit, size_t size, void *arg) {
+    rl_fetch_t *fetch = arg;
+    static const char name[] = "retry-after:";
+    size *= unit;
+    fetch->last_byte = rl_now_us();
+    if (!fetch->first_byte)
+        fetch->first_byte = fetch->last_byte;
+    if (size > sizeof name && strncasecmp(data, name, sizeof name - 1) == 0) {
+        char value[64];
+        size_t from = sizeof name - 1, used = 0;
+        while (from < size && (data[from] == ' ' || data[from] == '\t'))
+            from++;
+        while (from < size && data[from] != '\r' && data[from] != '\n' && used + 1 < sizeof value)
+            value[used++] = data[from++];
+        value[used] = '\0';
+        fetch->retry_after_s = retry_after(value);
+    }
+    return size;
+}
+
+// Gathers a body. An error's body is only read for its message: what is beyond is passed over.
+static bool gather(rl_fetch_t *fetch, const char *data, size_t size) {
+    bool success = fetch->status >= 200 && fetch->status < 300;
+    if (!success) {
+        size_t max = fetch->body.max < ERROR_BODY ? fetch->body.max : ERROR_BODY;
+        size_t room = fetch->body.size < max ? max - fetch->body.size : 0;
+        rl_buf_add(&fetch->body, data, size < room ? size : room);
+        return true;
+    }
+    if (rl_buf_add(&fetch->body, data, size) == 0)
+        return true;
+    fetch->too_large = true;
+    return false;
+}
+
+// The request's body is not needed once all of it is sent and the answer has begun: a prompt is
+// what an open stream would cost most.
+static void drop_payload(rl_fetch_t *fetch) {
+    curl_off_t sent = 0;
+    curl_easy_getinfo(fetch->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    if ((size_t)sent < fetch->payload_size)
+        return;
+    free(fetch->payload);
+    fetch->payload = NULL;
+}
+
+static size_t on_body(char *data, size_t unit, size_t size, void *arg) {
+    rl_fetch_t *fetch = arg;
+    size *= unit;
+    if (fetch->cancelled || fetch->timed_out)
+        return size + 1; // not what came: libcurl ends the transfer
+    fetch->last_byte = rl_now_us();
+    if (!fetch->status)
+        curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &fetch->status);
+    if (fetch->payload)
+        drop_payload(fetch);
+    if (!fetch->on_data || fetch->status < 200 || fetch->status > 299)
+        return gather(fetch, data, size) ? size : size + 1;
+    if (!fetch->on_data(fetch->arg, data, size) && !fetch->cancelled && !fetch->paused) {
+        fetch->paused = true;
+        curl_easy_pause(fetch->easy, CURLPAUSE_RECV);
+    }
+    return fetch->cancelled ? size + 1 : size;
+}
+
+// ---- time limits
+// ----------------------------------------------------------------------------------
+
+// When the next limit runs out (0: never), and what to say then. Bytes only move last_byte: the
+// timer is looked at again when it fires, so a token costs no timer.
+static uint64_t next_limit(const rl_fetch_t *fetch, const char **what) {
+    uint64_t at = 0;
+    *what = "";
+    if (fetch->total_limit) {
+        at = fetch->started + fetch->total_limit;
+        *what = "the time for the whole transfer ran out";
+    }
+    if (!fetch->first_byte && fetch->first_limit &&
+        (!at || fetch->started + fetch->first_limit < at)) {
+        at = fetch->started + fetch->first_limit;
+        *what = "no response came in time";
+    }
+    if (fetch->first_byte && fetch->idle_limit && !fetch->paused &&
+        (!at || fetch->last_byte + fetch->idle_limit < at)) {
+        at = fetch->last_byte + fetch->idle_limit;
+        *what = "the response fell silent";
+    }
+    return at;
+}
+
+static void set_limit(rl_fetch_t *fetch) {
+    const char *what;
+    uint64_t at = next_limit(fetch, &what), now = rl_now_us();
+    // before the first byte its limit may be later than the first idle one would be
+    if (!fetch->first_byte && fetch->idle_limit && (!at || now + fetch->idle_limit < at))
+        at = now + fetch->idle_limit;
+    if (!at) {
+        evtimer_del(&fetch->limit);
+        return;
+    }
+    uint64_t left = at > now ? at - now : 0;
+    struct timeval time = {(time_t)(left / 1000000), (suseconds_t)(left % 1000000)};
+    evtimer_add(&fetch->limit, &time);
+}
+
+static void on_limit(evutil_socket_t fd, short event, void *arg) {
+    rl_fetch_t *fetch = arg;
+    const char *what;
+    uint64_t at = next_limit(fetch, &what);
+    (void)fd;
+    (void)event;
+    if (!at || at > rl_now_us()) {
+        set_limit(fetch);
+        return;
+    }
+    fetch->timed_out = what;
+    curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+    fetch->added = false;
+    finish(fetch, CURLE_OPERATION_TIMEDOUT);
+}
+
+// ---- what waits until libcurl is off the stack
+// ----------------------------------------------------
+
+static void do_later(rl_fetch_t *fetch, unsigned what) {
+    rl_fetcher_t *self = fetch->fetcher;
+    fetch->due |= what;
+    if (!fetch->queued) {
+        fetch->queued = true;
+        fetch->next_due = self->due;
+        self->due = fetch;
+    }
+    event_active(&self->later, EV_TIMEOUT, 1);
+}
+
+static void resume_now(rl_fetch_t *fetch) {
+    rl_fetcher_t *self = fetch->fetcher;
+    if (!fetch->paused || !fetch->added)
+        return;
+    fetch->paused = false;
+    fetch->last_byte = rl_now_us(); // the silence while it was paused was ours
+    set_limit(fetch);
+    self->inside = true; // what libcurl kept is handed over from within
+    curl_easy_pause(fetch->easy, CURLPAUSE_CONT);
+    self->inside = false;
+}
+
+static void add_now(rl_fetch_t *fetch) {
+    CURLMcode code = curl_multi_add_handle(fetch->fetcher->multi, fetch->easy);
+    if (code == CURLM_OK) {
+        fetch->added = true;
+        return;
+    }
+    snprintf(fetch->error, sizeof fetch->error, "%s", curl_multi_strerror(code));
+    finish(fetch, CURLE_FAILED_INIT);
+}
+
+static void on_later(evutil_socket_t fd, short what, void *arg) {
+    rl_fetcher_t *self = arg;
+    (void)fd;
+    (void)what;
+    while (self->due) {
+        rl_fetch_t *fetch = self->due;
+        unsigned due = fetch->due;
+        self->due = fetch->next_due;
+        fetch->queued = false;
+        fetch->due = 0;
+        if (due & DUE_REMOVE)
+            forget(fetch);
+        else if (due & DUE_START)
+            add_now(fetch);
+        else if (due & DUE_RESUME)
+            resume_now(fetch);
+    }
+    take_finished(self);
+}
+
+// ---- the public side
+// ------------------------------------------------------------------------------
+
+rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle) {
+    rl_fetcher_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->base = base;
+    self->max_idle = max_idle > 0 ? max_idle : 1;
+    self->multi = curl_multi_init();
+    if (!self->multi) {
+        free(self);
+        return NULL;
+    }
+    evtimer_assign(&self->timer, base, on_timer, self);
+    evtimer_assign(&self->later, base, on_later, self);
+    curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, self);
+    curl_multi_setopt(self->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(self->multi, CURLMOPT_TIMERDATA, self);
+    curl_multi_setopt(self->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, self->max_idle);
+    return self;
+}
+
+void rl_fetcher_destroy(rl_fetcher_t **self_p) {
+    rl_fetcher_t *self = *self_p;
+    if (!self)
+        return;
+    while (self->all)
+        forget(self->all);
+    curl_multi_cleanup(self->multi);
+    evtimer_del(&self->timer);
+    event_del(&self->later);
+    free(self);
+    *self_p = NULL;
+}
+
+// Keeps host:port for messages, and says whether it is this machine. Returns -1 for what is no
+// http(s) URL. A user name or key in the URL never gets here.
+static int read_url(rl_fetch_t *fetch, const char *url, bool *local) {
+    char *scheme = NULL, *host = NULL, *port = NULL;
+    CURLU *parts = curl_url();
+    int result = -1;
+    if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+        (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
+        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
+        snprintf(fetch->peer, sizeof fetch->peer, "%.140s:%.8s", host, port);
+        *local = strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
+                 strcmp(host, "[::1]") == 0;
+        result = 0;
+    }
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(parts);
+    return result;
+}
+
+static int add_header(rl_fetch_t *fetch, const char *name, const char *value) {
+    rl_buf_t line = rl_buf_make(8192);
+    int result = -1;
+    // a line end in a value would be a header of its own
+    if (!strpbrk(value, "\r\n") && rl_buf_adds(&line, name) == 0 &&
+        rl_buf_adds(&line, value) == 0) {
+        struct curl_slist *headers = curl_slist_append(fetch->headers, line.data);
+        if (headers) {
+            fetch->headers = headers;
+            result = 0;
+        }
+    }
+    rl_buf_free(&line);
+    return result;
+}
+
+static int set_headers(rl_fetch_t *fetch, const rl_fetch_request_t *request) {
+    int bad = add_header(fetch, "Accept: ", request->accept ? request->accept : "application/json");
+    if (request->body)
+        bad |= add_header(fetch, "Content-Type: ", "application/json") |
+               add_header(fetch, "Expect:", ""); // never wait for "100 Continue"
+    if (request->bearer && *request->bearer)
+        bad |= add_header(fetch, "Authorization: Bearer ", request->bearer);
+    if (request->traceparent && *request->traceparent)
+        bad |= add_header(fetch, "traceparent: ", request->traceparent);
+    return bad;
+}
+
+static int set_payload(rl_fetch_t *fetch, const rl_fetch_request_t *request) {
+    if (!request->body)
+        return 0;
+    fetch->payload = malloc(request->body_size + 1);
+    if (!fetch->payload)
+        return -1;
+    memcpy(fetch->payload, request->body, request->body_size);
+    fetch->payload[request->body_size] = '\0';
+    fetch->payload_size = request->body_size;
+    curl_easy_setopt(fetch->easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDS, fetch->payload);
+    curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)fetch->payload_size);
+    return 0;
+}
+
+static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bool local) {
+    CURL *easy = fetch->easy;
+    long connect_ms =
+        request->connect_timeout_ms > 0 ? request->connect_timeout_ms : DEFAULT_CONNECT_MS;
+    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
+    // the URL may carry a secret and a redirect would take the key elsewhere: neither is followed
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    // one connection per stream: pausing one must not hold up another
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "ragline/" RAGLINE_VERSION);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->error);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->headers);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+    if (request->method)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    if (local) // a proxy of the environment cannot reach this machine's loopback
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    fetch->connect_limit = (uint64_t)connect_ms * 1000;
+}
+
+static uint64_t limit_us(long ms) {
+    return ms > 0 ? (uint64_t)ms * 1000 : 0;
+}
+
+static rl_fetch_t *new_fetch(rl_fetcher_t *self, const rl_fetch_request_t *request) {
+    rl_fetch_t *fetch = calloc(1, sizeof *fetch);
+    bool local = false;
+    if (!fetch)
+        return NULL;
+    fetch->fetcher = self;
+    fetch->body = rl_buf_make(request->max_body ? request->max_body : DEFAULT_MAX_BODY);
+    fetch->easy = curl_easy_init();
+    if (!fetch->easy || read_url(fetch, request->url, &local) || set_headers(fetch, request) ||
+        set_payload(fetch, request)) {
+        curl_easy_cleanup(fetch->easy);
+        curl_slist_free_all(fetch->headers);
+        free(fetch->payload);
+        free(fetch);
+        return NULL;
+    }
+    set_options(fetch, request, local);
+    fetch->first_limit = limit_us(request->first_byte_timeout_ms);
+    fetch->idle_limit = limit_us(request->idle_timeout_ms);
+    fetch->total_limit = limit_us(request->timeout_ms);
+    fetch->retry_after_s = -1;
+    fetch->on_data = request->on_data;
+    fetch->on_done = request->on_done;
+    fetch->arg = request->arg;
+    return fetch;
+}
+
+rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request) {
+    rl_fetch_t *fetch = new_fetch(self, request);
+    if (!fetch)
+        return NULL;
+    evtimer_assign(&fetch->limit, self->base, on_limit, fetch);
+    fetch->next = self->all;
+    if (self->all)
+        self->all->prev = fetch;
+    self->all = fetch;
+    self->size++;
+    curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, self->size + self->max_idle);
+    fetch->started = rl_now_us();
+    set_limit(fetch);
+    if (self->inside)
+        do_later(fetch, DUE_START);
+    else if (curl_multi_add_handle(self->multi, fetch->easy) == CURLM_OK)
+        fetch->added = true;
+    else
+        do_later(fetch, DUE_START); // tried again from the loop, where a failure can be told
+    return fetch;
+}
+
+void rl_fetch_cancel(rl_fetch_t **fetch_p) {
+    rl_fetch_t *fetch = *fetch_p;
+    if (!fetch)
+        return;
+    *fetch_p = NULL;
+    if (fetch->cancelled)
+        return; // being told of its end, or cancelled before
+    fetch->cancelled = true;
+    if (fetch->fetcher->inside)
+        do_later(fetch, DUE_REMOVE);
+    else
+        forget(fetch);
+}
+
+void rl_fetch_resume(rl_fetch_t *fetch) {
+    if (fetch && fetch->paused && !fetch->cancelled)
+        do_later(fetch, DUE_RESUME);
+}
