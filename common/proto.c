@@ -341,6 +341,17 @@ void rl_msg_free(rl_msg_t **msg_p)
     *msg_p = NULL;
 }
 
+rl_msg_t *rl_msg_keep(rl_msg_t *msg)
+{
+    owned_msg_t *from = (owned_msg_t *)msg, *to = malloc(sizeof *to);
+    if (!to)
+        return NULL;
+    *to = *from;
+    memset(from, 0, sizeof *from);
+    from->msg.type = to->msg.type;
+    return &to->msg;
+}
+
 static bool take_string(owned_msg_t *owner, const field_t *field, const msgpack_object *value,
                         char *base, const char **why)
 {

@@ -213,4 +213,8 @@ int rl_msg_encode(const rl_msg_t *msg, rl_buf_t *out);
 size_t rl_msg_decode(const void *data, size_t size, rl_msg_t **out, const char **why);
 void rl_msg_free(rl_msg_t **msg_p);
 
+// Moves what a decoded message owns into a new one, which the caller frees; the given one is left
+// empty. For a receiver that keeps a message beyond its callback. NULL if memory runs out.
+rl_msg_t *rl_msg_keep(rl_msg_t *msg);
+
 #endif
