@@ -1,0 +1,449 @@
+// registry: the workers that are there.
+#include "registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+
+enum {
+    MAX_WORKERS = 4096,
+    MAX_COLLECTIONS = 1024,
+    MISSED_MAX = 3,           // announcements missed before a worker counts as lost
+    SWEEP_MS = 50,            // how often that is looked at
+    REMEMBER_US = 600000000,  // how long a kind of retrieval is missed after it was last there
+    LEAVING_US = 120000000,   // longest time a leaving worker is waited for
+    WELCOME_EVERY_US = 1000000,
+};
+
+static const char *const role_names[ROLES] = {"dense", "lexical", "generator"};
+
+// What a collection should consist of.
+typedef struct layout {
+    char *name;
+    uint64_t shards;
+    uint64_t seen_us[KINDS]; // when a worker of the kind last announced itself, 0 never
+    LIST_ENTRY(layout) all;
+} layout_t;
+
+struct registry {
+    rl_proc_t *proc;
+    char *gateway_id, *tokens;
+    registry_events_t events;
+    TAILQ_HEAD(, worker) workers;
+    LIST_HEAD(, layout) layouts;
+    size_t layouts_size;
+    size_t size;
+    struct event *sweep;
+    registry_counts_t counts;
+    unsigned random;
+};
+
+const char *worker_role_name(worker_role_t role)
+{
+    return role_names[role];
+}
+
+static void replace(char **text, const char *with)
+{
+    if (*text && strcmp(*text, with) == 0)
+        return;
+    free(*text);
+    *text = strdup(with);
+    if (!*text)
+        abort();
+}
+
+// ------------------------------------------------------------------------------------- membership
+
+static void drop(registry_t *self, worker_t *worker)
+{
+    TAILQ_REMOVE(&self->workers, worker, all);
+    self->size--;
+    self->events.lost(self->events.arg, worker);
+    rl_wire_destroy(&worker->push);
+    free(worker->id);
+    free(worker->tasks_endpoint);
+    free(worker->collection);
+    free(worker->generation);
+    free(worker->space);
+    free(worker->model);
+    free(worker->language);
+    free(worker);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+    registry_t *self = arg;
+    (void)fd;
+    (void)what;
+    uint64_t now = rl_now_us();
+    for (worker_t *worker = TAILQ_FIRST(&self->workers), *next; worker; worker = next) {
+        next = TAILQ_NEXT(worker, all);
+        if (worker->leaving) {
+            if (worker->outstanding == 0 || now - worker->leaving_us > LEAVING_US)
+                drop(self, worker);
+        } else if (now - worker->seen_us > worker->period_ms * 1000 * MISSED_MAX) {
+            rl_warn("worker %s is lost: no announcement for %llu ms, %zu tasks were with it",
+                    worker->id, (unsigned long long)((now - worker->seen_us) / 1000),
+                    worker->outstanding);
+            self->counts.lost++;
+            drop(self, worker);
+        }
+    }
+}
+
+registry_t *registry_new(rl_proc_t *proc, const char *gateway_id, const char *tokens,
+                         const registry_events_t *events)
+{
+    registry_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    *self = (registry_t){.proc = proc, .events = *events, .random = (unsigned)rl_now_us()};
+    replace(&self->gateway_id, gateway_id);
+    replace(&self->tokens, tokens);
+    TAILQ_INIT(&self->workers);
+    LIST_INIT(&self->layouts);
+    self->sweep = event_new(rl_proc_base(proc), -1, EV_PERSIST, on_sweep, self);
+    struct timeval every = {0, SWEEP_MS * 1000};
+    if (!self->sweep || event_add(self->sweep, &every) != 0)
+        abort();
+    return self;
+}
+
+void registry_destroy(registry_t **self_p)
+{
+    registry_t *self = *self_p;
+    if (!self)
+        return;
+    while (!TAILQ_EMPTY(&self->workers))
+        drop(self, TAILQ_FIRST(&self->workers));
+    for (layout_t *layout = LIST_FIRST(&self->layouts), *next; layout; layout = next) {
+        next = LIST_NEXT(layout, all);
+        free(layout->name);
+        free(layout);
+    }
+    event_free(self->sweep);
+    free(self->gateway_id);
+    free(self->tokens);
+    free(self);
+    *self_p = NULL;
+}
+
+static worker_t *find(registry_t *self, const char *id)
+{
+    worker_t *worker;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (strcmp(worker->id, id) == 0)
+            return worker;
+    }
+    return NULL;
+}
+
+static layout_t *find_layout(registry_t *self, const char *collection)
+{
+    layout_t *layout;
+    LIST_FOREACH(layout, &self->layouts, all)
+    {
+        if (strcmp(layout->name, collection) == 0)
+            return layout;
+    }
+    return NULL;
+}
+
+// Kept in the order of their names.
+static layout_t *make_layout(registry_t *self, const char *collection)
+{
+    layout_t *layout = calloc(1, sizeof *layout), *before = NULL, *each;
+    if (!layout)
+        abort();
+    replace(&layout->name, collection);
+    LIST_FOREACH(each, &self->layouts, all)
+    {
+        if (strcmp(each->name, collection) < 0)
+            before = each;
+    }
+    if (before)
+        LIST_INSERT_AFTER(before, layout, all);
+    else
+        LIST_INSERT_HEAD(&self->layouts, layout, all);
+    self->layouts_size++;
+    return layout;
+}
+
+static void refuse(registry_t *self, const rl_announce_t *announce, const char *why)
+{
+    if (self->counts.refused++ % 1000 == 0)
+        rl_warn("announcement of worker %s refused: %s", announce->worker, why);
+}
+
+// Checks an announcement; returns the role, or -1 with the reason logged.
+static int check(registry_t *self, const rl_announce_t *announce)
+{
+    int role = -1;
+    for (int at = 0; at < ROLES; at++)
+        if (strcmp(role_names[at], announce->kind) == 0)
+            role = at;
+    if (role < 0)
+        refuse(self, announce, "unknown kind");
+    else if (!*announce->worker || !*announce->tasks)
+        refuse(self, announce, "it names no worker or no endpoint");
+    else if (announce->period_ms < 10 || announce->period_ms > 600000)
+        refuse(self, announce, "its period is not 10 ms to 10 minutes");
+    else if (role != ROLE_GENERATOR &&
+             (!*announce->collection || announce->shards == 0 || announce->shards > 4096 ||
+              announce->shard >= announce->shards))
+        refuse(self, announce, "its collection or shard is not right");
+    else
+        return role;
+    return -1;
+}
+
+static worker_t *join(registry_t *self, const rl_announce_t *announce, worker_role_t role)
+{
+    if (self->size >= MAX_WORKERS) {
+        refuse(self, announce, "there are too many workers");
+        return NULL;
+    }
+    char why[512];
+    rl_wire_t *push = rl_wire_push(self->proc, announce->tasks, why, sizeof why);
+    if (!push) {
+        refuse(self, announce, why);
+        return NULL;
+    }
+    worker_t *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        abort();
+    *worker = (worker_t){.role = role, .push = push};
+    LIST_INIT(&worker->tasks);
+    replace(&worker->id, announce->worker);
+    replace(&worker->tasks_endpoint, announce->tasks);
+    TAILQ_INSERT_TAIL(&self->workers, worker, all);
+    self->size++;
+    self->counts.joined++;
+    rl_info("worker %s joined: %s %s at %s", worker->id, announce->kind,
+            role == ROLE_GENERATOR ? announce->model : announce->collection, announce->tasks);
+    return worker;
+}
+
+// A worker learns from the first WELCOME where tokens go, and a generator needs it until its
+// connection stands; sent now and then while it says it is not ready.
+static void welcome(registry_t *self, worker_t *worker, uint64_t now)
+{
+    if (worker->welcomed_us && (worker->ready || now - worker->welcomed_us < WELCOME_EVERY_US))
+        return;
+    rl_msg_t msg = {.type = RL_WELCOME,
+                    .welcome = {.gateway = self->gateway_id,
+                                .route = worker->route,
+                                .tokens = self->tokens}};
+    if (rl_wire_send(worker->push, &msg) == 0)
+        worker->welcomed_us = now;
+}
+
+static void note_layout(registry_t *self, const worker_t *worker, uint64_t now)
+{
+    layout_t *layout = find_layout(self, worker->collection);
+    if (!layout) {
+        if (self->layouts_size >= MAX_COLLECTIONS)
+            return;
+        layout = make_layout(self, worker->collection);
+    }
+    layout->shards = worker->shards;
+    layout->seen_us[worker->role] = now;
+}
+
+void registry_announced(registry_t *self, const rl_announce_t *announce)
+{
+    int role = check(self, announce);
+    if (role < 0)
+        return;
+    worker_t *worker = find(self, announce->worker);
+    if (worker && (worker->role != (worker_role_t)role ||
+                   strcmp(worker->tasks_endpoint, announce->tasks) != 0)) {
+        drop(self, worker); // it is somebody else now
+        worker = NULL;
+    }
+    if (!worker)
+        worker = join(self, announce, (worker_role_t)role);
+    if (!worker || worker->leaving)
+        return;
+    uint64_t now = rl_now_us();
+    bool was_ready = worker->ready;
+    worker->seen_us = now;
+    worker->route = announce->route;
+    worker->ready = announce->ready;
+    worker->queued = announce->queued;
+    worker->running = announce->running;
+    worker->slots = announce->slots ? announce->slots : 1;
+    worker->service_us = announce->service_us;
+    worker->served = announce->served;
+    worker->period_ms = announce->period_ms;
+    worker->shard = announce->shard;
+    worker->shards = announce->shards;
+    worker->dimension = announce->dimension;
+    worker->passages = announce->passages;
+    replace(&worker->collection, announce->collection);
+    replace(&worker->generation, announce->generation);
+    replace(&worker->space, announce->space);
+    replace(&worker->model, announce->model);
+    replace(&worker->language, announce->language);
+    if (role != ROLE_GENERATOR)
+        note_layout(self, worker, now);
+    welcome(self, worker, now);
+    if (worker->ready && !was_ready)
+        self->events.ready(self->events.arg);
+}
+
+void registry_left(registry_t *self, const rl_leave_t *leave)
+{
+    worker_t *worker = find(self, leave->worker);
+    if (!worker || worker->leaving)
+        return;
+    rl_info("worker %s leaves, %zu tasks are with it", worker->id, worker->outstanding);
+    worker->leaving = true;
+    worker->ready = false;
+    worker->leaving_us = rl_now_us();
+    self->counts.left++;
+}
+
+// ----------------------------------------------------------------------------------------- choice
+
+static bool serves(const worker_t *worker, const source_t *source)
+{
+    if (!source)
+        return worker->role == ROLE_GENERATOR;
+    return worker->role == (worker_role_t)source->kind && worker->shard == source->shard &&
+           strcmp(worker->collection, source->collection) == 0;
+}
+
+// A small generator of its own (xorshift): ties are broken at random, cheaply.
+static unsigned random_number(registry_t *self)
+{
+    self->random ^= self->random << 13;
+    self->random ^= self->random >> 17;
+    self->random ^= self->random << 5;
+    return self->random ? self->random : (self->random = 1);
+}
+
+worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t *except,
+                        size_t bound)
+{
+    worker_t *best = NULL, *worker;
+    unsigned ties = 0;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (!worker->ready || worker == except || worker->outstanding >= bound ||
+            !serves(worker, source))
+            continue;
+        if (best && worker->outstanding > best->outstanding)
+            continue;
+        ties = best && worker->outstanding == best->outstanding ? ties + 1 : 1;
+        if (ties == 1 || random_number(self) % ties == 0)
+            best = worker;
+    }
+    return best;
+}
+
+worker_t *registry_pick_generator(registry_t *self, const worker_t *except)
+{
+    worker_t *best = NULL, *worker;
+    unsigned ties = 0;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (!worker->ready || worker == except || worker->role != ROLE_GENERATOR ||
+            worker->outstanding >= worker->slots)
+            continue;
+        // outstanding / slots, compared without dividing
+        uint64_t mine = best ? worker->outstanding * best->slots : 0;
+        uint64_t its = best ? best->outstanding * worker->slots : 1;
+        if (mine > its)
+            continue;
+        ties = mine == its ? ties + 1 : 1;
+        if (ties == 1 || random_number(self) % ties == 0)
+            best = worker;
+    }
+    return best;
+}
+
+const worker_t *registry_any(registry_t *self, const source_t *source)
+{
+    worker_t *worker;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (!worker->leaving && serves(worker, source))
+            return worker;
+    }
+    return NULL;
+}
+
+bool registry_has(registry_t *self, const source_t *source)
+{
+    worker_t *worker;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (worker->ready && serves(worker, source))
+            return true;
+    }
+    return false;
+}
+
+size_t registry_sources(registry_t *self, const char *collection, const bool kinds[KINDS],
+                        source_t *out, size_t max)
+{
+    layout_t *layout = find_layout(self, collection);
+    size_t size = 0;
+    uint64_t now = rl_now_us();
+    if (!layout)
+        return 0;
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (!kinds[kind] || !layout->seen_us[kind] || now - layout->seen_us[kind] > REMEMBER_US)
+            continue;
+        for (uint64_t shard = 0; shard < layout->shards && size < max; shard++)
+            out[size++] = (source_t){layout->name, shard, (kind_t)kind};
+    }
+    return size;
+}
+
+bool registry_knows(registry_t *self, const char *collection)
+{
+    return find_layout(self, collection) != NULL;
+}
+
+const char **registry_collections(registry_t *self, size_t *size)
+{
+    const char **names = calloc(self->layouts_size + 1, sizeof *names);
+    if (!names)
+        abort();
+    layout_t *layout;
+    *size = 0;
+    LIST_FOREACH(layout, &self->layouts, all)
+    {
+        names[(*size)++] = layout->name;
+    }
+    return names;
+}
+
+worker_t *registry_first(registry_t *self)
+{
+    return TAILQ_FIRST(&self->workers);
+}
+
+worker_t *registry_next(worker_t *worker)
+{
+    return TAILQ_NEXT(worker, all);
+}
+
+registry_counts_t registry_counts(registry_t *self)
+{
+    registry_counts_t counts = self->counts;
+    worker_t *worker;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        counts.workers[worker->role]++;
+        counts.ready[worker->role] += worker->ready;
+        counts.outstanding[worker->role] += worker->outstanding;
+    }
+    return counts;
+}

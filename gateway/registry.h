@@ -1,0 +1,98 @@
+// registry: the workers that are there, as their announcements say, and the choice among them.
+// Nobody keeps a list of workers: what is not announced again is gone.
+#ifndef REGISTRY_H
+#define REGISTRY_H
+
+#include "question.h"
+#include "tasks.h"
+#include "wire.h"
+
+#include <jansson.h>
+
+typedef enum worker_role {
+    ROLE_DENSE = KIND_DENSE,
+    ROLE_LEXICAL = KIND_LEXICAL,
+    ROLE_GENERATOR,
+    ROLES, // their number
+} worker_role_t;
+
+typedef struct worker {
+    char *id;
+    worker_role_t role;
+    char *tasks_endpoint;
+    rl_wire_t *push;
+    uint64_t route;
+    bool ready, leaving;
+    // as announced
+    uint64_t queued, running, slots, service_us, served, period_ms;
+    char *collection, *generation, *space, *model, *language;
+    uint64_t shard, shards, dimension, passages;
+    // as seen from here
+    uint64_t seen_us;      // of the last announcement
+    uint64_t welcomed_us;  // of the last WELCOME sent
+    uint64_t leaving_us;
+    size_t outstanding;    // tasks given and not answered
+    struct task_list tasks;
+    uint64_t latency_us;   // of recent tasks, sent to answered (exponential average)
+    TAILQ_ENTRY(worker) all;
+} worker_t;
+
+// What a question can be sent to: one shard of a collection by one kind of retrieval.
+typedef struct source {
+    const char *collection; // owned by the registry, as long as it lives
+    uint64_t shard;
+    kind_t kind;
+} source_t;
+
+typedef struct registry registry_t;
+
+typedef struct registry_events {
+    // The worker is gone for good: all its tasks (worker->tasks) must end before this returns.
+    void (*lost)(void *arg, worker_t *worker);
+    // A worker became ready, or has room again.
+    void (*ready)(void *arg);
+    void *arg;
+} registry_events_t;
+
+// `gateway_id` and `tokens` (endpoint as generators reach it) go out in WELCOME.
+registry_t *registry_new(rl_proc_t *proc, const char *gateway_id, const char *tokens,
+                         const registry_events_t *events);
+void registry_destroy(registry_t **self_p);
+
+void registry_announced(registry_t *self, const rl_announce_t *announce);
+void registry_left(registry_t *self, const rl_leave_t *leave);
+
+// The ready replica with the least outstanding work (ties at random) that is not `except` (may be
+// NULL) and has fewer than `bound` tasks; NULL if there is none.
+worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t *except,
+                        size_t bound);
+// The same among generators, by outstanding work per slot; only those with a free slot.
+worker_t *registry_pick_generator(registry_t *self, const worker_t *except);
+// Whether a replica of the source (a generator, if NULL) is ready, busy or not.
+bool registry_has(registry_t *self, const source_t *source);
+// Any replica of the source, ready or not; NULL if none announces itself.
+const worker_t *registry_any(registry_t *self, const source_t *source);
+
+// The sources a question to `collection` should be sent to: every shard there should be by every
+// kind that was there in the last ten minutes and is in `kinds`. Shards without a worker are named
+// too: that is how a missing one is noticed. Returns their number, at most `max`.
+size_t registry_sources(registry_t *self, const char *collection, const bool kinds[KINDS],
+                        source_t *out, size_t max);
+bool registry_knows(registry_t *self, const char *collection);
+
+// Names of all collections in the order of their names; caller frees the array, not the names.
+const char **registry_collections(registry_t *self, size_t *size);
+
+// For GET /v1/workers, /v1/info and metrics.
+json_t *registry_workers_json(registry_t *self);
+json_t *registry_collections_json(registry_t *self);
+typedef struct registry_counts {
+    size_t workers[ROLES], ready[ROLES], outstanding[ROLES];
+    uint64_t joined, left, lost, refused;
+} registry_counts_t;
+registry_counts_t registry_counts(registry_t *self);
+worker_t *registry_first(registry_t *self);
+worker_t *registry_next(worker_t *worker);
+const char *worker_role_name(worker_role_t role);
+
+#endif

@@ -1,0 +1,98 @@
+// registry_json: the registry as people and programs see it: GET /v1/workers and /v1/info.
+#include "registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *worker_json(const worker_t *worker, uint64_t now)
+{
+    json_t *out = json_object();
+    json_object_set_new(out, "worker", json_string(worker->id));
+    json_object_set_new(out, "kind", json_string(worker_role_name(worker->role)));
+    json_object_set_new(
+        out, "state",
+        json_string(worker->leaving ? "leaving" : worker->ready ? "ready" : "starting"));
+    if (worker->role == ROLE_GENERATOR) {
+        json_object_set_new(out, "model", json_string(worker->model));
+    } else {
+        json_object_set_new(out, "collection", json_string(worker->collection));
+        json_object_set_new(out, "shard", number(worker->shard));
+        json_object_set_new(out, "shards", number(worker->shards));
+        json_object_set_new(out, "generation", json_string(worker->generation));
+        json_object_set_new(out, "passages", number(worker->passages));
+        json_object_set_new(out, "language", json_string(worker->language));
+        if (worker->role == ROLE_DENSE) {
+            json_object_set_new(out, "space", json_string(worker->space));
+            json_object_set_new(out, "dimension", number(worker->dimension));
+        }
+    }
+    json_object_set_new(out, "tasks", json_string(worker->tasks_endpoint));
+    json_object_set_new(out, "outstanding", number(worker->outstanding));
+    json_object_set_new(out, "queued", number(worker->queued));
+    json_object_set_new(out, "running", number(worker->running));
+    json_object_set_new(out, "slots", number(worker->slots));
+    json_object_set_new(out, "served", number(worker->served));
+    json_object_set_new(out, "service_ms", json_real((double)worker->service_us / 1000));
+    json_object_set_new(out, "latency_ms", json_real((double)worker->latency_us / 1000));
+    json_object_set_new(out, "last_seen_ms", number((now - worker->seen_us) / 1000));
+    return out;
+}
+
+json_t *registry_workers_json(registry_t *self)
+{
+    json_t *list = json_array();
+    uint64_t now = rl_now_us();
+    for (worker_t *worker = registry_first(self); worker; worker = registry_next(worker))
+        json_array_append_new(list, worker_json(worker, now));
+    return list;
+}
+
+// Passages are counted once a shard, however many workers serve it.
+static json_t *collection_json(registry_t *self, const char *name)
+{
+    json_t *out = json_object(), *kinds = json_array();
+    uint64_t passages = 0, shards = 0;
+    const char *generation = "";
+    for (int kind = 0; kind < KINDS; kind++) {
+        uint64_t found = 0;
+        bool there = false;
+        for (worker_t *worker = registry_first(self); worker; worker = registry_next(worker))
+            if (worker->role == (worker_role_t)kind && strcmp(worker->collection, name) == 0)
+                shards = worker->shards > shards ? worker->shards : shards;
+        for (uint64_t shard = 0; shard < shards; shard++) {
+            const worker_t *worker = registry_any(self, &(source_t){name, shard, (kind_t)kind});
+            if (!worker)
+                continue;
+            found += worker->passages;
+            generation = worker->generation;
+            there = true;
+        }
+        if (there)
+            json_array_append_new(kinds, json_string(kind_names[kind]));
+        passages = found > passages ? found : passages;
+    }
+    json_object_set_new(out, "name", json_string(name));
+    json_object_set_new(out, "shards", number(shards));
+    json_object_set_new(out, "passages", number(passages));
+    json_object_set_new(out, "generation", json_string(generation));
+    json_object_set_new(out, "kinds", kinds);
+    return out;
+}
+
+json_t *registry_collections_json(registry_t *self)
+{
+    size_t size;
+    const char **names = registry_collections(self, &size);
+    json_t *list = json_array();
+    for (size_t at = 0; at < size; at++)
+        json_array_append_new(list, collection_json(self, names[at]));
+    free(names);
+    return list;
+}

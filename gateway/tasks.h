@@ -1,0 +1,41 @@
+// tasks: everything the gateway has asked of a worker and not got back yet. A task knows its worker
+// and its request; a worker knows its tasks (so that a lost one's can go elsewhere).
+#ifndef TASKS_H
+#define TASKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct worker;
+struct request;
+
+typedef struct task {
+    uint64_t id;             // on the wire; never used twice
+    struct worker *worker;   // NULL: not in use
+    struct request *request;
+    unsigned source;         // retrieval: which of the request's sources
+    uint64_t sent_us;
+    LIST_ENTRY(task) of_worker;
+} task_t;
+
+LIST_HEAD(task_list, task);
+
+typedef struct tasks tasks_t;
+
+tasks_t *tasks_new(void);
+void tasks_destroy(tasks_t **self_p);
+
+// A new task, added to the worker's list; its count of outstanding tasks goes up. The table owns
+// it; the pointer stays valid until tasks_end.
+task_t *tasks_begin(tasks_t *self, struct worker *worker, struct request *request, unsigned source);
+
+// The task with this id, NULL if it is not (or no longer) one of ours.
+task_t *tasks_find(tasks_t *self, uint64_t id);
+
+// Answered, failed, lost or cancelled. *task_p becomes NULL.
+void tasks_end(tasks_t *self, task_t **task_p);
+
+size_t tasks_size(const tasks_t *self);
+
+#endif
