@@ -42,7 +42,7 @@ static task_t *make_slot(tasks_t *self)
     if (self->size == SLOTS)
         return NULL;
     size_t room = self->size + 1;
-    if ((self->size & self->size - 1) == 0) { // grow by doubling
+    if ((self->size & (self->size - 1)) == 0) { // grow by doubling
         room = self->size ? self->size * 2 : 64;
         self->slots = realloc(self->slots, room * sizeof *self->slots);
         self->free = realloc(self->free, room * sizeof *self->free);
