@@ -149,6 +149,18 @@ int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum) {
 
 // ------------------------------------------------------------------------------------ whole files
 
+int rl_file_size(const char *path, uint64_t *size) {
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return -1;
+    if (!S_ISREG(st.st_mode)) {
+        errno = EISDIR;
+        return -1;
+    }
+    *size = (uint64_t)st.st_size;
+    return 0;
+}
+
 char *rl_file_read(const char *path, size_t max, size_t *size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)

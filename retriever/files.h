@@ -16,6 +16,9 @@ uint64_t rl_checksum(const void *data, size_t size);
 // Size and checksum of a file. Returns 0, or -1 with errno.
 int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum);
 
+// Size of a regular file. Returns 0, or -1 with errno.
+int rl_file_size(const char *path, uint64_t *size);
+
 // Reads a whole file of at most `max` bytes into a malloc'd, NUL-terminated block that the caller
 // owns; NULL with errno (EFBIG: larger).
 char *rl_file_read(const char *path, size_t max, size_t *size);

@@ -42,6 +42,11 @@ const char *rl_store_factory(uint64_t passages, const char **reason) {
     return "HNSW32";
 }
 
+const char *rl_faiss_error(void) {
+    const char *error = faiss_get_last_error();
+    return error ? error : "no more is known";
+}
+
 rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size) {
     char path[RL_PATH_MAX];
     rl_vectors_t *self = calloc(1, sizeof *self);
@@ -140,7 +145,7 @@ int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory,
                        strerror(errno));
     if (faiss_index_factory(&index, (int)dimension, factory, METRIC_INNER_PRODUCT) != 0)
         return rl_fail(why, why_size, "FAISS does not make an index \"%s\" of dimension %zu: %s",
-                       factory, dimension, faiss_get_last_error());
+                       factory, dimension, rl_faiss_error());
     int rc = 0;
     if (!faiss_Index_is_trained(index)) {
         if (progress)
@@ -151,10 +156,10 @@ int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory,
         rc = fill(self, index, dimension, progress, arg);
     if (rc != 0)
         rl_fail(why, why_size, "FAISS index \"%s\" of %llu vectors: %s", factory,
-                (unsigned long long)self->count, errno ? strerror(errno) : faiss_get_last_error());
+                (unsigned long long)self->count, errno ? strerror(errno) : rl_faiss_error());
     if (rc == 0 && (rl_path(path, "%s/" RL_VECTORS_FILE, self->folder) != 0 ||
                     faiss_write_index_fname(index, path) != 0))
-        rc = rl_fail(why, why_size, "%s: cannot write: %s", path, faiss_get_last_error());
+        rc = rl_fail(why, why_size, "%s: cannot write: %s", path, rl_faiss_error());
     faiss_Index_free(index);
     return rc == 0 ? 0 : -1;
 }

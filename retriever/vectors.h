@@ -10,6 +10,9 @@
 
 typedef struct rl_vectors rl_vectors_t;
 
+// FAISS's last error on this thread in words; never NULL.
+const char *rl_faiss_error(void);
+
 // Gathers in FOLDER/vectors.f32, which is removed in the end.
 rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size);
 void rl_vectors_destroy(rl_vectors_t **self_p);

@@ -1,0 +1,75 @@
+// source: where hits come from, as a small struct of functions. A new kind of source is one new
+// file and one line in the table of source.c.
+//
+// The sources here work in the calling thread (worker.c gives them to the threads of its pool). A
+// source that waits for others instead (a remote engine) would take the same queries and give the
+// same results from the loop: nothing below depends on who calls.
+#ifndef RL_SOURCE_H
+#define RL_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto.h"
+#include "store.h"
+
+enum {
+    RL_SOURCE_BATCH = 64, // queries searched together, at most
+};
+
+// One query. What of it counts depends on the kind; it belongs to the caller.
+typedef struct rl_query {
+    const char *text;    // lexical
+    const float *vector; // dense, of length 1
+    size_t dimension;    // of the vector; 0 if there is none
+    size_t k;            // 1..RL_MAX_HITS
+} rl_query_t;
+
+// What one query found, or why it could not be searched. Freed by rl_result_clear.
+typedef struct rl_result {
+    rl_passage_t *hits; // best first, with their scores
+    size_t size;
+    double bound;      // the highest score that this query could have reached, 0 if unknown
+    void *memory;      // holds the strings of the hits
+    const char *code;  // NULL, or what failed: "wrong_dimension", "bad_request", "index_gone"…
+    bool retry;        // another replica may do better
+    char message[512]; // for people: what is wrong and what to do
+} rl_result_t;
+
+void rl_result_clear(rl_result_t *self);
+
+// Makes it a failure.
+void rl_result_fail(rl_result_t *self, const char *code, bool retry, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+// Fills it with the passages of a shard in the order of `ids`.
+void rl_result_fill(rl_result_t *self, const rl_store_t *store, uint64_t shard, const uint64_t *ids,
+                    const double *scores, size_t size);
+
+typedef struct rl_source_options {
+    size_t threads;       // that will search; they are numbered from 0
+    size_t faiss_threads; // that FAISS and OpenBLAS may use inside one search
+} rl_source_options_t;
+
+typedef struct rl_source_backend {
+    const char *kind; // as announced: "dense", "lexical"
+    // Whether this collection has what the source needs.
+    bool (*suits)(const rl_manifest_t *manifest);
+    // Opens the source of one shard; the store outlives it. NULL and `why` on failure.
+    void *(*open)(const rl_store_t *store, uint64_t shard, const rl_source_options_t *options,
+                  char *why, size_t why_size);
+    // Searches 1..RL_SOURCE_BATCH queries as thread number `thread`; results are zeroed before.
+    void (*search)(void *self, size_t thread, const rl_query_t *queries, size_t size,
+                   rl_result_t *results);
+    // Something to search once before it is needed (touches what a first search would load).
+    void (*warm)(void *self, size_t thread);
+    void (*close)(void *self);
+} rl_source_backend_t;
+
+extern const rl_source_backend_t rl_source_faiss, rl_source_xapian;
+
+// The backend of a kind, NULL if there is none.
+const rl_source_backend_t *rl_source_of(const char *kind);
+
+#endif

@@ -1,0 +1,201 @@
+// source_faiss: nearest vectors of a shard, by FAISS's C API.
+#include "source.h"
+
+#include <faiss/c_api/AutoTune_c.h>
+#include <faiss/c_api/Index_c.h>
+#include <faiss/c_api/error_c.h>
+#include <faiss/c_api/index_io_c.h>
+#include <inttypes.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+#include "vectors.h"
+
+// Declared in OpenBLAS's cblas.h, which may be another BLAS's on this machine.
+void openblas_set_num_threads(int threads);
+
+typedef struct faiss_source {
+    const rl_store_t *store;
+    uint64_t shard;
+    size_t dimension;
+    size_t count;
+    int faiss_threads;
+    FaissIndex *index;
+} faiss_source_t;
+
+enum {
+    // Candidates that a search of a graph keeps, and lists that a search of an inverted file looks
+    // into. FAISS's own 16 and 1 find too little. Set on the index, since its C API has no
+    // parameters of a single search.
+    EF_SEARCH = 128,
+    N_PROBE = 16,
+};
+
+static bool suits(const rl_manifest_t *manifest) {
+    return manifest->dimension > 0;
+}
+
+static void close_source(void *arg) {
+    faiss_source_t *self = arg;
+    if (!self)
+        return;
+    if (self->index)
+        faiss_Index_free(self->index);
+    free(self);
+}
+
+static void set_effort(faiss_source_t *self, const char *factory) {
+    FaissParameterSpace *space = NULL;
+    if (faiss_ParameterSpace_new(&space) != 0)
+        return;
+    if (strstr(factory, "HNSW"))
+        faiss_ParameterSpace_set_index_parameter(
+            space, self->index, strstr(factory, "IVF") ? "quantizer_efSearch" : "efSearch",
+            EF_SEARCH);
+    if (strstr(factory, "IVF"))
+        faiss_ParameterSpace_set_index_parameter(space, self->index, "nprobe", N_PROBE);
+    faiss_ParameterSpace_free(space);
+}
+
+static int load(faiss_source_t *self, const rl_manifest_t *said, char *why, size_t why_size) {
+    char *path = rl_store_path(self->store, self->shard, RL_VECTORS_FILE);
+    if (!path)
+        return rl_fail(why, why_size, "out of memory");
+    int rc = 0;
+    if (faiss_read_index_fname(path, 0, &self->index) != 0) {
+        self->index = NULL;
+        rc = rl_fail(why, why_size,
+                     "%s: FAISS cannot read it: %s; build the index again "
+                     "(ragline-index)",
+                     path, rl_faiss_error());
+    } else if (faiss_Index_d(self->index) != (int)said->dimension ||
+               faiss_Index_ntotal(self->index) != (idx_t)self->count ||
+               faiss_Index_metric_type(self->index) != METRIC_INNER_PRODUCT) {
+        rc = rl_fail(why, why_size,
+                     "%s: has %" PRId64 " vectors of %d components, the manifest says %zu of "
+                     "%" PRIu64 "; build the index again (ragline-index)",
+                     path, (int64_t)faiss_Index_ntotal(self->index), faiss_Index_d(self->index),
+                     self->count, said->dimension);
+    }
+    free(path);
+    return rc;
+}
+
+static void *open_source(const rl_store_t *store, uint64_t shard,
+                         const rl_source_options_t *options, char *why, size_t why_size) {
+    const rl_manifest_t *said = rl_store_manifest(store);
+    faiss_source_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        rl_fail(why, why_size, "out of memory");
+        return NULL;
+    }
+    self->store = store;
+    self->shard = shard;
+    self->dimension = said->dimension;
+    self->count = said->shard_passages[shard];
+    self->faiss_threads = (int)options->faiss_threads;
+    openblas_set_num_threads(self->faiss_threads);
+    if (load(self, said, why, why_size) != 0) {
+        close_source(self);
+        return NULL;
+    }
+    set_effort(self, said->factory);
+    return self;
+}
+
+static bool is_searchable(const faiss_source_t *self, const rl_query_t *query,
+                          rl_result_t *result) {
+    if (!query->vector || query->dimension == 0) {
+        rl_result_fail(result, "bad_request", false,
+                       "a dense search needs the question's vector, and there is none");
+        return false;
+    }
+    if (query->dimension != self->dimension) {
+        rl_result_fail(result, "wrong_dimension", false,
+                       "the question's vector has %zu components, this index has %zu: it was built "
+                       "with another embedding model (set embed.model, or build it again)",
+                       query->dimension, self->dimension);
+        return false;
+    }
+    return true;
+}
+
+// Ids and scores of one row of FAISS's answer, which marks what it did not find with -1.
+static void give_row(const faiss_source_t *self, size_t k, const float *distances,
+                     const idx_t *labels, rl_result_t *result) {
+    uint64_t ids[RL_MAX_HITS];
+    double scores[RL_MAX_HITS];
+    size_t found = 0;
+    for (size_t at = 0; at < k; at++) {
+        if (labels[at] < 0 || labels[at] >= (idx_t)self->count || !isfinite(distances[at]))
+            continue;
+        ids[found] = (uint64_t)labels[at] + 1;
+        scores[found++] = distances[at];
+    }
+    rl_result_fill(result, self->store, self->shard, ids, scores, found);
+}
+
+static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
+                   rl_result_t *results) {
+    faiss_source_t *self = arg;
+    (void)thread;
+    size_t rows[RL_SOURCE_BATCH], count = 0, k = 1;
+    for (size_t at = 0; at < size; at++) {
+        if (!is_searchable(self, &queries[at], &results[at]))
+            continue;
+        rows[count++] = at;
+        if (queries[at].k > k)
+            k = queries[at].k;
+    }
+    if (k > self->count)
+        k = self->count;
+    if (count == 0 || k == 0)
+        return;
+    float *matrix = malloc(count * self->dimension * sizeof *matrix);
+    float *distances = malloc(count * k * sizeof *distances);
+    idx_t *labels = malloc(count * k * sizeof *labels);
+    bool ok = matrix && distances && labels;
+    for (size_t row = 0; ok && row < count; row++)
+        memcpy(matrix + row * self->dimension, queries[rows[row]].vector,
+               self->dimension * sizeof *matrix);
+    omp_set_num_threads(self->faiss_threads); // counts for the calling thread only
+    int rc = ok ? faiss_Index_search(self->index, (idx_t)count, matrix, (idx_t)k, distances, labels)
+                : -1;
+    for (size_t row = 0; row < count; row++) {
+        size_t wanted = queries[rows[row]].k < k ? queries[rows[row]].k : k;
+        if (rc == 0)
+            give_row(self, wanted, distances + row * k, labels + row * k, &results[rows[row]]);
+        else
+            rl_result_fail(&results[rows[row]], "search_failed", true, "FAISS: %s",
+                           ok ? rl_faiss_error() : "out of memory");
+    }
+    free(matrix);
+    free(distances);
+    free(labels);
+}
+
+static void warm(void *arg, size_t thread) {
+    faiss_source_t *self = arg;
+    float *vector = calloc(self->dimension, sizeof *vector);
+    if (!vector)
+        return;
+    vector[0] = 1;
+    rl_result_t result = {0};
+    search(self, thread, &(rl_query_t){.vector = vector, .dimension = self->dimension, .k = 10}, 1,
+           &result);
+    rl_result_clear(&result);
+    free(vector);
+}
+
+const rl_source_backend_t rl_source_faiss = {
+    .kind = "dense",
+    .suits = suits,
+    .open = open_source,
+    .search = search,
+    .warm = warm,
+    .close = close_source,
+};

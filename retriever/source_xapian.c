@@ -1,0 +1,122 @@
+// source_xapian: best matching texts of a shard by BM25, through text_index's handles.
+#include "source.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+#include "text_index.h"
+
+typedef struct xapian_source {
+    const rl_store_t *store;
+    uint64_t shard;
+    size_t count;
+    size_t threads;
+    rl_text_reader_t *readers[]; // one for each thread
+} xapian_source_t;
+
+static bool suits(const rl_manifest_t *manifest) {
+    (void)manifest;
+    return true;
+}
+
+static void close_source(void *arg) {
+    xapian_source_t *self = arg;
+    if (!self)
+        return;
+    for (size_t at = 0; at < self->threads; at++)
+        rl_text_reader_destroy(&self->readers[at]);
+    free(self);
+}
+
+static int open_readers(xapian_source_t *self, const char *language, const char *path, char *why,
+                        size_t why_size) {
+    char inner[512];
+    for (size_t at = 0; at < self->threads; at++) {
+        self->readers[at] = rl_text_reader_new(path, language, inner, sizeof inner);
+        if (!self->readers[at])
+            return rl_fail(why, why_size, "%s: %s; build the index again (ragline-index)", path,
+                           inner);
+    }
+    uint64_t count = rl_text_reader_count(self->readers[0]);
+    if (count != self->count)
+        return rl_fail(why, why_size,
+                       "%s: has %" PRIu64 " passages, the manifest says %zu; build the index again "
+                       "(ragline-index)",
+                       path, count, self->count);
+    return 0;
+}
+
+static void *open_source(const rl_store_t *store, uint64_t shard,
+                         const rl_source_options_t *options, char *why, size_t why_size) {
+    const rl_manifest_t *said = rl_store_manifest(store);
+    xapian_source_t *self = calloc(1, sizeof *self + options->threads * sizeof *self->readers);
+    char *path = rl_store_path(store, shard, RL_TEXT_FOLDER);
+    if (!self || !path) {
+        rl_fail(why, why_size, "out of memory");
+        free(self);
+        free(path);
+        return NULL;
+    }
+    self->store = store;
+    self->shard = shard;
+    self->count = said->shard_passages[shard];
+    self->threads = options->threads;
+    if (open_readers(self, said->language, path, why, why_size) != 0) {
+        close_source(self);
+        self = NULL;
+    }
+    free(path);
+    return self;
+}
+
+static void search_one(xapian_source_t *self, size_t thread, const rl_query_t *query,
+                       rl_result_t *result) {
+    uint64_t ids[RL_MAX_HITS];
+    double scores[RL_MAX_HITS];
+    char why[sizeof result->message];
+    if (!query->text || !*query->text) {
+        rl_result_fail(result, "bad_request", false,
+                       "a lexical search needs the question's text, and there is none");
+        return;
+    }
+    double bound = 0;
+    long found = rl_text_reader_search(self->readers[thread], query->text, query->k, ids, scores,
+                                       &bound, why, sizeof why);
+    if (found < 0) {
+        rl_result_fail(result, "search_failed", true, "Xapian: %s", why);
+        return;
+    }
+    result->bound = bound;
+    rl_result_fill(result, self->store, self->shard, ids, scores, (size_t)found);
+}
+
+static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
+                   rl_result_t *results) {
+    for (size_t at = 0; at < size; at++)
+        search_one(arg, thread, &queries[at], &results[at]);
+}
+
+// Asks for the words of the first passage.
+static void warm(void *arg, size_t thread) {
+    xapian_source_t *self = arg;
+    rl_passage_t passage;
+    void *memory = NULL;
+    char why[256];
+    rl_result_t result = {0};
+    if (self->count > 0 && rl_store_passages(self->store, self->shard, &(uint64_t){1}, 1, &passage,
+                                             &memory, why, sizeof why) == 0)
+        search_one(self, thread, &(rl_query_t){.text = passage.text, .k = 10}, &result);
+    rl_result_clear(&result);
+    free(memory);
+}
+
+const rl_source_backend_t rl_source_xapian = {
+    .kind = "lexical",
+    .suits = suits,
+    .open = open_source,
+    .search = search,
+    .warm = warm,
+    .close = close_source,
+};

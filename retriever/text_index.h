@@ -1,0 +1,50 @@
+// text_index: a shard's postings in a Xapian database: written here, searched by source_xapian.
+// Every C++ exception ends here, as an error with its description.
+#ifndef RL_TEXT_INDEX_H
+#define RL_TEXT_INDEX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RL_TEXT_FOLDER "text"
+
+typedef struct rl_text_writer rl_text_writer_t;
+
+// Makes the database at `path` (a folder that must not exist yet). NULL and `why` on failure.
+rl_text_writer_t *rl_text_writer_new(const char *path, const char *language, char *why,
+                                     size_t why_size);
+
+// Adds a passage as docid `id`, which must be the next one. Returns 0, or -1 with `why`.
+int rl_text_writer_add(rl_text_writer_t *self, uint64_t id, const char *title, const char *heading,
+                       const char *text, char *why, size_t why_size);
+
+// Commits and closes; *self_p becomes NULL. Returns 0, or -1 with `why`.
+int rl_text_writer_finish(rl_text_writer_t **self_p, char *why, size_t why_size);
+// Closes without caring for what is written.
+void rl_text_writer_destroy(rl_text_writer_t **self_p);
+
+// ---- searching ----------------------------------------------------------------------------------
+
+typedef struct rl_text_reader rl_text_reader_t; // a handle; one for each thread
+
+rl_text_reader_t *rl_text_reader_new(const char *path, const char *language, char *why,
+                                     size_t why_size);
+void rl_text_reader_destroy(rl_text_reader_t **self_p);
+
+uint64_t rl_text_reader_count(const rl_text_reader_t *self);
+
+// The k passages with the highest BM25 weight, best first, into ids and scores (room for k each).
+// `bound` gets the highest weight that any passage could have for this text. Words of the text are
+// searched as words, whatever they look like. Returns how many there are, or -1 with `why`.
+long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k, uint64_t *ids,
+                           double *scores, double *bound, char *why, size_t why_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
