@@ -32,6 +32,8 @@ const rl_option_t rl_options[] = {
 
     STRING("gateway.listen", "127.0.0.1:8080", RL_GATEWAY,
            "HTTP address and port; port 0 takes a free one"),
+    BOOL("gateway.shared", "false", RL_GATEWAY,
+         "let several gateways of this machine listen on one port (SO_REUSEPORT)"),
     STRING("gateway.hub", "tcp://127.0.0.1:7601", RL_GATEWAY,
            "where workers announce themselves and send hits (ZeroMQ endpoint)"),
     STRING("gateway.tokens", "tcp://127.0.0.1:7602", RL_GATEWAY,
@@ -68,6 +70,8 @@ const rl_option_t rl_options[] = {
         "time from a request's first byte to its last"),
     INT("gateway.keepalive_ms", "75000", 100, DAY_MS, RL_GATEWAY,
         "an idle client connection is closed after this time"),
+    INT("gateway.comment_ms", "15000", 10, DAY_MS, RL_GATEWAY,
+        "a silent event stream gets a comment line after this time, so that proxies keep it open"),
     INT("gateway.client_buffer", "262144", 4096, 67108864, RL_GATEWAY,
         "bytes kept for a client that reads slowly before its answer pauses"),
     FILENAME("gateway.keys_file", RL_GATEWAY, "API keys, hashed, a line each (see README)"),

@@ -1,5 +1,9 @@
-// http: the gateway's HTTP server on evhttp: limits, absolute deadlines, TLS, CORS, keys, JSON
-// errors, event streams with bounded buffers. It knows nothing of questions.
+// http: the gateway's HTTP/1.1 server in the process's loop: limits, absolute deadlines, TLS, CORS,
+// keys, JSON errors, event streams with bounded buffers. It knows nothing of questions.
+//
+// It reads its sockets itself: libevent 2.1.12's evhttp reads no more once a request is complete,
+// so that a client that hangs up before the first byte of its answer is not noticed; takes any
+// number of pipelined bytes into memory while an answer goes out; and tells epoll twice per write.
 #ifndef HTTP_H
 #define HTTP_H
 
@@ -35,7 +39,8 @@ void http_server_destroy(http_server_t **self_p);
 void http_server_reload(http_server_t *self);
 // "http://127.0.0.1:8080", with the real port.
 const char *http_server_url(const http_server_t *self);
-// Stops accepting connections; requests at work go on, further ones on open connections get 503.
+// Stops accepting connections; requests at work go on, further ones on open connections get 503
+// (but for open routes). All is done when counts' open_connections is 0.
 void http_server_drain(http_server_t *self);
 typedef struct http_counts {
     uint64_t requests, responses_2xx, responses_4xx, responses_5xx, bad_requests, timeouts, hangups;
@@ -45,14 +50,15 @@ const http_counts_t *http_server_counts(const http_server_t *self);
 
 // What was asked. Strings live as long as the request.
 const char *http_path(const http_req_t *req);
-const char *http_query(const http_req_t *req, const char *name); // decoded, NULL if absent
+const char *http_query(const http_req_t *req, const char *name);  // decoded, NULL if absent
 const char *http_header(const http_req_t *req, const char *name); // NULL if absent
-const char *http_body(const http_req_t *req, size_t *size); // NUL-terminated
-const keys_caller_t *http_caller(const http_req_t *req); // who asks; never NULL
+const char *http_body(const http_req_t *req, size_t *size);       // NUL-terminated
+const keys_caller_t *http_caller(const http_req_t *req);          // who asks; never NULL
 uint64_t http_received_us(const http_req_t *req); // rl_now_us when the request's first byte came
 const char *http_id(const http_req_t *req); // "req_<24 hex digits>", also sent as X-Request-Id
 
-// The body as a JSON object, which the caller owns, or NULL after having answered 400/413/415.
+// The body as a JSON object, which the caller owns, or NULL after having answered 400/415. Keys
+// that come twice and nesting deeper than 64 are refused. The body itself is gone afterwards.
 json_t *http_json(http_req_t **req_p);
 
 // Answers; the request is gone and *req_p NULL.
@@ -64,6 +70,8 @@ void http_reply_error(http_req_t **req_p, int status, const char *code, const ch
                       long retry_after_s, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 void http_set_header(http_req_t *req, const char *name, const char *value); // before the reply
+// {"error":{…}} as http_reply_error sends it, for error events; caller owns it.
+json_t *http_error_json(int status, const char *code, const char *param, const char *message);
 
 // Event streams (text/event-stream): begins the response. Bytes sent in one turn of the loop leave
 // in one write. A comment line goes out after 15 s of silence.
@@ -74,10 +82,13 @@ size_t http_stream_backlog(const http_req_t *req); // bytes not yet taken by the
 void http_stream_end(http_req_t **req_p);
 
 // `gone` is called once if the client hangs up before the response is complete (also while nothing
-// has been sent yet); the request is still valid and must be given up with http_drop.
+// has been sent yet); the request is still valid and must be given up with http_drop. To be called
+// within the handler: later may be too late. A client that closes only its sending side counts as
+// gone.
 // `drained` is called when the backlog falls below a quarter of gateway.client_buffer after having
 // been above half of it. Not called from within the calls above.
-void http_on_client(http_req_t *req, void (*gone)(void *arg), void (*drained)(void *arg), void *arg);
+void http_on_client(http_req_t *req, void (*gone)(void *arg), void (*drained)(void *arg),
+                    void *arg);
 // Gives up a request without a (further) answer; closes the connection.
 void http_drop(http_req_t **req_p);
 

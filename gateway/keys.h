@@ -1,6 +1,8 @@
 // keys: who may ask: a file of hashed API keys, each with the collections it may read and a rate.
 //
-// A line: NAME sha256:<64 hex digits of the key> [collections=a,b] [rate=N/s|N/min] ; '#' comments.
+// A line: NAME sha256:<64 hex digits of the key> [collections=a,b] [rate=N/s|N/min]; '#' comments.
+// The digits are made by: printf %s "$KEY" | sha256sum. Without collections= (or with *) all may be
+// read; a rate allows bursts of as much as comes in one of its periods.
 #ifndef KEYS_H
 #define KEYS_H
 
@@ -15,12 +17,14 @@ typedef struct keys_caller keys_caller_t; // one key's owner; the anonymous one 
 // when the file does not hold.
 keys_t *keys_new(const char *file, char *why, size_t why_size);
 void keys_destroy(keys_t **self_p);
-// Reads the file again; -1 and `why` if it does not hold (the old keys stay in force).
-int keys_reload(keys_t *self, char *why, size_t why_size);
+// Reads the file (again); -1 and `why` if it does not hold (the old keys stay in force). A key that
+// was there before keeps its caller and what is used up of its rate.
+int keys_reload(keys_t *self, const char *file, char *why, size_t why_size);
 bool keys_needed(const keys_t *self);
 
-// The caller with this key ("Bearer …" value of Authorization, or x-api-key), NULL if there is none
-// such. Compared in constant time. References stay valid after a reload until dropped.
+// The caller with this key (as in "Authorization: Bearer KEY" or "X-Api-Key: KEY"), NULL if there
+// is none such. Compared in constant time. References stay valid after a reload until dropped; what
+// is returned here is valid until the next one unless kept.
 const keys_caller_t *keys_find(keys_t *self, const char *key);
 const keys_caller_t *keys_anonymous(keys_t *self);
 const keys_caller_t *keys_keep(const keys_caller_t *caller);

@@ -1,0 +1,185 @@
+// http_out: the bytes on their way to clients. What is added in one turn of the loop leaves in one
+// write at the turn's end, as one chunk where the body comes in chunks; the kernel is asked again
+// only when it says that a client has made room.
+#include "http_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "clock.h"
+#include "log.h"
+
+enum {
+    CHUNK_DIGITS = 8,              // room kept for a chunk's size
+    CHUNK_HEAD = CHUNK_DIGITS + 2, // and its line end
+    CHUNK_END = 2,
+};
+
+size_t http_out_waiting(const http_out_t *out) {
+    return out->end - out->start;
+}
+
+void http_out_free(http_out_t *out) {
+    free(out->data);
+    *out = (http_out_t){.chunk = HTTP_NO_CHUNK};
+}
+
+static bool make_room(http_out_t *out, size_t more) {
+    if (out->end + more <= out->room)
+        return true;
+    if (out->start > 0) {
+        memmove(out->data, out->data + out->start, out->end - out->start);
+        if (out->chunk != HTTP_NO_CHUNK)
+            out->chunk -= out->start;
+        out->end -= out->start;
+        out->start = 0;
+    }
+    if (more > HTTP_OUT_MAX || out->end > HTTP_OUT_MAX - more)
+        return false;
+    size_t room = out->room ? out->room : HTTP_OUT_KEPT / 2;
+    while (room < out->end + more)
+        room *= 2;
+    char *data = realloc(out->data, room);
+    if (!data)
+        return false;
+    out->data = data;
+    out->room = room;
+    return true;
+}
+
+void http_out_add(http_conn_t *conn, const void *data, size_t size) {
+    http_out_t *out = &conn->out;
+    http_out_mark(conn);
+    if (size == 0 || conn->doomed)
+        return;
+    if (!make_room(out, size + CHUNK_END)) {
+        rl_warn("a response would not fit its buffer or memory is short: its client is dropped");
+        conn->doomed = true;
+        return;
+    }
+    memcpy(out->data + out->end, data, size);
+    out->end += size;
+    if (http_out_waiting(out) > conn->server->client_buffer / 2)
+        conn->high = true;
+}
+
+void http_out_chunk(http_conn_t *conn, const void *data, size_t size) {
+    if (size == 0)
+        return;
+    if (conn->out.chunk == HTTP_NO_CHUNK) {
+        http_out_add(conn, "00000000\r\n", CHUNK_HEAD);
+        if (!conn->doomed)
+            conn->out.chunk = conn->out.end - CHUNK_HEAD;
+    }
+    http_out_add(conn, data, size);
+}
+
+void http_out_close_chunk(http_out_t *out) {
+    if (out->chunk == HTTP_NO_CHUNK)
+        return;
+    char head[CHUNK_HEAD + 1];
+    size_t size = out->end - out->chunk - CHUNK_HEAD;
+    int length = snprintf(head, sizeof head, "%08zx\r\n", size);
+    if (length != CHUNK_HEAD || out->room - out->end < CHUNK_END)
+        abort(); // HTTP_OUT_MAX fits the digits, and http_out_add keeps room for the end
+    memcpy(out->data + out->chunk, head, CHUNK_HEAD);
+    memcpy(out->data + out->end, "\r\n", CHUNK_END);
+    out->end += CHUNK_END;
+    // nothing waits before it: the leading zeros need not travel
+    if (out->chunk == out->start)
+        out->start += strspn(head, "0");
+    out->chunk = HTTP_NO_CHUNK;
+}
+
+void http_out_mark(http_conn_t *conn) {
+    http_server_t *server = conn->server;
+    if (conn->dirty)
+        return;
+    if (!server->dirty_first)
+        rl_proc_again(server->proc); // in case this turn's hooks have run already
+    conn->dirty = true;
+    conn->dirty_next = NULL;
+    conn->dirty_prev = server->dirty_last;
+    *(server->dirty_last ? &server->dirty_last->dirty_next : &server->dirty_first) = conn;
+    server->dirty_last = conn;
+}
+
+void http_out_unmark(http_conn_t *conn) {
+    http_server_t *server = conn->server;
+    if (!conn->dirty)
+        return;
+    conn->dirty = false;
+    *(conn->dirty_prev ? &conn->dirty_prev->dirty_next : &server->dirty_first) = conn->dirty_next;
+    *(conn->dirty_next ? &conn->dirty_next->dirty_prev : &server->dirty_last) = conn->dirty_prev;
+}
+
+static ssize_t write_some(http_conn_t *conn) {
+    const char *data = conn->out.data + conn->out.start;
+    size_t size = http_out_waiting(&conn->out);
+    if (conn->ssl)
+        return http_tls_write(conn->ssl, data, size);
+    ssize_t sent;
+    do
+        sent = send(conn->fd, data, size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN ? HTTP_IO_AGAIN : HTTP_IO_ERROR;
+}
+
+// Writes until nothing is left or the kernel takes no more. Returns -1 when the client is gone.
+static int write_all(http_conn_t *conn) {
+    http_out_t *out = &conn->out;
+    http_out_close_chunk(out);
+    while (out->start < out->end) {
+        ssize_t sent = write_some(conn);
+        if (sent == HTTP_IO_AGAIN) {
+            conn->blocked = true;
+            return 0;
+        }
+        if (sent <= 0)
+            return -1;
+        out->start += (size_t)sent;
+        if (conn->state == HTTP_STREAMING || conn->state == HTTP_FLUSHING)
+            http_conn_set_state(conn, conn->state); // time counts from here
+    }
+    out->start = out->end = 0;
+    if (out->room > HTTP_OUT_KEPT)
+        http_out_free(out);
+    return 0;
+}
+
+void http_out_flush(http_conn_t *conn) {
+    if (conn->doomed) {
+        http_conn_close(conn);
+        return;
+    }
+    if (http_conn_left(conn) ||
+        (!conn->blocked && http_out_waiting(&conn->out) > 0 && write_all(conn) != 0)) {
+        http_conn_peer_gone(conn);
+        return;
+    }
+    if (conn->high && http_out_waiting(&conn->out) < conn->server->client_buffer / 4) {
+        conn->high = false;
+        if (conn->state == HTTP_STREAMING && conn->req && conn->req->drained)
+            conn->req->drained(conn->req->arg);
+    }
+    if (http_out_waiting(&conn->out) == 0)
+        http_conn_go_on(conn);
+}
+
+void http_out_turn_end(void *arg) {
+    http_server_t *server = arg;
+    http_conn_t *last = server->dirty_last; // those marked from here on wait for the next turn
+    for (bool more = last != NULL; more && server->dirty_first;) {
+        http_conn_t *conn = server->dirty_first;
+        more = conn != last;
+        http_out_unmark(conn);
+        http_out_flush(conn);
+    }
+    if (server->dirty_first)
+        rl_proc_again(server->proc);
+}

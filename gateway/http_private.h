@@ -1,0 +1,167 @@
+// http_private: what the files of the HTTP server share; for them alone.
+//
+// bytes in → http_conn (states, reading) → http_parse → http (route, key) → handler
+//          → http_reply, http_stream (the answer's bytes) → http_out (one write a turn) → bytes out
+#ifndef HTTP_PRIVATE_H
+#define HTTP_PRIVATE_H
+
+#include "http.h"
+#include "http_parse.h"
+#include "http_tls.h"
+
+#include <event2/event_struct.h>
+
+typedef struct http_conn http_conn_t;
+
+// What a connection is at, and which of the server's lists it is in. Lists are in order of the time
+// of entry and each state has one time limit, so the first of each list is the next to run out.
+typedef enum http_state {
+    HTTP_READING,   // a request (and the TLS handshake before it) is coming in
+    HTTP_IDLE,      // kept alive between two requests
+    HTTP_WORKING,   // a handler has the request and has not answered yet
+    HTTP_STREAMING, // an event stream has begun
+    HTTP_FLUSHING,  // the response is complete, some of it waits for the client to take it
+    HTTP_LINGERING, // closed to the client; what it still sends is thrown away, so that it sees
+                    // the response and no reset
+    HTTP_STATES,    // their number
+} http_state_t;
+
+typedef struct http_list {
+    http_conn_t *first, *last;
+    uint64_t limit_us; // 0: no limit
+    size_t size;
+} http_list_t;
+
+// Bytes on their way to a client; grows as needed, gives memory back when empty.
+typedef struct http_out {
+    char *data;
+    size_t start, end, room; // data[start..end) is not yet taken
+    size_t chunk;            // where the head of the chunk that is being filled stands, or NO_CHUNK
+} http_out_t;
+
+struct http_conn {
+    http_server_t *server;
+    int fd;
+    SSL *ssl;
+    struct event event; // edge-triggered, for all three: epoll is told once per connection
+    http_state_t state;
+    uint64_t since_us;                    // in this state (STREAMING: since bytes were sent last)
+    http_conn_t *prev, *next;             // in the list of its state
+    http_conn_t *dirty_prev, *dirty_next; // in the server's list of those with something to send
+    bool dirty;
+    bool readable; // there may be bytes to read
+    bool blocked;  // the kernel took no more; wait for its word
+    bool ended;    // the client has closed (its side)
+    bool doomed;   // to be closed at the turn's end
+    bool keep;     // may be used for a further request
+    bool high;     // the backlog has been above half of the client's buffer
+    bool body;     // the head is complete, the body is being read
+    rl_buf_t in;   // bytes read and not yet used
+    size_t scanned;
+    http_chunks_t chunks;
+    http_req_t *req; // the one being read, at work or answered
+    http_out_t out;
+};
+
+struct http_req {
+    http_conn_t *conn; // NULL once the client has gone
+    char *bytes;       // the head's, which `head` points into
+    http_head_t head;
+    char *query; // decoded copies of the query: name NUL value NUL …
+    size_t query_size;
+    rl_buf_t body;
+    const http_route_t *route;
+    const keys_caller_t *caller;
+    uint64_t received_us;
+    char id[32];
+    rl_buf_t headers; // more headers of the response
+    int status;       // of the response, once it has begun
+    void (*gone)(void *arg);
+    void (*drained)(void *arg);
+    void *arg;
+};
+
+struct http_server {
+    rl_proc_t *proc;
+    const http_route_t *routes;
+    void *arg;
+    keys_t *keys;
+    http_tls_t *tls;
+    int fd;
+    struct event *accepting;
+    struct event *timer;
+    uint64_t armed_us; // when the timer goes off, 0 if it is not set
+    bool paused;       // not accepting: as many connections as may be
+    bool draining;
+    bool check_host; // without keys only local names may be asked for
+    char url[300];
+    char *cors; // gateway.cors_origin
+    size_t max_headers, max_body, max_connections, client_buffer;
+    http_list_t lists[HTTP_STATES];
+    http_conn_t *dirty_first, *dirty_last;
+    http_counts_t counts;
+    char *scratch; // one read's bytes
+    char date[40]; // of the second `date_at`
+    time_t date_at;
+};
+
+enum {
+    HTTP_SCRATCH = 64 * 1024, // bytes of one read
+    HTTP_OUT_KEPT = 1024,     // memory that an empty output buffer keeps
+    HTTP_OUT_MAX = 64 << 20,  // no response may wait with more
+    HTTP_ACCEPTS_PER_TURN = 64,
+};
+#define HTTP_NO_CHUNK ((size_t)-1)
+
+// Lengths of a response's body that are no lengths.
+enum {
+    HTTP_UNTIL_END = -1, // it comes in chunks (HTTP/1.0: until the connection closes)
+    HTTP_NO_BODY = -2,
+};
+
+// http.c
+// The head of conn->req is complete: finds its handler and says what is against it by answering.
+// Returns whether the body may come.
+bool http_admit(http_conn_t *conn);
+void http_dispatch(http_conn_t *conn);
+// Sets the timer so that it goes off at `at_us`, if it would not do so earlier.
+void http_arm(http_server_t *self, uint64_t at_us);
+// A connection has gone: others may come in again.
+void http_make_room(http_server_t *self);
+
+// http_conn.c
+void http_conn_open(http_server_t *server, int fd);
+void http_conn_close(http_conn_t *conn);
+void http_conn_set_state(http_conn_t *conn, http_state_t state);
+void http_conn_out_of_time(http_conn_t *conn);
+// Goes on after a response, and looks at what the client has sent; the connection may be gone after
+// it.
+void http_conn_go_on(http_conn_t *conn);
+// The client has closed although it has an answer to come.
+bool http_conn_left(const http_conn_t *conn);
+void http_conn_peer_gone(http_conn_t *conn);
+
+// http_out.c
+void http_out_add(http_conn_t *conn, const void *data, size_t size);
+void http_out_chunk(http_conn_t *conn, const void *data, size_t size);
+void http_out_close_chunk(http_out_t *out);
+size_t http_out_waiting(const http_out_t *out);
+void http_out_free(http_out_t *out);
+// Has the connection looked at when the turn ends.
+void http_out_mark(http_conn_t *conn);
+void http_out_unmark(http_conn_t *conn);
+// The turn's end: everything that was marked is written, one write each. A turn hook.
+void http_out_turn_end(void *server);
+// Writes what waits; the connection may be gone after it.
+void http_out_flush(http_conn_t *conn);
+
+// http_reply.c
+http_req_t *http_req_new(http_conn_t *conn);
+void http_req_free(http_req_t *req);
+// Answers the request that is being read because of a fault and closes the connection afterwards.
+void http_reply_fault(http_conn_t *conn, const http_fault_t *fault, const char *code);
+// Writes the head of the response; `length` in bytes or one of the words above.
+void http_reply_head(http_req_t *req, int status, const char *type, long long length);
+const char *http_reason(int status);
+
+#endif
