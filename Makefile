@@ -35,7 +35,7 @@ CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS)
 FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
 FAISS_LIBS = $(shell scripts/deps --faiss libs)
 LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto -lm
-LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lgumbo -lgomp -lstdc++ -lm
+LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lgumbo -lz -lgomp -lstdc++ -lm
 
 INC_common := -Icommon
 INC_gateway := -Icommon -Igateway
