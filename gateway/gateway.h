@@ -1,0 +1,59 @@
+// gateway: the process between the clients and the workers. Questions come in over HTTP, go out to
+// retrievers and generators over PUSH, come back over PULL and SUB, and leave as event streams.
+#ifndef GATEWAY_H
+#define GATEWAY_H
+
+#include "embed.h"
+#include "http.h"
+#include "merge.h"
+#include "metrics.h"
+#include "registry.h"
+#include "tasks.h"
+
+struct request;
+TAILQ_HEAD(request_queue, request);
+
+// What the configuration says, read once a (re)load.
+typedef struct settings {
+    unsigned k, candidates, quorum;
+    fusion_t fusion;
+    double weights[KINDS];
+    long soft_ms, hard_ms, timeout_ms, grace_ms;
+    size_t max_in_flight, max_outstanding, client_buffer;
+    unsigned window;
+    bool rewrite;
+} settings_t;
+
+typedef struct gateway {
+    rl_proc_t *proc;
+    settings_t settings;
+    http_server_t *http;
+    rl_wire_t *hub;    // PULL: announcements, hits
+    rl_wire_t *tokens; // SUB: tokens
+    registry_t *registry;
+    tasks_t *tasks;
+    rl_fetcher_t *fetcher;
+    embedder_t *embedder;
+    metrics_t *metrics;
+    struct request_queue requests; // all at work
+    struct request_queue waiting;  // those that wait for a generator's slot, oldest first
+    size_t in_flight, waiting_size;
+    bool draining;
+    uint64_t drain_until_us;
+    struct event *drain_timer, *silent_timer;
+    int64_t started; // Unix time in seconds
+} gateway_t;
+
+// Starts everything; NULL after having logged what is wrong.
+gateway_t *gateway_new(rl_proc_t *proc);
+void gateway_destroy(gateway_t **self_p);
+
+void gateway_get_health(void *arg, http_req_t *req);
+void gateway_get_ready(void *arg, http_req_t *req);
+void gateway_get_metrics(void *arg, http_req_t *req);
+void gateway_get_workers(void *arg, http_req_t *req);
+void gateway_get_info(void *arg, http_req_t *req);
+void gateway_get_models(void *arg, http_req_t *req);
+void gateway_get_model(void *arg, http_req_t *req);
+
+#endif

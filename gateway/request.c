@@ -1,0 +1,323 @@
+// request: its birth, its states, its end.
+#include "request_private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "log.h"
+#include "utf8.h"
+
+enum { ANSWER_MAX_BYTES = 8 << 20 };
+
+const char *const request_state_names[REQUEST_STATES] = {
+    "received",  "rewriting", "searching", "merging", "waiting",
+    "generating", "streaming", "done",      "failed",  "cancelled"};
+
+// Which stage's histogram the time in a state goes to.
+static const int state_stages[REQUEST_STATES] = {
+    [REQUEST_RECEIVED] = -1,           [REQUEST_REWRITING] = -1,
+    [REQUEST_SEARCHING] = STAGE_SEARCH, [REQUEST_MERGING] = STAGE_MERGE,
+    [REQUEST_WAITING] = STAGE_WAIT,     [REQUEST_GENERATING] = STAGE_FIRST_TOKEN,
+    [REQUEST_STREAMING] = STAGE_STREAM, [REQUEST_DONE] = -1,
+    [REQUEST_FAILED] = -1,             [REQUEST_CANCELLED] = -1};
+
+void request_enter(request_t *self, request_state_t state)
+{
+    uint64_t now = rl_now_us();
+    if (self->steps_size > 0 && state_stages[self->state] >= 0)
+        metrics_time(self->gateway->metrics, (histogram_t)state_stages[self->state],
+                     now - self->steps[self->steps_size - 1].start_us);
+    if (rl_log_enabled(RL_LOG_DEBUG))
+        rl_log(RL_LOG_DEBUG, self->id, "%s → %s after %.3f ms", request_state_names[self->state],
+               request_state_names[state], (double)(now - self->received_us) / 1000);
+    self->state = state;
+    // Back and forth between waiting and generating can fill the row: the last step then stretches.
+    if (self->steps_size < MAX_STEPS)
+        self->steps[self->steps_size++] = (step_t){state, now};
+    if (state >= REQUEST_DONE)
+        self->end_us = now;
+}
+
+static void stop_timers(request_t *self)
+{
+    if (self->timer)
+        event_free(self->timer);
+    if (self->phase)
+        event_free(self->phase);
+    self->timer = self->phase = NULL;
+}
+
+static void destroy(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    stop_timers(self);
+    request_cancel_searches(self);
+    request_cancel_generation(self);
+    followup_cancel(&self->rewrite);
+    if (self->queued) {
+        TAILQ_REMOVE(&gateway->waiting, self, wait);
+        gateway->waiting_size--;
+    }
+    TAILQ_REMOVE(&gateway->requests, self, all);
+    gateway->in_flight--;
+    face_destroy(&self->face);
+    question_destroy(&self->question);
+    for (size_t at = 0; at < self->searches_size; at++) {
+        rl_msg_free(&self->searches[at].hits);
+        free(self->searches[at].worker);
+        free(self->searches[at].reason);
+    }
+    free(self->searches);
+    merge_free(&self->passages);
+    free(self->missing);
+    free(self->search_text);
+    free(self->vector);
+    free(self->generator);
+    free(self->generator_timings);
+    rl_buf_free(&self->answer.text);
+    free(self->answer.citations);
+    free(self->answer.finish);
+    free(self->answer.model);
+    free(self->answer.upstream);
+    json_decref(self->answer.timings);
+    free(self);
+}
+
+void request_fail(request_t *self, int status, const char *code, long retry_after_s,
+                  const char *format, ...)
+{
+    char message[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    rl_log(RL_LOG_WARN, self->id, "failed while %s: %s: %s", request_state_names[self->state], code,
+           message);
+    request_enter(self, REQUEST_FAILED);
+    metrics_count(self->gateway->metrics, COUNT_FAILED, 1);
+    answer_error_t error = {.status = status,
+                            .code = code,
+                            .message = message,
+                            .retry_after_s = retry_after_s};
+    self->answer.timings = request_timings(self);
+    self->face->ops->error(self->face, &self->answer, &error);
+    destroy(self);
+}
+
+void request_complete(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    request_enter(self, REQUEST_DONE);
+    metrics_count(gateway->metrics, COUNT_DONE, 1);
+    metrics_time(gateway->metrics, TIME_TO_END, self->end_us - self->received_us);
+    if (self->answer.missing_size > 0)
+        metrics_count(gateway->metrics, COUNT_INCOMPLETE, 1);
+    self->answer.timings = request_timings(self);
+    self->face->ops->done(self->face, &self->answer);
+    destroy(self);
+}
+
+void request_status(request_t *self, const char *state, const char *message, const json_t *detail)
+{
+    self->face->ops->status(self->face, state, message, detail);
+    if (self->shown)
+        return;
+    self->shown = true;
+    self->first_status_us = rl_now_us();
+    metrics_time(self->gateway->metrics, TIME_TO_STATUS, self->first_status_us - self->received_us);
+}
+
+uint64_t request_time_left_ms(const request_t *self)
+{
+    long limit = self->question->timeout_ms ? self->question->timeout_ms
+                                            : self->gateway->settings.timeout_ms;
+    uint64_t used = (rl_now_us() - self->received_us) / 1000;
+    return used < (uint64_t)limit ? (uint64_t)limit - used : 1;
+}
+
+static void set_timer(request_t *self, struct event **timer, long ms, event_callback_fn fn)
+{
+    if (*timer)
+        event_free(*timer);
+    *timer = NULL;
+    if (ms < 0)
+        return;
+    struct timeval wait = {ms / 1000, ms % 1000 * 1000};
+    *timer = event_new(rl_proc_base(self->gateway->proc), -1, 0, fn, self);
+    if (!*timer || event_add(*timer, &wait) != 0)
+        abort();
+}
+
+void request_phase_timer(request_t *self, long ms, event_callback_fn fn)
+{
+    set_timer(self, &self->phase, ms, fn);
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+    request_t *self = arg;
+    (void)fd;
+    (void)what;
+    request_fail(self, 504, "timeout", 0,
+                 "the answer was not complete within %ld ms (gateway.timeout_ms, timeout_ms); it "
+                 "was %s then",
+                 self->question->timeout_ms ? self->question->timeout_ms
+                                            : self->gateway->settings.timeout_ms,
+                 request_state_names[self->state]);
+}
+
+static void on_client_gone(void *arg)
+{
+    request_t *self = arg;
+    request_enter(self, REQUEST_CANCELLED);
+    metrics_count(self->gateway->metrics, COUNT_CANCELLED, 1);
+    destroy(self);
+}
+
+static void on_client_drained(void *arg)
+{
+    request_client_caught_up(arg);
+}
+
+// ------------------------------------------------------------------------------------------ birth
+
+// W3C trace context: "00-<32 hex>-<16 hex>-<2 hex>"; anything else is not passed on.
+static void take_traceparent(request_t *self, const char *header)
+{
+    static const char shape[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
+    if (!header || strlen(header) != sizeof shape - 1)
+        return;
+    for (size_t at = 0; at < sizeof shape - 1; at++)
+        if (shape[at] == 'h' ? !strchr("0123456789abcdef", header[at]) : header[at] != shape[at])
+            return;
+    snprintf(self->traceparent, sizeof self->traceparent, "%s", header);
+}
+
+static request_t *make(gateway_t *gateway, http_req_t **req, question_t *question)
+{
+    request_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    *self = (request_t){.gateway = gateway, .question = question};
+    self->received_us = http_received_us(*req);
+    snprintf(self->id, sizeof self->id, "%s", http_id(*req));
+    take_traceparent(self, http_header(*req, "traceparent"));
+    self->answer = (answer_t){.id = self->id,
+                              .created = (int64_t)time(NULL),
+                              .text = rl_buf_make(ANSWER_MAX_BYTES)};
+    self->state = REQUEST_RECEIVED;
+    self->steps[self->steps_size++] = (step_t){REQUEST_RECEIVED, self->received_us};
+    TAILQ_INSERT_TAIL(&gateway->requests, self, all);
+    gateway->in_flight++;
+    metrics_count(gateway->metrics, COUNT_QUESTIONS, 1);
+    http_on_client(*req, on_client_gone, on_client_drained, self);
+    self->face = face_new(req, question);
+    return self;
+}
+
+// Whether this question can be taken at all; if not, the request has been answered.
+static bool admit(gateway_t *gateway, http_req_t **req)
+{
+    if (gateway->draining) {
+        http_reply_error(req, 503, "shutting_down", NULL, 1,
+                         "this gateway is shutting down; ask again, another one will answer");
+        return false;
+    }
+    if (gateway->in_flight >= gateway->settings.max_in_flight) {
+        metrics_count(gateway->metrics, COUNT_REFUSED, 1);
+        http_reply_error(req, 429, "too_many_questions", NULL, 1,
+                         "%zu questions are at work, as many as gateway.max_in_flight allows; try "
+                         "again in a moment",
+                         gateway->in_flight);
+        return false;
+    }
+    long wait = keys_take(http_caller(*req), rl_now_us());
+    if (wait > 0) {
+        metrics_count(gateway->metrics, COUNT_REFUSED, 1);
+        http_reply_error(req, 429, "rate_limit_exceeded", NULL, wait,
+                         "this API key has used up its rate; try again in %ld s", wait);
+        return false;
+    }
+    return true;
+}
+
+// The collections to search: as named, or the configured ones, or all; those that the caller may
+// not read are left out of a default. Names what is unknown.
+static const char *resolve_collections(gateway_t *gateway, question_t *question,
+                                       const keys_caller_t *caller)
+{
+    for (size_t at = 0; at < question->collections_size; at++)
+        if (!registry_knows(gateway->registry, question->collections[at]))
+            return question->collections[at];
+    if (question->collections_size > 0)
+        return NULL;
+    const rl_conf_t *conf = rl_proc_conf(gateway->proc);
+    size_t configured = rl_conf_list_size(conf, "gateway.collections"), size;
+    const char **known = registry_collections(gateway->registry, &size);
+    size_t count = configured ? configured : size;
+    for (size_t at = 0; at < count && question->collections_size < QUESTION_MAX_COLLECTIONS; at++) {
+        const char *name = configured ? rl_conf_list_at(conf, "gateway.collections", at) : known[at];
+        if (keys_may_read(caller, name))
+            question->collections[question->collections_size++] = strdup(name);
+    }
+    free(known);
+    return NULL;
+}
+
+void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
+{
+    if (!admit(gateway, &req))
+        return;
+    question_t *question = question_read(&req, form);
+    if (!question)
+        return;
+    const char *unknown = resolve_collections(gateway, question, http_caller(req));
+    if (unknown) {
+        bool by_model = form == FORM_CHAT && strncmp(question->model, "ragline/", 8) == 0 &&
+                        strcmp(question->model + 8, unknown) == 0;
+        http_reply_error(&req, 404, by_model ? "model_not_found" : "unknown_collection",
+                         by_model ? "model" : "collection", 0,
+                         by_model ? "there is no model ragline/%s; GET /v1/models lists them"
+                                  : "there is no collection %s; GET /v1/info lists them",
+                         unknown);
+        question_destroy(&question);
+        return;
+    }
+    if (form != FORM_SEARCH && !registry_has(gateway->registry, NULL)) {
+        http_reply_error(&req, 503, "no_generator", NULL, 1,
+                         "no generator is there to write an answer; start ragline-generator and "
+                         "check its cluster.gateways (POST /v1/search finds passages meanwhile)");
+        question_destroy(&question);
+        return;
+    }
+    request_t *self = make(gateway, &req, question);
+    set_timer(self, &self->timer, (long)request_time_left_ms(self), on_timeout);
+    request_search(self);
+}
+
+void request_task_lost(task_t *task)
+{
+    request_t *self = task->request;
+    rl_failed_t failed = {.worker = task->worker->id,
+                          .task = task->id,
+                          .code = "worker_lost",
+                          .message = "the worker is gone",
+                          .status = 503,
+                          .retry = true};
+    if (task == self->generation)
+        request_generate_failed(task, &failed);
+    else
+        request_search_failed(task, &failed);
+}
+
+void request_stop_all(gateway_t *gateway)
+{
+    while (!TAILQ_EMPTY(&gateway->requests))
+        request_fail(TAILQ_FIRST(&gateway->requests), 503, "shutting_down", 1,
+                     "this gateway is shutting down and the answer was not finished within "
+                     "gateway.grace_ms");
+}

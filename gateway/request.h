@@ -1,0 +1,35 @@
+// request: one question's way through the gateway.
+//
+//   received → (rewriting) → searching → merging → waiting → generating → streaming → done
+//                                                                   at any time: failed, cancelled
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include "gateway.h"
+
+typedef struct request request_t;
+
+// A question has come; it is answered in whatever way, and the request is gone then.
+void request_start(gateway_t *gateway, http_req_t *req, question_form_t form);
+
+// Messages of workers; the task is one of the gateway's own.
+void request_hits(task_t *task, rl_msg_t *msg);
+void request_search_failed(task_t *task, const rl_failed_t *failed);
+void request_progress(task_t *task, const rl_progress_t *progress);
+void request_token(task_t *task, const rl_token_t *token);
+void request_done(task_t *task, const rl_done_t *done);
+void request_generate_failed(task_t *task, const rl_failed_t *failed);
+
+// The worker that had the task is gone: the task ends, and goes to another if there is one.
+void request_task_lost(task_t *task);
+
+// A generator became ready or has a slot free: those that wait go on, oldest first.
+void request_generators_free(gateway_t *gateway);
+
+// Looks after answers whose tokens have stopped coming; called a few times a second.
+void request_look_after_silent(gateway_t *gateway);
+
+// Ends all that are still at work with an error: the gateway stops.
+void request_stop_all(gateway_t *gateway);
+
+#endif

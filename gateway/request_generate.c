@@ -1,0 +1,330 @@
+// request_generate: the generating half of a request: a generator is chosen, its numbered messages
+// are taken in order, each once, and what they say goes to the client at once.
+#include "request_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "utf8.h"
+
+enum {
+    MAX_GENERATORS = 3,      // tried for one question, one after the other
+    NO_GENERATOR_MS = 3000,  // how long one is waited for when none is there any more
+    GAP_AGAIN_US = 100000,   // a gap is asked about at most this often
+    SILENT_US = 1000000,     // a stream silent for so long is asked whether it sent something
+    MAX_CITATIONS = 4096,
+};
+
+// ---------------------------------------------------------------------------------------- sending
+
+static bool send_generate(request_t *self, worker_t *worker)
+{
+    gateway_t *gateway = self->gateway;
+    const question_t *question = self->question;
+    task_t *task = tasks_begin(gateway->tasks, worker, self, 0);
+    if (!task)
+        return false;
+    // merge gives the passages in one row
+    rl_passage_t *passages =
+        self->answer.passages_size ? (rl_passage_t *)self->answer.passages[0].passage : NULL;
+    rl_msg_t msg = {.type = RL_GENERATE,
+                    .generate = {.gateway = rl_proc_id(gateway->proc),
+                                 .route = worker->route,
+                                 .task = task->id,
+                                 .request = self->id,
+                                 .traceparent = self->traceparent,
+                                 .question = question->text,
+                                 .turns = question->turns,
+                                 .turns_size = question->turns_size,
+                                 .passages = passages,
+                                 .passages_size = self->answer.passages_size,
+                                 .params = question->params,
+                                 .max_tokens = question->max_tokens,
+                                 .deadline_ms = request_time_left_ms(self),
+                                 .window = gateway->settings.window}};
+    if (rl_wire_send(worker->push, &msg) != 0) {
+        tasks_end(gateway->tasks, &task);
+        return false;
+    }
+    self->generation = task;
+    self->seq = 0;
+    self->granted = gateway->settings.window;
+    self->generator_tries++;
+    task->sent_us = self->generate_sent_us = self->heard_us = rl_now_us();
+    free(self->generator);
+    self->generator = strdup(worker->id);
+    return true;
+}
+
+static void leave_queue(request_t *self)
+{
+    if (!self->queued)
+        return;
+    TAILQ_REMOVE(&self->gateway->waiting, self, wait);
+    self->gateway->waiting_size--;
+    self->queued = false;
+}
+
+static void on_no_generator(evutil_socket_t fd, short what, void *arg)
+{
+    request_t *self = arg;
+    (void)fd;
+    (void)what;
+    request_fail(self, 503, "no_generator", 1,
+                 "no generator is there any more to write the answer; start ragline-generator and "
+                 "check its cluster.gateways");
+}
+
+static void join_queue(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    bool there = registry_has(gateway->registry, NULL);
+    if (!self->queued) {
+        TAILQ_INSERT_TAIL(&gateway->waiting, self, wait);
+        gateway->waiting_size++;
+        self->queued = true;
+        request_status(self, "waiting", "Waiting for a free generator…", NULL);
+    }
+    request_phase_timer(self, there ? -1 : NO_GENERATOR_MS, on_no_generator);
+}
+
+// One that has failed at it (`except`) is asked again only where there is no other.
+static void try_generators(request_t *self, const worker_t *except)
+{
+    if (self->state != REQUEST_WAITING)
+        request_enter(self, REQUEST_WAITING);
+    worker_t *worker = registry_pick_generator(self->gateway->registry, except);
+    if (!worker && except)
+        worker = registry_pick_generator(self->gateway->registry, NULL);
+    if (!worker || !send_generate(self, worker)) {
+        join_queue(self);
+        return;
+    }
+    leave_queue(self);
+    request_phase_timer(self, -1, NULL);
+    request_enter(self, REQUEST_GENERATING);
+}
+
+void request_generate(request_t *self)
+{
+    try_generators(self, NULL);
+}
+
+void request_generators_free(gateway_t *gateway)
+{
+    for (request_t *self = TAILQ_FIRST(&gateway->waiting), *next; self; self = next) {
+        next = TAILQ_NEXT(self, wait);
+        try_generators(self, NULL);
+        if (self->queued)
+            return; // no room for the first: none for the others
+    }
+}
+
+void request_cancel_generation(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    if (!self->generation)
+        return;
+    rl_msg_t msg = {.type = RL_CANCEL, .cancel = {.task = self->generation->id}};
+    rl_wire_send(self->generation->worker->push, &msg);
+    tasks_end(gateway->tasks, &self->generation);
+    if (gateway->waiting_size > 0)
+        rl_proc_again(gateway->proc); // a slot is free: looked at when the turn ends
+}
+
+// ----------------------------------------------------------------------------------- credit, order
+
+static void send_credit(request_t *self, bool again)
+{
+    if (!self->generation)
+        return;
+    uint64_t window = self->paused ? 0 : self->gateway->settings.window;
+    rl_msg_t msg = {.type = RL_CREDIT,
+                    .credit = {.task = self->generation->id,
+                               .seq = self->seq,
+                               .window = window,
+                               .again = again}};
+    if (rl_wire_send(self->generation->worker->push, &msg) == 0 && self->seq + window > self->granted)
+        self->granted = self->seq + window;
+}
+
+// Grants more when half of the window is used, unless the client is behind.
+static void grant(request_t *self)
+{
+    const settings_t *settings = &self->gateway->settings;
+    if (self->granted - self->seq > settings->window / 2)
+        return;
+    self->paused = self->face->req &&
+                   http_stream_backlog(self->face->req) > settings->client_buffer / 2;
+    if (!self->paused)
+        send_credit(self, false);
+}
+
+void request_client_caught_up(request_t *self)
+{
+    if (!self->paused)
+        return;
+    self->paused = false;
+    send_credit(self, false);
+}
+
+// Whether this is the next message of the stream. Doubles are dropped, a gap is asked about and
+// what came behind it is dropped too: it comes again.
+static bool take_number(request_t *self, uint64_t seq)
+{
+    uint64_t now = rl_now_us();
+    self->heard_us = now;
+    if (seq == self->seq + 1) {
+        self->seq = seq;
+        return true;
+    }
+    if (seq > self->seq && now - self->gap_us > GAP_AGAIN_US) {
+        metrics_count(self->gateway->metrics, COUNT_GAPS, 1);
+        rl_log(RL_LOG_WARN, self->id, "gap in the tokens: %llu came after %llu; asked again",
+               (unsigned long long)seq, (unsigned long long)self->seq);
+        self->gap_us = now;
+        send_credit(self, true);
+    }
+    return false;
+}
+
+void request_look_after_silent(gateway_t *gateway)
+{
+    uint64_t now = rl_now_us();
+    request_t *self;
+    TAILQ_FOREACH(self, &gateway->requests, all)
+    {
+        if (!self->generation || self->paused || now - self->heard_us < SILENT_US)
+            continue;
+        self->heard_us = now;
+        send_credit(self, true);
+    }
+}
+
+// ---------------------------------------------------------------------------------------- messages
+
+void request_progress(task_t *task, const rl_progress_t *progress)
+{
+    request_t *self = task->request;
+    if (!take_number(self, progress->seq))
+        return;
+    json_t *detail = json_loads(progress->data, 0, NULL);
+    const char *message = json_string_value(json_object_get(detail, "message"));
+    if (strcmp(progress->stage, "fallback") == 0)
+        metrics_count(self->gateway->metrics, COUNT_FALLBACKS, 1);
+    request_status(self, progress->stage, message ? message : progress->stage,
+                   json_is_object(detail) ? detail : NULL);
+    json_decref(detail);
+    grant(self);
+}
+
+static void add_citation(request_t *self, const rl_token_t *token)
+{
+    answer_t *answer = &self->answer;
+    if (token->cite > answer->passages_size || answer->citations_size >= MAX_CITATIONS)
+        return;
+    uint64_t start = answer->citations_size > 0
+                         ? answer->citations[answer->citations_size - 1].end
+                         : 0;
+    answer_citation_t *citations =
+        realloc(answer->citations, (answer->citations_size + 1) * sizeof *citations);
+    if (!citations)
+        abort();
+    answer->citations = citations;
+    answer_citation_t *citation = &citations[answer->citations_size++];
+    *citation = (answer_citation_t){.passage = token->cite,
+                                    .start = start,
+                                    .end = self->text_length,
+                                    .score = token->cite_score};
+    self->face->ops->cite(self->face, citation);
+}
+
+static void first_token(request_t *self)
+{
+    self->first_token_us = rl_now_us();
+    metrics_time(self->gateway->metrics, TIME_TO_TOKEN, self->first_token_us - self->received_us);
+    request_enter(self, REQUEST_STREAMING);
+}
+
+void request_token(task_t *task, const rl_token_t *token)
+{
+    request_t *self = task->request;
+    if (!take_number(self, token->seq))
+        return;
+    size_t size = strlen(token->text);
+    if (size > 0) {
+        if (self->state == REQUEST_GENERATING)
+            first_token(self);
+        if (rl_buf_add(&self->answer.text, token->text, size) != 0) {
+            request_fail(self, 502, "answer_too_long", 0,
+                         "the answer grew past %zu bytes and was stopped", self->answer.text.max);
+            return;
+        }
+        self->text_length += rl_utf8_length(token->text, size);
+        metrics_count(self->gateway->metrics, COUNT_TOKENS, 1);
+        self->face->ops->token(self->face, token->text, size);
+    }
+    if (token->cite > 0)
+        add_citation(self, token);
+    grant(self);
+}
+
+// The generator may forget what it kept to send again.
+static void end_generation(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    send_credit(self, false);
+    tasks_end(gateway->tasks, &self->generation);
+    if (gateway->waiting_size > 0)
+        rl_proc_again(gateway->proc);
+}
+
+void request_done(task_t *task, const rl_done_t *done)
+{
+    request_t *self = task->request;
+    if (!take_number(self, done->seq))
+        return;
+    answer_t *answer = &self->answer;
+    task->worker->latency_us = rl_now_us() - task->sent_us;
+    end_generation(self);
+    answer->finish = strdup(done->finish);
+    answer->model = strdup(done->model);
+    answer->upstream = strdup(done->upstream);
+    answer->prompt_tokens = done->prompt_tokens;
+    answer->completion_tokens = done->completion_tokens;
+    answer->passages_used = done->passages_used;
+    self->generator_timings = strdup(done->timings);
+    if (!answer->finish || !answer->model || !answer->upstream || !self->generator_timings)
+        abort();
+    request_complete(self);
+}
+
+void request_generate_failed(task_t *task, const rl_failed_t *failed)
+{
+    request_t *self = task->request;
+    // A worker that is lost has no number to say it with.
+    if (failed->seq > 0 && !take_number(self, failed->seq))
+        return;
+    gateway_t *gateway = self->gateway;
+    const worker_t *worker = task->worker;
+    bool lost = strcmp(failed->code, "worker_lost") == 0;
+    if (lost)
+        tasks_end(gateway->tasks, &self->generation);
+    else
+        end_generation(self);
+    if (self->state == REQUEST_STREAMING) {
+        request_fail(self, 502, lost ? "generator_lost" : failed->code, 0,
+                     "the answer broke off after %zu characters: %s", self->text_length,
+                     lost ? "its generator was lost" : failed->message);
+    } else if ((failed->retry || lost) && self->generator_tries < MAX_GENERATORS) {
+        metrics_count(gateway->metrics, COUNT_RETRIES, 1);
+        try_generators(self, worker);
+    } else {
+        long status = failed->status >= 400 && failed->status < 600 ? (long)failed->status : 502;
+        request_fail(self, (int)status, failed->code, (long)failed->retry_after_s, "%s",
+                     lost ? "the generator was lost, and others before it" : failed->message);
+    }
+}

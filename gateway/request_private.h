@@ -1,0 +1,122 @@
+// request_private: what the files of a request share; for them alone.
+#ifndef REQUEST_PRIVATE_H
+#define REQUEST_PRIVATE_H
+
+#include "face.h"
+#include "followup.h"
+#include "request.h"
+
+typedef enum request_state {
+    REQUEST_RECEIVED,   // being read and checked
+    REQUEST_REWRITING,  // the LLM makes a follow-up question stand on its own
+    REQUEST_SEARCHING,  // retrievers (and the embedding server) are at work
+    REQUEST_MERGING,    // their hits become passages
+    REQUEST_WAITING,    // for a generator with a free slot
+    REQUEST_GENERATING, // a generator has it; no word yet
+    REQUEST_STREAMING,  // words are coming
+    REQUEST_DONE,
+    REQUEST_FAILED,
+    REQUEST_CANCELLED,
+    REQUEST_STATES, // their number
+} request_state_t;
+
+extern const char *const request_state_names[REQUEST_STATES];
+
+enum {
+    MAX_SOURCES = 1024, // shards × kinds × collections of one question
+    MAX_STEPS = 24,     // state changes of one request that are kept
+};
+
+typedef enum search_state {
+    SEARCH_EMBEDDING, // waits for the question's vector
+    SEARCH_WAITING,   // every replica has as much as it may have
+    SEARCH_ASKED,
+    SEARCH_ANSWERED,
+    SEARCH_MISSING, // no worker, failed, or too late
+} search_state_t;
+
+// One source's part of the retrieval.
+typedef struct search {
+    source_t source;
+    search_state_t state;
+    task_t *task;
+    rl_msg_t *hits;
+    char *worker; // that answered, or was asked last
+    char *reason; // why it is missing
+    unsigned tries;
+    uint64_t sent_us, done_us, queue_us, work_us;
+} search_t;
+
+typedef struct step {
+    request_state_t state;
+    uint64_t start_us;
+} step_t;
+
+struct request {
+    gateway_t *gateway;
+    question_t *question;
+    face_t *face;
+    answer_t answer;
+    char id[40];
+    char traceparent[64];
+    request_state_t state;
+    step_t steps[MAX_STEPS];
+    size_t steps_size;
+    uint64_t received_us, first_status_us, sources_us, first_token_us, end_us;
+    struct event *timer; // the whole answer
+    struct event *phase; // the phase at hand: retrieval's deadlines, a wait for a generator
+    bool shown;          // a first status has gone out
+    bool queued;         // stands in gateway->waiting
+    // retrieval
+    char *search_text; // what is looked for: the question, made to stand on its own
+    search_t *searches;
+    size_t searches_size, pending;
+    bool soft_over;
+    embed_call_t *embed;
+    rewrite_t *rewrite;
+    float *vector;
+    size_t dimension;
+    uint64_t embed_start_us, embed_end_us;
+    answer_passage_t *passages;
+    answer_missing_t *missing;
+    // generation
+    task_t *generation;
+    char *generator; // id of the worker
+    unsigned generator_tries;
+    uint64_t generate_sent_us, heard_us;
+    uint64_t seq, granted; // highest number taken; numbers up to this may be sent
+    bool paused;           // the client is behind: no credit until it has caught up
+    uint64_t gap_us;       // when a gap was last asked about
+    size_t text_length;    // code points
+    char *generator_timings;
+    TAILQ_ENTRY(request) all, wait;
+};
+
+// The one function that changes the state; stamps the time.
+void request_enter(request_t *self, request_state_t state);
+
+// Ends it with an error to the client. The request is gone afterwards.
+void request_fail(request_t *self, int status, const char *code, long retry_after_s,
+                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+// Ends it with everything said. The request is gone afterwards.
+void request_complete(request_t *self);
+
+void request_status(request_t *self, const char *state, const char *message, const json_t *detail);
+
+// Milliseconds left until the whole answer's deadline, at least 1.
+uint64_t request_time_left_ms(const request_t *self);
+
+// Sets or ends the phase's timer (ms < 0).
+void request_phase_timer(request_t *self, long ms, event_callback_fn fn);
+
+// Retrieval (request_search.c), then generation (request_generate.c).
+void request_search(request_t *self);
+void request_cancel_searches(request_t *self);
+void request_generate(request_t *self);
+void request_cancel_generation(request_t *self);
+void request_client_caught_up(request_t *self);
+
+// The timeline as JSON (request_timings.c); the caller owns it.
+json_t *request_timings(const request_t *self);
+
+#endif

@@ -1,0 +1,467 @@
+// request_search: the retrieval half of a request: every source is asked as soon as its input is
+// there, and what has come by the deadline is merged.
+#include "request_private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+
+enum { MAX_TRIES = 3 }; // workers asked for one source, one after the other
+
+static void ask(request_t *self, search_t *search, const worker_t *except);
+static void settle(request_t *self);
+
+static void set_text(char **text, const char *with)
+{
+    free(*text);
+    *text = strdup(with);
+    if (!*text)
+        abort();
+}
+
+static void miss(request_t *self, search_t *search, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// The source will not answer; the question goes on without it and says so.
+static void miss(request_t *self, search_t *search, const char *format, ...)
+{
+    char reason[sizeof self->missing->reason];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    set_text(&search->reason, reason);
+    if (search->state != SEARCH_MISSING && search->state != SEARCH_ANSWERED)
+        self->pending--;
+    search->state = SEARCH_MISSING;
+    search->done_us = rl_now_us();
+}
+
+static void cancel_task(gateway_t *gateway, task_t **task)
+{
+    if (!*task)
+        return;
+    rl_msg_t msg = {.type = RL_CANCEL, .cancel = {.task = (*task)->id}};
+    rl_wire_send((*task)->worker->push, &msg);
+    tasks_end(gateway->tasks, task);
+}
+
+void request_cancel_searches(request_t *self)
+{
+    embed_cancel(&self->embed);
+    for (size_t at = 0; at < self->searches_size; at++)
+        cancel_task(self->gateway, &self->searches[at].task);
+}
+
+// ------------------------------------------------------------------------------------------ asking
+
+static unsigned passages_wanted(const request_t *self)
+{
+    return self->question->k ? self->question->k : self->gateway->settings.k;
+}
+
+// With one kind of retrieval the k best are the k best; fusion needs to see further down.
+static unsigned candidates_wanted(const request_t *self)
+{
+    unsigned k = passages_wanted(self), candidates = self->gateway->settings.candidates;
+    bool there[KINDS] = {false};
+    for (size_t at = 0; at < self->searches_size; at++)
+        there[self->searches[at].source.kind] = true;
+    return there[KIND_DENSE] && there[KIND_LEXICAL] && candidates > k ? candidates : k;
+}
+
+static long hard_ms(const request_t *self)
+{
+    return self->question->hard_ms ? self->question->hard_ms : self->gateway->settings.hard_ms;
+}
+
+static uint64_t hard_time_left_ms(const request_t *self)
+{
+    long used = (long)((rl_now_us() - self->received_us) / 1000), left = hard_ms(self) - used;
+    return left > 0 ? (uint64_t)left : 1;
+}
+
+static bool send_search(request_t *self, search_t *search, worker_t *worker)
+{
+    gateway_t *gateway = self->gateway;
+    task_t *task = tasks_begin(gateway->tasks, worker, self,
+                               (unsigned)(search - self->searches));
+    if (!task)
+        return false;
+    bool dense = search->source.kind == KIND_DENSE;
+    rl_msg_t msg = {.type = RL_SEARCH,
+                    .search = {.gateway = rl_proc_id(gateway->proc),
+                               .route = worker->route,
+                               .task = task->id,
+                               .request = self->id,
+                               .text = dense ? NULL : self->search_text,
+                               .vector = dense ? self->vector : NULL,
+                               .vector_size = dense ? self->dimension : 0,
+                               .k = candidates_wanted(self),
+                               .deadline_ms = hard_time_left_ms(self)}};
+    if (rl_wire_send(worker->push, &msg) != 0) {
+        tasks_end(gateway->tasks, &task);
+        return false;
+    }
+    task->sent_us = search->sent_us = rl_now_us();
+    search->task = task;
+    search->state = SEARCH_ASKED;
+    search->tries++;
+    set_text(&search->worker, worker->id);
+    return true;
+}
+
+// Whether an index can be searched with the vector at hand; if not, the source is missed.
+static bool fits(request_t *self, search_t *search, const worker_t *worker)
+{
+    if (search->source.kind != KIND_DENSE)
+        return true;
+    const char *space = embedder_space(self->gateway->embedder);
+    if (*worker->space && strcmp(worker->space, space) != 0)
+        miss(self, search, "its index was built with the embedding model %.48s, the gateway's is %.48s",
+             worker->space, space);
+    else if (self->vector && worker->dimension != self->dimension)
+        miss(self, search, "its index has %llu dimensions, the embedding server gave %zu",
+             (unsigned long long)worker->dimension, self->dimension);
+    else
+        return true;
+    return false;
+}
+
+static void ask(request_t *self, search_t *search, const worker_t *except)
+{
+    gateway_t *gateway = self->gateway;
+    worker_t *worker = registry_pick(gateway->registry, &search->source, except,
+                                     gateway->settings.max_outstanding);
+    if (!worker && registry_has(gateway->registry, &search->source) && !except)
+        search->state = SEARCH_WAITING; // all are full: asked again when one answers
+    else if (!worker)
+        miss(self, search, search->tries > 0 ? "its worker was lost and there is no other"
+                                             : "no worker");
+    else if (fits(self, search, worker) && !send_search(self, search, worker))
+        miss(self, search, "its worker takes no more tasks");
+}
+
+static void on_embedded(void *arg, const embed_result_t *result)
+{
+    request_t *self = arg;
+    self->embed = NULL;
+    self->embed_end_us = rl_now_us();
+    metrics_time(self->gateway->metrics, STAGE_EMBED, result->total_us);
+    if (result->vector) {
+        self->dimension = result->dimension;
+        self->vector = malloc(result->dimension * sizeof *self->vector);
+        if (!self->vector)
+            abort();
+        memcpy(self->vector, result->vector, result->dimension * sizeof *self->vector);
+    } else {
+        metrics_count(self->gateway->metrics, COUNT_EMBED_ERRORS, 1);
+        request_status(self, "embedding_failed",
+                       "The question could not be embedded: searching by words only.", NULL);
+    }
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        if (search->state != SEARCH_EMBEDDING)
+            continue;
+        if (result->vector)
+            ask(self, search, NULL);
+        else
+            miss(self, search, "%s", result->why);
+    }
+    settle(self);
+}
+
+static void start_embedding(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    const char *why = "";
+    self->embed_start_us = rl_now_us();
+    self->embed = embedder_ask(gateway->embedder, self->search_text, self->traceparent, on_embedded,
+                               self, &why);
+    if (self->embed)
+        return;
+    for (size_t at = 0; at < self->searches_size; at++)
+        if (self->searches[at].state == SEARCH_EMBEDDING)
+            miss(self, &self->searches[at], "%s", why);
+}
+
+// --------------------------------------------------------------------------------------- the plan
+
+static bool plan_sources(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    const question_t *question = self->question;
+    source_t *sources = calloc(MAX_SOURCES, sizeof *sources);
+    bool kinds[KINDS];
+    memcpy(kinds, question->kinds, sizeof kinds);
+    // Without an embedding server there is no dense retrieval to miss, unless it is asked for alone.
+    if (!embedder_configured(gateway->embedder) && kinds[KIND_LEXICAL])
+        kinds[KIND_DENSE] = false;
+    size_t size = 0;
+    for (size_t at = 0; sources && at < question->collections_size; at++)
+        size += registry_sources(gateway->registry, question->collections[at], kinds,
+                                 sources + size, MAX_SOURCES - size);
+    self->searches = calloc(size + 1, sizeof *self->searches);
+    if (!sources || !self->searches)
+        abort();
+    for (size_t at = 0; at < size; at++)
+        self->searches[at].source = sources[at];
+    self->searches_size = self->pending = size;
+    free(sources);
+    return size > 0;
+}
+
+static void on_retrieval_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    request_t *self = arg;
+    (void)fd;
+    (void)what;
+    if (self->soft_over) {
+        for (size_t at = 0; at < self->searches_size; at++) {
+            search_t *search = &self->searches[at];
+            if (search->state == SEARCH_MISSING || search->state == SEARCH_ANSWERED)
+                continue;
+            cancel_task(self->gateway, &search->task);
+            miss(self, search, "no answer within %ld ms", hard_ms(self));
+        }
+        embed_cancel(&self->embed);
+    }
+    if (!self->soft_over) {
+        self->soft_over = true;
+        request_phase_timer(self, (long)hard_time_left_ms(self), on_retrieval_deadline);
+    }
+    settle(self);
+}
+
+static void search_now(request_t *self)
+{
+    request_enter(self, REQUEST_SEARCHING);
+    if (!plan_sources(self)) {
+        request_fail(self, 503, "no_retriever", 1,
+                     "no retriever serves what was asked for; start ragline-retriever and check its "
+                     "cluster.gateways, or look at kinds and collections (GET /v1/workers)");
+        return;
+    }
+    request_status(self, "searching", "Searching…", NULL);
+    bool dense = false;
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        const worker_t *any = registry_any(self->gateway->registry, &search->source);
+        if (search->source.kind == KIND_LEXICAL) {
+            ask(self, search, NULL);
+        } else if (!any) {
+            miss(self, search, "no worker");
+        } else if (fits(self, search, any)) {
+            search->state = SEARCH_EMBEDDING;
+            dense = true;
+        }
+    }
+    if (dense)
+        start_embedding(self);
+    long soft = self->question->soft_ms ? self->question->soft_ms : self->gateway->settings.soft_ms;
+    request_phase_timer(self, soft < hard_ms(self) ? soft : hard_ms(self), on_retrieval_deadline);
+    settle(self);
+}
+
+static void on_rewritten(void *arg, const char *text)
+{
+    request_t *self = arg;
+    self->rewrite = NULL;
+    if (text)
+        set_text(&self->search_text, text);
+    search_now(self);
+}
+
+void request_search(request_t *self)
+{
+    self->search_text = followup_text(self->question);
+    if (self->gateway->settings.rewrite && followup_is(self->question)) {
+        request_enter(self, REQUEST_REWRITING);
+        request_status(self, "rewriting", "Putting the question in context…", NULL);
+        self->rewrite = followup_rewrite(self->gateway, self->question, self->traceparent,
+                                         on_rewritten, self);
+        if (self->rewrite)
+            return;
+    }
+    search_now(self);
+}
+
+// ----------------------------------------------------------------------------------------- answers
+
+// A worker has room again: sources of all requests that wait for one are asked, oldest first.
+static void ask_waiting(gateway_t *gateway, const request_t *current)
+{
+    for (request_t *request = TAILQ_FIRST(&gateway->requests), *next; request; request = next) {
+        next = TAILQ_NEXT(request, all);
+        if (request->state != REQUEST_SEARCHING)
+            continue;
+        for (size_t at = 0; at < request->searches_size; at++)
+            if (request->searches[at].state == SEARCH_WAITING)
+                ask(request, &request->searches[at], NULL);
+        if (request != current) // its caller settles that one
+            settle(request);
+    }
+}
+
+// The task is over; its worker may have been full until now.
+static void end_task(request_t *self, search_t *search, task_t *task)
+{
+    gateway_t *gateway = self->gateway;
+    bool was_full = task->worker->outstanding >= gateway->settings.max_outstanding;
+    search->task = NULL;
+    tasks_end(gateway->tasks, &task);
+    if (was_full)
+        ask_waiting(gateway, self);
+}
+
+void request_hits(task_t *task, rl_msg_t *msg)
+{
+    request_t *self = task->request;
+    search_t *search = &self->searches[task->source];
+    uint64_t now = rl_now_us(), took = now - task->sent_us;
+    task->worker->latency_us = task->worker->latency_us
+                                   ? (task->worker->latency_us * 7 + took) / 8
+                                   : took;
+    end_task(self, search, task);
+    search->hits = rl_msg_keep(msg);
+    search->state = SEARCH_ANSWERED;
+    search->done_us = now;
+    search->queue_us = search->hits->hits.queue_us;
+    search->work_us = search->hits->hits.work_us;
+    self->pending--;
+    settle(self);
+}
+
+void request_search_failed(task_t *task, const rl_failed_t *failed)
+{
+    request_t *self = task->request;
+    search_t *search = &self->searches[task->source];
+    const worker_t *worker = task->worker;
+    end_task(self, search, task);
+    if (failed->retry && search->tries < MAX_TRIES) {
+        metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
+        ask(self, search, worker);
+    } else {
+        miss(self, search, "%s: %s", failed->code, failed->message);
+    }
+    settle(self);
+}
+
+// ------------------------------------------------------------------------------------------ merging
+
+static void list_missing(request_t *self)
+{
+    self->missing = calloc(self->searches_size, sizeof *self->missing);
+    if (!self->missing)
+        abort();
+    for (size_t at = 0; at < self->searches_size; at++) {
+        const search_t *search = &self->searches[at];
+        if (search->state == SEARCH_ANSWERED)
+            continue;
+        answer_missing_t *missing = &self->missing[self->answer.missing_size++];
+        snprintf(missing->source, sizeof missing->source, "%.64s/%llu/%s",
+                 search->source.collection, (unsigned long long)search->source.shard,
+                 kind_names[search->source.kind]);
+        snprintf(missing->reason, sizeof missing->reason, "%s", search->reason);
+    }
+    self->answer.missing = self->missing;
+    self->answer.of = (unsigned)self->searches_size;
+    self->answer.answered = self->answer.of - (unsigned)self->answer.missing_size;
+}
+
+static void merge_hits(request_t *self)
+{
+    const settings_t *settings = &self->gateway->settings;
+    merge_input_t *inputs = calloc(self->searches_size, sizeof *inputs);
+    merge_settings_t how = {.fusion = settings->fusion, .k = passages_wanted(self)};
+    size_t size = 0;
+    if (!inputs)
+        abort();
+    for (int kind = 0; kind < KINDS; kind++)
+        how.weights[kind] = self->question->weights[kind] >= 0 ? self->question->weights[kind]
+                                                               : settings->weights[kind];
+    for (size_t at = 0; at < self->searches_size; at++) {
+        const search_t *search = &self->searches[at];
+        if (search->hits)
+            inputs[size++] = (merge_input_t){search->source.collection, search->source.shard,
+                                             search->source.kind, &search->hits->hits};
+    }
+    self->passages = merge(inputs, size, &how, &self->answer.passages_size);
+    self->answer.passages = self->passages;
+    free(inputs);
+    for (size_t at = 0; at < self->searches_size; at++)
+        rl_msg_free(&self->searches[at].hits); // the best are copied
+}
+
+// The late are not waited for; what they send is a stray.
+static void give_up_late(request_t *self)
+{
+    embed_cancel(&self->embed);
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        if (search->state == SEARCH_ANSWERED || search->state == SEARCH_MISSING)
+            continue;
+        cancel_task(self->gateway, &search->task);
+        miss(self, search, "late: the soft deadline was over");
+    }
+}
+
+static void fail_without_hits(request_t *self)
+{
+    const char *reason = self->missing[0].reason;
+    request_fail(self, 503, "retrieval_failed", 1,
+                 "none of %u sources answered; the first, %s: %s", self->answer.of,
+                 self->missing[0].source, reason);
+}
+
+static void finish_retrieval(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    request_phase_timer(self, -1, NULL);
+    give_up_late(self);
+    request_enter(self, REQUEST_MERGING);
+    list_missing(self);
+    if (self->answer.answered == 0) {
+        fail_without_hits(self);
+        return;
+    }
+    if (self->question->require_all && self->answer.missing_size > 0) {
+        request_fail(self, 503, "incomplete", 1,
+                     "%u of %u sources answered and all were required; missing: %s: %s",
+                     self->answer.answered, self->answer.of, self->missing[0].source,
+                     self->missing[0].reason);
+        return;
+    }
+    merge_hits(self);
+    snprintf(self->answer.headline, sizeof self->answer.headline,
+             "%zu passage%s from %u of %u source%s", self->answer.passages_size,
+             self->answer.passages_size == 1 ? "" : "s", self->answer.answered, self->answer.of,
+             self->answer.of == 1 ? "" : "s");
+    self->face->ops->sources(self->face, &self->answer);
+    self->sources_us = rl_now_us();
+    metrics_time(gateway->metrics, TIME_TO_SOURCES, self->sources_us - self->received_us);
+    if (self->question->form == FORM_SEARCH)
+        request_complete(self);
+    else
+        request_generate(self);
+}
+
+// Called after every change: goes on when nothing is awaited any more, or the soft deadline is over
+// and enough have answered.
+static void settle(request_t *self)
+{
+    if (self->state != REQUEST_SEARCHING)
+        return;
+    unsigned quorum = self->question->quorum ? self->question->quorum
+                                             : self->gateway->settings.quorum;
+    size_t answered = 0;
+    for (size_t at = 0; self->soft_over && at < self->searches_size; at++)
+        answered += self->searches[at].state == SEARCH_ANSWERED;
+    bool enough = self->soft_over && !self->question->require_all && answered >= quorum;
+    if (self->pending == 0 || enough)
+        finish_retrieval(self);
+}
