@@ -119,6 +119,8 @@ const rl_option_t rl_options[] = {
     LIST("retriever.shards", "", RL_RETRIEVER, "shards to serve (0,1); empty: all"),
     LIST("retriever.kinds", "dense,lexical", RL_RETRIEVER, "kinds of retrieval to serve"),
     INT("retriever.threads", "1", 1, 256, RL_RETRIEVER, "threads that search"),
+    INT("retriever.faiss_threads", "1", 1, 256, RL_RETRIEVER,
+        "threads that FAISS and OpenBLAS may use inside one search"),
     STRING("retriever.bind", "tcp://127.0.0.1:*", RL_RETRIEVER, "where tasks are taken"),
     STRING("retriever.advertise", "", RL_RETRIEVER,
            "host name or address that gateways reach the tasks' socket at, if another"),

@@ -47,6 +47,8 @@ void rl_result_fill(rl_result_t *self, const rl_store_t *store, uint64_t shard, 
         return;
     }
     self->size = size;
-    for (size_t at = 0; at < size; at++)
+    for (size_t at = 0; at < size; at++) {
         self->hits[at].score = scores[at];
+        self->bytes += strlen(self->hits[at].text) + strlen(self->hits[at].meta);
+    }
 }

@@ -32,6 +32,7 @@ typedef struct rl_result {
     size_t size;
     double bound;      // the highest score that this query could have reached, 0 if unknown
     void *memory;      // holds the strings of the hits
+    size_t bytes;      // of these strings, about
     const char *code;  // NULL, or what failed: "wrong_dimension", "bad_request", "index_gone"…
     bool retry;        // another replica may do better
     char message[512]; // for people: what is wrong and what to do
@@ -59,6 +60,8 @@ typedef struct rl_source_backend {
     // Opens the source of one shard; the store outlives it. NULL and `why` on failure.
     void *(*open)(const rl_store_t *store, uint64_t shard, const rl_source_options_t *options,
                   char *why, size_t why_size);
+    // How many queries are worth searching together, 1..RL_SOURCE_BATCH.
+    size_t (*batch)(const void *self);
     // Searches 1..RL_SOURCE_BATCH queries as thread number `thread`; results are zeroed before.
     void (*search)(void *self, size_t thread, const rl_query_t *queries, size_t size,
                    rl_result_t *results);

@@ -24,6 +24,7 @@ typedef struct faiss_source {
     size_t dimension;
     size_t count;
     int faiss_threads;
+    size_t batch;
     FaissIndex *index;
 } faiss_source_t;
 
@@ -104,7 +105,15 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
         return NULL;
     }
     set_effort(self, said->factory);
+    // A flat search of many is a matrix product (0.65 ms a question instead of 2.6 at 50,000 x
+    // 384); other kinds gain little from company, and the first of them need not wait for the last.
+    self->batch = strcmp(said->factory, "Flat") == 0 ? RL_SOURCE_BATCH : 4;
     return self;
+}
+
+static size_t batch(const void *arg) {
+    const faiss_source_t *self = arg;
+    return self->batch;
 }
 
 static bool is_searchable(const faiss_source_t *self, const rl_query_t *query,
@@ -195,6 +204,7 @@ const rl_source_backend_t rl_source_faiss = {
     .kind = "dense",
     .suits = suits,
     .open = open_source,
+    .batch = batch,
     .search = search,
     .warm = warm,
     .close = close_source,

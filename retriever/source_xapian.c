@@ -71,6 +71,11 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     return self;
 }
 
+static size_t batch(const void *arg) {
+    (void)arg;
+    return 1; // nothing is shared between two searches
+}
+
 static void search_one(xapian_source_t *self, size_t thread, const rl_query_t *query,
                        rl_result_t *result) {
     uint64_t ids[RL_MAX_HITS];
@@ -116,6 +121,7 @@ const rl_source_backend_t rl_source_xapian = {
     .kind = "lexical",
     .suits = suits,
     .open = open_source,
+    .batch = batch,
     .search = search,
     .warm = warm,
     .close = close_source,

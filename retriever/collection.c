@@ -1,0 +1,268 @@
+// collection: one folder that is served: its units, and the change to a new generation.
+//
+// The new generation is opened in a thread of its own, while the old one is searched; then the
+// units go over to it, one by one but in one turn of the loop. Whatever is wrong with the new one,
+// the old one stays in force.
+#include "collection.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+
+enum {
+    AGAIN_US = 5000000, // a generation that could not be opened is tried again after this time
+    PART_US = 2000000,  // a unit that has left takes tasks for so long that were on their way
+    MAX_UNITS = 4096,
+};
+
+// Opening a generation aside.
+typedef struct loader {
+    bool active;
+    pthread_t thread;
+    atomic_bool finished;
+    rl_served_t *served; // NULL: it could not be opened
+    char why[2048];
+} loader_t;
+
+typedef struct member {
+    rl_unit_t *unit;
+    uint64_t left_us; // when it left, 0 while it serves
+} member_t;
+
+struct rl_collection {
+    char *folder;
+    rl_unit_context_t *context;
+    const rl_served_options_t *options;
+    void (*on_loaded)(void *arg);
+    void *arg;
+    rl_served_t *served;
+    member_t *members;
+    size_t size;
+    loader_t loader;
+    char refused[RL_STORE_NAME]; // the generation that could not be opened, and when
+    uint64_t refused_us;
+    bool lost; // CURRENT cannot be read (said once)
+    bool leaving;
+};
+
+// --------------------------------------------------------------------------------------------
+// units
+
+static rl_unit_t *unit_of(const rl_collection_t *self, const char *collection,
+                          const rl_served_source_t *source) {
+    for (size_t at = 0; at < self->size; at++)
+        if (!self->members[at].left_us &&
+            rl_unit_is(self->members[at].unit, collection, source->shard, source->backend->kind))
+            return self->members[at].unit;
+    return NULL;
+}
+
+static int add_unit(rl_collection_t *self, const rl_served_source_t *source, char *why,
+                    size_t why_size) {
+    member_t *members = NULL;
+    if (self->size < MAX_UNITS)
+        members = realloc(self->members, (self->size + 1) * sizeof *members);
+    if (!members) {
+        snprintf(why, why_size,
+                 "%s: more than %d shards and kinds in one process, or no memory; "
+                 "use retriever.shards and more processes",
+                 self->folder, MAX_UNITS);
+        return -1;
+    }
+    self->members = members;
+    rl_unit_t *unit = rl_unit_new(self->context, self->served, source, why, why_size);
+    if (!unit)
+        return -1;
+    members[self->size++] = (member_t){.unit = unit};
+    rl_unit_announce(unit);
+    return 0;
+}
+
+// Brings the units in line with what is served now: those that are there go over to it, missing
+// ones are made, others leave.
+static int fit_units(rl_collection_t *self, char *why, size_t why_size) {
+    const char *name = rl_served_manifest(self->served)->collection;
+    size_t before = self->size;
+    bool *kept = calloc(before + 1, sizeof *kept);
+    int rc = kept ? 0 : -1;
+    for (size_t each = 0; rc == 0 && each < rl_served_sources(self->served); each++) {
+        const rl_served_source_t *source = rl_served_source_at(self->served, each);
+        rl_unit_t *unit = unit_of(self, name, source);
+        if (!unit) {
+            rc = add_unit(self, source, why, why_size);
+            continue;
+        }
+        rl_unit_serve(unit, self->served, source);
+        for (size_t at = 0; at < before; at++)
+            kept[at] = kept[at] || self->members[at].unit == unit;
+    }
+    for (size_t at = 0; rc == 0 && at < before; at++) {
+        if (kept[at] || self->members[at].left_us)
+            continue;
+        rl_unit_leave(self->members[at].unit);
+        self->members[at].left_us = rl_now_us();
+    }
+    free(kept);
+    return rc;
+}
+
+static void remove_parted(rl_collection_t *self) {
+    size_t kept = 0;
+    for (size_t at = 0; at < self->size; at++) {
+        member_t *member = &self->members[at];
+        if (member->left_us && rl_now_us() - member->left_us > PART_US &&
+            rl_unit_tasks(member->unit) == 0)
+            rl_unit_destroy(&member->unit);
+        else
+            self->members[kept++] = *member;
+    }
+    self->size = kept;
+}
+
+// --------------------------------------------------------------------------------------
+// generations
+
+static void *load(void *arg) {
+    rl_collection_t *self = arg;
+    loader_t *loader = &self->loader;
+    loader->served = rl_served_open(self->folder, self->options, loader->why, sizeof loader->why);
+    atomic_store(&loader->finished, true);
+    self->on_loaded(self->arg);
+    return NULL;
+}
+
+static void start_loading(rl_collection_t *self) {
+    sigset_t all, before; // signals are the loop's
+    sigfillset(&all);
+    atomic_store(&self->loader.finished, false);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    self->loader.active = pthread_create(&self->loader.thread, NULL, load, self) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+// Whether another generation than the one served, and than one just refused, is in force.
+static bool is_outdated(rl_collection_t *self) {
+    char name[RL_STORE_NAME], why[1024];
+    if (rl_store_current(self->folder, name, why, sizeof why) != 0) {
+        if (!self->lost)
+            rl_error("%s; generation %s is served on", why,
+                     rl_served_manifest(self->served)->generation);
+        self->lost = true;
+        return false;
+    }
+    self->lost = false;
+    if (strcmp(name, rl_served_manifest(self->served)->generation) == 0)
+        return false;
+    return strcmp(name, self->refused) != 0 || rl_now_us() - self->refused_us > AGAIN_US;
+}
+
+static void refuse(rl_collection_t *self, const char *why) {
+    char name[RL_STORE_NAME], ignored[1024];
+    if (rl_store_current(self->folder, name, ignored, sizeof ignored) != 0)
+        name[0] = '\0';
+    if (strcmp(name, self->refused) != 0)
+        rl_error("new generation not taken up: %s; generation %s is served on", why,
+                 rl_served_manifest(self->served)->generation);
+    snprintf(self->refused, sizeof self->refused, "%s", name);
+    self->refused_us = rl_now_us();
+}
+
+void rl_collection_loaded(rl_collection_t *self) {
+    loader_t *loader = &self->loader;
+    if (!loader->active || !atomic_load(&loader->finished))
+        return;
+    pthread_join(loader->thread, NULL);
+    loader->active = false;
+    if (!loader->served) {
+        refuse(self, loader->why);
+        return;
+    }
+    rl_served_t *before = self->served;
+    self->served = loader->served;
+    loader->served = NULL;
+    self->refused[0] = '\0';
+    char why[1024];
+    if (fit_units(self, why, sizeof why) != 0)
+        rl_error("%s", why); // the units that are there serve it
+    rl_info("%s: generation %s is served now, instead of %s", self->folder,
+            rl_served_manifest(self->served)->generation, rl_served_manifest(before)->generation);
+    rl_served_unref(&before);
+}
+
+void rl_collection_tick(rl_collection_t *self) {
+    for (size_t at = 0; at < self->size; at++)
+        rl_unit_announce(self->members[at].unit);
+    remove_parted(self);
+    if (!self->leaving && !self->loader.active && is_outdated(self))
+        start_loading(self);
+}
+
+// -------------------------------------------------------------------------------------------
+// making
+
+rl_collection_t *rl_collection_new(const char *folder, rl_unit_context_t *context,
+                                   const rl_served_options_t *options, void (*on_loaded)(void *arg),
+                                   void *arg, char *why, size_t why_size) {
+    rl_collection_t *self = calloc(1, sizeof *self);
+    if (!self || !(self->folder = strdup(folder))) {
+        snprintf(why, why_size, "%s: out of memory", folder);
+        free(self);
+        return NULL;
+    }
+    self->context = context;
+    self->options = options;
+    self->on_loaded = on_loaded;
+    self->arg = arg;
+    self->served = rl_served_open(folder, options, why, why_size);
+    if (!self->served || fit_units(self, why, why_size) != 0) {
+        rl_collection_destroy(&self);
+        return NULL;
+    }
+    const rl_manifest_t *said = rl_served_manifest(self->served);
+    rl_info("%s: collection %s, generation %s, %" PRIu64 " passages in %" PRIu64
+            " shards, embedding model %s; %zu shards and kinds served here",
+            folder, said->collection, said->generation, said->passages, said->shards,
+            *said->model ? said->model : "none", self->size);
+    return self;
+}
+
+void rl_collection_destroy(rl_collection_t **self_p) {
+    rl_collection_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->loader.active)
+        pthread_join(self->loader.thread, NULL);
+    rl_served_unref(&self->loader.served);
+    for (size_t at = 0; at < self->size; at++)
+        rl_unit_destroy(&self->members[at].unit);
+    free(self->members);
+    rl_served_unref(&self->served);
+    free(self->folder);
+    free(self);
+    *self_p = NULL;
+}
+
+void rl_collection_leave(rl_collection_t *self) {
+    self->leaving = true;
+    for (size_t at = 0; at < self->size; at++)
+        rl_unit_leave(self->members[at].unit);
+}
+
+size_t rl_collection_tasks(const rl_collection_t *self) {
+    size_t tasks = 0;
+    for (size_t at = 0; at < self->size; at++)
+        tasks += rl_unit_tasks(self->members[at].unit);
+    return tasks;
+}
+
+void rl_collection_give_up(rl_collection_t *self) {
+    for (size_t at = 0; at < self->size; at++)
+        rl_unit_give_up(self->members[at].unit);
+}

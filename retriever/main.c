@@ -1,0 +1,38 @@
+// ragline-retriever: searches the shards of a collection for gateways.
+#include <stdio.h>
+
+#include "log.h"
+#include "worker.h"
+
+static const char usage[] =
+    "usage: ragline-retriever --retriever-index FOLDER [OPTION]...\n"
+    "Searches the shards of a collection (built by ragline-index) for the gateways it announces\n"
+    "itself to.\n";
+
+static void stop(void *arg) {
+    rl_worker_stop(arg);
+}
+
+static void reload(void *arg) {
+    rl_worker_reload(arg);
+}
+
+int main(int argc, char **argv) {
+    char why[2048];
+    int exit_status = 0;
+    rl_proc_t *proc = rl_proc_new(RL_RETRIEVER, "retriever", usage, argc, argv, &exit_status);
+    if (!proc)
+        return exit_status;
+    rl_worker_t *worker = rl_worker_new(proc, why, sizeof why);
+    if (worker) {
+        rl_proc_on_stop(proc, stop, worker);
+        rl_proc_on_reload(proc, reload, worker);
+        exit_status = rl_proc_run(proc);
+    } else {
+        rl_error("%s", why);
+        exit_status = 1;
+    }
+    rl_worker_destroy(&worker);
+    rl_proc_destroy(&proc);
+    return exit_status;
+}

@@ -1,0 +1,326 @@
+// pool: the threads that search, and the lines of tasks before them.
+#include "pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+
+struct rl_line {
+    rl_pool_t *pool;
+    rl_served_t *served;
+    rl_served_source_t source;
+    rl_task_t *first, *last;
+    size_t waiting, running;
+    rl_line_t *next; // among the lines whose turn comes
+    bool queued;     // it is among them
+};
+
+typedef struct seat {
+    rl_pool_t *pool;
+    size_t number;
+    pthread_t thread;
+} seat_t;
+
+struct rl_pool {
+    pthread_mutex_t mutex; // guards all below, the lines, and the state of tasks
+    pthread_cond_t work;
+    rl_line_t *first, *last; // lines whose turn comes
+    rl_task_t *done, *done_last;
+    size_t room, waiting;
+    bool stop;
+    void (*on_done)(void *arg);
+    void *arg;
+    size_t threads;
+    seat_t seats[];
+};
+
+// A batch on its way through a thread.
+typedef struct batch {
+    rl_line_t *line;
+    rl_served_t *served;
+    rl_served_source_t source;
+    rl_task_t *tasks[RL_SOURCE_BATCH];
+    size_t size;
+} batch_t;
+
+// ------------------------------------------------------------------- lines; the mutex is held here
+
+static void queue_line(rl_pool_t *self, rl_line_t *line) {
+    if (line->queued || !line->first)
+        return;
+    line->queued = true;
+    line->next = NULL;
+    if (self->last)
+        self->last->next = line;
+    else
+        self->first = line;
+    self->last = line;
+}
+
+static rl_line_t *next_line(rl_pool_t *self) {
+    rl_line_t *line = self->first;
+    self->first = line->next;
+    if (!self->first)
+        self->last = NULL;
+    line->queued = false;
+    return line;
+}
+
+static void unqueue_line(rl_pool_t *self, rl_line_t *line) {
+    rl_line_t **at = &self->first, *before = NULL;
+    while (*at && *at != line) {
+        before = *at;
+        at = &before->next;
+    }
+    if (!*at)
+        return;
+    *at = line->next;
+    if (self->last == line)
+        self->last = before;
+    line->queued = false;
+}
+
+static void take_batch(rl_pool_t *self, batch_t *batch) {
+    rl_line_t *line = next_line(self);
+    batch->line = line;
+    batch->served = rl_served_ref(line->served);
+    batch->source = line->source;
+    batch->size = 0;
+    size_t most = line->source.backend->batch(line->source.source);
+    while (line->first && batch->size < most) {
+        rl_task_t *task = line->first;
+        line->first = task->next;
+        task->state = RL_TASK_RUNNING;
+        batch->tasks[batch->size++] = task;
+    }
+    if (!line->first)
+        line->last = NULL;
+    line->waiting -= batch->size;
+    line->running += batch->size;
+    self->waiting -= batch->size;
+    queue_line(self, line);
+}
+
+// Whether on_done is due.
+static bool put_done(rl_pool_t *self, batch_t *batch) {
+    bool first = !self->done;
+    batch->line->running -= batch->size;
+    for (size_t at = 0; at < batch->size; at++) {
+        rl_task_t *task = batch->tasks[at];
+        task->state = RL_TASK_DONE;
+        task->next = NULL;
+        if (self->done)
+            self->done_last->next = task;
+        else
+            self->done = task;
+        self->done_last = task;
+    }
+    return first;
+}
+
+// ------------------------------------------------------------------------------------- searching
+
+static void search_batch(batch_t *batch, size_t thread) {
+    rl_query_t queries[RL_SOURCE_BATCH];
+    rl_result_t results[RL_SOURCE_BATCH];
+    size_t from[RL_SOURCE_BATCH], size = 0;
+    uint64_t started = rl_now_us();
+    const char *generation = rl_served_manifest(batch->served)->generation;
+    for (size_t at = 0; at < batch->size; at++) {
+        rl_task_t *task = batch->tasks[at];
+        task->queue_us = started - task->arrived_us;
+        snprintf(task->generation, sizeof task->generation, "%s", generation);
+        if (started >= task->deadline_us) {
+            rl_result_fail(&task->result, "deadline", false,
+                           "the deadline passed while the question waited for %llu ms in line",
+                           (unsigned long long)task->queue_us / 1000);
+            continue;
+        }
+        queries[size] = task->query;
+        from[size++] = at;
+    }
+    if (size == 0)
+        return;
+    memset(results, 0, size * sizeof *results);
+    batch->source.backend->search(batch->source.source, thread, queries, size, results);
+    uint64_t took = rl_now_us() - started;
+    for (size_t at = 0; at < size; at++) {
+        rl_task_t *task = batch->tasks[from[at]];
+        task->result = results[at];
+        task->work_us = took;
+        task->share_us = took / size;
+    }
+}
+
+static void *search_forever(void *arg) {
+    seat_t *seat = arg;
+    rl_pool_t *self = seat->pool;
+    batch_t batch;
+    pthread_mutex_lock(&self->mutex);
+    for (;;) {
+        while (!self->first && !self->stop)
+            pthread_cond_wait(&self->work, &self->mutex);
+        if (self->stop)
+            break;
+        take_batch(self, &batch);
+        pthread_mutex_unlock(&self->mutex);
+        search_batch(&batch, seat->number);
+        rl_served_unref(&batch.served);
+        pthread_mutex_lock(&self->mutex);
+        bool first = put_done(self, &batch);
+        pthread_mutex_unlock(&self->mutex);
+        if (first)
+            self->on_done(self->arg);
+        pthread_mutex_lock(&self->mutex);
+    }
+    pthread_mutex_unlock(&self->mutex);
+    return NULL;
+}
+
+// ------------------------------------------------------------------------------- the caller's side
+
+rl_pool_t *rl_pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *arg) {
+    rl_pool_t *self = calloc(1, sizeof *self + threads * sizeof *self->seats);
+    if (!self)
+        return NULL;
+    pthread_mutex_init(&self->mutex, NULL);
+    pthread_cond_init(&self->work, NULL);
+    self->room = room;
+    self->on_done = on_done;
+    self->arg = arg;
+    sigset_t all, before; // signals are the loop's
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (size_t at = 0; at < threads; at++) {
+        seat_t *seat = &self->seats[at];
+        *seat = (seat_t){.pool = self, .number = at};
+        if (pthread_create(&seat->thread, NULL, search_forever, seat) != 0)
+            break;
+        self->threads++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (self->threads < threads)
+        rl_pool_destroy(&self);
+    return self;
+}
+
+void rl_pool_stop(rl_pool_t *self) {
+    pthread_mutex_lock(&self->mutex);
+    self->stop = true;
+    pthread_cond_broadcast(&self->work);
+    pthread_mutex_unlock(&self->mutex);
+    for (; self->threads > 0; self->threads--)
+        pthread_join(self->seats[self->threads - 1].thread, NULL);
+}
+
+void rl_pool_destroy(rl_pool_t **self_p) {
+    rl_pool_t *self = *self_p;
+    if (!self)
+        return;
+    rl_pool_stop(self);
+    pthread_cond_destroy(&self->work);
+    pthread_mutex_destroy(&self->mutex);
+    free(self);
+    *self_p = NULL;
+}
+
+rl_line_t *rl_line_new(rl_pool_t *pool, rl_served_t *served, const rl_served_source_t *source) {
+    rl_line_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->pool = pool;
+    self->served = rl_served_ref(served);
+    self->source = *source;
+    return self;
+}
+
+void rl_line_destroy(rl_line_t **self_p) {
+    rl_line_t *self = *self_p;
+    if (!self)
+        return;
+    pthread_mutex_lock(&self->pool->mutex);
+    if (self->queued)
+        unqueue_line(self->pool, self);
+    pthread_mutex_unlock(&self->pool->mutex);
+    rl_served_unref(&self->served);
+    free(self);
+    *self_p = NULL;
+}
+
+void rl_line_serve(rl_line_t *self, rl_served_t *served, const rl_served_source_t *source) {
+    pthread_mutex_lock(&self->pool->mutex);
+    rl_served_t *before = self->served;
+    self->served = rl_served_ref(served);
+    self->source = *source;
+    pthread_mutex_unlock(&self->pool->mutex);
+    rl_served_unref(&before);
+}
+
+void rl_line_load(const rl_line_t *self, size_t *waiting, size_t *running) {
+    pthread_mutex_lock(&self->pool->mutex);
+    *waiting = self->waiting;
+    *running = self->running;
+    pthread_mutex_unlock(&self->pool->mutex);
+}
+
+int rl_pool_put(rl_line_t *line, rl_task_t *task) {
+    rl_pool_t *self = line->pool;
+    pthread_mutex_lock(&self->mutex);
+    bool fits = self->waiting < self->room;
+    if (fits) {
+        task->line = line;
+        task->state = RL_TASK_WAITING;
+        task->next = NULL;
+        if (line->last)
+            line->last->next = task;
+        else
+            line->first = task;
+        line->last = task;
+        line->waiting++;
+        self->waiting++;
+        queue_line(self, line);
+        pthread_cond_signal(&self->work);
+    }
+    pthread_mutex_unlock(&self->mutex);
+    return fits ? 0 : -1;
+}
+
+static void unlink_task(rl_pool_t *self, rl_task_t *task) {
+    rl_line_t *line = task->line;
+    rl_task_t **at = &line->first, *before = NULL;
+    while (*at != task) {
+        before = *at;
+        at = &before->next;
+    }
+    *at = task->next;
+    if (line->last == task)
+        line->last = before;
+    line->waiting--;
+    self->waiting--;
+    if (!line->first && line->queued)
+        unqueue_line(self, line);
+}
+
+bool rl_pool_drop(rl_task_t *task) {
+    rl_pool_t *self = task->line->pool;
+    pthread_mutex_lock(&self->mutex);
+    bool out = task->state == RL_TASK_WAITING;
+    if (out)
+        unlink_task(self, task);
+    else
+        task->dropped = true;
+    pthread_mutex_unlock(&self->mutex);
+    return out;
+}
+
+rl_task_t *rl_pool_take(rl_pool_t *self) {
+    pthread_mutex_lock(&self->mutex);
+    rl_task_t *tasks = self->done;
+    self->done = self->done_last = NULL;
+    pthread_mutex_unlock(&self->mutex);
+    return tasks;
+}

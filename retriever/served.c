@@ -1,0 +1,126 @@
+// served: one open generation with its sources, counted by those who use it.
+#include "served.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "files.h"
+
+struct rl_served {
+    atomic_size_t users;
+    rl_store_t *store;
+    rl_served_source_t *sources;
+    size_t size;
+};
+
+static void destroy(rl_served_t *self) {
+    for (size_t at = 0; at < self->size; at++)
+        self->sources[at].backend->close(self->sources[at].source);
+    free(self->sources);
+    rl_store_destroy(&self->store);
+    free(self);
+}
+
+static bool is_wanted(const rl_served_options_t *options, uint64_t shard) {
+    for (size_t at = 0; at < options->shards_size; at++)
+        if (options->shards[at] == shard)
+            return true;
+    return options->shards_size == 0;
+}
+
+static int open_source(rl_served_t *self, uint64_t shard, const rl_source_backend_t *backend,
+                       const rl_served_options_t *options, char *why, size_t why_size) {
+    if (!backend->suits(rl_store_manifest(self->store)))
+        return 0;
+    void *source = backend->open(self->store, shard, &options->source, why, why_size);
+    if (!source)
+        return -1;
+    self->sources[self->size++] = (rl_served_source_t){shard, backend, source};
+    for (size_t thread = 0; thread < options->source.threads; thread++)
+        backend->warm(source, thread);
+    return 0;
+}
+
+static int open_all(rl_served_t *self, const char *folder, const rl_served_options_t *options,
+                    char *why, size_t why_size) {
+    self->store = rl_store_open(folder, false, why, why_size);
+    if (!self->store)
+        return -1;
+    const rl_manifest_t *said = rl_store_manifest(self->store);
+    for (size_t at = 0; at < options->shards_size; at++)
+        if (options->shards[at] >= said->shards)
+            return rl_fail(why, why_size,
+                           "%s: has no shard %" PRIu64 ", only 0 to %" PRIu64
+                           "; change retriever.shards",
+                           folder, options->shards[at], said->shards - 1);
+    self->sources = calloc(said->shards * options->backends_size + 1, sizeof *self->sources);
+    if (!self->sources)
+        return rl_fail(why, why_size, "%s: out of memory", folder);
+    for (uint64_t shard = 0; shard < said->shards; shard++) {
+        if (!is_wanted(options, shard))
+            continue;
+        if (rl_store_verify(self->store, shard, why, why_size) != 0)
+            return -1;
+        for (size_t at = 0; at < options->backends_size; at++)
+            if (open_source(self, shard, options->backends[at], options, why, why_size) != 0)
+                return -1;
+    }
+    if (self->size == 0)
+        return rl_fail(why, why_size,
+                       "%s: the collection has no vectors, so there is nothing of the kinds in "
+                       "retriever.kinds to serve",
+                       folder);
+    return 0;
+}
+
+rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *options, char *why,
+                            size_t why_size) {
+    rl_served_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        rl_fail(why, why_size, "%s: out of memory", folder);
+        return NULL;
+    }
+    atomic_init(&self->users, 1);
+    if (open_all(self, folder, options, why, why_size) != 0) {
+        destroy(self);
+        return NULL;
+    }
+    return self;
+}
+
+rl_served_t *rl_served_ref(rl_served_t *self) {
+    atomic_fetch_add(&self->users, 1);
+    return self;
+}
+
+static void *destroy_aside(void *arg) {
+    destroy(arg);
+    return NULL;
+}
+
+void rl_served_unref(rl_served_t **self_p) {
+    rl_served_t *self = *self_p;
+    *self_p = NULL;
+    if (!self || atomic_fetch_sub(&self->users, 1) != 1)
+        return;
+    // Giving a gigabyte back takes the kernel a while: neither the loop nor a search waits for it.
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, destroy_aside, self) == 0)
+        pthread_detach(thread);
+    else
+        destroy(self);
+}
+
+const rl_manifest_t *rl_served_manifest(const rl_served_t *self) {
+    return rl_store_manifest(self->store);
+}
+
+size_t rl_served_sources(const rl_served_t *self) {
+    return self->size;
+}
+
+const rl_served_source_t *rl_served_source_at(const rl_served_t *self, size_t at) {
+    return &self->sources[at];
+}

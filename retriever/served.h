@@ -1,0 +1,39 @@
+// served: one open generation with its sources, counted by those who use it: a new one is opened
+// beside it, and it goes when the last search in it has ended.
+#ifndef RL_SERVED_H
+#define RL_SERVED_H
+
+#include "source.h"
+
+typedef struct rl_served rl_served_t;
+
+typedef struct rl_served_options {
+    const uint64_t *shards; // to serve; NULL: all
+    size_t shards_size;
+    const rl_source_backend_t *const *backends; // the kinds to serve
+    size_t backends_size;
+    rl_source_options_t source;
+} rl_served_options_t;
+
+// Opens the generation in force in FOLDER, checks the files of the shards to serve, opens their
+// sources for the kinds that the collection has, and searches each once. Returns NULL and `why`.
+// Takes as long as the index is large; meant for a thread of its own at run time.
+rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *options, char *why,
+                            size_t why_size);
+
+rl_served_t *rl_served_ref(rl_served_t *self); // any thread
+void rl_served_unref(rl_served_t **self_p);    // any thread; the last one closes it, not waiting
+
+const rl_manifest_t *rl_served_manifest(const rl_served_t *self);
+
+// One source of it.
+typedef struct rl_served_source {
+    uint64_t shard;
+    const rl_source_backend_t *backend;
+    void *source;
+} rl_served_source_t;
+
+size_t rl_served_sources(const rl_served_t *self);
+const rl_served_source_t *rl_served_source_at(const rl_served_t *self, size_t at);
+
+#endif

@@ -1,0 +1,373 @@
+// unit: one shard and kind as the gateways see it.
+#include "unit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "files.h"
+#include "log.h"
+#include "vectors.h"
+
+enum {
+    ENDPOINT = 512,
+    NAME = 256, // of a worker's id, as in the protocol
+    HITS_BYTES =
+        RL_MAX_FRAME / 2, // of the texts of one task's hits; the rest of the frame is names
+};
+
+// A task with what only this side needs to know of it.
+typedef struct asked {
+    rl_task_t task; // first: the pool gives this back
+    struct asked *before, *after;
+    float vector[]; // normalised
+} asked_t;
+
+struct rl_unit {
+    rl_unit_context_t *context;
+    rl_wire_t *pull;
+    rl_line_t *line;
+    const rl_source_backend_t *backend;
+    char id[NAME], collection[80], advertised[ENDPOINT];
+    bool *welcome; // by route: this gateway has answered
+    bool left;
+    rl_announce_t announce; // but for what changes; its strings are the unit's own
+    char generation[RL_STORE_NAME], space[NAME], language[64];
+    asked_t *tasks; // open ones
+    size_t tasks_size;
+    uint64_t served, service_us;
+    uint64_t complained_us;
+};
+
+// ----------------------------------------------------------------------------------------- answers
+
+// Sends to the gateway of the task's route.
+static void answer(rl_unit_t *self, uint64_t route, const rl_msg_t *msg) {
+    if (rl_wire_send(self->context->gateways[route], msg) == 0)
+        return;
+    uint64_t now = rl_now_us();
+    if (self->complained_us && now - self->complained_us < 1000000)
+        return;
+    self->complained_us = now;
+    rl_warn("%s: gateway %s takes no more: %s dropped", self->id,
+            rl_wire_endpoint(self->context->gateways[route]), rl_msg_name(msg->type));
+}
+
+static void fail(rl_unit_t *self, const rl_search_t *search, uint64_t status, const char *code,
+                 bool retry, const char *message) {
+    rl_debug("%s: task %" PRIu64 " failed: %s: %s", self->id, search->task, code, message);
+    rl_msg_t msg = {.type = RL_FAILED};
+    msg.failed = (rl_failed_t){.worker = self->id,
+                               .task = search->task,
+                               .status = status,
+                               .code = code,
+                               .message = message,
+                               .retry = retry};
+    answer(self, search->route, &msg);
+}
+
+static void give_hits(rl_unit_t *self, const rl_search_t *search, rl_task_t *task) {
+    rl_msg_t msg = {.type = RL_HITS};
+    msg.hits = (rl_hits_t){.worker = self->id,
+                           .task = search->task,
+                           .generation = task->generation,
+                           .queue_us = task->queue_us,
+                           .work_us = task->work_us,
+                           .bound = task->result.bound,
+                           .hits = task->result.hits,
+                           .hits_size = task->result.size};
+    answer(self, search->route, &msg);
+    self->served++;
+    // exponential average over about the last 8 tasks
+    self->service_us =
+        self->service_us ? (self->service_us * 7 + task->share_us) / 8 : task->share_us;
+}
+
+static void free_task(rl_unit_t *self, asked_t *asked) {
+    if (asked->before)
+        asked->before->after = asked->after;
+    else
+        self->tasks = asked->after;
+    if (asked->after)
+        asked->after->before = asked->before;
+    self->tasks_size--;
+    rl_result_clear(&asked->task.result);
+    rl_msg_free(&asked->task.msg);
+    free(asked);
+}
+
+void rl_unit_done(rl_task_t *task) {
+    rl_unit_t *self = task->owner;
+    const rl_search_t *search = &task->msg->search;
+    const rl_result_t *result = &task->result;
+    if (task->dropped)
+        ;
+    else if (result->code)
+        fail(self, search, strcmp(result->code, "deadline") == 0 ? 504 : 502, result->code,
+             result->retry, result->message);
+    else if (result->bytes > HITS_BYTES)
+        fail(self, search, 502, "too_large", false,
+             "the texts of so many hits are too long for one answer; ask for fewer (k)");
+    else
+        give_hits(self, search, task);
+    free_task(self, (asked_t *)task);
+}
+
+// ------------------------------------------------------------------------------------------- tasks
+
+// The task that the message asks for, or NULL after it was refused.
+static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now) {
+    const rl_search_t *search = &msg->search;
+    asked_t *asked = calloc(1, sizeof *asked + search->vector_size * sizeof *asked->vector);
+    if (!asked) {
+        fail(self, search, 503, "busy", true, "the retriever is out of memory");
+        return NULL;
+    }
+    bool usable = search->vector_size == 0 ||
+                  rl_vectors_normalise(search->vector, search->vector_size, asked->vector) == 0;
+    asked->task.msg = usable ? rl_msg_keep(msg) : NULL;
+    if (!asked->task.msg) {
+        fail(self, search, usable ? 503 : 502, usable ? "busy" : "bad_request", usable,
+             usable ? "the retriever is out of memory" : "the question's vector is all zeros");
+        free(asked);
+        return NULL;
+    }
+    search = &asked->task.msg->search;
+    asked->task.owner = self;
+    asked->task.query = (rl_query_t){.text = search->text,
+                                     .vector = search->vector_size ? asked->vector : NULL,
+                                     .dimension = search->vector_size,
+                                     .k = search->k};
+    asked->task.arrived_us = now;
+    asked->task.deadline_us = UINT64_MAX;
+    if (search->deadline_ms > 0 && search->deadline_ms < UINT64_MAX / 1000 - now)
+        asked->task.deadline_us = now + search->deadline_ms * 1000;
+    return asked;
+}
+
+static void take_search(rl_unit_t *self, rl_msg_t *msg) {
+    const rl_search_t *search = &msg->search;
+    uint64_t now = rl_now_us();
+    self->context->last_task_us = now;
+    if (search->route >= self->context->gateways_size) {
+        rl_warn("%s: a task for route %" PRIu64 ", which no gateway has, dropped", self->id,
+                search->route);
+        return;
+    }
+    if (search->k < 1 || search->k > RL_MAX_HITS) {
+        fail(self, search, 502, "bad_request", false, "k must be from 1 to 1000");
+        return;
+    }
+    if (*search->filter) {
+        fail(self, search, 501, "unsupported", false,
+             "this retriever does not know filters; ask without one");
+        return;
+    }
+    asked_t *asked = accept_task(self, msg, now);
+    if (!asked)
+        return;
+    asked->after = self->tasks;
+    if (self->tasks)
+        self->tasks->before = asked;
+    self->tasks = asked;
+    self->tasks_size++;
+    if (rl_pool_put(self->line, &asked->task) != 0) {
+        fail(self, &asked->task.msg->search, 503, "busy", true,
+             "too many questions wait at this retriever; ask again, or add a replica");
+        free_task(self, asked);
+    }
+}
+
+static void take_cancel(rl_unit_t *self, uint64_t task) {
+    for (asked_t *asked = self->tasks; asked; asked = asked->after) {
+        if (asked->task.msg->search.task != task)
+            continue;
+        if (rl_pool_drop(&asked->task))
+            free_task(self, asked);
+        return;
+    }
+}
+
+static void announce_to(rl_unit_t *self, size_t route);
+
+static void take_welcome(rl_unit_t *self, const rl_welcome_t *welcome) {
+    if (welcome->route >= self->context->gateways_size)
+        return;
+    if (!self->welcome[welcome->route])
+        rl_info("%s: gateway %s gives tasks", self->id, welcome->gateway);
+    self->welcome[welcome->route] = true;
+    announce_to(self, welcome->route);
+}
+
+// What gateways say to this worker.
+static void on_message(void *arg, rl_msg_t *msg) {
+    rl_unit_t *self = arg;
+    switch (msg->type) {
+    case RL_SEARCH:
+        take_search(self, msg);
+        break;
+    case RL_CANCEL:
+        take_cancel(self, msg->cancel.task);
+        break;
+    case RL_WELCOME:
+        take_welcome(self, &msg->welcome);
+        break;
+    default:
+        rl_warn("%s: a message that is not for retrievers (%s) dropped", self->id,
+                rl_msg_name(msg->type));
+    }
+}
+
+// -------------------------------------------------------------------------------------- announcing
+
+static void announce_to(rl_unit_t *self, size_t route) {
+    size_t waiting = 0, running = 0;
+    if (self->left)
+        return;
+    rl_line_load(self->line, &waiting, &running);
+    rl_msg_t msg = {.type = RL_ANNOUNCE};
+    msg.announce = self->announce;
+    msg.announce.route = route;
+    msg.announce.period_ms = self->context->period_ms;
+    msg.announce.ready = self->welcome[route];
+    msg.announce.queued = waiting;
+    msg.announce.running = running;
+    msg.announce.service_us = self->service_us;
+    msg.announce.served = self->served;
+    rl_wire_send(self->context->gateways[route], &msg); // lost ones are made up for by the next
+}
+
+void rl_unit_announce(rl_unit_t *self) {
+    for (size_t route = 0; route < self->context->gateways_size; route++)
+        announce_to(self, route);
+}
+
+void rl_unit_leave(rl_unit_t *self) {
+    if (self->left)
+        return;
+    self->left = true;
+    rl_msg_t msg = {.type = RL_LEAVE};
+    msg.leave.worker = self->id;
+    for (size_t route = 0; route < self->context->gateways_size; route++)
+        rl_wire_send(self->context->gateways[route], &msg);
+}
+
+bool rl_unit_has_left(const rl_unit_t *self) {
+    return self->left;
+}
+
+size_t rl_unit_tasks(const rl_unit_t *self) {
+    return self->tasks_size;
+}
+
+void rl_unit_give_up(rl_unit_t *self) {
+    asked_t *next;
+    for (asked_t *asked = self->tasks; asked; asked = next) {
+        next = asked->after;
+        if (!rl_pool_drop(&asked->task))
+            continue;
+        fail(self, &asked->task.msg->search, 503, "leaving", true, "the retriever is going");
+        free_task(self, asked);
+    }
+}
+
+// ------------------------------------------------------------------------------------------ making
+
+bool rl_unit_is(const rl_unit_t *self, const char *collection, uint64_t shard, const char *kind) {
+    return strcmp(self->collection, collection) == 0 && self->announce.shard == shard &&
+           strcmp(self->backend->kind, kind) == 0;
+}
+
+// What the announcement says of the generation.
+static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served_source_t *source) {
+    bool dense = strcmp(source->backend->kind, "dense") == 0;
+    snprintf(self->generation, sizeof self->generation, "%s", said->generation);
+    snprintf(self->space, sizeof self->space, "%s", dense ? said->model : "");
+    snprintf(self->language, sizeof self->language, "%s", said->language);
+    self->announce = (rl_announce_t){
+        .worker = self->id,
+        .kind = self->backend->kind,
+        .tasks = self->advertised,
+        .slots = self->context->threads,
+        .collection = self->collection,
+        .shard = source->shard,
+        .shards = said->shards,
+        .generation = self->generation,
+        .space = self->space,
+        .dimension = dense ? said->dimension : 0,
+        .passages = said->shard_passages[source->shard],
+        .language = self->language,
+    };
+}
+
+// An ipc path is one for each unit; a fixed TCP port serves only one.
+static int bind_socket(rl_unit_t *self, char *why, size_t why_size) {
+    const rl_unit_context_t *context = self->context;
+    char endpoint[ENDPOINT], inner[ENDPOINT + 256];
+    bool path = strncmp(context->bind, "ipc://", 6) == 0 && !strchr(context->bind, '*');
+    int size = path ? snprintf(endpoint, sizeof endpoint, "%s-%s-%" PRIu64, context->bind,
+                               rl_proc_id(context->proc), context->units_made)
+                    : snprintf(endpoint, sizeof endpoint, "%s", context->bind);
+    if (size >= (int)sizeof endpoint)
+        return rl_fail(why, why_size, "retriever.bind: longer than %d bytes", ENDPOINT - 1);
+    self->pull = rl_wire_pull(context->proc, endpoint, on_message, self, inner, sizeof inner);
+    if (!self->pull)
+        return rl_fail(why, why_size,
+                       "retriever.bind: %s (each shard and kind has a socket of its own: use port "
+                       "\"*\", as in tcp://127.0.0.1:*)",
+                       inner);
+    const char *bound = rl_wire_endpoint(self->pull), *port = strrchr(bound, ':');
+    if (*context->advertise && strncmp(bound, "tcp://", 6) == 0 && port)
+        size = snprintf(self->advertised, ENDPOINT, "tcp://%s%s", context->advertise, port);
+    else
+        size = snprintf(self->advertised, ENDPOINT, "%s", bound);
+    return size < ENDPOINT ? 0 : rl_fail(why, why_size, "retriever.advertise: too long");
+}
+
+rl_unit_t *rl_unit_new(rl_unit_context_t *context, rl_served_t *served,
+                       const rl_served_source_t *source, char *why, size_t why_size) {
+    const rl_manifest_t *said = rl_served_manifest(served);
+    rl_unit_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        rl_fail(why, why_size, "out of memory");
+        return NULL;
+    }
+    self->context = context;
+    self->backend = source->backend;
+    snprintf(self->collection, sizeof self->collection, "%s", said->collection);
+    snprintf(self->id, sizeof self->id, "%s/%s/%" PRIu64 "/%s", rl_proc_id(context->proc),
+             said->collection, source->shard, source->backend->kind);
+    self->welcome = calloc(context->gateways_size, sizeof *self->welcome);
+    self->line = rl_line_new(context->pool, served, source);
+    int rc = self->welcome && self->line ? bind_socket(self, why, why_size)
+                                         : rl_fail(why, why_size, "out of memory");
+    context->units_made++;
+    if (rc != 0)
+        rl_unit_destroy(&self);
+    else
+        describe(self, said, source);
+    return self;
+}
+
+void rl_unit_destroy(rl_unit_t **self_p) {
+    rl_unit_t *self = *self_p;
+    if (!self)
+        return;
+    rl_wire_destroy(&self->pull);
+    while (self->tasks) { // the pool is at rest: what is left was never taken
+        rl_pool_drop(&self->tasks->task);
+        free_task(self, self->tasks);
+    }
+    rl_line_destroy(&self->line);
+    free(self->welcome);
+    free(self);
+    *self_p = NULL;
+}
+
+void rl_unit_serve(rl_unit_t *self, rl_served_t *served, const rl_served_source_t *source) {
+    rl_line_serve(self->line, served, source);
+    describe(self, rl_served_manifest(served), source);
+    rl_unit_announce(self);
+}

@@ -1,0 +1,279 @@
+// worker: the retriever as a whole: gateways, collections, the pool, and an orderly end.
+#include "worker.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "collection.h"
+#include "files.h"
+#include "log.h"
+
+enum {
+    MAX_GATEWAYS = 256,
+    MAX_COLLECTIONS = 256,
+    CALM_US = 100000, // after LEAVE: no task for so long means that none is on its way
+    STOP_LOOK_MS = 10,
+};
+
+struct rl_worker {
+    rl_proc_t *proc;
+    rl_unit_context_t context;
+    rl_served_options_t options;
+    uint64_t *shards;
+    const rl_source_backend_t **backends;
+    rl_collection_t **collections;
+    size_t collections_size;
+    char *bind, *advertise;
+    int wakeup; // eventfd: the threads have something for the loop
+    struct event *woken, *tick, *stop_look;
+    uint64_t grace_us, stop_us;
+};
+
+// ------------------------------------------------------------------------------------ turns of
+// loop
+
+// From any thread.
+static void wake(void *arg) {
+    rl_worker_t *self = arg;
+    uint64_t one = 1;
+    if (write(self->wakeup, &one, sizeof one) != (ssize_t)sizeof one)
+        abort(); // an eventfd takes 2^64 - 2 of them
+}
+
+static void on_woken(evutil_socket_t fd, short what, void *arg) {
+    rl_worker_t *self = arg;
+    uint64_t count;
+    (void)what;
+    if (read(fd, &count, sizeof count) < 0)
+        count = 0; // woken for nothing
+    rl_task_t *next;
+    for (rl_task_t *task = rl_pool_take(self->context.pool); task; task = next) {
+        next = task->next;
+        rl_unit_done(task);
+    }
+    for (size_t at = 0; at < self->collections_size; at++)
+        rl_collection_loaded(self->collections[at]);
+}
+
+static void set_tick(rl_worker_t *self) {
+    struct timeval period = {(time_t)(self->context.period_ms / 1000),
+                             (suseconds_t)(self->context.period_ms % 1000 * 1000)};
+    event_add(self->tick, &period);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg) {
+    rl_worker_t *self = arg;
+    (void)fd;
+    (void)what;
+    for (size_t at = 0; at < self->collections_size; at++)
+        rl_collection_tick(self->collections[at]);
+}
+
+// ------------------------------------------------------------------------------------- orderly end
+
+static void on_stop_look(evutil_socket_t fd, short what, void *arg) {
+    rl_worker_t *self = arg;
+    (void)fd;
+    (void)what;
+    size_t tasks = 0;
+    for (size_t at = 0; at < self->collections_size; at++)
+        tasks += rl_collection_tasks(self->collections[at]);
+    uint64_t now = rl_now_us();
+    if (tasks > 0 && now >= self->stop_us) {
+        rl_warn("%zu tasks are not finished after retriever.grace_ms", tasks);
+        for (size_t at = 0; at < self->collections_size; at++)
+            rl_collection_give_up(self->collections[at]);
+        tasks = 0;
+    }
+    if (tasks == 0 && (now - self->context.last_task_us > CALM_US || now >= self->stop_us))
+        rl_proc_end(self->proc, 0);
+}
+
+void rl_worker_stop(rl_worker_t *self) {
+    struct timeval often = {0, STOP_LOOK_MS * 1000};
+    event_del(self->tick);
+    for (size_t at = 0; at < self->collections_size; at++)
+        rl_collection_leave(self->collections[at]);
+    self->context.last_task_us = rl_now_us();
+    self->stop_us = rl_now_us() + self->grace_us;
+    event_add(self->stop_look, &often);
+}
+
+static void read_times(rl_worker_t *self) {
+    const rl_conf_t *conf = rl_proc_conf(self->proc);
+    self->context.period_ms = (uint64_t)rl_conf_int(conf, "cluster.announce_ms");
+    self->grace_us = (uint64_t)rl_conf_int(conf, "retriever.grace_ms") * 1000;
+}
+
+void rl_worker_reload(rl_worker_t *self) {
+    read_times(self);
+    if (self->stop_us)
+        return;
+    set_tick(self);
+    on_tick(-1, 0, self);
+}
+
+// ------------------------------------------------------------------------------------------ making
+
+static int read_shards(rl_worker_t *self, char *why, size_t why_size) {
+    const rl_conf_t *conf = rl_proc_conf(self->proc);
+    size_t size = rl_conf_list_size(conf, "retriever.shards");
+    self->shards = calloc(size + 1, sizeof *self->shards);
+    if (!self->shards)
+        return rl_fail(why, why_size, "out of memory");
+    for (size_t at = 0; at < size; at++) {
+        const char *word = rl_conf_list_at(conf, "retriever.shards", at);
+        char *end = NULL;
+        self->shards[at] = strtoull(word, &end, 10);
+        if (*word < '0' || *word > '9' || *end || self->shards[at] >= RL_STORE_MAX_SHARDS)
+            return rl_fail(why, why_size,
+                           "retriever.shards: \"%s\" is no number of a shard (0, 1, 2…)", word);
+    }
+    self->options.shards = self->shards;
+    self->options.shards_size = size;
+    return 0;
+}
+
+static int read_kinds(rl_worker_t *self, char *why, size_t why_size) {
+    const rl_conf_t *conf = rl_proc_conf(self->proc);
+    size_t size = rl_conf_list_size(conf, "retriever.kinds");
+    self->backends = calloc(size + 1, sizeof *self->backends);
+    if (!self->backends)
+        return rl_fail(why, why_size, "out of memory");
+    for (size_t at = 0; at < size; at++) {
+        const char *word = rl_conf_list_at(conf, "retriever.kinds", at);
+        self->backends[at] = rl_source_of(word);
+        if (!self->backends[at])
+            return rl_fail(why, why_size,
+                           "retriever.kinds: \"%s\" is no kind of retrieval (dense, lexical)",
+                           word);
+        for (size_t before = 0; before < at; before++)
+            if (self->backends[before] == self->backends[at])
+                return rl_fail(why, why_size, "retriever.kinds: \"%s\" is there twice", word);
+    }
+    if (size == 0)
+        return rl_fail(why, why_size, "retriever.kinds: is empty; it takes dense, lexical or both");
+    self->options.backends = self->backends;
+    self->options.backends_size = size;
+    return 0;
+}
+
+static int connect_gateways(rl_worker_t *self, char *why, size_t why_size) {
+    const rl_conf_t *conf = rl_proc_conf(self->proc);
+    size_t size = rl_conf_list_size(conf, "cluster.gateways");
+    char inner[768];
+    if (size < 1 || size > MAX_GATEWAYS)
+        return rl_fail(why, why_size, "cluster.gateways: names %zu gateways; it takes 1 to %d",
+                       size, MAX_GATEWAYS);
+    self->context.gateways = calloc(size, sizeof(rl_wire_t *));
+    if (!self->context.gateways)
+        return rl_fail(why, why_size, "out of memory");
+    for (; self->context.gateways_size < size; self->context.gateways_size++) {
+        const char *endpoint =
+            rl_conf_list_at(conf, "cluster.gateways", self->context.gateways_size);
+        rl_wire_t *wire = rl_wire_push(self->proc, endpoint, inner, sizeof inner);
+        if (!wire)
+            return rl_fail(why, why_size, "cluster.gateways: %s", inner);
+        self->context.gateways[self->context.gateways_size] = wire;
+    }
+    return 0;
+}
+
+static int open_collections(rl_worker_t *self, char *why, size_t why_size) {
+    const rl_conf_t *conf = rl_proc_conf(self->proc);
+    size_t size = rl_conf_list_size(conf, "retriever.index");
+    if (size < 1 || size > MAX_COLLECTIONS)
+        return rl_fail(why, why_size,
+                       "retriever.index: names %zu folders; give the folder of a collection that "
+                       "ragline-index has built (at most %d of them)",
+                       size, MAX_COLLECTIONS);
+    self->collections = calloc(size, sizeof(rl_collection_t *));
+    if (!self->collections)
+        return rl_fail(why, why_size, "out of memory");
+    for (size_t at = 0; at < size; at++) {
+        rl_collection_t *collection =
+            rl_collection_new(rl_conf_list_at(conf, "retriever.index", at), &self->context,
+                              &self->options, wake, self, why, why_size);
+        if (!collection)
+            return -1;
+        self->collections[self->collections_size++] = collection;
+    }
+    return 0;
+}
+
+static int start(rl_worker_t *self, char *why, size_t why_size) {
+    const rl_conf_t *conf = rl_proc_conf(self->proc);
+    struct event_base *base = rl_proc_base(self->proc);
+    read_times(self);
+    self->bind = strdup(rl_conf_str(conf, "retriever.bind"));
+    self->advertise = strdup(rl_conf_str(conf, "retriever.advertise"));
+    self->options.source.threads = (size_t)rl_conf_int(conf, "retriever.threads");
+    self->options.source.faiss_threads = (size_t)rl_conf_int(conf, "retriever.faiss_threads");
+    self->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!self->bind || !self->advertise || self->wakeup < 0)
+        return rl_fail(why, why_size, "out of memory or open files");
+    self->woken = event_new(base, self->wakeup, EV_READ | EV_PERSIST, on_woken, self);
+    self->tick = event_new(base, -1, EV_PERSIST, on_tick, self);
+    self->stop_look = event_new(base, -1, EV_PERSIST, on_stop_look, self);
+    self->context.pool = rl_pool_new(self->options.source.threads,
+                                     (size_t)rl_conf_int(conf, "retriever.queue"), wake, self);
+    if (!self->woken || !self->tick || !self->stop_look || !self->context.pool)
+        return rl_fail(why, why_size, "cannot start %zu threads", self->options.source.threads);
+    self->context.proc = self->proc;
+    self->context.bind = self->bind;
+    self->context.advertise = self->advertise;
+    self->context.threads = self->options.source.threads;
+    if (read_shards(self, why, why_size) != 0 || read_kinds(self, why, why_size) != 0 ||
+        connect_gateways(self, why, why_size) != 0 || open_collections(self, why, why_size) != 0)
+        return -1;
+    event_add(self->woken, NULL);
+    set_tick(self);
+    return 0;
+}
+
+rl_worker_t *rl_worker_new(rl_proc_t *proc, char *why, size_t why_size) {
+    rl_worker_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        rl_fail(why, why_size, "out of memory");
+        return NULL;
+    }
+    self->proc = proc;
+    self->wakeup = -1;
+    if (start(self, why, why_size) != 0)
+        rl_worker_destroy(&self);
+    return self;
+}
+
+void rl_worker_destroy(rl_worker_t **self_p) {
+    rl_worker_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->context.pool)
+        rl_pool_stop(self->context.pool);
+    for (size_t at = 0; at < self->collections_size; at++)
+        rl_collection_destroy(&self->collections[at]);
+    for (size_t at = 0; at < self->context.gateways_size; at++)
+        rl_wire_destroy(&self->context.gateways[at]);
+    rl_pool_destroy(&self->context.pool);
+    if (self->woken)
+        event_free(self->woken);
+    if (self->tick)
+        event_free(self->tick);
+    if (self->stop_look)
+        event_free(self->stop_look);
+    if (self->wakeup >= 0)
+        close(self->wakeup);
+    free(self->collections);
+    free(self->context.gateways);
+    free(self->shards);
+    free(self->backends);
+    free(self->bind);
+    free(self->advertise);
+    free(self);
+    *self_p = NULL;
+}
