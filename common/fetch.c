@@ -208,39 +208,44 @@ static void word_error(const rl_fetch_t *fetch, CURLcode code, char *out, size_t
         snprintf(out, size, "%s: %s", fetch->peer, more);
 }
 
+void rl_fetch_times(const rl_fetch_t *fetch, uint64_t *connect_us, uint64_t *sent_us,
+                    uint64_t *first_byte_us)
+{
+    long connects = 0;
+    curl_easy_getinfo(fetch->easy, CURLINFO_NUM_CONNECTS, &connects);
+    uint64_t connected = info_us(fetch, CURLINFO_APPCONNECT_TIME_T); // with TLS
+    if (!connected)
+        connected = info_us(fetch, CURLINFO_CONNECT_TIME_T);
+    *connect_us = connects > 0 ? connected : 0;
+    *sent_us = info_us(fetch, CURLINFO_PRETRANSFER_TIME_T);
+    *first_byte_us = fetch->first_byte ? fetch->first_byte - fetch->started : 0;
+}
+
 static void finish(rl_fetch_t *fetch, CURLcode code) {
     if (fetch->cancelled) {
         forget(fetch);
         return;
     }
     char error[CURL_ERROR_SIZE + 256] = "";
-    long connects = 0;
     char *type = NULL;
     bool ok = code == CURLE_OK && !fetch->timed_out && !fetch->too_large;
     if (!ok)
         word_error(fetch, code, error, sizeof error);
-    curl_easy_getinfo(fetch->easy, CURLINFO_NUM_CONNECTS, &connects);
     curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
-    uint64_t connect_us = info_us(fetch, CURLINFO_APPCONNECT_TIME_T);
-    if (!connect_us)
-        connect_us = info_us(fetch, CURLINFO_CONNECT_TIME_T);
     curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &fetch->status);
-    uint64_t sent_us = info_us(fetch, CURLINFO_PRETRANSFER_TIME_T);
     rl_fetch_result_t result = {
         .ok = ok,
         .timed_out = fetch->timed_out || code == CURLE_OPERATION_TIMEDOUT,
-        .refused = !ok && (is_connect_error(code) || (!sent_us && !fetch->first_byte)),
         .status = fetch->status,
         .error = error,
         .type = type ? type : "",
         .retry_after_s = fetch->retry_after_s,
-        .connect_us = connects > 0 ? connect_us : 0,
-        .sent_us = sent_us,
-        .first_byte_us = fetch->first_byte ? fetch->first_byte - fetch->started : 0,
         .total_us = rl_now_us() - fetch->started,
         .body = fetch->body.data ? fetch->body.data : "",
         .body_size = fetch->body.size,
     };
+    rl_fetch_times(fetch, &result.connect_us, &result.sent_us, &result.first_byte_us);
+    result.refused = !ok && (is_connect_error(code) || (!result.sent_us && !result.first_byte_us));
     // whoever is told may start another transfer, or cancel this one: which is nothing any more
     fetch->cancelled = true;
     fetch->on_done(fetch->arg, &result);

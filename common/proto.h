@@ -109,7 +109,8 @@ typedef struct rl_hits {
     uint64_t task;
     const char *generation;
     uint64_t queue_us, work_us; // on the worker's own clock
-    double bound;               // the highest score that this query could reach (BM25), 0 if unknown
+    double bound;               // lexical: the most that this question could score in this shard,
+                                // words that the shard does not have included; 0 if unknown
     rl_passage_t *hits;         // best first
     uint64_t hits_size;
 } rl_hits_t;

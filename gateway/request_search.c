@@ -377,7 +377,9 @@ static void merge_hits(request_t *self)
 {
     const settings_t *settings = &self->gateway->settings;
     merge_input_t *inputs = calloc(self->searches_size, sizeof *inputs);
-    merge_settings_t how = {.fusion = settings->fusion, .k = passages_wanted(self)};
+    merge_settings_t how = {.fusion = settings->fusion,
+                            .candidates = candidates_wanted(self),
+                            .k = passages_wanted(self)};
     size_t size = 0;
     if (!inputs)
         abort();
