@@ -78,7 +78,8 @@ static void take_finished(rl_fetcher_t *self);
 // ---- libcurl's sockets and timer in the loop
 // ------------------------------------------------------
 
-static void socket_action(rl_fetcher_t *self, curl_socket_t fd, int what) {
+static void socket_action(rl_fetcher_t *self, curl_socket_t fd, int what)
+{
     int running;
     self->inside = true;
     CURLMcode code = curl_multi_socket_action(self->multi, fd, what, &running);
@@ -88,20 +89,23 @@ static void socket_action(rl_fetcher_t *self, curl_socket_t fd, int what) {
     take_finished(self);
 }
 
-static void on_socket(evutil_socket_t fd, short what, void *arg) {
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
     watch_t *watch = arg;
     socket_action(watch->fetcher, fd,
                   ((what & EV_READ) ? CURL_CSELECT_IN : 0) |
                       ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0));
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg) {
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
     socket_action(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg) {
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
     rl_fetcher_t *self = arg;
     watch_t *watch = socket_arg;
     (void)easy;
@@ -131,7 +135,8 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
     return event_add(&watch->event, NULL);
 }
 
-static int set_timer(CURLM *multi, long timeout_ms, void *arg) {
+static int set_timer(CURLM *multi, long timeout_ms, void *arg)
+{
     rl_fetcher_t *self = arg;
     (void)multi;
     if (timeout_ms < 0) {
@@ -145,7 +150,8 @@ static int set_timer(CURLM *multi, long timeout_ms, void *arg) {
 // ---- the end of a transfer
 // ------------------------------------------------------------------------
 
-static void forget(rl_fetch_t *fetch) {
+static void forget(rl_fetch_t *fetch)
+{
     rl_fetcher_t *self = fetch->fetcher;
     evtimer_del(&fetch->limit);
     if (fetch->queued) {
@@ -171,13 +177,15 @@ static void forget(rl_fetch_t *fetch) {
     free(fetch);
 }
 
-static uint64_t info_us(const rl_fetch_t *fetch, CURLINFO info) {
+static uint64_t info_us(const rl_fetch_t *fetch, CURLINFO info)
+{
     curl_off_t value = 0;
     curl_easy_getinfo(fetch->easy, info, &value);
     return value > 0 ? (uint64_t)value : 0;
 }
 
-static bool is_connect_error(CURLcode code) {
+static bool is_connect_error(CURLcode code)
+{
     return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
            code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_SSL_CONNECT_ERROR ||
            code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
@@ -185,7 +193,8 @@ static bool is_connect_error(CURLcode code) {
 
 // What went wrong, in words that name the peer. libcurl's own words come last: they hold no header
 // and no body.
-static void word_error(const rl_fetch_t *fetch, CURLcode code, char *out, size_t size) {
+static void word_error(const rl_fetch_t *fetch, CURLcode code, char *out, size_t size)
+{
     const char *more = fetch->error[0] ? fetch->error : curl_easy_strerror(code);
     if (fetch->timed_out)
         snprintf(out, size, "%s: %s", fetch->peer, fetch->timed_out);
@@ -221,7 +230,8 @@ void rl_fetch_times(const rl_fetch_t *fetch, uint64_t *connect_us, uint64_t *sen
     *first_byte_us = fetch->first_byte ? fetch->first_byte - fetch->started : 0;
 }
 
-static void finish(rl_fetch_t *fetch, CURLcode code) {
+static void finish(rl_fetch_t *fetch, CURLcode code)
+{
     if (fetch->cancelled) {
         forget(fetch);
         return;
@@ -252,7 +262,8 @@ static void finish(rl_fetch_t *fetch, CURLcode code) {
     forget(fetch);
 }
 
-static void take_finished(rl_fetcher_t *self) {
+static void take_finished(rl_fetcher_t *self)
+{
     CURLMsg *msg;
     int left;
     while ((msg = curl_multi_info_read(self->multi, &left))) {
@@ -268,7 +279,8 @@ static void take_finished(rl_fetcher_t *self) {
 // ---- what libcurl says while it reads
 // -------------------------------------------------------------
 
-static long retry_after(const char *value) {
+static long retry_after(const char *value)
+{
     char *end;
     long seconds = strtol(value, &end, 10);
     while (*end == ' ' || *end == '\t')
@@ -282,7 +294,8 @@ static long retry_after(const char *value) {
     return seconds < 0 ? 0 : seconds > LONGEST_RETRY_S ? LONGEST_RETRY_S : seconds;
 }
 
-static size_t on_header(char *data, size_t unit, size_t size, void *arg) {
+static size_t on_header(char *data, size_t unit, size_t size, void *arg)
+{
     rl_fetch_t *fetch = arg;
     static const char name[] = "retry-after:";
     size *= unit;
@@ -303,7 +316,8 @@ static size_t on_header(char *data, size_t unit, size_t size, void *arg) {
 }
 
 // Gathers a body. An error's body is only read for its message: what is beyond is passed over.
-static bool gather(rl_fetch_t *fetch, const char *data, size_t size) {
+static bool gather(rl_fetch_t *fetch, const char *data, size_t size)
+{
     bool success = fetch->status >= 200 && fetch->status < 300;
     if (!success) {
         size_t max = fetch->body.max < ERROR_BODY ? fetch->body.max : ERROR_BODY;
@@ -319,7 +333,8 @@ static bool gather(rl_fetch_t *fetch, const char *data, size_t size) {
 
 // The request's body is not needed once all of it is sent and the answer has begun: a prompt is
 // what an open stream would cost most.
-static void drop_payload(rl_fetch_t *fetch) {
+static void drop_payload(rl_fetch_t *fetch)
+{
     curl_off_t sent = 0;
     curl_easy_getinfo(fetch->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     if ((size_t)sent < fetch->payload_size)
@@ -328,7 +343,8 @@ static void drop_payload(rl_fetch_t *fetch) {
     fetch->payload = NULL;
 }
 
-static size_t on_body(char *data, size_t unit, size_t size, void *arg) {
+static size_t on_body(char *data, size_t unit, size_t size, void *arg)
+{
     rl_fetch_t *fetch = arg;
     size *= unit;
     if (fetch->cancelled || fetch->timed_out)
@@ -352,7 +368,8 @@ static size_t on_body(char *data, size_t unit, size_t size, void *arg) {
 
 // When the next limit runs out (0: never), and what to say then. Bytes only move last_byte: the
 // timer is looked at again when it fires, so a token costs no timer.
-static uint64_t next_limit(const rl_fetch_t *fetch, const char **what) {
+static uint64_t next_limit(const rl_fetch_t *fetch, const char **what)
+{
     uint64_t at = 0;
     *what = "";
     if (fetch->total_limit) {
@@ -372,7 +389,8 @@ static uint64_t next_limit(const rl_fetch_t *fetch, const char **what) {
     return at;
 }
 
-static void set_limit(rl_fetch_t *fetch) {
+static void set_limit(rl_fetch_t *fetch)
+{
     const char *what;
     uint64_t at = next_limit(fetch, &what), now = rl_now_us();
     // before the first byte its limit may be later than the first idle one would be
@@ -387,7 +405,8 @@ static void set_limit(rl_fetch_t *fetch) {
     evtimer_add(&fetch->limit, &time);
 }
 
-static void on_limit(evutil_socket_t fd, short event, void *arg) {
+static void on_limit(evutil_socket_t fd, short event, void *arg)
+{
     rl_fetch_t *fetch = arg;
     const char *what;
     uint64_t at = next_limit(fetch, &what);
@@ -406,7 +425,8 @@ static void on_limit(evutil_socket_t fd, short event, void *arg) {
 // ---- what waits until libcurl is off the stack
 // ----------------------------------------------------
 
-static void do_later(rl_fetch_t *fetch, unsigned what) {
+static void do_later(rl_fetch_t *fetch, unsigned what)
+{
     rl_fetcher_t *self = fetch->fetcher;
     fetch->due |= what;
     if (!fetch->queued) {
@@ -417,7 +437,8 @@ static void do_later(rl_fetch_t *fetch, unsigned what) {
     event_active(&self->later, EV_TIMEOUT, 1);
 }
 
-static void resume_now(rl_fetch_t *fetch) {
+static void resume_now(rl_fetch_t *fetch)
+{
     rl_fetcher_t *self = fetch->fetcher;
     if (!fetch->paused || !fetch->added)
         return;
@@ -429,7 +450,8 @@ static void resume_now(rl_fetch_t *fetch) {
     self->inside = false;
 }
 
-static void add_now(rl_fetch_t *fetch) {
+static void add_now(rl_fetch_t *fetch)
+{
     CURLMcode code = curl_multi_add_handle(fetch->fetcher->multi, fetch->easy);
     if (code == CURLM_OK) {
         fetch->added = true;
@@ -439,7 +461,8 @@ static void add_now(rl_fetch_t *fetch) {
     finish(fetch, CURLE_FAILED_INIT);
 }
 
-static void on_later(evutil_socket_t fd, short what, void *arg) {
+static void on_later(evutil_socket_t fd, short what, void *arg)
+{
     rl_fetcher_t *self = arg;
     (void)fd;
     (void)what;
@@ -462,7 +485,8 @@ static void on_later(evutil_socket_t fd, short what, void *arg) {
 // ---- the public side
 // ------------------------------------------------------------------------------
 
-rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle) {
+rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle)
+{
     rl_fetcher_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
@@ -484,7 +508,8 @@ rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle) {
     return self;
 }
 
-void rl_fetcher_destroy(rl_fetcher_t **self_p) {
+void rl_fetcher_destroy(rl_fetcher_t **self_p)
+{
     rl_fetcher_t *self = *self_p;
     if (!self)
         return;
@@ -499,7 +524,8 @@ void rl_fetcher_destroy(rl_fetcher_t **self_p) {
 
 // Keeps host:port for messages, and says whether it is this machine. Returns -1 for what is no
 // http(s) URL. A user name or key in the URL never gets here.
-static int read_url(rl_fetch_t *fetch, const char *url, bool *local) {
+static int read_url(rl_fetch_t *fetch, const char *url, bool *local)
+{
     char *scheme = NULL, *host = NULL, *port = NULL;
     CURLU *parts = curl_url();
     int result = -1;
@@ -520,7 +546,8 @@ static int read_url(rl_fetch_t *fetch, const char *url, bool *local) {
     return result;
 }
 
-static int add_header(rl_fetch_t *fetch, const char *name, const char *value) {
+static int add_header(rl_fetch_t *fetch, const char *name, const char *value)
+{
     rl_buf_t line = rl_buf_make(8192);
     int result = -1;
     // a line end in a value would be a header of its own
@@ -536,7 +563,8 @@ static int add_header(rl_fetch_t *fetch, const char *name, const char *value) {
     return result;
 }
 
-static int set_headers(rl_fetch_t *fetch, const rl_fetch_request_t *request) {
+static int set_headers(rl_fetch_t *fetch, const rl_fetch_request_t *request)
+{
     int bad = add_header(fetch, "Accept: ", request->accept ? request->accept : "application/json");
     if (request->body)
         bad |= add_header(fetch, "Content-Type: ", "application/json") |
@@ -548,7 +576,8 @@ static int set_headers(rl_fetch_t *fetch, const rl_fetch_request_t *request) {
     return bad;
 }
 
-static int set_payload(rl_fetch_t *fetch, const rl_fetch_request_t *request) {
+static int set_payload(rl_fetch_t *fetch, const rl_fetch_request_t *request)
+{
     if (!request->body)
         return 0;
     fetch->payload = malloc(request->body_size + 1);
@@ -563,7 +592,8 @@ static int set_payload(rl_fetch_t *fetch, const rl_fetch_request_t *request) {
     return 0;
 }
 
-static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bool local) {
+static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bool local)
+{
     CURL *easy = fetch->easy;
     long connect_ms =
         request->connect_timeout_ms > 0 ? request->connect_timeout_ms : DEFAULT_CONNECT_MS;
@@ -594,11 +624,13 @@ static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bo
     fetch->connect_limit = (uint64_t)connect_ms * 1000;
 }
 
-static uint64_t limit_us(long ms) {
+static uint64_t limit_us(long ms)
+{
     return ms > 0 ? (uint64_t)ms * 1000 : 0;
 }
 
-static rl_fetch_t *new_fetch(rl_fetcher_t *self, const rl_fetch_request_t *request) {
+static rl_fetch_t *new_fetch(rl_fetcher_t *self, const rl_fetch_request_t *request)
+{
     rl_fetch_t *fetch = calloc(1, sizeof *fetch);
     bool local = false;
     if (!fetch)
@@ -625,7 +657,8 @@ static rl_fetch_t *new_fetch(rl_fetcher_t *self, const rl_fetch_request_t *reque
     return fetch;
 }
 
-rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request) {
+rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request)
+{
     rl_fetch_t *fetch = new_fetch(self, request);
     if (!fetch)
         return NULL;
@@ -647,7 +680,8 @@ rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request
     return fetch;
 }
 
-void rl_fetch_cancel(rl_fetch_t **fetch_p) {
+void rl_fetch_cancel(rl_fetch_t **fetch_p)
+{
     rl_fetch_t *fetch = *fetch_p;
     if (!fetch)
         return;
@@ -661,7 +695,8 @@ void rl_fetch_cancel(rl_fetch_t **fetch_p) {
         forget(fetch);
 }
 
-void rl_fetch_resume(rl_fetch_t *fetch) {
+void rl_fetch_resume(rl_fetch_t *fetch)
+{
     if (fetch && fetch->paused && !fetch->cancelled)
         do_later(fetch, DUE_RESUME);
 }

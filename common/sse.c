@@ -22,7 +22,8 @@ struct rl_sse {
 
 static const char byte_order_mark[] = "\xEF\xBB\xBF";
 
-rl_sse_t *rl_sse_new(size_t max_event, rl_sse_event_fn *fn, void *arg) {
+rl_sse_t *rl_sse_new(size_t max_event, rl_sse_event_fn *fn, void *arg)
+{
     rl_sse_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
@@ -35,7 +36,8 @@ rl_sse_t *rl_sse_new(size_t max_event, rl_sse_event_fn *fn, void *arg) {
     return self;
 }
 
-void rl_sse_destroy(rl_sse_t **self_p) {
+void rl_sse_destroy(rl_sse_t **self_p)
+{
     rl_sse_t *self = *self_p;
     if (!self)
         return;
@@ -46,7 +48,8 @@ void rl_sse_destroy(rl_sse_t **self_p) {
 }
 
 // A blank line: the event is complete. Without data there is none (WHATWG HTML, 9.2.6).
-static void dispatch(rl_sse_t *self) {
+static void dispatch(rl_sse_t *self)
+{
     if (self->data.size > 0) {
         self->data.data[--self->data.size] = '\0'; // the last line's \n
         const char *name = self->name[0] ? self->name : "message";
@@ -57,14 +60,16 @@ static void dispatch(rl_sse_t *self) {
     self->name[0] = '\0';
 }
 
-static void set_name(rl_sse_t *self, const char *value, size_t size) {
+static void set_name(rl_sse_t *self, const char *value, size_t size)
+{
     if (size >= sizeof self->name)
         size = sizeof self->name - 1;
     memcpy(self->name, value, size);
     self->name[size] = '\0';
 }
 
-static void take_line(rl_sse_t *self, const char *line, size_t size) {
+static void take_line(rl_sse_t *self, const char *line, size_t size)
+{
     if (size == 0) {
         dispatch(self);
         return;
@@ -88,7 +93,8 @@ static void take_line(rl_sse_t *self, const char *line, size_t size) {
 
 // Passes over a byte order mark at the very start, also one that comes in pieces. What began like
 // one and is none belongs to the first line.
-static size_t skip_mark(rl_sse_t *self, const char *data, size_t size) {
+static size_t skip_mark(rl_sse_t *self, const char *data, size_t size)
+{
     size_t at = 0;
     while (self->mark < 3 && at < size) {
         if (data[at] != byte_order_mark[self->mark]) {
@@ -104,13 +110,15 @@ static size_t skip_mark(rl_sse_t *self, const char *data, size_t size) {
 }
 
 // The first line end of these bytes, or NULL.
-static const char *line_end(const char *data, size_t size) {
+static const char *line_end(const char *data, size_t size)
+{
     const char *lf = memchr(data, '\n', size);
     const char *cr = memchr(data, '\r', lf ? (size_t)(lf - data) : size);
     return cr ? cr : lf;
 }
 
-int rl_sse_feed(rl_sse_t *self, const char *data, size_t size) {
+int rl_sse_feed(rl_sse_t *self, const char *data, size_t size)
+{
     size_t at = skip_mark(self, data, size);
     while (at < size && !self->stopped && !self->failed) {
         if (self->after_cr) {
@@ -141,7 +149,8 @@ int rl_sse_feed(rl_sse_t *self, const char *data, size_t size) {
     return self->failed ? -1 : 0;
 }
 
-void rl_sse_end(rl_sse_t *self) {
+void rl_sse_end(rl_sse_t *self)
+{
     if (self->stopped || self->failed)
         return;
     if (self->line.size > 0) {

@@ -1,0 +1,36 @@
+// openai_chunk: reads what an OpenAI-compatible chat server sends: a chunk of a stream, a whole
+// answer, an error. Only values that are there and of the right type are taken.
+#ifndef GEN_OPENAI_CHUNK_H
+#define GEN_OPENAI_CHUNK_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct openai_chunk {
+    json_t *root;     // owns what is below
+    const char *text; // delta.content or message.content, NULL if none
+    size_t text_size;
+    char *raw;          // owned; holds `text` where the server cut a character in two
+    bool reasoning;     // it thinks aloud: there is reasoning_content
+    const char *finish; // finish_reason, NULL if none
+    const char *model;  // NULL if none
+    const char *error;  // message of an error object, NULL if none
+    long error_code;    // its number, 0 if none
+    bool counted;       // usage is there
+    uint64_t prompt_tokens, completion_tokens;
+    int64_t cached_tokens; // -1: not said
+    double prefill_ms;     // < 0: not said
+} openai_chunk_t;
+
+// Reads one JSON object. Bytes that are no UTF-8 (a character cut in two by the server) come
+// through in `text` as they are. Returns 0; -1 when it is no JSON object, then *why says what is
+// wrong (static). Free with openai_chunk_free in any case.
+int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, const char **why);
+void openai_chunk_free(openai_chunk_t *chunk);
+
+// The message of an error's body, or its beginning as text, on one line, into `out`.
+void openai_error_text(const char *body, size_t size, char *out, size_t out_size);
+
+#endif

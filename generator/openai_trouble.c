@@ -1,0 +1,76 @@
+// openai_trouble: what a failed request to the LLM server means.
+#include "openai_trouble.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "openai_chunk.h"
+
+// By HTTP status; the first row that fits.
+static const struct {
+    long from, to;
+    upstream_trouble_t trouble;
+    const char *code;
+    const char *hint;
+} rows[] = {
+    {300, 399, UPSTREAM_MISTAKE, "llm_not_found", "set llm.url to where it leads"},
+    {401, 401, UPSTREAM_MISTAKE, "llm_unauthorized", "check llm.key or llm.key_file"},
+    {403, 403, UPSTREAM_MISTAKE, "llm_unauthorized", "check llm.key and that it may use llm.model"},
+    {404, 405, UPSTREAM_MISTAKE, "llm_not_found", "check llm.url (it ends in /v1) and llm.model"},
+    {408, 408, UPSTREAM_DOWN, "llm_timeout", "it took too long there"},
+    {429, 429, UPSTREAM_BUSY, "llm_busy", "it has too much to do"},
+    {400, 499, UPSTREAM_MISTAKE, "llm_bad_request", "check llm.model and llm.context_tokens"},
+    {500, 599, UPSTREAM_DOWN, "llm_failed", "its own log says why"},
+    {0, 999, UPSTREAM_BROKEN, "llm_broken_answer", "is llm.url right?"},
+};
+
+static void trouble_of_status(const rl_fetch_result_t *result, const char *peer, bool has_params,
+                              upstream_failure_t *failure, char *message, size_t size)
+{
+    char told[300] = "";
+    size_t at = 0;
+    while (result->status < rows[at].from || result->status > rows[at].to)
+        at++;
+    failure->trouble = rows[at].trouble;
+    failure->code = rows[at].code;
+    failure->retry_after_s = result->retry_after_s;
+    if (result->status == 503 && result->retry_after_s >= 0) {
+        failure->trouble = UPSTREAM_BUSY;
+        failure->code = "llm_busy";
+    }
+    failure->status = failure->trouble == UPSTREAM_BUSY ? 503 : 502;
+    const char *hint = rows[at].hint;
+    if (result->status == 400 || result->status == 422) {
+        // what the client asked for may be what it refuses
+        failure->status = has_params ? 400 : 502;
+        if (has_params)
+            hint = "check the request's sampling fields, llm.model and llm.context_tokens";
+    }
+    if (result->body_size > 0)
+        openai_error_text(result->body, result->body_size, told, sizeof told);
+    snprintf(message, size, "the LLM server at %s answered %ld%s%s%s: %s", peer, result->status,
+             told[0] ? " (" : "", told, told[0] ? ")" : "", hint);
+}
+
+void openai_trouble(const rl_fetch_result_t *result, const char *peer, bool has_params,
+                    upstream_failure_t *failure, char *message, size_t message_size)
+{
+    *failure = (upstream_failure_t){.message = message, .retry_after_s = -1, .status = 502};
+    if (result->status >= 300 || (result->ok && result->status < 200)) {
+        trouble_of_status(result, peer, has_params, failure, message, message_size);
+        return;
+    }
+    failure->trouble = UPSTREAM_DOWN;
+    if (result->refused) {
+        failure->code = "llm_unreachable";
+        snprintf(message, message_size, "the LLM server cannot be reached (llm.url): %s",
+                 result->error);
+    } else if (result->timed_out) {
+        failure->code = "llm_timeout";
+        failure->status = 504;
+        snprintf(message, message_size, "the LLM server did not answer in time: %s", result->error);
+    } else {
+        failure->code = "llm_lost";
+        snprintf(message, message_size, "the LLM server was lost: %s", result->error);
+    }
+}

@@ -1,0 +1,116 @@
+// outbox: the numbered messages of one answer, kept until the gateway has them.
+#include "outbox.h"
+
+#include <string.h>
+
+#include "log.h"
+
+enum {
+    // A window of the longest messages would be more; but what fills the outbox pauses when the
+    // window is used up, so that only what was already read comes on top of it.
+    KEPT_MAX = 4 << 20,
+    WINDOW_MAX = 4096,
+};
+
+void outbox_init(outbox_t *self, uint64_t window)
+{
+    *self = (outbox_t){.kept = rl_buf_make(KEPT_MAX),
+                       .window = window < WINDOW_MAX ? window : WINDOW_MAX};
+}
+
+void outbox_free(outbox_t *self)
+{
+    rl_buf_free(&self->kept);
+}
+
+static uint32_t size_at(const outbox_t *self, size_t at)
+{
+    uint32_t size;
+    memcpy(&size, self->kept.data + at, sizeof size);
+    return size;
+}
+
+static void set_number(rl_msg_t *msg, uint64_t seq)
+{
+    if (msg->type == RL_TOKEN)
+        msg->token.seq = seq;
+    else if (msg->type == RL_PROGRESS)
+        msg->progress.seq = seq;
+    else if (msg->type == RL_DONE)
+        msg->done.seq = seq;
+    else
+        msg->failed.seq = seq;
+}
+
+static int keep(outbox_t *self, const rl_msg_t *msg)
+{
+    size_t before = self->kept.size;
+    uint32_t size = 0;
+    if (rl_buf_add(&self->kept, &size, sizeof size) || rl_msg_encode(msg, &self->kept)) {
+        self->kept.size = before;
+        self->kept.full = false;
+        return -1;
+    }
+    size = (uint32_t)(self->kept.size - before - sizeof size);
+    memcpy(self->kept.data + before, &size, sizeof size);
+    return 0;
+}
+
+// Sends what waits, as far as the window goes.
+static void send_kept(outbox_t *self, rl_wire_t *wire)
+{
+    while (self->sent < self->last && self->sent < self->acked + self->window) {
+        uint32_t size = size_at(self, self->sent_at);
+        rl_msg_t *msg;
+        const char *why;
+        if (!rl_msg_decode(self->kept.data + self->sent_at + sizeof size, size, &msg, &why)) {
+            rl_error("a kept message cannot be read: %s", why); // memory is short
+            return;
+        }
+        int rc = rl_wire_send(wire, msg);
+        rl_msg_free(&msg);
+        if (rc != 0)
+            return; // the gateway is far behind; the next credit tries again
+        self->sent_at += sizeof size + size;
+        self->sent++;
+    }
+}
+
+int outbox_add(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg)
+{
+    set_number(msg, self->last + 1);
+    if (keep(self, msg) != 0)
+        return -1;
+    self->last++;
+    if (self->sent + 1 != self->last)
+        send_kept(self, wire); // others wait before it
+    else if (self->sent < self->acked + self->window && rl_wire_send(wire, msg) == 0) {
+        self->sent_at = self->kept.size;
+        self->sent = self->last;
+    }
+    return 0;
+}
+
+void outbox_credit(outbox_t *self, rl_wire_t *wire, const rl_credit_t *credit)
+{
+    if (credit->seq > self->last)
+        return; // not of this answer
+    size_t drop = 0;
+    for (; self->acked < credit->seq; self->acked++)
+        drop += sizeof(uint32_t) + size_at(self, drop);
+    if (self->sent < self->acked) { // acknowledged on another connection
+        self->sent = self->acked;
+        self->sent_at = drop;
+    }
+    if (drop > 0)
+        rl_buf_drop(&self->kept, drop);
+    self->sent_at -= drop;
+    // an older credit that was overtaken must not take back what a newer one gave
+    if (credit->seq == self->acked)
+        self->window = credit->window < WINDOW_MAX ? credit->window : WINDOW_MAX;
+    if (credit->again) {
+        self->sent = self->acked;
+        self->sent_at = 0;
+    }
+    send_kept(self, wire);
+}

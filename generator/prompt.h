@@ -1,0 +1,52 @@
+// prompt: the messages that the LLM is asked with, made from a template, the passages, the
+// conversation and the question, within the model's context.
+//
+// A template is a text file of sections:
+//
+//     [passage]    form of one passage: {n} {title} {heading} {where} {source} {text};
+//                  {where} is title and heading, as far as there are any
+//     [system]     text of the system message
+//     [turns]      earlier turns go here, as messages (nothing else in this section)
+//     [user]       text of a user message: {passages} {question} {turns}
+//
+// Sections become messages in their order. {turns} is the conversation as text ("User: …"), with
+// "Earlier in this conversation:" before it, for models that are used to one question only. Lines
+// that start with # before the first section are comments. System turns of the client are put
+// behind the system text, or make a system message of their own.
+#ifndef GEN_PROMPT_H
+#define GEN_PROMPT_H
+
+#include <stddef.h>
+
+#include "buf.h"
+#include "proto.h"
+
+typedef struct prompt_template prompt_template_t;
+
+typedef struct prompt {
+    rl_buf_t messages;       // JSON array
+    size_t passages_used;    // the first so many
+    size_t passages_dropped; // for want of room
+    size_t turns_used, turns_dropped;
+    bool shortened; // the first passage alone was too long and ends at an earlier sentence
+    size_t tokens;  // of all of it, estimated
+} prompt_t;
+
+// Reads a template file; "" is the built-in one. NULL with what is wrong, file and line, in `why`.
+prompt_template_t *prompt_template_new(const char *file, char *why, size_t why_size);
+void prompt_template_destroy(prompt_template_t **self_p);
+
+// Builds the messages so that they take at most `budget` tokens, by the estimate below: the last
+// passages are dropped first, earlier turns are kept newest first in a third of what the question
+// leaves, and in what the passages leave. The form is stable byte by byte, what changes least comes
+// first as far as the template says so. Returns 0; -1 when the question alone is too long (then
+// tokens says how long) or memory runs out (then tokens is 0). Free with prompt_free in any case.
+int prompt_build(const prompt_template_t *self, const rl_generate_t *generate, size_t budget,
+                 prompt_t *out);
+void prompt_free(prompt_t *prompt);
+
+// How many tokens a text takes at most, as a rule: letters and spaces 1 for 3.5 bytes (English in
+// common vocabularies: 4 to 4.5), digits and signs 1 each, other scripts 2 for 3 bytes.
+size_t prompt_tokens(const char *text, size_t size);
+
+#endif

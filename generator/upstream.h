@@ -1,0 +1,90 @@
+// upstream: what writes answers: an LLM server, or the passages' own sentences. A backend is a
+// struct of functions; a new one is one file and one line in upstreams.c.
+#ifndef GEN_UPSTREAM_H
+#define GEN_UPSTREAM_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "fetch.h"
+#include "prompt.h"
+#include "proto.h"
+
+typedef struct upstream upstream_t;           // a backend, set up
+typedef struct upstream_call upstream_call_t; // one answer being written
+
+// What an answer is made from. Everything is only looked at during start; but `generate` stays as
+// it is until the first text.
+typedef struct upstream_ask {
+    const rl_generate_t *generate;
+    prompt_t *prompt; // its messages may be taken
+    uint64_t max_tokens;
+} upstream_ask_t;
+
+typedef enum upstream_trouble {
+    UPSTREAM_MISTAKE, // configuration or request is wrong: never tried again, nor elsewhere
+    UPSTREAM_BUSY,    // it says "later"
+    UPSTREAM_DOWN,    // not reached, no answer in time, an error of its own: another may do better
+    UPSTREAM_BROKEN,  // what came is no answer
+} upstream_trouble_t;
+
+typedef struct upstream_failure {
+    upstream_trouble_t trouble;
+    int status;       // HTTP status for the client
+    const char *code; // stable: "llm_unreachable"…
+    const char *message;
+    long retry_after_s; // -1: not said
+} upstream_failure_t;
+
+typedef struct upstream_times { // µs from the start of the call; 0: not known
+    uint64_t connect_us, sent_us, first_byte_us;
+} upstream_times_t;
+
+typedef struct upstream_end {
+    const char *finish; // "stop", "length"…
+    const char *model;
+    bool counted;
+    uint64_t prompt_tokens, completion_tokens;
+    int64_t cached_tokens; // of the prompt, -1: not known
+    double prefill_ms;     // the server's own time for the prompt, < 0: not known
+} upstream_end_t;
+
+// Calls come from the loop, never from within start; none after done, failed or cancel. The call
+// is gone after done and failed.
+typedef struct upstream_events {
+    // Text as it comes, any bytes. Returns false to pause the call after these.
+    bool (*text)(void *arg, const char *text, size_t size);
+    // The sentence just given is from this passage (from 1).
+    void (*cite)(void *arg, unsigned passage, double score);
+    void (*progress)(void *arg, const char *stage, const char *message);
+    void (*done)(void *arg, const upstream_end_t *end, const upstream_times_t *times);
+    void (*failed)(void *arg, const upstream_failure_t *failure);
+} upstream_events_t;
+
+typedef struct upstream_type {
+    const char *name; // in DONE: "openai", "extractive"
+    // (Re)reads its options; false with what is wrong in `why`.
+    bool (*configure)(upstream_t *self, const rl_conf_t *conf, char *why, size_t why_size);
+    // What it answers with, "" if not known yet.
+    const char *(*model)(const upstream_t *self);
+    // NULL if memory runs out.
+    upstream_call_t *(*start)(upstream_t *self, const upstream_ask_t *ask,
+                              const upstream_events_t *events, void *arg);
+    void (*resume)(upstream_call_t *call);
+    // Ends it at once, with the connection behind it. *call_p becomes NULL.
+    void (*cancel)(upstream_call_t **call_p);
+    void (*destroy)(upstream_t **self_p);
+} upstream_type_t;
+
+// First member of every backend's own struct, and of every call's.
+struct upstream {
+    const upstream_type_t *type;
+};
+
+upstream_t *upstream_openai_new(struct event_base *base, rl_fetcher_t *fetcher);
+upstream_t *upstream_extractive_new(struct event_base *base);
+
+#endif
