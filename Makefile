@@ -203,7 +203,7 @@ demo:  ## index real documentation, ask a question, leave the page running
 # ---- the rest -----------------------------------------------------------------------------------------------------------
 C_FILES = $(shell find common gateway retriever generator tests -name '*.[ch]' -o -name '*.cc' 2>/dev/null)
 lint:  ## cppcheck and the format check
-	@scripts/deps lint
+	@$(if $(NO_DEPS),,scripts/deps lint)
 	@clang-format --dry-run -Werror $(C_FILES)
 	@cppcheck -q -j $(JOBS) --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppress=missingIncludeSystem --suppress=unusedFunction --suppress=normalCheckLevelMaxBranches \

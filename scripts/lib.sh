@@ -1,5 +1,7 @@
 # Shared by the scripts in this folder (sourced, bash): messages, the cache folder, ports, waiting.
 
+# a make that these scripts start is its own master, also where make started them
+unset MAKEFLAGS MFLAGS MAKELEVEL
 RAGLINE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Everything that is fetched or built once for this machine lives here, outside the tree.
 RAGLINE_CACHE=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ragline
