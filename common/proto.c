@@ -135,6 +135,7 @@ static const field_t generate_fields[] = {
 
 static const field_t credit_fields[] = {
     NUMBER(rl_credit_t, task),
+    NUMBER(rl_credit_t, route),
     NUMBER(rl_credit_t, seq),
     NUMBER(rl_credit_t, window),
     FLAG(rl_credit_t, again),
@@ -142,6 +143,7 @@ static const field_t credit_fields[] = {
 
 static const field_t cancel_fields[] = {
     NUMBER(rl_cancel_t, task),
+    NUMBER(rl_cancel_t, route),
 };
 
 static const field_t progress_fields[] = {

@@ -146,6 +146,7 @@ typedef struct rl_generate {
 
 typedef struct rl_credit {
     uint64_t task;
+    uint64_t route;  // of the task: which gateway's it is, since each counts its own
     uint64_t seq;    // the highest number seen without a gap
     uint64_t window; // numbers up to seq + window may be sent
     bool again;      // a gap was seen (or a connection lost): send again from seq + 1
@@ -153,6 +154,7 @@ typedef struct rl_credit {
 
 typedef struct rl_cancel {
     uint64_t task;
+    uint64_t route; // as in rl_credit_t
 } rl_cancel_t;
 
 // Numbers: per task, from 1, one for every PROGRESS, TOKEN, DONE and FAILED of a generator.
