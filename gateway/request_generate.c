@@ -128,7 +128,9 @@ void request_cancel_generation(request_t *self)
     gateway_t *gateway = self->gateway;
     if (!self->generation)
         return;
-    rl_msg_t msg = {.type = RL_CANCEL, .cancel = {.task = self->generation->id}};
+    rl_msg_t msg = {.type = RL_CANCEL,
+                    .cancel = {.task = self->generation->id,
+                               .route = self->generation->worker->route}};
     rl_wire_send(self->generation->worker->push, &msg);
     tasks_end(gateway->tasks, &self->generation);
     if (gateway->waiting_size > 0)
@@ -144,6 +146,7 @@ static void send_credit(request_t *self, bool again)
     uint64_t window = self->paused ? 0 : self->gateway->settings.window;
     rl_msg_t msg = {.type = RL_CREDIT,
                     .credit = {.task = self->generation->id,
+                               .route = self->generation->worker->route,
                                .seq = self->seq,
                                .window = window,
                                .again = again}};

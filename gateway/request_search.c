@@ -45,7 +45,8 @@ static void cancel_task(gateway_t *gateway, task_t **task)
 {
     if (!*task)
         return;
-    rl_msg_t msg = {.type = RL_CANCEL, .cancel = {.task = (*task)->id}};
+    rl_msg_t msg = {.type = RL_CANCEL,
+                    .cancel = {.task = (*task)->id, .route = (*task)->worker->route}};
     rl_wire_send((*task)->worker->push, &msg);
     tasks_end(gateway->tasks, task);
 }
