@@ -412,22 +412,28 @@ def test_the_budget_drops_the_last_passages_and_says_so(make_cluster, guide, llm
     assert str(done["passages_used"]) in said or "passages" in said
 
 
-def test_a_template_file(make_cluster, guide, llm, work):
-    """See generator/templates for the form; the file that is given is the one that is used."""
-    from harness.process import ROOT
+TEMPLATE = """# how a lighthouse keeper is asked
+[passage]
+<{n}> {where}: {text}
+[system]
+Answer like a lighthouse keeper.
+[turns]
+[user]
+{passages}
+Shouted from the sea: {question}
+"""
 
-    templates = sorted((ROOT / "generator/templates").glob("*"))
-    assert templates, "there is a template to start from"
-    text = templates[0].read_text()
+
+def test_a_template_file(make_cluster, guide, llm, work):
     mine = work / "mine.txt"
-    marker = "Answer like a lighthouse keeper."
-    lines = text.splitlines(keepends=True)
-    for at, line in enumerate(lines):
-        if line.strip() and not line.lstrip().startswith(("#", "[", "{", "<", "-", ";")):
-            lines.insert(at, marker + "\n")
-            break
-    mine.write_text("".join(lines))
+    mine.write_text(TEMPLATE)
     one = make_cluster(**{"llm.template": mine})
     one.start(guide)
-    answered(one.ask(QUESTION), "".join(fake.DEFAULT_TOKENS))
-    assert marker in llm.prompt()
+    turns = [{"role": "user", "content": "Ahoy?"}, {"role": "assistant", "content": "Aye."}]
+    answered(one.ask({"question": QUESTION, "messages": turns}), "".join(fake.DEFAULT_TOKENS))
+    messages = llm.asked()[-1].json["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[0]["content"].strip() == "Answer like a lighthouse keeper."
+    assert [message["content"] for message in messages[1:3]] == ["Ahoy?", "Aye."]
+    assert "<1> Kestrel pump" in messages[3]["content"]
+    assert messages[3]["content"].strip().endswith(f"Shouted from the sea: {QUESTION}")
