@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Shared by the scripts in this folder (sourced, bash): messages, the cache folder, ports, waiting.
 
 # a make that these scripts start is its own master, also where make started them
