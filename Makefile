@@ -51,6 +51,7 @@ objects = $(patsubst %,$(BUILD)/%.o,$(call sources,$(1)))
 
 LIB_common := $(BUILD)/libcommon.a
 LIB_gateway := $(BUILD)/libgateway.a
+LIB_ask := $(BUILD)/libask.a
 LIB_retriever := $(BUILD)/libretriever.a
 LIB_index := $(BUILD)/libindex.a
 LIB_generator := $(BUILD)/libgenerator.a
@@ -96,6 +97,7 @@ $$(LIB_$(1)): $$(call objects,$(2))
 endef
 $(eval $(call library,common,common))
 $(eval $(call library,gateway,gateway))
+$(eval $(call library,ask,gateway/ask))
 $(eval $(call library,retriever,retriever))
 $(eval $(call library,index,retriever/index))
 $(eval $(call library,generator,generator))
@@ -104,7 +106,7 @@ link = $(CC) $(BASE) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
 $(BUILD)/ragline-gateway: $(BUILD)/gateway/main.c.o $(LIB_gateway) $(LIB_common)
 	$(call show,LINK,$@)
 	$(Q)$(link) $(LIBS)
-$(BUILD)/ragline-ask: $(patsubst %,$(BUILD)/%.o,$(wildcard gateway/ask/*.c)) $(LIB_common)
+$(BUILD)/ragline-ask: $(BUILD)/gateway/ask/main.c.o $(LIB_ask) $(LIB_common)
 	$(call show,LINK,$@)
 	$(Q)$(link) $(LIBS)
 $(BUILD)/ragline-generator: $(BUILD)/generator/main.c.o $(LIB_generator) $(LIB_common)
@@ -146,7 +148,7 @@ $(BUILD)/gateway/page.c.o: $(wildcard gateway/web/*)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 # What is under test comes from its library; whatever a test brings itself wins over the library's.
-ALL_LIBS := $(LIB_gateway) $(LIB_index) $(LIB_retriever) $(LIB_generator) $(LIB_common)
+ALL_LIBS := $(LIB_gateway) $(LIB_ask) $(LIB_index) $(LIB_retriever) $(LIB_generator) $(LIB_common)
 group = -Wl,--start-group $(ALL_LIBS) -Wl,--end-group $(LIBS) $(LIBS_SEARCH)
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.c.o $(UNIT_HELP) $(ALL_LIBS)

@@ -149,6 +149,14 @@ const rl_option_t rl_options[] = {
 
     STRING("ask.url", "http://127.0.0.1:8080", RL_ASK, "the gateway"),
     SECRET("ask.key", RL_ASK, "API key for the gateway"),
+    LIST("ask.collections", "", RL_ASK, "collections to ask; empty: the gateway's choice"),
+    INT("ask.k", "0", 0, 100, RL_ASK, "passages for an answer; 0: the gateway's choice"),
+    INT("ask.timeout_ms", "0", 0, DAY_MS, RL_ASK,
+        "longest time for a whole answer; 0: the gateway's choice"),
+    FLAG("search", RL_ASK, "only the passages, no answer"),
+    FLAG("workers", RL_ASK, "list the workers that the gateway knows"),
+    FLAG("json", RL_ASK, "the gateway's JSON as it is, when all of it is there"),
+    FLAG("quiet", RL_ASK, "nothing but the answer and what is wrong or missing"),
 };
 
 const size_t rl_options_size = sizeof rl_options / sizeof *rl_options;

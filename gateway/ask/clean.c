@@ -1,0 +1,100 @@
+// clean: text that came from outside, made harmless for a terminal.
+#include "clean.h"
+
+#include <string.h>
+#include <wchar.h>
+
+uint32_t clean_next(const char *text, size_t size, size_t *used)
+{
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *p = (const unsigned char *)text;
+    size_t length = p[0] < 0x80                   ? 1
+                    : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
+                    : p[0] >= 0xE0 && p[0] < 0xF0 ? 3
+                    : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
+                                                  : 0;
+    *used = 1;
+    if (length == 1)
+        return p[0];
+    if (length == 0 || length > size)
+        return 0xFFFD;
+    uint32_t point = p[0] & (0x7Fu >> length);
+    for (size_t at = 1; at < length; at++) {
+        if ((p[at] & 0xC0) != 0x80)
+            return 0xFFFD;
+        point = point << 6 | (p[at] & 0x3F);
+    }
+    if (point < smallest[length] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
+        return 0xFFFD;
+    *used = length;
+    return point;
+}
+
+bool clean_harmful(uint32_t point)
+{
+    return point < 0x20 || (point >= 0x7F && point < 0xA0) ||
+           (point >= 0x202A && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069) ||
+           point == 0x2028 || point == 0x2029 || point == 0xFEFF;
+}
+
+int clean_width(uint32_t point)
+{
+    int width = wcwidth((wchar_t)point);
+    return width < 0 ? 1 : width;
+}
+
+void clean_line(rl_buf_t *out, const char *text, size_t columns)
+{
+    size_t size = strlen(text), used, column = 0,
+           mark = out->size; // mark: where "…" would still fit
+    bool gap = false, any = false;
+    for (size_t at = 0; at < size; at += used) {
+        uint32_t point = clean_next(text + at, size - at, &used);
+        if (point == ' ' || point == '\n' || point == '\t' || point == '\r') {
+            gap = any;
+            continue;
+        }
+        size_t width = (size_t)clean_width(point) + gap;
+        if (columns && column + width > columns) {
+            out->size = mark;
+            if (out->data)
+                out->data[mark] = '\0';
+            rl_buf_adds(out, "…");
+            return;
+        }
+        if (gap)
+            rl_buf_adds(out, " ");
+        if (clean_harmful(point) || point == 0xFFFD)
+            rl_buf_adds(out, "\uFFFD");
+        else
+            rl_buf_add(out, text + at, used);
+        column += width;
+        if (column + 1 <= columns)
+            mark = out->size;
+        gap = false;
+        any = true;
+    }
+}
+
+size_t clean_columns(const char *text)
+{
+    size_t size = strlen(text), used, columns = 0;
+    for (size_t at = 0; at < size; at += used)
+        columns += (size_t)clean_width(clean_next(text + at, size - at, &used));
+    return columns;
+}
+
+void clean_json(rl_buf_t *out, const char *json, size_t size)
+{
+    size_t used, from = 0;
+    for (size_t at = 0; at < size; at += used) {
+        uint32_t point = clean_next(json + at, size - at, &used);
+        bool layout = point == '\n' || point == '\t' || point == '\r';
+        if (layout || !clean_harmful(point))
+            continue;
+        rl_buf_add(out, json + from, at - from);
+        rl_buf_addf(out, "\\u%04x", point);
+        from = at + used;
+    }
+    rl_buf_add(out, json + from, size - from);
+}

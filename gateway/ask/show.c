@@ -1,0 +1,315 @@
+// show: the events of one answer on the terminal or the pipe.
+#include "show.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bars.h"
+#include "clean.h"
+#include "trouble.h"
+#include "words.h"
+
+enum {
+    MAX_TEXT = 1 << 20,     // bytes of an answer kept for the conversation
+    MAX_LINE = 1 << 16,     // bytes of one line of ours
+    MAX_PASSAGE = 1 << 20,  // bytes of a passage's text
+    MAX_SHOWN_MISSING = 20, // sources named one by one
+    LABEL_COLUMNS = 400,    // of a title or source
+};
+
+struct show {
+    style_t out, err;
+    bool quiet;
+    words_t *words;
+    bool status_shown;
+    char *last_status;
+    bool coverage_shown;
+    show_outcome_t outcome;
+};
+
+show_t *show_new(const style_t *out, const style_t *err, bool quiet)
+{
+    show_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->out = *out;
+    self->err = *err;
+    self->quiet = quiet;
+    self->words = words_new(stdout, out, MAX_TEXT);
+    if (!self->words)
+        show_destroy(&self);
+    return self;
+}
+
+void show_destroy(show_t **self_p)
+{
+    show_t *self = *self_p;
+    if (!self)
+        return;
+    words_destroy(&self->words);
+    free(self->last_status);
+    free(self);
+    *self_p = NULL;
+}
+
+static const char *string_of(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "";
+}
+
+static void clear_status(show_t *self)
+{
+    if (self->status_shown)
+        fputs("\r\033[K", stderr);
+    self->status_shown = false;
+}
+
+void show_status(show_t *self, const char *message)
+{
+    if (self->quiet || (self->last_status && strcmp(self->last_status, message) == 0))
+        return;
+    free(self->last_status);
+    self->last_status = strdup(message);
+    rl_buf_t line = rl_buf_make(MAX_LINE);
+    clean_line(&line, message, self->err.terminal ? (size_t)self->err.columns - 1 : 0);
+    clear_status(self);
+    fprintf(stderr, "%s%s%s", style_on(&self->err, STYLE_DIM), line.data ? line.data : "",
+            style_on(&self->err, STYLE_OFF));
+    if (self->err.terminal)
+        self->status_shown = true;
+    else
+        fputc('\n', stderr);
+    fflush(stderr);
+    rl_buf_free(&line);
+}
+
+// ---------------------------------------------------------------------------------- passages
+
+static void add_title(rl_buf_t *line, const json_t *passage)
+{
+    const char *title = string_of(passage, "title"), *heading = string_of(passage, "heading");
+    clean_line(line, *title ? title : string_of(passage, "doc"), LABEL_COLUMNS);
+    if (*heading) {
+        rl_buf_adds(line, " > ");
+        clean_line(line, heading, LABEL_COLUMNS);
+    }
+}
+
+static void list_passage(const show_t *self, const json_t *passage)
+{
+    rl_buf_t line = rl_buf_make(MAX_LINE), cut = rl_buf_make(MAX_LINE);
+    json_int_t n = json_integer_value(json_object_get(passage, "n"));
+    add_title(&line, passage);
+    if (*string_of(passage, "source")) {
+        rl_buf_adds(&line, " (");
+        clean_line(&line, string_of(passage, "source"), LABEL_COLUMNS);
+        rl_buf_adds(&line, ")");
+    }
+    clean_line(&cut, line.data ? line.data : "",
+               self->err.terminal ? (size_t)self->err.columns - 7 : 0);
+    fprintf(stderr, "%s%4" JSON_INTEGER_FORMAT ". %s%s\n", style_on(&self->err, STYLE_DIM), n,
+            cut.data ? cut.data : "", style_on(&self->err, STYLE_OFF));
+    rl_buf_free(&line);
+    rl_buf_free(&cut);
+}
+
+// What was missing, plainly: it is said even when quiet, since the answer could look whole.
+static void show_coverage(show_t *self, const json_t *coverage)
+{
+    json_int_t answered = json_integer_value(json_object_get(coverage, "answered"));
+    json_int_t of = json_integer_value(json_object_get(coverage, "of"));
+    const json_t *missing = json_object_get(coverage, "missing"), *item;
+    size_t at;
+    if (!json_is_object(coverage) || (answered >= of && json_array_size(missing) == 0))
+        return;
+    self->outcome.incomplete = true;
+    if (self->coverage_shown)
+        return;
+    self->coverage_shown = true;
+    rl_buf_t line = rl_buf_make(MAX_LINE);
+    json_array_foreach(missing, at, item)
+    {
+        if (at == MAX_SHOWN_MISSING) {
+            rl_buf_addf(&line, " and %zu more", json_array_size(missing) - at);
+            break;
+        }
+        rl_buf_adds(&line, at ? ", " : " Missing: ");
+        clean_line(&line, string_of(item, "source"), LABEL_COLUMNS);
+        if (*string_of(item, "reason")) {
+            rl_buf_adds(&line, " (");
+            clean_line(&line, string_of(item, "reason"), LABEL_COLUMNS);
+            rl_buf_adds(&line, ")");
+        }
+    }
+    clear_status(self);
+    fprintf(stderr,
+            "%sOnly %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " sources answered.%s%s\n",
+            style_on(&self->err, STYLE_WARN), answered, of, line.data ? line.data : "",
+            style_on(&self->err, STYLE_OFF));
+    rl_buf_free(&line);
+}
+
+static void show_sources(show_t *self, const json_t *data)
+{
+    const json_t *passages = json_object_get(data, "passages"), *passage;
+    size_t at;
+    clear_status(self);
+    if (!self->quiet) {
+        rl_buf_t line = rl_buf_make(MAX_LINE);
+        clean_line(&line, string_of(data, "message"), 0);
+        fprintf(stderr, "%s\n", line.data ? line.data : "Passages");
+        rl_buf_free(&line);
+        json_array_foreach(passages, at, passage) list_passage(self, passage);
+    }
+    show_coverage(self, json_object_get(data, "coverage"));
+    if (!self->quiet)
+        fputc('\n', stderr);
+    fflush(stderr);
+}
+
+static void write_text(const show_t *self, const char *text)
+{
+    words_t *words = words_new(stdout, &self->out, MAX_PASSAGE);
+    if (!words)
+        return;
+    words_add(words, text, strlen(text));
+    words_end(words);
+    words_destroy(&words);
+}
+
+void show_passages(show_t *self, const json_t *answer)
+{
+    const json_t *passages = json_object_get(answer, "passages"), *passage, *kind;
+    size_t at, each;
+    clear_status(self);
+    json_array_foreach(passages, at, passage)
+    {
+        rl_buf_t line = rl_buf_make(MAX_LINE);
+        add_title(&line, passage);
+        printf("%s%s%zu. %s%s\n", at ? "\n" : "", style_on(&self->out, STYLE_BOLD), at + 1,
+               line.data ? line.data : "", style_on(&self->out, STYLE_OFF));
+        rl_buf_clear(&line);
+        clean_line(&line, string_of(passage, "source"), LABEL_COLUMNS);
+        rl_buf_addf(&line, "%sscore %.4g", line.size ? ", " : "",
+                    json_number_value(json_object_get(passage, "score")));
+        json_array_foreach(json_object_get(passage, "kinds"), each, kind)
+        {
+            rl_buf_adds(&line, each ? " + " : ", ");
+            clean_line(&line, json_string_value(kind) ? json_string_value(kind) : "",
+                       LABEL_COLUMNS);
+        }
+        printf("%s%s%s\n", style_on(&self->out, STYLE_DIM), line.data,
+               style_on(&self->out, STYLE_OFF));
+        rl_buf_free(&line);
+        write_text(self, string_of(passage, "text"));
+    }
+    fflush(stdout);
+    show_coverage(self, json_object_get(answer, "coverage"));
+}
+
+// ------------------------------------------------------------------------------------ events
+
+static void on_status(show_t *self, const json_t *data)
+{
+    show_status(self, string_of(data, "message"));
+    // what changes the answer's nature stays on the screen
+    const char *state = string_of(data, "state");
+    if (self->status_shown &&
+        (strcmp(state, "fallback") == 0 || strcmp(state, "embedding_failed") == 0)) {
+        fputc('\n', stderr);
+        self->status_shown = false;
+    }
+}
+
+static void on_token(show_t *self, const json_t *data)
+{
+    const json_t *text = json_object_get(data, "text"), *cite = json_object_get(data, "cite");
+    clear_status(self);
+    fflush(stderr);
+    if (json_is_string(text))
+        words_add(self->words, json_string_value(text), json_string_length(text));
+    if (json_is_integer(cite) && json_integer_value(cite) > 0 && json_integer_value(cite) < 10000)
+        words_cite(self->words, (unsigned)json_integer_value(cite));
+}
+
+static void on_done(show_t *self, const json_t *data)
+{
+    const json_t *usage = json_object_get(data, "usage");
+    const char *finish = string_of(data, "finish_reason");
+    show_end(self);
+    self->outcome.done = true;
+    show_coverage(self, json_object_get(data, "coverage"));
+    if (strcmp(finish, "length") == 0)
+        fprintf(stderr, "%sThe answer stops here because it reached its length limit.%s\n",
+                style_on(&self->err, STYLE_WARN), style_on(&self->err, STYLE_OFF));
+    if (self->quiet)
+        return;
+    rl_buf_t line = rl_buf_make(MAX_LINE);
+    if (strcmp(string_of(data, "upstream"), "extractive") == 0)
+        rl_buf_adds(&line, "sentences of the passages; no language model was used");
+    else
+        clean_line(&line, string_of(data, "model"), LABEL_COLUMNS);
+    json_int_t tokens = json_integer_value(json_object_get(usage, "completion_tokens"));
+    if (tokens > 0)
+        rl_buf_addf(&line, ", %" JSON_INTEGER_FORMAT " tokens", tokens);
+    fprintf(stderr, "%s%s%s\n", style_on(&self->err, STYLE_DIM), line.data ? line.data : "",
+            style_on(&self->err, STYLE_OFF));
+    rl_buf_free(&line);
+}
+
+static void on_timings(show_t *self, const json_t *data)
+{
+    show_end(self);
+    if (self->quiet)
+        return;
+    fputc('\n', stderr);
+    bars_write(stderr, &self->err, data);
+    fflush(stderr);
+}
+
+static void on_error(show_t *self, const json_t *data)
+{
+    rl_buf_t text = rl_buf_make(MAX_LINE);
+    show_end(self);
+    self->outcome.failed = true;
+    trouble_of_event(&text, data);
+    show_problem(self, text.data ? text.data : "");
+    rl_buf_free(&text);
+}
+
+void show_event(show_t *self, const char *name, const json_t *data)
+{
+    static const struct {
+        const char *name;
+        void (*fn)(show_t *, const json_t *);
+    } events[] = {
+        {"status", on_status},   {"sources", show_sources}, {"token", on_token},
+        {"timings", on_timings}, {"done", on_done},         {"error", on_error},
+    };
+    for (size_t at = 0; at < sizeof events / sizeof *events; at++)
+        if (strcmp(events[at].name, name) == 0)
+            events[at].fn(self, data);
+}
+
+void show_end(show_t *self)
+{
+    clear_status(self);
+    words_end(self->words);
+    fflush(stderr);
+}
+
+void show_problem(show_t *self, const char *text)
+{
+    clear_status(self);
+    fprintf(stderr, "%sragline-ask: %s%s\n", style_on(&self->err, STYLE_BAD), text,
+            style_on(&self->err, STYLE_OFF));
+    fflush(stderr);
+}
+
+show_outcome_t show_outcome(const show_t *self)
+{
+    show_outcome_t outcome = self->outcome;
+    outcome.text = words_text(self->words);
+    return outcome;
+}
