@@ -57,7 +57,7 @@ LIB_index := $(BUILD)/libindex.a
 LIB_generator := $(BUILD)/libgenerator.a
 
 PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/ragline-gateway) \
-    $(if $(wildcard gateway/ask/*.c),$(BUILD)/ragline-ask) \
+    $(if $(wildcard gateway/ask/main.c),$(BUILD)/ragline-ask) \
     $(if $(wildcard retriever/main.c),$(BUILD)/ragline-retriever) \
     $(if $(wildcard retriever/index/main.c),$(BUILD)/ragline-index) \
     $(if $(wildcard generator/main.c),$(BUILD)/ragline-generator)
