@@ -1,0 +1,273 @@
+// input: reads files through zlib, which passes plain ones on as they are.
+
+#include "input.h"
+
+#include "utf8.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <iconv.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum { HEAD = 8 << 10, CHUNK = 64 << 10 };
+
+struct rl_input {
+    gzFile file;
+    char chunk[CHUNK];
+    size_t at, size; // unread part of the chunk
+    bool ended;
+};
+
+rl_input_t *rl_input_new(const char *path, char *why, size_t why_size)
+{
+    // without waiting: what looked like a file may have become a pipe
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        snprintf(why, why_size, "%s", strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        snprintf(why, why_size, "is no regular file");
+        close(fd);
+        return NULL;
+    }
+    rl_input_t *self = malloc(sizeof *self);
+    gzFile file = self ? gzdopen(fd, "rb") : NULL;
+    if (!file) {
+        snprintf(why, why_size, "out of memory");
+        close(fd);
+        free(self);
+        return NULL;
+    }
+    gzbuffer(file, CHUNK);
+    self->file = file;
+    self->at = self->size = 0;
+    self->ended = false;
+    return self;
+}
+
+void rl_input_destroy(rl_input_t **self_p)
+{
+    if (!*self_p)
+        return;
+    gzclose(( *self_p)->file);
+    free(*self_p);
+    *self_p = NULL;
+}
+
+// Reads on when the chunk is used up. Returns 1 if there are bytes, 0 at the end, -1 on failure.
+static int fill(rl_input_t *self, char *why, size_t why_size)
+{
+    if (self->at < self->size)
+        return 1;
+    if (self->ended)
+        return 0;
+    int got = gzread(self->file, self->chunk, CHUNK);
+    int code = Z_OK;
+    const char *words = gzerror(self->file, &code);
+    self->at = 0;
+    self->size = got > 0 ? (size_t)got : 0;
+    if (got > 0)
+        return 1;
+    self->ended = true;
+    if (got == 0 && (code == Z_OK || code == Z_STREAM_END))
+        return 0;
+    if (code == Z_ERRNO)
+        snprintf(why, why_size, "%s", strerror(errno));
+    else
+        snprintf(why, why_size, "damaged gzip data (%s)",
+                 code == Z_BUF_ERROR ? "it ends too early" : words);
+    return -1;
+}
+
+const char *rl_input_head(rl_input_t *self, size_t *size_p)
+{
+    char why[64];
+    if (fill(self, why, sizeof why) < 0)
+        self->ended = false; // zlib keeps the error: the reader that follows meets it again
+    size_t left = self->size - self->at;
+    *size_p = left < HEAD ? left : HEAD;
+    return self->chunk + self->at;
+}
+
+int rl_input_all(rl_input_t *self, rl_buf_t *out, char *why, size_t why_size)
+{
+    int rc;
+    rl_buf_clear(out);
+    while ((rc = fill(self, why, why_size)) > 0) {
+        if (rl_buf_add(out, self->chunk + self->at, self->size - self->at) != 0) {
+            snprintf(why, why_size, "larger than %d MiB: split it", RL_INPUT_MAX_FILE >> 20);
+            return -1;
+        }
+        self->at = self->size;
+    }
+    return rc;
+}
+
+int rl_input_line(rl_input_t *self, rl_buf_t *out, char *why, size_t why_size)
+{
+    bool some = false, too_long = false;
+    int rc;
+    rl_buf_clear(out);
+    while ((rc = fill(self, why, why_size)) > 0) {
+        some = true;
+        char *from = self->chunk + self->at;
+        size_t left = self->size - self->at;
+        char *newline = memchr(from, '\n', left);
+        size_t size = newline ? (size_t)(newline - from) : left;
+        too_long = too_long || rl_buf_add(out, from, size) != 0;
+        self->at += size + (newline != NULL);
+        if (newline)
+            break;
+    }
+    if (rc < 0)
+        return -1;
+    if (too_long) {
+        snprintf(why, why_size, "a line of more than %d MiB", RL_INPUT_MAX_LINE >> 20);
+        return -1;
+    }
+    return some;
+}
+
+uint64_t rl_input_read(const rl_input_t *self)
+{
+    z_off_t at = gzoffset(self->file);
+    return at > 0 ? (uint64_t)at : 0;
+}
+
+// ---- text ---------------------------------------------------------------------------------------
+
+static bool has_utf16_mark(const char *data, size_t size)
+{
+    return size >= 2 && (memcmp(data, "\xff\xfe", 2) == 0 || memcmp(data, "\xfe\xff", 2) == 0);
+}
+
+bool rl_input_binary(const char *head, size_t size)
+{
+    if (has_utf16_mark(head, size))
+        return false;
+    size_t controls = 0;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)head[i];
+        controls += c < ' ' && c != '\n' && c != '\t' && c != '\r' && c != '\f' && c != 0x1b &&
+                    c != '\b';
+    }
+    return controls > size / 100 + 2;
+}
+
+// Converts by iconv; what cannot be converted becomes U+FFFD. NULL if the charset is unknown.
+static char *converted(const char *charset, const char *data, size_t size, size_t *out_size)
+{
+    iconv_t cd = iconv_open("UTF-8", charset);
+    if (cd == (iconv_t)-1)
+        return NULL;
+    size_t room = size * 3 + 16; // at most 3 bytes for each byte of an 8 or 16 bit charset
+    char *out = malloc(room + 1), *to = out, *from = (char *)data;
+    size_t left = room, rest = size;
+    while (out && rest > 0 && iconv(cd, &from, &rest, &to, &left) == (size_t)-1) {
+        if (errno == E2BIG || left < 3 || rest == 0)
+            break;
+        memcpy(to, "\xef\xbf\xbd", 3);
+        to += 3;
+        left -= 3;
+        from++;
+        rest--;
+    }
+    iconv_close(cd);
+    if (out)
+        *out_size = (size_t)(to - out);
+    return out;
+}
+
+// The charset that the first lines name ("charset=iso-8859-1", "-*- coding: latin-1 -*-"), or "".
+static void named_charset(const char *data, size_t size, char *out, size_t room)
+{
+    static const char *const marks[] = {"charset=", "coding:", "coding="};
+    size_t head = size < 1024 ? size : 1024;
+    out[0] = '\0';
+    for (size_t m = 0; m < sizeof marks / sizeof *marks; m++) {
+        size_t length = strlen(marks[m]);
+        for (size_t i = 0; i + length < head; i++) {
+            if (strncasecmp(data + i, marks[m], length) != 0)
+                continue;
+            size_t at = i + length, used = 0;
+            while (at < head && strchr(" \"'", data[at]) && data[at])
+                at++;
+            while (at < head && used + 1 < room && data[at] > ' ' && !strchr("\"'>;/", data[at]))
+                out[used++] = data[at++];
+            out[used] = '\0';
+            return;
+        }
+    }
+}
+
+static size_t count_replaced(const char *text, size_t size)
+{
+    size_t count = 0;
+    const char *end = text + size;
+    while (text < end && (text = memmem(text, (size_t)(end - text), "\xef\xbf\xbd", 3))) {
+        count++;
+        text += 3;
+    }
+    return count;
+}
+
+// Line ends to \n, in place; form feeds become line ends too.
+static size_t unify_line_ends(char *text, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '\r') {
+            if (i + 1 < size && text[i + 1] == '\n')
+                continue;
+            text[at++] = '\n';
+        } else {
+            text[at++] = text[i] == '\f' ? '\n' : text[i];
+        }
+    }
+    text[at] = '\0';
+    return at;
+}
+
+char *rl_input_text(const char *data, size_t size, size_t *out_size, size_t *repaired_p)
+{
+    char *text = NULL;
+    *repaired_p = 0;
+    if (has_utf16_mark(data, size)) {
+        text = converted("UTF-16", data, size, &size);
+    } else if (!rl_utf8_valid(data, size)) {
+        char charset[40];
+        named_charset(data, size, charset, sizeof charset);
+        if (charset[0] && strncasecmp(charset, "utf", 3) != 0)
+            text = converted(charset, data, size, &size);
+    }
+    const char *from = text ? text : data;
+    if (size >= 3 && memcmp(from, "\xef\xbb\xbf", 3) == 0) {
+        from += 3;
+        size -= 3;
+    }
+    char *out;
+    if (rl_utf8_valid(from, size)) {
+        out = malloc(size + 1);
+        if (out)
+            memcpy(out, from, size);
+    } else {
+        size_t before = count_replaced(from, size);
+        out = rl_utf8_repair(from, size, &size);
+        if (out)
+            *repaired_p = count_replaced(out, size) - before;
+    }
+    free(text);
+    if (out)
+        *out_size = unify_line_ends(out, size);
+    return out;
+}

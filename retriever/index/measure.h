@@ -1,0 +1,32 @@
+// measure: how long a text is (in words, in tokens of an embedding model) and where its sentences
+// end, for all scripts: those that write blanks between words and those that do not.
+#ifndef RL_MEASURE_H
+#define RL_MEASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// All of these take valid UTF-8.
+
+// Words. Where words are not separated by blanks, two Han, Kana or Hangul-free characters count as
+// a word (a Chinese or Japanese word is about two characters), and four of Thai, Lao, Khmer, Burmese.
+size_t rl_words(const char *text, size_t size);
+
+// An estimate, rather too high than too low, of how many tokens a sub-word tokenizer (WordPiece with
+// an English vocabulary of 30,000) makes of a text, without the two at its ends.
+size_t rl_tokens(const char *text, size_t size);
+
+// The longest beginning of the text that has at most `max_tokens` by rl_tokens, at a character's
+// end; cut at white space if there is some in its last half. At least one character.
+size_t rl_tokens_fit(const char *text, size_t size, size_t max_tokens);
+
+// The end of the sentence that begins at `from`: just after its last character, before the white
+// space that follows; `size` if none ends earlier. Abbreviations, numbers, initials, dots within
+// words and inline code end no sentence; the next item of a list does.
+size_t rl_sentence_end(const char *text, size_t size, size_t from);
+
+// The code point at *at_p, which moves on behind it.
+uint32_t rl_code_point(const char *text, size_t size, size_t *at_p);
+
+#endif
