@@ -29,7 +29,8 @@ enum {
 // ---- time
 // ---------------------------------------------------------------------------------------------------
 
-void http_arm(http_server_t *self, uint64_t at_us) {
+void http_arm(http_server_t *self, uint64_t at_us)
+{
     if (self->armed_us > 0 && self->armed_us <= at_us)
         return;
     uint64_t now = rl_now_us();
@@ -39,14 +40,16 @@ void http_arm(http_server_t *self, uint64_t at_us) {
     evtimer_add(self->timer, &after);
 }
 
-static void resume_accepting(http_server_t *self) {
+static void resume_accepting(http_server_t *self)
+{
     if (self->paused && !self->draining) {
         self->paused = false;
         event_add(self->accepting, NULL);
     }
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg) {
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
     http_server_t *self = arg;
     (void)fd;
     (void)what;
@@ -65,19 +68,22 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
 // ---- accepting
 // ------------------------------------------------------------------------------------------------
 
-void http_make_room(http_server_t *self) {
+void http_make_room(http_server_t *self)
+{
     if (self->counts.open_connections < self->max_connections)
         resume_accepting(self);
 }
 
-static void pause_accepting(http_server_t *self) {
+static void pause_accepting(http_server_t *self)
+{
     self->paused = true;
     event_del(self->accepting);
     http_arm(self, rl_now_us() + RETRY_ACCEPT_US);
 }
 
 // Takes one client in. Returns false when there is no further one now.
-static bool accept_one(http_server_t *self) {
+static bool accept_one(http_server_t *self)
+{
     if (self->counts.open_connections >= self->max_connections) {
         // one that only keeps a connection warm makes room for one that wants something
         if (!self->lists[HTTP_IDLE].first) {
@@ -101,7 +107,8 @@ static bool accept_one(http_server_t *self) {
     return true;
 }
 
-static void on_accept(evutil_socket_t fd, short what, void *arg) {
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
     http_server_t *self = arg;
     (void)fd;
     (void)what;
@@ -116,7 +123,8 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
 static void refuse(http_conn_t *conn, int status, const char *code, long retry_after_s,
                    const char *format, ...) __attribute__((format(printf, 5, 6)));
 static void refuse(http_conn_t *conn, int status, const char *code, long retry_after_s,
-                   const char *format, ...) {
+                   const char *format, ...)
+{
     char message[768];
     va_list args;
     va_start(args, format);
@@ -127,7 +135,8 @@ static void refuse(http_conn_t *conn, int status, const char *code, long retry_a
     http_reply_error(&req, status, code, NULL, retry_after_s, "%s", message);
 }
 
-static bool path_fits(const char *pattern, const char *path) {
+static bool path_fits(const char *pattern, const char *path)
+{
     size_t size = strlen(pattern);
     if (size >= 2 && strcmp(pattern + size - 2, "/*") == 0)
         return strncmp(pattern, path, size - 1) == 0 && path[size - 1];
@@ -136,7 +145,8 @@ static bool path_fits(const char *pattern, const char *path) {
 
 // Finds the route of this method and path. `allow` gets the methods that the path knows.
 static const http_route_t *find_route(const http_server_t *self, const char *method,
-                                      const char *path, char *allow, size_t allow_size) {
+                                      const char *path, char *allow, size_t allow_size)
+{
     const char *asked = strcmp(method, "HEAD") == 0 ? "GET" : method;
     size_t used = 0;
     *allow = '\0';
@@ -153,7 +163,8 @@ static const http_route_t *find_route(const http_server_t *self, const char *met
 }
 
 // A browser asks before it lets a page of another origin call (WHATWG Fetch, CORS-preflight).
-static void answer_preflight(http_conn_t *conn, const char *allow) {
+static void answer_preflight(http_conn_t *conn, const char *allow)
+{
     http_req_t *req = conn->req;
     conn->keep = conn->keep && !req->head.chunked && req->head.length == 0;
     http_set_header(req, "Access-Control-Allow-Methods", allow);
@@ -167,7 +178,8 @@ static void answer_preflight(http_conn_t *conn, const char *allow) {
     http_reply(&req, 204, NULL, NULL, 0);
 }
 
-static bool admit_path(http_conn_t *conn) {
+static bool admit_path(http_conn_t *conn)
+{
     http_req_t *req = conn->req;
     char allow[96];
     req->route = find_route(conn->server, req->head.method, req->head.path, allow, sizeof allow);
@@ -187,8 +199,10 @@ static bool admit_path(http_conn_t *conn) {
 }
 
 // Without keys it is the loopback address that keeps others out, and a web page that has its name
-// resolved to 127.0.0.1 (DNS rebinding) would get around that: so only local names are served.
-static bool local_host(const char *host) {
+// resolved to 127.0.0.1 (DNS rebinding) would get around that: so only names are served that are no
+// names of the public DNS: addresses, single words, and those below "localhost".
+static bool local_host(const char *host)
+{
     char name[256];
     struct in6_addr ignored;
     size_t size = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
@@ -198,17 +212,19 @@ static bool local_host(const char *host) {
     if (*name == '[' || inet_pton(AF_INET, name, &ignored) == 1 || !*name)
         return true;
     const char *last = strrchr(name, '.');
-    return strcasecmp(last ? last + 1 : name, "localhost") == 0;
+    return !last || strcasecmp(last + 1, "localhost") == 0;
 }
 
-static const char *given_key(const http_req_t *req) {
+static const char *given_key(const http_req_t *req)
+{
     const char *value = http_header(req, "Authorization");
     if (value && strncasecmp(value, "Bearer ", 7) == 0)
         return value + 7 + strspn(value + 7, " ");
     return value ? NULL : http_header(req, "X-Api-Key");
 }
 
-static bool admit_caller(http_conn_t *conn) {
+static bool admit_caller(http_conn_t *conn)
+{
     http_req_t *req = conn->req;
     http_server_t *server = conn->server;
     if (server->check_host && !local_host(req->head.host)) {
@@ -232,15 +248,12 @@ static bool admit_caller(http_conn_t *conn) {
     }
     keys_drop(&req->caller);
     req->caller = keys_keep(caller);
-    long wait = strcmp(req->route->method, "POST") == 0 ? keys_take(caller, rl_now_us()) : 0;
-    if (wait > 0)
-        refuse(conn, 429, "rate_limit_exceeded", wait,
-               "This API key's rate is used up; come back in %ld s.", wait);
-    return wait == 0;
+    return true;
 }
 
 // "a=1&b=2" as decoded strings one after the other.
-static bool admit_query(http_conn_t *conn) {
+static bool admit_query(http_conn_t *conn)
+{
     http_req_t *req = conn->req;
     size_t size = strlen(req->head.query);
     if (size == 0)
@@ -271,7 +284,8 @@ static bool admit_query(http_conn_t *conn) {
     return true;
 }
 
-bool http_admit(http_conn_t *conn) {
+bool http_admit(http_conn_t *conn)
+{
     http_server_t *server = conn->server;
     http_req_t *req = conn->req;
     conn->keep = req->head.keep_alive && !server->draining;
@@ -290,7 +304,8 @@ bool http_admit(http_conn_t *conn) {
     return true;
 }
 
-void http_dispatch(http_conn_t *conn) {
+void http_dispatch(http_conn_t *conn)
+{
     http_req_t *req = conn->req;
     http_server_t *server = conn->server;
     conn->body = false;
@@ -305,12 +320,14 @@ void http_dispatch(http_conn_t *conn) {
 // ---- the server
 // ---------------------------------------------------------------------------------------------
 
-static uint64_t ms(const rl_conf_t *conf, const char *name) {
+static uint64_t ms(const rl_conf_t *conf, const char *name)
+{
     return (uint64_t)rl_conf_int(conf, name) * 1000;
 }
 
 // What can change while it runs.
-static void read_limits(http_server_t *self) {
+static void read_limits(http_server_t *self)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     self->max_headers = (size_t)rl_conf_int(conf, "gateway.max_headers");
     self->max_body = (size_t)rl_conf_int(conf, "gateway.max_body");
@@ -332,7 +349,8 @@ static void read_limits(http_server_t *self) {
     }
 }
 
-static http_tls_t *read_tls(const http_server_t *self, bool *wanted, char *why, size_t why_size) {
+static http_tls_t *read_tls(const http_server_t *self, bool *wanted, char *why, size_t why_size)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     const char *cert = rl_conf_str(conf, "gateway.tls_cert");
     const char *key = rl_conf_str(conf, "gateway.tls_key");
@@ -346,7 +364,8 @@ static http_tls_t *read_tls(const http_server_t *self, bool *wanted, char *why, 
     return http_tls_new(cert, key, why, why_size);
 }
 
-static int open_up(http_server_t *self, char *why, size_t why_size) {
+static int open_up(http_server_t *self, char *why, size_t why_size)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     bool public = rl_conf_bool(conf, "gateway.allow_public");
     bool tls = false;
@@ -368,7 +387,8 @@ static int open_up(http_server_t *self, char *why, size_t why_size) {
 }
 
 http_server_t *http_server_new(rl_proc_t *proc, const http_route_t *routes, void *arg, char *why,
-                               size_t why_size) {
+                               size_t why_size)
+{
     http_server_t *self = calloc(1, sizeof *self);
     snprintf(why, why_size, "out of memory");
     if (!self)
@@ -389,7 +409,8 @@ http_server_t *http_server_new(rl_proc_t *proc, const http_route_t *routes, void
     return self;
 }
 
-static void stop_listening(http_server_t *self) {
+static void stop_listening(http_server_t *self)
+{
     if (self->accepting)
         event_free(self->accepting);
     self->accepting = NULL;
@@ -398,7 +419,8 @@ static void stop_listening(http_server_t *self) {
     self->fd = -1;
 }
 
-void http_server_destroy(http_server_t **self_p) {
+void http_server_destroy(http_server_t **self_p)
+{
     http_server_t *self = *self_p;
     if (!self)
         return;
@@ -418,7 +440,8 @@ void http_server_destroy(http_server_t **self_p) {
     *self_p = NULL;
 }
 
-static void reload_keys(http_server_t *self) {
+static void reload_keys(http_server_t *self)
+{
     char why[512];
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     const char *file = rl_conf_str(conf, "gateway.keys_file");
@@ -432,7 +455,8 @@ static void reload_keys(http_server_t *self) {
     self->check_host = !keys_needed(self->keys) && !public;
 }
 
-void http_server_reload(http_server_t *self) {
+void http_server_reload(http_server_t *self)
+{
     char why[512];
     bool wanted = false;
     read_limits(self);
@@ -450,11 +474,13 @@ void http_server_reload(http_server_t *self) {
     http_tls_destroy(&tls);
 }
 
-const char *http_server_url(const http_server_t *self) {
+const char *http_server_url(const http_server_t *self)
+{
     return self->url;
 }
 
-void http_server_drain(http_server_t *self) {
+void http_server_drain(http_server_t *self)
+{
     if (self->draining)
         return;
     self->draining = true;
@@ -471,7 +497,8 @@ void http_server_drain(http_server_t *self) {
         http_conn_close(self->lists[HTTP_IDLE].first);
 }
 
-const http_counts_t *http_server_counts(const http_server_t *self) {
+const http_counts_t *http_server_counts(const http_server_t *self)
+{
     http_server_t *mine = (http_server_t *)self;
     mine->counts.open_streams = self->lists[HTTP_STREAMING].size;
     return &self->counts;

@@ -20,7 +20,8 @@ enum state {
     DONE,
 };
 
-static long fault_at(http_fault_t *fault, int status, const char *message) {
+static long fault_at(http_fault_t *fault, int status, const char *message)
+{
     *fault = (http_fault_t){status, message};
     return -1;
 }
@@ -28,7 +29,8 @@ static long fault_at(http_fault_t *fault, int status, const char *message) {
 static const char bad_size[] = "A chunk's size is not valid.";
 static const char bad_end[] = "A chunk does not end where its size says.";
 
-static long on_size(http_chunks_t *self, char c, http_fault_t *fault) {
+static long on_size(http_chunks_t *self, char c, http_fault_t *fault)
+{
     if (isxdigit((unsigned char)c)) {
         if (++self->digits > 15)
             return fault_at(fault, 400, bad_size);
@@ -42,7 +44,8 @@ static long on_size(http_chunks_t *self, char c, http_fault_t *fault) {
     return 0;
 }
 
-static long on_extension(http_chunks_t *self, char c, http_fault_t *fault) {
+static long on_extension(http_chunks_t *self, char c, http_fault_t *fault)
+{
     if (c == '\n' || ++self->overhead > MAX_OVERHEAD)
         return fault_at(fault, 400, "A chunk's extension is not valid or too long.");
     if (c == '\r')
@@ -50,7 +53,8 @@ static long on_extension(http_chunks_t *self, char c, http_fault_t *fault) {
     return 0;
 }
 
-static long on_size_lf(http_chunks_t *self, char c, http_fault_t *fault) {
+static long on_size_lf(http_chunks_t *self, char c, http_fault_t *fault)
+{
     if (c != '\n')
         return fault_at(fault, 400, bad_size);
     self->state = self->left > 0 ? DATA : TRAILER;
@@ -59,7 +63,8 @@ static long on_size_lf(http_chunks_t *self, char c, http_fault_t *fault) {
     return 0;
 }
 
-static long on_trailer(http_chunks_t *self, char c, http_fault_t *fault) {
+static long on_trailer(http_chunks_t *self, char c, http_fault_t *fault)
+{
     if (c == '\n' || ++self->overhead > MAX_OVERHEAD)
         return fault_at(fault, 400, "The trailers of the chunked body are not valid or too long.");
     if (c == '\r')
@@ -69,7 +74,8 @@ static long on_trailer(http_chunks_t *self, char c, http_fault_t *fault) {
     return 0;
 }
 
-static long on_trailer_lf(http_chunks_t *self, char c, http_fault_t *fault) {
+static long on_trailer_lf(http_chunks_t *self, char c, http_fault_t *fault)
+{
     if (c != '\n')
         return fault_at(fault, 400, "The trailers of the chunked body are not valid.");
     self->state = self->line_empty ? DONE : TRAILER;
@@ -77,7 +83,8 @@ static long on_trailer_lf(http_chunks_t *self, char c, http_fault_t *fault) {
     return 0;
 }
 
-static long on_byte(http_chunks_t *self, char c, http_fault_t *fault) {
+static long on_byte(http_chunks_t *self, char c, http_fault_t *fault)
+{
     switch ((enum state)self->state) {
     case SIZE:
         return on_size(self, c, fault);
@@ -103,7 +110,8 @@ static long on_byte(http_chunks_t *self, char c, http_fault_t *fault) {
 }
 
 long http_chunks_feed(http_chunks_t *self, const char *data, size_t size, rl_buf_t *out, bool *done,
-                      http_fault_t *fault) {
+                      http_fault_t *fault)
+{
     size_t at = 0;
     while (at < size && self->state != DONE) {
         if (self->state != DATA) {

@@ -10,14 +10,16 @@
 
 #include "clock.h"
 
-static void leave_list(http_conn_t *conn) {
+static void leave_list(http_conn_t *conn)
+{
     http_list_t *list = &conn->server->lists[conn->state];
     *(conn->prev ? &conn->prev->next : &list->first) = conn->next;
     *(conn->next ? &conn->next->prev : &list->last) = conn->prev;
     list->size--;
 }
 
-static void enter_list(http_conn_t *conn, http_state_t state) {
+static void enter_list(http_conn_t *conn, http_state_t state)
+{
     http_list_t *list = &conn->server->lists[state];
     conn->state = state;
     conn->since_us = rl_now_us();
@@ -30,17 +32,20 @@ static void enter_list(http_conn_t *conn, http_state_t state) {
         http_arm(conn->server, conn->since_us + list->limit_us);
 }
 
-void http_conn_set_state(http_conn_t *conn, http_state_t state) {
+void http_conn_set_state(http_conn_t *conn, http_state_t state)
+{
     leave_list(conn);
     enter_list(conn, state);
 }
 
 // Whether a handler has this connection's request.
-static bool handed_over(const http_conn_t *conn) {
+static bool handed_over(const http_conn_t *conn)
+{
     return conn->state == HTTP_WORKING || conn->state == HTTP_STREAMING;
 }
 
-void http_conn_close(http_conn_t *conn) {
+void http_conn_close(http_conn_t *conn)
+{
     http_server_t *server = conn->server;
     if (conn->req && handed_over(conn))
         conn->req->conn = NULL; // its handler gives it up
@@ -58,7 +63,8 @@ void http_conn_close(http_conn_t *conn) {
     http_make_room(server);
 }
 
-void http_conn_peer_gone(http_conn_t *conn) {
+void http_conn_peer_gone(http_conn_t *conn)
+{
     http_req_t *req = handed_over(conn) ? conn->req : NULL;
     conn->server->counts.hangups++;
     http_conn_close(conn);
@@ -69,7 +75,8 @@ void http_conn_peer_gone(http_conn_t *conn) {
     }
 }
 
-static ssize_t read_some(http_conn_t *conn, char *data, size_t size) {
+static ssize_t read_some(http_conn_t *conn, char *data, size_t size)
+{
     if (conn->ssl)
         return http_tls_read(conn->ssl, data, size);
     ssize_t got;
@@ -86,7 +93,8 @@ static ssize_t read_some(http_conn_t *conn, char *data, size_t size) {
 // ---- closing so that the client sees the last response
 // ------------------------------------------------
 
-static void linger(http_conn_t *conn) {
+static void linger(http_conn_t *conn)
+{
     http_tls_close(&conn->ssl);
     if (conn->ended || shutdown(conn->fd, SHUT_WR) != 0) {
         http_conn_close(conn);
@@ -98,7 +106,8 @@ static void linger(http_conn_t *conn) {
     http_out_mark(conn);
 }
 
-static void throw_away(http_conn_t *conn) {
+static void throw_away(http_conn_t *conn)
+{
     if (!conn->readable)
         return;
     ssize_t got = read_some(conn, conn->server->scratch, HTTP_SCRATCH);
@@ -114,7 +123,8 @@ static void throw_away(http_conn_t *conn) {
 // -------------------------------------------------------------------------------
 
 // Empty lines before a request are passed over (RFC 9112, 2.2). Returns whether one has begun.
-static bool begin_request(http_conn_t *conn) {
+static bool begin_request(http_conn_t *conn)
+{
     size_t empty = 0;
     while (empty < conn->in.size && (conn->in.data[empty] == '\r' || conn->in.data[empty] == '\n'))
         empty++;
@@ -134,7 +144,8 @@ static bool begin_request(http_conn_t *conn) {
 }
 
 // The head has come whole: `size` bytes. Returns 0, or -1 and a fault.
-static int take_head(http_conn_t *conn, size_t size, http_fault_t *fault) {
+static int take_head(http_conn_t *conn, size_t size, http_fault_t *fault)
+{
     http_req_t *req = conn->req;
     req->bytes = malloc(size);
     if (!req->bytes) {
@@ -146,7 +157,8 @@ static int take_head(http_conn_t *conn, size_t size, http_fault_t *fault) {
     return http_head_parse(req->bytes, size, &req->head, fault);
 }
 
-static void read_head(http_conn_t *conn) {
+static void read_head(http_conn_t *conn)
+{
     http_fault_t fault;
     size_t max = conn->server->max_headers;
     long size = http_head_end(conn->in.data, conn->in.size, &conn->scanned, &fault);
@@ -171,7 +183,8 @@ static void read_head(http_conn_t *conn) {
         http_out_add(conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 }
 
-static void read_body(http_conn_t *conn) {
+static void read_body(http_conn_t *conn)
+{
     http_req_t *req = conn->req;
     http_fault_t fault = {413, "The request's body is too large."};
     bool done = false;
@@ -197,7 +210,8 @@ static void read_body(http_conn_t *conn) {
 
 // Uses what has been read, one request at most (the next one waits for the answer). Returns whether
 // more bytes are wanted.
-static bool use_bytes(http_conn_t *conn) {
+static bool use_bytes(http_conn_t *conn)
+{
     while (conn->in.size > 0) {
         if (!conn->req && !begin_request(conn))
             return !conn->doomed;
@@ -215,7 +229,8 @@ static bool use_bytes(http_conn_t *conn) {
 }
 
 // Reads until nothing is there, a request is complete, or the client is gone.
-static void read_request(http_conn_t *conn) {
+static void read_request(http_conn_t *conn)
+{
     while (use_bytes(conn)) {
         if (!conn->readable)
             break;
@@ -241,11 +256,13 @@ static void read_request(http_conn_t *conn) {
     }
 }
 
-bool http_conn_left(const http_conn_t *conn) {
+bool http_conn_left(const http_conn_t *conn)
+{
     return conn->ended && handed_over(conn);
 }
 
-void http_conn_go_on(http_conn_t *conn) {
+void http_conn_go_on(http_conn_t *conn)
+{
     if (conn->state == HTTP_FLUSHING && http_out_waiting(&conn->out) == 0) {
         if (!conn->keep || conn->ended || conn->server->draining) {
             linger(conn);
@@ -265,13 +282,15 @@ void http_conn_go_on(http_conn_t *conn) {
 // ---------------------------------------------------------------------------------------------
 
 // A reset shows as an error of the socket, whatever else is in its queue.
-static bool socket_failed(const http_conn_t *conn) {
+static bool socket_failed(const http_conn_t *conn)
+{
     int error = 0;
     socklen_t size = sizeof error;
     return getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0;
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg) {
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
     http_conn_t *conn = arg;
     (void)fd;
     if (conn->doomed)
@@ -295,7 +314,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
         http_out_flush(conn);
 }
 
-void http_conn_open(http_server_t *server, int fd) {
+void http_conn_open(http_server_t *server, int fd)
+{
     http_conn_t *conn = calloc(1, sizeof *conn);
     if (!conn) {
         close(fd);
@@ -315,7 +335,8 @@ void http_conn_open(http_server_t *server, int fd) {
         http_conn_close(conn);
 }
 
-void http_conn_out_of_time(http_conn_t *conn) {
+void http_conn_out_of_time(http_conn_t *conn)
+{
     switch (conn->state) {
     case HTTP_READING:
         conn->server->counts.timeouts++;

@@ -18,7 +18,8 @@ enum {
     FIRST_PASSED_FD = 3, // SD_LISTEN_FDS_START, sd_listen_fds(3)
 };
 
-static bool is_loopback(const struct sockaddr *address) {
+static bool is_loopback(const struct sockaddr *address)
+{
     if (address->sa_family == AF_UNIX)
         return true;
     if (address->sa_family == AF_INET) {
@@ -29,14 +30,16 @@ static bool is_loopback(const struct sockaddr *address) {
            IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
 }
 
-bool http_listen_local(int fd) {
+bool http_listen_local(int fd)
+{
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
     return getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
            is_loopback((struct sockaddr *)&address);
 }
 
-void http_listen_name(int fd, char *name, size_t name_size) {
+void http_listen_name(int fd, char *name, size_t name_size)
+{
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
     char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -53,7 +56,8 @@ static const char not_public[] =
     "there could ask: set gateway.keys_file, listen on 127.0.0.1, or set gateway.allow_public";
 
 // The first socket that a service manager passed, -1 if none was.
-static int passed_fd(void) {
+static int passed_fd(void)
+{
     const char *pid = getenv("LISTEN_PID");
     const char *count = getenv("LISTEN_FDS");
     if (!pid || !count || atol(pid) != (long)getpid() || atoi(count) < 1)
@@ -69,7 +73,8 @@ static int passed_fd(void) {
 }
 
 // Splits "host:port"; an IPv6 address stands in brackets.
-static int split(const char *address, char *host, size_t host_size, char *port, size_t port_size) {
+static int split(const char *address, char *host, size_t host_size, char *port, size_t port_size)
+{
     const char *colon = strrchr(address, ':');
     if (!colon || (size_t)(colon - address) >= host_size || strlen(colon + 1) >= port_size ||
         colon[1] == '\0')
@@ -87,7 +92,8 @@ static int split(const char *address, char *host, size_t host_size, char *port, 
     return 0;
 }
 
-static int bind_one(const struct addrinfo *info, bool shared) {
+static int bind_one(const struct addrinfo *info, bool shared)
+{
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
@@ -105,7 +111,8 @@ static int bind_one(const struct addrinfo *info, bool shared) {
     return -1;
 }
 
-int http_listen(const char *address, bool shared, bool public, char *why, size_t why_size) {
+int http_listen(const char *address, bool shared, bool public, char *why, size_t why_size)
+{
     int fd = passed_fd();
     if (fd >= 0) {
         if (public || http_listen_local(fd))

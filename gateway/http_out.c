@@ -18,16 +18,19 @@ enum {
     CHUNK_END = 2,
 };
 
-size_t http_out_waiting(const http_out_t *out) {
+size_t http_out_waiting(const http_out_t *out)
+{
     return out->end - out->start;
 }
 
-void http_out_free(http_out_t *out) {
+void http_out_free(http_out_t *out)
+{
     free(out->data);
     *out = (http_out_t){.chunk = HTTP_NO_CHUNK};
 }
 
-static bool make_room(http_out_t *out, size_t more) {
+static bool make_room(http_out_t *out, size_t more)
+{
     if (out->end + more <= out->room)
         return true;
     if (out->start > 0) {
@@ -50,7 +53,8 @@ static bool make_room(http_out_t *out, size_t more) {
     return true;
 }
 
-void http_out_add(http_conn_t *conn, const void *data, size_t size) {
+void http_out_add(http_conn_t *conn, const void *data, size_t size)
+{
     http_out_t *out = &conn->out;
     http_out_mark(conn);
     if (size == 0 || conn->doomed)
@@ -66,7 +70,8 @@ void http_out_add(http_conn_t *conn, const void *data, size_t size) {
         conn->high = true;
 }
 
-void http_out_chunk(http_conn_t *conn, const void *data, size_t size) {
+void http_out_chunk(http_conn_t *conn, const void *data, size_t size)
+{
     if (size == 0)
         return;
     if (conn->out.chunk == HTTP_NO_CHUNK) {
@@ -77,7 +82,8 @@ void http_out_chunk(http_conn_t *conn, const void *data, size_t size) {
     http_out_add(conn, data, size);
 }
 
-void http_out_close_chunk(http_out_t *out) {
+void http_out_close_chunk(http_out_t *out)
+{
     if (out->chunk == HTTP_NO_CHUNK)
         return;
     char head[CHUNK_HEAD + 1];
@@ -94,7 +100,8 @@ void http_out_close_chunk(http_out_t *out) {
     out->chunk = HTTP_NO_CHUNK;
 }
 
-void http_out_mark(http_conn_t *conn) {
+void http_out_mark(http_conn_t *conn)
+{
     http_server_t *server = conn->server;
     if (conn->dirty)
         return;
@@ -107,7 +114,8 @@ void http_out_mark(http_conn_t *conn) {
     server->dirty_last = conn;
 }
 
-void http_out_unmark(http_conn_t *conn) {
+void http_out_unmark(http_conn_t *conn)
+{
     http_server_t *server = conn->server;
     if (!conn->dirty)
         return;
@@ -116,7 +124,8 @@ void http_out_unmark(http_conn_t *conn) {
     *(conn->dirty_next ? &conn->dirty_next->dirty_prev : &server->dirty_last) = conn->dirty_prev;
 }
 
-static ssize_t write_some(http_conn_t *conn) {
+static ssize_t write_some(http_conn_t *conn)
+{
     const char *data = conn->out.data + conn->out.start;
     size_t size = http_out_waiting(&conn->out);
     if (conn->ssl)
@@ -131,7 +140,8 @@ static ssize_t write_some(http_conn_t *conn) {
 }
 
 // Writes until nothing is left or the kernel takes no more. Returns -1 when the client is gone.
-static int write_all(http_conn_t *conn) {
+static int write_all(http_conn_t *conn)
+{
     http_out_t *out = &conn->out;
     http_out_close_chunk(out);
     while (out->start < out->end) {
@@ -152,7 +162,8 @@ static int write_all(http_conn_t *conn) {
     return 0;
 }
 
-void http_out_flush(http_conn_t *conn) {
+void http_out_flush(http_conn_t *conn)
+{
     if (conn->doomed) {
         http_conn_close(conn);
         return;
@@ -171,7 +182,8 @@ void http_out_flush(http_conn_t *conn) {
         http_conn_go_on(conn);
 }
 
-void http_out_turn_end(void *arg) {
+void http_out_turn_end(void *arg)
+{
     http_server_t *server = arg;
     http_conn_t *last = server->dirty_last; // those marked from here on wait for the next turn
     for (bool more = last != NULL; more && server->dirty_first;) {

@@ -8,22 +8,26 @@
 
 #include "utf8.h"
 
-static long fault_at(http_fault_t *fault, int status, const char *message) {
+static long fault_at(http_fault_t *fault, int status, const char *message)
+{
     *fault = (http_fault_t){status, message};
     return -1;
 }
 
 // A character of a token: method and header names (RFC 9110, 5.6.2).
-static bool is_token(unsigned char c) {
+static bool is_token(unsigned char c)
+{
     return isalnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static bool is_control(unsigned char c) {
+static bool is_control(unsigned char c)
+{
     return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
 // The first byte tells most clients that do not speak HTTP at all.
-static long first_byte(unsigned char c, http_fault_t *fault) {
+static long first_byte(unsigned char c, http_fault_t *fault)
+{
     if (is_token(c))
         return 0;
     if (c == 0x16)
@@ -32,7 +36,8 @@ static long first_byte(unsigned char c, http_fault_t *fault) {
     return fault_at(fault, 400, "These bytes are no HTTP request.");
 }
 
-long http_head_end(const char *data, size_t size, size_t *scanned, http_fault_t *fault) {
+long http_head_end(const char *data, size_t size, size_t *scanned, http_fault_t *fault)
+{
     if (*scanned == 0 && size > 0 && first_byte((unsigned char)data[0], fault) < 0)
         return -1;
     for (size_t at = *scanned; at < size; at++) {
@@ -55,7 +60,8 @@ long http_head_end(const char *data, size_t size, size_t *scanned, http_fault_t 
     return 0;
 }
 
-static int hex_digit(char c) {
+static int hex_digit(char c)
+{
     if (c >= '0' && c <= '9')
         return c - '0';
     if (c >= 'a' && c <= 'f')
@@ -65,7 +71,8 @@ static int hex_digit(char c) {
     return -1;
 }
 
-int http_unescape(char *text, bool plus) {
+int http_unescape(char *text, bool plus)
+{
     char *out = text;
     for (const char *at = text; *at; at++) {
         if (*at == '%') {
@@ -83,7 +90,8 @@ int http_unescape(char *text, bool plus) {
     return rl_utf8_valid(text, (size_t)(out - text)) ? 0 : -1;
 }
 
-static bool escapes_hold(const char *text) {
+static bool escapes_hold(const char *text)
+{
     for (; *text; text++)
         if (*text == '%' && (hex_digit(text[1]) < 0 || hex_digit(text[2]) < 0))
             return false;
@@ -91,7 +99,8 @@ static bool escapes_hold(const char *text) {
 }
 
 // The target in its four forms (RFC 9112, 3.2): of "http://host/path" the host is kept apart.
-static long parse_target(char *target, http_head_t *head, http_fault_t *fault) {
+static long parse_target(char *target, http_head_t *head, http_fault_t *fault)
+{
     if (strchr(target, '#'))
         return fault_at(fault, 400, "The request's target holds a \"#\".");
     if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
@@ -129,7 +138,8 @@ static long parse_target(char *target, http_head_t *head, http_fault_t *fault) {
 }
 
 // "POST /v1/ask HTTP/1.1"; `line` is NUL-terminated.
-static long parse_request_line(char *line, http_head_t *head, http_fault_t *fault) {
+static long parse_request_line(char *line, http_head_t *head, http_fault_t *fault)
+{
     char *method_end = line;
     while (is_token((unsigned char)*method_end))
         method_end++;
@@ -148,7 +158,8 @@ static long parse_request_line(char *line, http_head_t *head, http_fault_t *faul
     return parse_target(target, head, fault);
 }
 
-static long parse_field(char *line, http_field_t *field, http_fault_t *fault) {
+static long parse_field(char *line, http_field_t *field, http_fault_t *fault)
+{
     if (*line == ' ' || *line == '\t')
         return fault_at(fault, 400, "A header is continued on a second line, which is refused.");
     char *colon = line;
@@ -167,21 +178,24 @@ static long parse_field(char *line, http_field_t *field, http_fault_t *fault) {
     return 0;
 }
 
-const char *http_head_field(const http_head_t *head, const char *name) {
+const char *http_head_field(const http_head_t *head, const char *name)
+{
     for (size_t at = 0; at < head->fields_size; at++)
         if (strcasecmp(head->fields[at].name, name) == 0)
             return head->fields[at].value;
     return NULL;
 }
 
-static size_t count_field(const http_head_t *head, const char *name) {
+static size_t count_field(const http_head_t *head, const char *name)
+{
     size_t count = 0;
     for (size_t at = 0; at < head->fields_size; at++)
         count += strcasecmp(head->fields[at].name, name) == 0;
     return count;
 }
 
-bool http_value_has(const char *value, const char *word) {
+bool http_value_has(const char *value, const char *word)
+{
     size_t size = strlen(word);
     while (value && *value) {
         value += strspn(value, " \t,");
@@ -193,7 +207,8 @@ bool http_value_has(const char *value, const char *word) {
     return false;
 }
 
-static long parse_length(const char *value, uint64_t *length, http_fault_t *fault) {
+static long parse_length(const char *value, uint64_t *length, http_fault_t *fault)
+{
     size_t size = strlen(value);
     if (size == 0 || size > 18 || strspn(value, "0123456789") != size)
         return fault_at(fault, 400, "Content-Length is no number.");
@@ -203,7 +218,8 @@ static long parse_length(const char *value, uint64_t *length, http_fault_t *faul
 
 // Where the body ends (RFC 9112, 6.3). Two statements about that in one request are an attempt to
 // smuggle one request inside another, or as good as one.
-static long parse_framing(http_head_t *head, http_fault_t *fault) {
+static long parse_framing(http_head_t *head, http_fault_t *fault)
+{
     const char *coding = http_head_field(head, "Transfer-Encoding");
     const char *length = http_head_field(head, "Content-Length");
     if (count_field(head, "Content-Length") > 1 || count_field(head, "Transfer-Encoding") > 1)
@@ -218,7 +234,8 @@ static long parse_framing(http_head_t *head, http_fault_t *fault) {
     return length ? parse_length(length, &head->length, fault) : 0;
 }
 
-static long parse_connection(http_head_t *head, http_fault_t *fault) {
+static long parse_connection(http_head_t *head, http_fault_t *fault)
+{
     size_t hosts = count_field(head, "Host");
     if (hosts > 1 || (hosts == 0 && head->minor == 1))
         return fault_at(fault, 400, "A request needs exactly one Host header.");
@@ -237,14 +254,16 @@ static long parse_connection(http_head_t *head, http_fault_t *fault) {
 }
 
 // How many header lines there are; the head ends in an empty one.
-static size_t count_lines(const char *data, size_t size) {
+static size_t count_lines(const char *data, size_t size)
+{
     size_t count = 0;
     for (size_t at = 0; at < size; at++)
         count += data[at] == '\n';
     return count - 2; // without the request line and the empty line
 }
 
-int http_head_parse(char *data, size_t size, http_head_t *head, http_fault_t *fault) {
+int http_head_parse(char *data, size_t size, http_head_t *head, http_fault_t *fault)
+{
     *head = (http_head_t){.method = "", .path = "", .query = ""};
     size_t lines = count_lines(data, size);
     if (lines > HTTP_MAX_FIELDS)
@@ -268,7 +287,8 @@ int http_head_parse(char *data, size_t size, http_head_t *head, http_fault_t *fa
     return 0;
 }
 
-void http_head_clear(http_head_t *head) {
+void http_head_clear(http_head_t *head)
+{
     free(head->fields);
     *head = (http_head_t){.method = "", .path = "", .query = ""};
 }

@@ -23,7 +23,8 @@ enum {
 // ------------------------------------------------------------------------------------------
 
 // Nobody can guess another's id: it will do as the name of an answer that can be fetched again.
-static void make_id(char *id, size_t id_size) {
+static void make_id(char *id, size_t id_size)
+{
     static unsigned char pool[ID_BYTES * ID_POOL];
     static size_t used = sizeof pool;
     if (used == sizeof pool) {
@@ -36,7 +37,8 @@ static void make_id(char *id, size_t id_size) {
         snprintf(id + length + at * 2, id_size - (size_t)length - at * 2, "%02x", pool[used++]);
 }
 
-http_req_t *http_req_new(http_conn_t *conn) {
+http_req_t *http_req_new(http_conn_t *conn)
+{
     http_req_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
@@ -50,7 +52,8 @@ http_req_t *http_req_new(http_conn_t *conn) {
     return self;
 }
 
-void http_req_free(http_req_t *self) {
+void http_req_free(http_req_t *self)
+{
     http_head_clear(&self->head);
     rl_buf_free(&self->body);
     rl_buf_free(&self->headers);
@@ -60,11 +63,13 @@ void http_req_free(http_req_t *self) {
     free(self);
 }
 
-const char *http_path(const http_req_t *req) {
+const char *http_path(const http_req_t *req)
+{
     return req->head.path;
 }
 
-const char *http_query(const http_req_t *req, const char *name) {
+const char *http_query(const http_req_t *req, const char *name)
+{
     const char *end = req->query + req->query_size;
     for (const char *at = req->query; at && at < end;) {
         const char *value = at + strlen(at) + 1;
@@ -75,36 +80,42 @@ const char *http_query(const http_req_t *req, const char *name) {
     return NULL;
 }
 
-const char *http_header(const http_req_t *req, const char *name) {
+const char *http_header(const http_req_t *req, const char *name)
+{
     return http_head_field(&req->head, name);
 }
 
-const char *http_body(const http_req_t *req, size_t *size) {
+const char *http_body(const http_req_t *req, size_t *size)
+{
     if (size)
         *size = req->body.size;
     return req->body.data ? req->body.data : "";
 }
 
-const keys_caller_t *http_caller(const http_req_t *req) {
+const keys_caller_t *http_caller(const http_req_t *req)
+{
     return req->caller;
 }
 
-uint64_t http_received_us(const http_req_t *req) {
+uint64_t http_received_us(const http_req_t *req)
+{
     return req->received_us;
 }
 
-const char *http_id(const http_req_t *req) {
+const char *http_id(const http_req_t *req)
+{
     return req->id;
 }
 
-void http_on_client(http_req_t *req, void (*gone)(void *arg), void (*drained)(void *arg),
-                    void *arg) {
+void http_on_client(http_req_t *req, void (*gone)(void *arg), void (*drained)(void *arg), void *arg)
+{
     req->gone = gone;
     req->drained = drained;
     req->arg = arg;
 }
 
-void http_drop(http_req_t **req_p) {
+void http_drop(http_req_t **req_p)
+{
     http_req_t *req = *req_p;
     *req_p = NULL;
     if (!req)
@@ -122,7 +133,8 @@ void http_drop(http_req_t **req_p) {
 
 // A page of another origin can send these without asking first, so they count as JSON only where no
 // browser is at work (browsers say Origin); "curl -d" sends the first.
-static bool type_holds(const http_req_t *req) {
+static bool type_holds(const http_req_t *req)
+{
     const char *type = http_header(req, "Content-Type");
     size_t size = type ? strcspn(type, "; \t") : 0;
     if (size == 16 && strncasecmp(type, "application/json", size) == 0)
@@ -135,7 +147,8 @@ static bool type_holds(const http_req_t *req) {
 
 // Whether brackets nest deeper than anything sensible does: what is passed on to others, and
 // recursion over it, is bounded here.
-static bool too_deep(const char *text, size_t size) {
+static bool too_deep(const char *text, size_t size)
+{
     int depth = 0;
     bool quoted = false;
     for (size_t at = 0; at < size; at++) {
@@ -152,7 +165,8 @@ static bool too_deep(const char *text, size_t size) {
     return false;
 }
 
-json_t *http_json(http_req_t **req_p) {
+json_t *http_json(http_req_t **req_p)
+{
     http_req_t *req = *req_p;
     json_error_t error = {0};
     if (!type_holds(req)) {
@@ -183,7 +197,8 @@ json_t *http_json(http_req_t **req_p) {
 // ---- answers
 // ----------------------------------------------------------------------------------------------------
 
-const char *http_reason(int status) {
+const char *http_reason(int status)
+{
     static const struct {
         int status;
         const char *reason;
@@ -219,7 +234,8 @@ const char *http_reason(int status) {
 }
 
 // The Date header's value, written once a second.
-static const char *date_now(http_server_t *server) {
+static const char *date_now(http_server_t *server)
+{
     time_t now = time(NULL);
     if (now != server->date_at) {
         struct tm tm;
@@ -230,14 +246,16 @@ static const char *date_now(http_server_t *server) {
     return server->date;
 }
 
-void http_set_header(http_req_t *req, const char *name, const char *value) {
+void http_set_header(http_req_t *req, const char *name, const char *value)
+{
     if (strpbrk(value, "\r\n"))
         return; // a value from outside must not become a header of its own
     rl_buf_addf(&req->headers, "%s: %s\r\n", name, value);
 }
 
 // The origin that may read the response, NULL if none may.
-static const char *allowed_origin(const http_req_t *req) {
+static const char *allowed_origin(const http_req_t *req)
+{
     const char *cors = req->conn->server->cors;
     const char *origin = http_header(req, "Origin");
     if (!*cors || !origin)
@@ -247,7 +265,8 @@ static const char *allowed_origin(const http_req_t *req) {
     return http_value_has(cors, origin) ? origin : NULL;
 }
 
-static void add_cors(rl_buf_t *out, const http_req_t *req) {
+static void add_cors(rl_buf_t *out, const http_req_t *req)
+{
     const char *cors = req->conn->server->cors;
     const char *origin = allowed_origin(req);
     if (*cors && strcmp(cors, "*") != 0)
@@ -259,7 +278,8 @@ static void add_cors(rl_buf_t *out, const http_req_t *req) {
                     origin);
 }
 
-static void count(http_server_t *server, int status) {
+static void count(http_server_t *server, int status)
+{
     if (status >= 500)
         server->counts.responses_5xx++;
     else if (status >= 400)
@@ -268,7 +288,8 @@ static void count(http_server_t *server, int status) {
         server->counts.responses_2xx++;
 }
 
-void http_reply_head(http_req_t *req, int status, const char *type, long long length) {
+void http_reply_head(http_req_t *req, int status, const char *type, long long length)
+{
     http_conn_t *conn = req->conn;
     rl_buf_t out = rl_buf_make(MAX_OWN_HEADERS + 2048);
     rl_buf_addf(&out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n", status,
@@ -299,7 +320,8 @@ void http_reply_head(http_req_t *req, int status, const char *type, long long le
            status, (double)(rl_now_us() - req->received_us) / 1000);
 }
 
-void http_reply(http_req_t **req_p, int status, const char *type, const void *body, size_t size) {
+void http_reply(http_req_t **req_p, int status, const char *type, const void *body, size_t size)
+{
     http_req_t *req = *req_p;
     http_conn_t *conn = req->conn;
     if (!conn || req->status != 0) {
@@ -316,7 +338,8 @@ void http_reply(http_req_t **req_p, int status, const char *type, const void *bo
     http_req_free(req);
 }
 
-void http_reply_json(http_req_t **req_p, int status, json_t *body) {
+void http_reply_json(http_req_t **req_p, int status, json_t *body)
+{
     char *text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
     if (!text) {
@@ -330,7 +353,8 @@ void http_reply_json(http_req_t **req_p, int status, json_t *body) {
 }
 
 // OpenAI's word for the kind of error that a status means.
-static const char *error_type(int status) {
+static const char *error_type(int status)
+{
     if (status >= 500)
         return "server_error";
     if (status == 429)
@@ -338,16 +362,21 @@ static const char *error_type(int status) {
     return status == 403 ? "permission_error" : "invalid_request_error";
 }
 
-json_t *http_error_json(int status, const char *code, const char *param, const char *message) {
+json_t *http_error_json(int status, const char *code, const char *param, const char *message)
+{
+    // both may hold what a client sent, cut anywhere
     char *text = rl_utf8_repair(message, strlen(message), NULL);
+    char *field = param ? rl_utf8_repair(param, strlen(param), NULL) : NULL;
     json_t *error = json_pack("{s:{s:s?,s:s,s:s?,s:s?}}", "error", "message", text, "type",
-                              error_type(status), "param", param, "code", code);
+                              error_type(status), "param", field, "code", code);
     free(text);
+    free(field);
     return error;
 }
 
 void http_reply_error(http_req_t **req_p, int status, const char *code, const char *param,
-                      long retry_after_s, const char *format, ...) {
+                      long retry_after_s, const char *format, ...)
+{
     char message[1024], seconds[32];
     va_list args;
     va_start(args, format);
@@ -360,7 +389,8 @@ void http_reply_error(http_req_t **req_p, int status, const char *code, const ch
     http_reply_json(req_p, status, http_error_json(status, code, param, message));
 }
 
-void http_reply_fault(http_conn_t *conn, const http_fault_t *fault, const char *code) {
+void http_reply_fault(http_conn_t *conn, const http_fault_t *fault, const char *code)
+{
     if (!conn->req)
         conn->req = http_req_new(conn);
     if (!conn->req) {

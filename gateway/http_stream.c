@@ -3,11 +3,13 @@
 
 #include <string.h>
 
-static bool chunked(const http_req_t *req) {
+static bool chunked(const http_req_t *req)
+{
     return req->head.minor == 1;
 }
 
-void http_stream_begin(http_req_t *req) {
+void http_stream_begin(http_req_t *req)
+{
     http_conn_t *conn = req->conn;
     if (!conn || req->status != 0)
         return;
@@ -16,11 +18,13 @@ void http_stream_begin(http_req_t *req) {
     http_conn_set_state(conn, HTTP_STREAMING);
 }
 
-bool http_stream_begun(const http_req_t *req) {
+bool http_stream_begun(const http_req_t *req)
+{
     return req->status != 0;
 }
 
-void http_stream_send(http_req_t *req, const char *data, size_t size) {
+void http_stream_send(http_req_t *req, const char *data, size_t size)
+{
     http_conn_t *conn = req->conn;
     if (!conn || conn->state != HTTP_STREAMING)
         return;
@@ -30,11 +34,13 @@ void http_stream_send(http_req_t *req, const char *data, size_t size) {
         http_out_add(conn, data, size);
 }
 
-size_t http_stream_backlog(const http_req_t *req) {
+size_t http_stream_backlog(const http_req_t *req)
+{
     return req->conn ? http_out_waiting(&req->conn->out) : 0;
 }
 
-void http_stream_end(http_req_t **req_p) {
+void http_stream_end(http_req_t **req_p)
+{
     http_req_t *req = *req_p;
     http_conn_t *conn = req->conn;
     if (!conn || conn->state != HTTP_STREAMING) {

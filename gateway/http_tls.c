@@ -11,7 +11,8 @@ struct http_tls {
 };
 
 // The oldest error of OpenSSL's queue in words; empties the queue.
-static const char *last_error(char *room, size_t size) {
+static const char *last_error(char *room, size_t size)
+{
     unsigned long code = ERR_get_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
     snprintf(room, size, "%s", reason ? reason : "unknown error");
@@ -22,7 +23,8 @@ static const char *last_error(char *room, size_t size) {
 // Of the protocols that the client offers we speak http/1.1; a client that insists on others goes
 // on without ALPN and finds out.
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_size,
-                           const unsigned char *in, unsigned in_size, void *arg) {
+                           const unsigned char *in, unsigned in_size, void *arg)
+{
     (void)ssl;
     (void)arg;
     static const unsigned char ours[] = "\x08http/1.1";
@@ -34,7 +36,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
-static int load(SSL_CTX *ctx, const char *cert, const char *key, char *why, size_t why_size) {
+static int load(SSL_CTX *ctx, const char *cert, const char *key, char *why, size_t why_size)
+{
     char error[160];
     if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1) {
         snprintf(why, why_size, "gateway.tls_cert %s: %s", cert, last_error(error, sizeof error));
@@ -52,7 +55,8 @@ static int load(SSL_CTX *ctx, const char *cert, const char *key, char *why, size
     return 0;
 }
 
-http_tls_t *http_tls_new(const char *cert, const char *key, char *why, size_t why_size) {
+http_tls_t *http_tls_new(const char *cert, const char *key, char *why, size_t why_size)
+{
     http_tls_t *self = calloc(1, sizeof *self);
     if (self)
         self->ctx = SSL_CTX_new(TLS_server_method());
@@ -75,7 +79,8 @@ http_tls_t *http_tls_new(const char *cert, const char *key, char *why, size_t wh
     return self;
 }
 
-void http_tls_destroy(http_tls_t **self_p) {
+void http_tls_destroy(http_tls_t **self_p)
+{
     if (!*self_p)
         return;
     SSL_CTX_free((*self_p)->ctx);
@@ -83,7 +88,8 @@ void http_tls_destroy(http_tls_t **self_p) {
     *self_p = NULL;
 }
 
-SSL *http_tls_accept(http_tls_t *self, int fd) {
+SSL *http_tls_accept(http_tls_t *self, int fd)
+{
     SSL *ssl = SSL_new(self->ctx);
     if (ssl && SSL_set_fd(ssl, fd) != 1) {
         SSL_free(ssl);
@@ -94,7 +100,8 @@ SSL *http_tls_accept(http_tls_t *self, int fd) {
     return ssl;
 }
 
-static ssize_t failed(SSL *ssl, int rc) {
+static ssize_t failed(SSL *ssl, int rc)
+{
     switch (SSL_get_error(ssl, rc)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
@@ -109,21 +116,24 @@ static ssize_t failed(SSL *ssl, int rc) {
     return plain ? HTTP_IO_PLAIN : HTTP_IO_ERROR;
 }
 
-ssize_t http_tls_read(SSL *ssl, void *data, size_t size) {
+ssize_t http_tls_read(SSL *ssl, void *data, size_t size)
+{
     size_t done = 0;
     ERR_clear_error(); // others in this process use OpenSSL too
     int rc = SSL_read_ex(ssl, data, size, &done);
     return rc == 1 ? (ssize_t)done : failed(ssl, rc);
 }
 
-ssize_t http_tls_write(SSL *ssl, const void *data, size_t size) {
+ssize_t http_tls_write(SSL *ssl, const void *data, size_t size)
+{
     size_t done = 0;
     ERR_clear_error(); // others in this process use OpenSSL too
     int rc = SSL_write_ex(ssl, data, size, &done);
     return rc == 1 ? (ssize_t)done : failed(ssl, rc);
 }
 
-void http_tls_close(SSL **ssl_p) {
+void http_tls_close(SSL **ssl_p)
+{
     if (!*ssl_p)
         return;
     if (SSL_is_init_finished(*ssl_p))

@@ -18,22 +18,25 @@ typedef enum question_form {
     FORM_CHAT,   // POST /v1/chat/completions
 } question_form_t;
 
-enum { QUESTION_MAX_COLLECTIONS = 16, QUESTION_MAX_K = 100 };
+enum {
+    QUESTION_MAX_COLLECTIONS = 16,
+    QUESTION_MAX_K = 100
+};
 
 typedef struct question {
     question_form_t form;
-    char *text;          // the question, never empty
-    rl_turn_t *turns;    // earlier turns, oldest first
+    char *text;       // the question, never empty
+    rl_turn_t *turns; // earlier turns, oldest first
     size_t turns_size;
     char *collections[QUESTION_MAX_COLLECTIONS];
     size_t collections_size; // 0: the gateway's default
-    unsigned k;          // passages wanted; 0: the gateway's default
-    bool kinds[KINDS];   // which kinds of retrieval to use (all true by default)
-    double weights[KINDS]; // < 0: the gateway's default
+    unsigned k;              // passages wanted; 0: the gateway's default
+    bool kinds[KINDS];       // which kinds of retrieval to use (all true by default)
+    double weights[KINDS];   // < 0: the gateway's default
     bool stream;
-    bool require_all;    // a missing source is an error
+    bool require_all;                  // a missing source is an error
     long timeout_ms, soft_ms, hard_ms; // 0: the gateway's default
-    unsigned quorum;     // 0: default
+    unsigned quorum;                   // 0: default
     char *params;        // JSON object for the LLM: sampling fields as the client sent them
     unsigned max_tokens; // 0: default
     char *model;         // as the client named it ("ragline" if it did not)

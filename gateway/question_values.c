@@ -1,0 +1,63 @@
+// question_values: single values of a question: their types and ranges, and how they are refused.
+#include "question_private.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+bool question_refuse(reader_t *self, int status, const char *code, const char *param,
+                     const char *format, ...)
+{
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    http_reply_error(self->req_p, status, code, param, 0, "%s", message);
+    return false;
+}
+
+// ---- values
+// -----------------------------------------------------------------------------------------------
+
+bool question_integer(reader_t *self, const char *param, const json_t *value, json_int_t min,
+                      json_int_t max, json_int_t *out)
+{
+    double number = json_number_value(value);
+    bool whole = json_is_integer(value) ||
+                 (json_is_real(value) && number == floor(number) && fabs(number) < 9e15);
+    *out = json_is_integer(value) ? json_integer_value(value) : (json_int_t)(whole ? number : 0);
+    if (whole && *out >= min && *out <= max)
+        return true;
+    if (min == INT64_MIN)
+        return question_wrong(self, param, "\"%s\" must be an integer of 64 bits.", param);
+    return question_wrong(self, param,
+                          "\"%s\" must be an integer from %" JSON_INTEGER_FORMAT
+                          " to %" JSON_INTEGER_FORMAT ".",
+                          param, min, max);
+}
+
+bool question_number(reader_t *self, const char *param, const json_t *value, double min, double max,
+                     double *out)
+{
+    *out = json_number_value(value);
+    if (json_is_number(value) && *out >= min && *out <= max)
+        return true;
+    return question_wrong(self, param, "\"%s\" must be a number from %g to %g.", param, min, max);
+}
+
+bool question_boolean(reader_t *self, const char *param, const json_t *value, bool *out)
+{
+    *out = json_is_true(value);
+    return json_is_boolean(value) ||
+           question_wrong(self, param, "\"%s\" must be true or false.", param);
+}
+
+bool question_string(reader_t *self, const char *param, const json_t *value, size_t max,
+                     const char **out)
+{
+    *out = json_string_value(value);
+    size_t size = json_string_length(value);
+    return (*out && size > 0 && size <= max) ||
+           question_wrong(self, param, "\"%s\" must be a string of 1 to %zu bytes.", param, max);
+}
