@@ -56,7 +56,8 @@ struct rl_collection {
 // units
 
 static rl_unit_t *unit_of(const rl_collection_t *self, const char *collection,
-                          const rl_served_source_t *source) {
+                          const rl_served_source_t *source)
+{
     for (size_t at = 0; at < self->size; at++)
         if (!self->members[at].left_us &&
             rl_unit_is(self->members[at].unit, collection, source->shard, source->backend->kind))
@@ -65,7 +66,8 @@ static rl_unit_t *unit_of(const rl_collection_t *self, const char *collection,
 }
 
 static int add_unit(rl_collection_t *self, const rl_served_source_t *source, char *why,
-                    size_t why_size) {
+                    size_t why_size)
+{
     member_t *members = NULL;
     if (self->size < MAX_UNITS)
         members = realloc(self->members, (self->size + 1) * sizeof *members);
@@ -87,7 +89,8 @@ static int add_unit(rl_collection_t *self, const rl_served_source_t *source, cha
 
 // Brings the units in line with what is served now: those that are there go over to it, missing
 // ones are made, others leave.
-static int fit_units(rl_collection_t *self, char *why, size_t why_size) {
+static int fit_units(rl_collection_t *self, char *why, size_t why_size)
+{
     const char *name = rl_served_manifest(self->served)->collection;
     size_t before = self->size;
     bool *kept = calloc(before + 1, sizeof *kept);
@@ -113,7 +116,8 @@ static int fit_units(rl_collection_t *self, char *why, size_t why_size) {
     return rc;
 }
 
-static void remove_parted(rl_collection_t *self) {
+static void remove_parted(rl_collection_t *self)
+{
     size_t kept = 0;
     for (size_t at = 0; at < self->size; at++) {
         member_t *member = &self->members[at];
@@ -129,7 +133,8 @@ static void remove_parted(rl_collection_t *self) {
 // --------------------------------------------------------------------------------------
 // generations
 
-static void *load(void *arg) {
+static void *load(void *arg)
+{
     rl_collection_t *self = arg;
     loader_t *loader = &self->loader;
     loader->served = rl_served_open(self->folder, self->options, loader->why, sizeof loader->why);
@@ -138,7 +143,8 @@ static void *load(void *arg) {
     return NULL;
 }
 
-static void start_loading(rl_collection_t *self) {
+static void start_loading(rl_collection_t *self)
+{
     sigset_t all, before; // signals are the loop's
     sigfillset(&all);
     atomic_store(&self->loader.finished, false);
@@ -148,7 +154,8 @@ static void start_loading(rl_collection_t *self) {
 }
 
 // Whether another generation than the one served, and than one just refused, is in force.
-static bool is_outdated(rl_collection_t *self) {
+static bool is_outdated(rl_collection_t *self)
+{
     char name[RL_STORE_NAME], why[1024];
     if (rl_store_current(self->folder, name, why, sizeof why) != 0) {
         if (!self->lost)
@@ -163,7 +170,8 @@ static bool is_outdated(rl_collection_t *self) {
     return strcmp(name, self->refused) != 0 || rl_now_us() - self->refused_us > AGAIN_US;
 }
 
-static void refuse(rl_collection_t *self, const char *why) {
+static void refuse(rl_collection_t *self, const char *why)
+{
     char name[RL_STORE_NAME], ignored[1024];
     if (rl_store_current(self->folder, name, ignored, sizeof ignored) != 0)
         name[0] = '\0';
@@ -174,7 +182,8 @@ static void refuse(rl_collection_t *self, const char *why) {
     self->refused_us = rl_now_us();
 }
 
-void rl_collection_loaded(rl_collection_t *self) {
+void rl_collection_loaded(rl_collection_t *self)
+{
     loader_t *loader = &self->loader;
     if (!loader->active || !atomic_load(&loader->finished))
         return;
@@ -196,7 +205,8 @@ void rl_collection_loaded(rl_collection_t *self) {
     rl_served_unref(&before);
 }
 
-void rl_collection_tick(rl_collection_t *self) {
+void rl_collection_tick(rl_collection_t *self)
+{
     for (size_t at = 0; at < self->size; at++)
         rl_unit_announce(self->members[at].unit);
     remove_parted(self);
@@ -209,7 +219,8 @@ void rl_collection_tick(rl_collection_t *self) {
 
 rl_collection_t *rl_collection_new(const char *folder, rl_unit_context_t *context,
                                    const rl_served_options_t *options, void (*on_loaded)(void *arg),
-                                   void *arg, char *why, size_t why_size) {
+                                   void *arg, char *why, size_t why_size)
+{
     rl_collection_t *self = calloc(1, sizeof *self);
     if (!self || !(self->folder = strdup(folder))) {
         snprintf(why, why_size, "%s: out of memory", folder);
@@ -233,7 +244,8 @@ rl_collection_t *rl_collection_new(const char *folder, rl_unit_context_t *contex
     return self;
 }
 
-void rl_collection_destroy(rl_collection_t **self_p) {
+void rl_collection_destroy(rl_collection_t **self_p)
+{
     rl_collection_t *self = *self_p;
     if (!self)
         return;
@@ -249,20 +261,23 @@ void rl_collection_destroy(rl_collection_t **self_p) {
     *self_p = NULL;
 }
 
-void rl_collection_leave(rl_collection_t *self) {
+void rl_collection_leave(rl_collection_t *self)
+{
     self->leaving = true;
     for (size_t at = 0; at < self->size; at++)
         rl_unit_leave(self->members[at].unit);
 }
 
-size_t rl_collection_tasks(const rl_collection_t *self) {
+size_t rl_collection_tasks(const rl_collection_t *self)
+{
     size_t tasks = 0;
     for (size_t at = 0; at < self->size; at++)
         tasks += rl_unit_tasks(self->members[at].unit);
     return tasks;
 }
 
-void rl_collection_give_up(rl_collection_t *self) {
+void rl_collection_give_up(rl_collection_t *self)
+{
     for (size_t at = 0; at < self->size; at++)
         rl_unit_give_up(self->members[at].unit);
 }

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int rl_path(char *path, const char *format, ...) {
+int rl_path(char *path, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     int size = vsnprintf(path, RL_PATH_MAX, format, args);
@@ -20,7 +21,8 @@ int rl_path(char *path, const char *format, ...) {
     return size > 0 && size < RL_PATH_MAX ? 0 : -1;
 }
 
-int rl_fail(char *why, size_t why_size, const char *format, ...) {
+int rl_fail(char *why, size_t why_size, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     vsnprintf(why, why_size, format, args);
@@ -39,26 +41,31 @@ typedef struct xxh {
     uint64_t total;
 } xxh_t;
 
-static uint64_t rotate(uint64_t value, int by) {
+static uint64_t rotate(uint64_t value, int by)
+{
     return value << by | value >> (64 - by);
 }
 
-static uint64_t read64(const unsigned char *at) {
+static uint64_t read64(const unsigned char *at)
+{
     uint64_t value;
     memcpy(&value, at, sizeof value);
     return value;
 }
 
-static uint64_t mix_lane(uint64_t lane, uint64_t input) {
+static uint64_t mix_lane(uint64_t lane, uint64_t input)
+{
     return rotate(lane + input * prime2, 31) * prime1;
 }
 
-static xxh_t xxh_start(void) {
+static xxh_t xxh_start(void)
+{
     return (xxh_t){{prime1 + prime2, prime2, 0, 0 - prime1}, 0};
 }
 
 // Takes whole stripes of 32 bytes.
-static void xxh_stripes(xxh_t *self, const unsigned char *at, size_t size) {
+static void xxh_stripes(xxh_t *self, const unsigned char *at, size_t size)
+{
     uint64_t a = self->lane[0], b = self->lane[1], c = self->lane[2], d = self->lane[3];
     for (const unsigned char *end = at + size; at < end; at += 32) {
         a = mix_lane(a, read64(at));
@@ -71,7 +78,8 @@ static void xxh_stripes(xxh_t *self, const unsigned char *at, size_t size) {
 }
 
 // The last bytes, fewer than 32, and the result.
-static uint64_t xxh_end(xxh_t *self, const unsigned char *at, size_t size) {
+static uint64_t xxh_end(xxh_t *self, const unsigned char *at, size_t size)
+{
     uint64_t sum = prime5;
     if (self->total > 0) {
         sum = rotate(self->lane[0], 1) + rotate(self->lane[1], 7) + rotate(self->lane[2], 12) +
@@ -95,7 +103,8 @@ static uint64_t xxh_end(xxh_t *self, const unsigned char *at, size_t size) {
     return sum ^ sum >> 32;
 }
 
-uint64_t rl_checksum(const void *data, size_t size) {
+uint64_t rl_checksum(const void *data, size_t size)
+{
     xxh_t state = xxh_start();
     size_t whole = size & ~(size_t)31;
     xxh_stripes(&state, data, whole);
@@ -103,7 +112,8 @@ uint64_t rl_checksum(const void *data, size_t size) {
 }
 
 // Fills the block as far as the file goes. Returns the bytes, or -1 with errno.
-static ssize_t read_block(int fd, unsigned char *block, size_t room) {
+static ssize_t read_block(int fd, unsigned char *block, size_t room)
+{
     size_t have = 0;
     while (have < room) {
         ssize_t got = read(fd, block + have, room - have);
@@ -118,7 +128,8 @@ static ssize_t read_block(int fd, unsigned char *block, size_t room) {
     return (ssize_t)have;
 }
 
-int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum) {
+int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum)
+{
     enum {
         BLOCK = 1 << 20
     };
@@ -149,7 +160,8 @@ int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum) {
 
 // ------------------------------------------------------------------------------------ whole files
 
-int rl_file_size(const char *path, uint64_t *size) {
+int rl_file_size(const char *path, uint64_t *size)
+{
     struct stat st;
     if (stat(path, &st) != 0)
         return -1;
@@ -161,7 +173,8 @@ int rl_file_size(const char *path, uint64_t *size) {
     return 0;
 }
 
-char *rl_file_read(const char *path, size_t max, size_t *size) {
+char *rl_file_read(const char *path, size_t max, size_t *size)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return NULL;
@@ -192,7 +205,8 @@ char *rl_file_read(const char *path, size_t max, size_t *size) {
     return data;
 }
 
-int rl_file_write(const char *path, const void *data, size_t size) {
+int rl_file_write(const char *path, const void *data, size_t size)
+{
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return -1;
@@ -213,7 +227,8 @@ int rl_file_write(const char *path, const void *data, size_t size) {
     return error ? -1 : 0;
 }
 
-int rl_file_sync(const char *path) {
+int rl_file_sync(const char *path)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
@@ -228,7 +243,8 @@ int rl_file_sync(const char *path) {
 
 static int remove_entries(int folder);
 
-static int remove_entry(int folder, const char *name) {
+static int remove_entry(int folder, const char *name)
+{
     if (unlinkat(folder, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR && errno != EPERM)
@@ -242,7 +258,8 @@ static int remove_entry(int folder, const char *name) {
 }
 
 // Takes the descriptor over.
-static int remove_entries(int folder) {
+static int remove_entries(int folder)
+{
     DIR *dir = fdopendir(folder);
     if (!dir) {
         close(folder);
@@ -260,19 +277,23 @@ static int remove_entries(int folder) {
     return rc;
 }
 
-int rl_folder_remove(const char *path) {
+int rl_folder_remove(const char *path)
+{
     return remove_entry(AT_FDCWD, path);
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) {
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int not_dots(const struct dirent *entry) {
+static int not_dots(const struct dirent *entry)
+{
     return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-static int walk(const char *root, const char *below, rl_folder_fn *fn, void *arg) {
+static int walk(const char *root, const char *below, rl_folder_fn *fn, void *arg)
+{
     char path[RL_PATH_MAX], name[RL_PATH_MAX];
     if (rl_path(path, "%s/%s", root, below) != 0) {
         errno = ENAMETOOLONG;
@@ -299,6 +320,7 @@ static int walk(const char *root, const char *below, rl_folder_fn *fn, void *arg
     return rc;
 }
 
-int rl_folder_files(const char *root, rl_folder_fn *fn, void *arg) {
+int rl_folder_files(const char *root, rl_folder_fn *fn, void *arg)
+{
     return walk(root, "", fn, arg);
 }

@@ -9,15 +9,18 @@ static const char usage[] =
     "Searches the shards of a collection (built by ragline-index) for the gateways it announces\n"
     "itself to.\n";
 
-static void stop(void *arg) {
+static void stop(void *arg)
+{
     rl_worker_stop(arg);
 }
 
-static void reload(void *arg) {
+static void reload(void *arg)
+{
     rl_worker_reload(arg);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     char why[2048];
     int exit_status = 0;
     rl_proc_t *proc = rl_proc_new(RL_RETRIEVER, "retriever", usage, argc, argv, &exit_status);

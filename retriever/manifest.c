@@ -16,7 +16,8 @@ enum {
 
 // ---------------------------------------------------------------------------------------- reading
 
-void rl_manifest_destroy(rl_manifest_data_t **self_p) {
+void rl_manifest_destroy(rl_manifest_data_t **self_p)
+{
     rl_manifest_data_t *self = *self_p;
     if (!self)
         return;
@@ -31,14 +32,16 @@ void rl_manifest_destroy(rl_manifest_data_t **self_p) {
 }
 
 // Each reads a field or writes into `wrong` which one is missing or of a wrong kind.
-static const char *take_string(const json_t *object, const char *key, const char **wrong) {
+static const char *take_string(const json_t *object, const char *key, const char **wrong)
+{
     const char *text = json_string_value(json_object_get(object, key));
     if (!text)
         *wrong = key;
     return text ? text : "";
 }
 
-static uint64_t take_number(const json_t *object, const char *key, const char **wrong) {
+static uint64_t take_number(const json_t *object, const char *key, const char **wrong)
+{
     const json_t *value = json_object_get(object, key);
     if (!json_is_integer(value) || json_integer_value(value) < 0) {
         *wrong = key;
@@ -48,13 +51,15 @@ static uint64_t take_number(const json_t *object, const char *key, const char **
 }
 
 // A name below the shard's folder and nowhere else.
-static bool is_inner_name(const char *name) {
+static bool is_inner_name(const char *name)
+{
     return *name && *name != '/' && *name != '.' && !strstr(name, "..") && strlen(name) < 256 &&
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") ==
                strlen(name);
 }
 
-static void take_files(const json_t *list, rl_manifest_shard_t *shard, const char **wrong) {
+static void take_files(const json_t *list, rl_manifest_shard_t *shard, const char **wrong)
+{
     size_t size = json_array_size(list);
     shard->files = size > 0 && size <= MAX_FILES ? calloc(size, sizeof *shard->files) : NULL;
     if (!shard->files) {
@@ -77,7 +82,8 @@ static void take_files(const json_t *list, rl_manifest_shard_t *shard, const cha
     }
 }
 
-static void take_shards(rl_manifest_data_t *self, const char **wrong) {
+static void take_shards(rl_manifest_data_t *self, const char **wrong)
+{
     const json_t *list = json_object_get(self->root, "shards");
     size_t size = json_array_size(list);
     uint64_t *passages = calloc(size + 1, sizeof *passages);
@@ -101,7 +107,8 @@ static void take_shards(rl_manifest_data_t *self, const char **wrong) {
         *wrong = "passages";
 }
 
-static void take_fields(rl_manifest_data_t *self, const char **wrong) {
+static void take_fields(rl_manifest_data_t *self, const char **wrong)
+{
     rl_manifest_t *said = &self->said;
     const json_t *root = self->root;
     said->collection = take_string(root, "collection", wrong);
@@ -131,7 +138,8 @@ static void take_fields(rl_manifest_data_t *self, const char **wrong) {
     said->build = self->build;
 }
 
-rl_manifest_data_t *rl_manifest_read(const char *folder, char *why, size_t why_size) {
+rl_manifest_data_t *rl_manifest_read(const char *folder, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX];
     size_t size = 0;
     char *text = NULL;
@@ -186,14 +194,16 @@ typedef struct gather {
     void *arg;
 } gather_t;
 
-static int add_size(void *arg, const char *name, uint64_t size) {
+static int add_size(void *arg, const char *name, uint64_t size)
+{
     gather_t *gather = arg;
     (void)name;
     gather->total += size;
     return 0;
 }
 
-static int add_file(void *arg, const char *name, uint64_t size) {
+static int add_file(void *arg, const char *name, uint64_t size)
+{
     gather_t *gather = arg;
     uint64_t checksum = 0;
     if (rl_path(gather->path, "%s/%s", gather->root, name) != 0 ||
@@ -210,7 +220,8 @@ static int add_file(void *arg, const char *name, uint64_t size) {
 
 // The shard's entry of the manifest, or NULL with `why`.
 static json_t *describe_shard(const char *folder, const rl_manifest_t *said, uint64_t shard,
-                              gather_t *gather, char *why, size_t why_size) {
+                              gather_t *gather, char *why, size_t why_size)
+{
     gather->files = json_array();
     gather->shard = shard;
     gather->done = gather->total = 0;
@@ -229,7 +240,8 @@ static json_t *describe_shard(const char *folder, const rl_manifest_t *said, uin
                      gather->files);
 }
 
-static json_t *describe(const rl_manifest_t *said) {
+static json_t *describe(const rl_manifest_t *said)
+{
     json_t *build = json_loads(said->build, JSON_REJECT_DUPLICATES, NULL);
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:[]}",
                      "format", RL_STORE_FORMAT, "collection", said->collection, "generation",
@@ -241,7 +253,8 @@ static json_t *describe(const rl_manifest_t *said) {
 }
 
 int rl_manifest_write(const char *folder, const rl_manifest_t *said, rl_store_progress_fn *progress,
-                      void *arg, char *why, size_t why_size) {
+                      void *arg, char *why, size_t why_size)
+{
     gather_t gather = {.progress = progress, .arg = arg};
     json_t *root = describe(said);
     int rc = root ? 0 : rl_fail(why, why_size, "%s: out of memory", folder);

@@ -35,7 +35,8 @@ struct rl_passages {
     char *path;
 };
 
-void rl_passages_close(rl_passages_t **self_p) {
+void rl_passages_close(rl_passages_t **self_p)
+{
     rl_passages_t *self = *self_p;
     if (!self)
         return;
@@ -47,7 +48,8 @@ void rl_passages_close(rl_passages_t **self_p) {
     *self_p = NULL;
 }
 
-static int load_offsets(rl_passages_t *self, const char *path, char *why, size_t why_size) {
+static int load_offsets(rl_passages_t *self, const char *path, char *why, size_t why_size)
+{
     size_t size = 0, want = sizeof idx_magic + (self->count + 1) * sizeof(uint64_t);
     char *data = rl_file_read(path, want, &size);
     if (!data)
@@ -75,7 +77,8 @@ static int load_offsets(rl_passages_t *self, const char *path, char *why, size_t
     return 0;
 }
 
-rl_passages_t *rl_passages_open(const char *folder, uint64_t count, char *why, size_t why_size) {
+rl_passages_t *rl_passages_open(const char *folder, uint64_t count, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX], magic[sizeof bin_magic];
     rl_passages_t *self = calloc(1, sizeof *self);
     if (!self || rl_path(path, "%s/" RL_PASSAGES_BIN, folder) != 0 ||
@@ -100,7 +103,8 @@ rl_passages_t *rl_passages_open(const char *folder, uint64_t count, char *why, s
 }
 
 // Points the passage at the strings of its record of `size` bytes; -1 if they do not add up.
-static int parse(const char *data, size_t size, uint64_t id, rl_passage_t *out) {
+static int parse(const char *data, size_t size, uint64_t id, rl_passage_t *out)
+{
     record_t record;
     memcpy(&record, data, sizeof record);
     const char **strings[STRINGS] = {&out->doc,    &out->title, &out->heading,
@@ -119,7 +123,8 @@ static int parse(const char *data, size_t size, uint64_t id, rl_passage_t *out) 
 }
 
 int rl_passages_get(const rl_passages_t *self, const uint64_t *ids, size_t size,
-                    rl_passage_t *passages, void **memory_p, char *why, size_t why_size) {
+                    rl_passage_t *passages, void **memory_p, char *why, size_t why_size)
+{
     *memory_p = NULL;
     size_t total = 1;
     for (size_t each = 0; each < size; each++) {
@@ -155,12 +160,14 @@ struct rl_passages_writer {
     uint64_t offset;
 };
 
-static int cannot_write(const rl_passages_writer_t *self, char *why, size_t why_size) {
+static int cannot_write(const rl_passages_writer_t *self, char *why, size_t why_size)
+{
     return rl_fail(why, why_size, "%s/" RL_PASSAGES_BIN ": cannot write: %s", self->folder,
                    strerror(errno));
 }
 
-rl_passages_writer_t *rl_passages_writer_new(const char *folder, char *why, size_t why_size) {
+rl_passages_writer_t *rl_passages_writer_new(const char *folder, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX];
     rl_passages_writer_t *self = calloc(1, sizeof *self);
     if (!self || !(self->folder = strdup(folder))) {
@@ -184,7 +191,8 @@ rl_passages_writer_t *rl_passages_writer_new(const char *folder, char *why, size
 }
 
 int rl_passages_writer_add(rl_passages_writer_t *self, const rl_passage_t *passage, char *why,
-                           size_t why_size) {
+                           size_t why_size)
+{
     const char *strings[STRINGS] = {passage->doc,    passage->title, passage->heading,
                                     passage->source, passage->text,  passage->meta};
     record_t record = {passage->start, passage->end, passage->hash, {0}};
@@ -206,7 +214,8 @@ int rl_passages_writer_add(rl_passages_writer_t *self, const rl_passage_t *passa
     return 0;
 }
 
-int rl_passages_writer_close(rl_passages_writer_t **self_p, char *why, size_t why_size) {
+int rl_passages_writer_close(rl_passages_writer_t **self_p, char *why, size_t why_size)
+{
     rl_passages_writer_t *self = *self_p;
     if (!self)
         return 0;

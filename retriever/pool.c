@@ -49,7 +49,8 @@ typedef struct batch {
 
 // ------------------------------------------------------------------- lines; the mutex is held here
 
-static void queue_line(rl_pool_t *self, rl_line_t *line) {
+static void queue_line(rl_pool_t *self, rl_line_t *line)
+{
     if (line->queued || !line->first)
         return;
     line->queued = true;
@@ -61,7 +62,8 @@ static void queue_line(rl_pool_t *self, rl_line_t *line) {
     self->last = line;
 }
 
-static rl_line_t *next_line(rl_pool_t *self) {
+static rl_line_t *next_line(rl_pool_t *self)
+{
     rl_line_t *line = self->first;
     self->first = line->next;
     if (!self->first)
@@ -70,7 +72,8 @@ static rl_line_t *next_line(rl_pool_t *self) {
     return line;
 }
 
-static void unqueue_line(rl_pool_t *self, rl_line_t *line) {
+static void unqueue_line(rl_pool_t *self, rl_line_t *line)
+{
     rl_line_t **at = &self->first, *before = NULL;
     while (*at && *at != line) {
         before = *at;
@@ -84,7 +87,8 @@ static void unqueue_line(rl_pool_t *self, rl_line_t *line) {
     line->queued = false;
 }
 
-static void take_batch(rl_pool_t *self, batch_t *batch) {
+static void take_batch(rl_pool_t *self, batch_t *batch)
+{
     rl_line_t *line = next_line(self);
     batch->line = line;
     batch->served = rl_served_ref(line->served);
@@ -106,7 +110,8 @@ static void take_batch(rl_pool_t *self, batch_t *batch) {
 }
 
 // Whether on_done is due.
-static bool put_done(rl_pool_t *self, batch_t *batch) {
+static bool put_done(rl_pool_t *self, batch_t *batch)
+{
     bool first = !self->done;
     batch->line->running -= batch->size;
     for (size_t at = 0; at < batch->size; at++) {
@@ -124,7 +129,8 @@ static bool put_done(rl_pool_t *self, batch_t *batch) {
 
 // ------------------------------------------------------------------------------------- searching
 
-static void search_batch(batch_t *batch, size_t thread) {
+static void search_batch(batch_t *batch, size_t thread)
+{
     rl_query_t queries[RL_SOURCE_BATCH];
     rl_result_t results[RL_SOURCE_BATCH];
     size_t from[RL_SOURCE_BATCH], size = 0;
@@ -156,7 +162,8 @@ static void search_batch(batch_t *batch, size_t thread) {
     }
 }
 
-static void *search_forever(void *arg) {
+static void *search_forever(void *arg)
+{
     seat_t *seat = arg;
     rl_pool_t *self = seat->pool;
     batch_t batch;
@@ -183,7 +190,8 @@ static void *search_forever(void *arg) {
 
 // ------------------------------------------------------------------------------- the caller's side
 
-rl_pool_t *rl_pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *arg) {
+rl_pool_t *rl_pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *arg)
+{
     rl_pool_t *self = calloc(1, sizeof *self + threads * sizeof *self->seats);
     if (!self)
         return NULL;
@@ -208,7 +216,8 @@ rl_pool_t *rl_pool_new(size_t threads, size_t room, void (*on_done)(void *arg), 
     return self;
 }
 
-void rl_pool_stop(rl_pool_t *self) {
+void rl_pool_stop(rl_pool_t *self)
+{
     pthread_mutex_lock(&self->mutex);
     self->stop = true;
     pthread_cond_broadcast(&self->work);
@@ -217,7 +226,8 @@ void rl_pool_stop(rl_pool_t *self) {
         pthread_join(self->seats[self->threads - 1].thread, NULL);
 }
 
-void rl_pool_destroy(rl_pool_t **self_p) {
+void rl_pool_destroy(rl_pool_t **self_p)
+{
     rl_pool_t *self = *self_p;
     if (!self)
         return;
@@ -228,7 +238,8 @@ void rl_pool_destroy(rl_pool_t **self_p) {
     *self_p = NULL;
 }
 
-rl_line_t *rl_line_new(rl_pool_t *pool, rl_served_t *served, const rl_served_source_t *source) {
+rl_line_t *rl_line_new(rl_pool_t *pool, rl_served_t *served, const rl_served_source_t *source)
+{
     rl_line_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
@@ -238,7 +249,8 @@ rl_line_t *rl_line_new(rl_pool_t *pool, rl_served_t *served, const rl_served_sou
     return self;
 }
 
-void rl_line_destroy(rl_line_t **self_p) {
+void rl_line_destroy(rl_line_t **self_p)
+{
     rl_line_t *self = *self_p;
     if (!self)
         return;
@@ -251,7 +263,8 @@ void rl_line_destroy(rl_line_t **self_p) {
     *self_p = NULL;
 }
 
-void rl_line_serve(rl_line_t *self, rl_served_t *served, const rl_served_source_t *source) {
+void rl_line_serve(rl_line_t *self, rl_served_t *served, const rl_served_source_t *source)
+{
     pthread_mutex_lock(&self->pool->mutex);
     rl_served_t *before = self->served;
     self->served = rl_served_ref(served);
@@ -260,14 +273,16 @@ void rl_line_serve(rl_line_t *self, rl_served_t *served, const rl_served_source_
     rl_served_unref(&before);
 }
 
-void rl_line_load(const rl_line_t *self, size_t *waiting, size_t *running) {
+void rl_line_load(const rl_line_t *self, size_t *waiting, size_t *running)
+{
     pthread_mutex_lock(&self->pool->mutex);
     *waiting = self->waiting;
     *running = self->running;
     pthread_mutex_unlock(&self->pool->mutex);
 }
 
-int rl_pool_put(rl_line_t *line, rl_task_t *task) {
+int rl_pool_put(rl_line_t *line, rl_task_t *task)
+{
     rl_pool_t *self = line->pool;
     pthread_mutex_lock(&self->mutex);
     bool fits = self->waiting < self->room;
@@ -289,7 +304,8 @@ int rl_pool_put(rl_line_t *line, rl_task_t *task) {
     return fits ? 0 : -1;
 }
 
-static void unlink_task(rl_pool_t *self, rl_task_t *task) {
+static void unlink_task(rl_pool_t *self, rl_task_t *task)
+{
     rl_line_t *line = task->line;
     rl_task_t **at = &line->first, *before = NULL;
     while (*at != task) {
@@ -305,7 +321,8 @@ static void unlink_task(rl_pool_t *self, rl_task_t *task) {
         unqueue_line(self, line);
 }
 
-bool rl_pool_drop(rl_task_t *task) {
+bool rl_pool_drop(rl_task_t *task)
+{
     rl_pool_t *self = task->line->pool;
     pthread_mutex_lock(&self->mutex);
     bool out = task->state == RL_TASK_WAITING;
@@ -317,7 +334,8 @@ bool rl_pool_drop(rl_task_t *task) {
     return out;
 }
 
-rl_task_t *rl_pool_take(rl_pool_t *self) {
+rl_task_t *rl_pool_take(rl_pool_t *self)
+{
     pthread_mutex_lock(&self->mutex);
     rl_task_t *tasks = self->done;
     self->done = self->done_last = NULL;

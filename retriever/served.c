@@ -15,7 +15,8 @@ struct rl_served {
     size_t size;
 };
 
-static void destroy(rl_served_t *self) {
+static void destroy(rl_served_t *self)
+{
     for (size_t at = 0; at < self->size; at++)
         self->sources[at].backend->close(self->sources[at].source);
     free(self->sources);
@@ -23,7 +24,8 @@ static void destroy(rl_served_t *self) {
     free(self);
 }
 
-static bool is_wanted(const rl_served_options_t *options, uint64_t shard) {
+static bool is_wanted(const rl_served_options_t *options, uint64_t shard)
+{
     for (size_t at = 0; at < options->shards_size; at++)
         if (options->shards[at] == shard)
             return true;
@@ -31,7 +33,8 @@ static bool is_wanted(const rl_served_options_t *options, uint64_t shard) {
 }
 
 static int open_source(rl_served_t *self, uint64_t shard, const rl_source_backend_t *backend,
-                       const rl_served_options_t *options, char *why, size_t why_size) {
+                       const rl_served_options_t *options, char *why, size_t why_size)
+{
     if (!backend->suits(rl_store_manifest(self->store)))
         return 0;
     void *source = backend->open(self->store, shard, &options->source, why, why_size);
@@ -44,7 +47,8 @@ static int open_source(rl_served_t *self, uint64_t shard, const rl_source_backen
 }
 
 static int open_all(rl_served_t *self, const char *folder, const rl_served_options_t *options,
-                    char *why, size_t why_size) {
+                    char *why, size_t why_size)
+{
     self->store = rl_store_open(folder, false, why, why_size);
     if (!self->store)
         return -1;
@@ -76,7 +80,8 @@ static int open_all(rl_served_t *self, const char *folder, const rl_served_optio
 }
 
 rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *options, char *why,
-                            size_t why_size) {
+                            size_t why_size)
+{
     rl_served_t *self = calloc(1, sizeof *self);
     if (!self) {
         rl_fail(why, why_size, "%s: out of memory", folder);
@@ -90,17 +95,20 @@ rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *optio
     return self;
 }
 
-rl_served_t *rl_served_ref(rl_served_t *self) {
+rl_served_t *rl_served_ref(rl_served_t *self)
+{
     atomic_fetch_add(&self->users, 1);
     return self;
 }
 
-static void *destroy_aside(void *arg) {
+static void *destroy_aside(void *arg)
+{
     destroy(arg);
     return NULL;
 }
 
-void rl_served_unref(rl_served_t **self_p) {
+void rl_served_unref(rl_served_t **self_p)
+{
     rl_served_t *self = *self_p;
     *self_p = NULL;
     if (!self || atomic_fetch_sub(&self->users, 1) != 1)
@@ -113,14 +121,17 @@ void rl_served_unref(rl_served_t **self_p) {
         destroy(self);
 }
 
-const rl_manifest_t *rl_served_manifest(const rl_served_t *self) {
+const rl_manifest_t *rl_served_manifest(const rl_served_t *self)
+{
     return rl_store_manifest(self->store);
 }
 
-size_t rl_served_sources(const rl_served_t *self) {
+size_t rl_served_sources(const rl_served_t *self)
+{
     return self->size;
 }
 
-const rl_served_source_t *rl_served_source_at(const rl_served_t *self, size_t at) {
+const rl_served_source_t *rl_served_source_at(const rl_served_t *self, size_t at)
+{
     return &self->sources[at];
 }

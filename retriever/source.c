@@ -8,20 +8,23 @@
 
 static const rl_source_backend_t *const backends[] = {&rl_source_faiss, &rl_source_xapian};
 
-const rl_source_backend_t *rl_source_of(const char *kind) {
+const rl_source_backend_t *rl_source_of(const char *kind)
+{
     for (size_t at = 0; at < sizeof backends / sizeof *backends; at++)
         if (strcmp(backends[at]->kind, kind) == 0)
             return backends[at];
     return NULL;
 }
 
-void rl_result_clear(rl_result_t *self) {
+void rl_result_clear(rl_result_t *self)
+{
     free(self->hits);
     free(self->memory);
     *self = (rl_result_t){0};
 }
 
-void rl_result_fail(rl_result_t *self, const char *code, bool retry, const char *format, ...) {
+void rl_result_fail(rl_result_t *self, const char *code, bool retry, const char *format, ...)
+{
     rl_result_clear(self);
     self->code = code;
     self->retry = retry;
@@ -32,7 +35,8 @@ void rl_result_fail(rl_result_t *self, const char *code, bool retry, const char 
 }
 
 void rl_result_fill(rl_result_t *self, const rl_store_t *store, uint64_t shard, const uint64_t *ids,
-                    const double *scores, size_t size) {
+                    const double *scores, size_t size)
+{
     char why[sizeof self->message];
     if (size == 0)
         return;

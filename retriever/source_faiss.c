@@ -36,11 +36,13 @@ enum {
     N_PROBE = 16,
 };
 
-static bool suits(const rl_manifest_t *manifest) {
+static bool suits(const rl_manifest_t *manifest)
+{
     return manifest->dimension > 0;
 }
 
-static void close_source(void *arg) {
+static void close_source(void *arg)
+{
     faiss_source_t *self = arg;
     if (!self)
         return;
@@ -49,7 +51,8 @@ static void close_source(void *arg) {
     free(self);
 }
 
-static void set_effort(faiss_source_t *self, const char *factory) {
+static void set_effort(faiss_source_t *self, const char *factory)
+{
     FaissParameterSpace *space = NULL;
     if (faiss_ParameterSpace_new(&space) != 0)
         return;
@@ -62,7 +65,8 @@ static void set_effort(faiss_source_t *self, const char *factory) {
     faiss_ParameterSpace_free(space);
 }
 
-static int load(faiss_source_t *self, const rl_manifest_t *said, char *why, size_t why_size) {
+static int load(faiss_source_t *self, const rl_manifest_t *said, char *why, size_t why_size)
+{
     char *path = rl_store_path(self->store, self->shard, RL_VECTORS_FILE);
     if (!path)
         return rl_fail(why, why_size, "out of memory");
@@ -87,7 +91,8 @@ static int load(faiss_source_t *self, const rl_manifest_t *said, char *why, size
 }
 
 static void *open_source(const rl_store_t *store, uint64_t shard,
-                         const rl_source_options_t *options, char *why, size_t why_size) {
+                         const rl_source_options_t *options, char *why, size_t why_size)
+{
     const rl_manifest_t *said = rl_store_manifest(store);
     faiss_source_t *self = calloc(1, sizeof *self);
     if (!self) {
@@ -111,13 +116,14 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     return self;
 }
 
-static size_t batch(const void *arg) {
+static size_t batch(const void *arg)
+{
     const faiss_source_t *self = arg;
     return self->batch;
 }
 
-static bool is_searchable(const faiss_source_t *self, const rl_query_t *query,
-                          rl_result_t *result) {
+static bool is_searchable(const faiss_source_t *self, const rl_query_t *query, rl_result_t *result)
+{
     if (!query->vector || query->dimension == 0) {
         rl_result_fail(result, "bad_request", false,
                        "a dense search needs the question's vector, and there is none");
@@ -135,7 +141,8 @@ static bool is_searchable(const faiss_source_t *self, const rl_query_t *query,
 
 // Ids and scores of one row of FAISS's answer, which marks what it did not find with -1.
 static void give_row(const faiss_source_t *self, size_t k, const float *distances,
-                     const idx_t *labels, rl_result_t *result) {
+                     const idx_t *labels, rl_result_t *result)
+{
     uint64_t ids[RL_MAX_HITS];
     double scores[RL_MAX_HITS];
     size_t found = 0;
@@ -149,7 +156,8 @@ static void give_row(const faiss_source_t *self, size_t k, const float *distance
 }
 
 static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
-                   rl_result_t *results) {
+                   rl_result_t *results)
+{
     faiss_source_t *self = arg;
     (void)thread;
     size_t rows[RL_SOURCE_BATCH], count = 0, k = 1;
@@ -187,7 +195,8 @@ static void search(void *arg, size_t thread, const rl_query_t *queries, size_t s
     free(labels);
 }
 
-static void warm(void *arg, size_t thread) {
+static void warm(void *arg, size_t thread)
+{
     faiss_source_t *self = arg;
     float *vector = calloc(self->dimension, sizeof *vector);
     if (!vector)

@@ -16,12 +16,14 @@ typedef struct xapian_source {
     rl_text_reader_t *readers[]; // one for each thread
 } xapian_source_t;
 
-static bool suits(const rl_manifest_t *manifest) {
+static bool suits(const rl_manifest_t *manifest)
+{
     (void)manifest;
     return true;
 }
 
-static void close_source(void *arg) {
+static void close_source(void *arg)
+{
     xapian_source_t *self = arg;
     if (!self)
         return;
@@ -31,7 +33,8 @@ static void close_source(void *arg) {
 }
 
 static int open_readers(xapian_source_t *self, const char *language, const char *path, char *why,
-                        size_t why_size) {
+                        size_t why_size)
+{
     char inner[512];
     for (size_t at = 0; at < self->threads; at++) {
         self->readers[at] = rl_text_reader_new(path, language, inner, sizeof inner);
@@ -49,7 +52,8 @@ static int open_readers(xapian_source_t *self, const char *language, const char 
 }
 
 static void *open_source(const rl_store_t *store, uint64_t shard,
-                         const rl_source_options_t *options, char *why, size_t why_size) {
+                         const rl_source_options_t *options, char *why, size_t why_size)
+{
     const rl_manifest_t *said = rl_store_manifest(store);
     xapian_source_t *self = calloc(1, sizeof *self + options->threads * sizeof *self->readers);
     char *path = rl_store_path(store, shard, RL_TEXT_FOLDER);
@@ -71,13 +75,15 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     return self;
 }
 
-static size_t batch(const void *arg) {
+static size_t batch(const void *arg)
+{
     (void)arg;
     return 1; // nothing is shared between two searches
 }
 
 static void search_one(xapian_source_t *self, size_t thread, const rl_query_t *query,
-                       rl_result_t *result) {
+                       rl_result_t *result)
+{
     uint64_t ids[RL_MAX_HITS];
     double scores[RL_MAX_HITS];
     char why[sizeof result->message];
@@ -98,13 +104,15 @@ static void search_one(xapian_source_t *self, size_t thread, const rl_query_t *q
 }
 
 static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
-                   rl_result_t *results) {
+                   rl_result_t *results)
+{
     for (size_t at = 0; at < size; at++)
         search_one(arg, thread, &queries[at], &results[at]);
 }
 
 // Asks for the words of the first passage.
-static void warm(void *arg, size_t thread) {
+static void warm(void *arg, size_t thread)
+{
     xapian_source_t *self = arg;
     rl_passage_t passage;
     void *memory = NULL;

@@ -25,7 +25,8 @@ struct rl_store {
     rl_passages_t **passages; // of each shard
 };
 
-uint64_t rl_store_text_hash(const char *text, size_t size) {
+uint64_t rl_store_text_hash(const char *text, size_t size)
+{
     char *folded = malloc(size + 1);
     if (!folded)
         return 0;
@@ -43,13 +44,15 @@ uint64_t rl_store_text_hash(const char *text, size_t size) {
     return hash ? hash : 1;
 }
 
-static bool is_generation(const char *name) {
+static bool is_generation(const char *name)
+{
     size_t digits = strlen(name) - 2;
     return strncmp(name, "g-", 2) == 0 && digits >= 6 && digits <= 18 &&
            strspn(name + 2, "0123456789") == digits;
 }
 
-int rl_store_current(const char *folder, char *name, char *why, size_t why_size) {
+int rl_store_current(const char *folder, char *name, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX];
     size_t size = 0;
     char *text = NULL;
@@ -82,7 +85,8 @@ int rl_store_current(const char *folder, char *name, char *why, size_t why_size)
 static const char *const repair = "the index is damaged: build it again (ragline-index)";
 
 static int check_file(const rl_store_t *self, uint64_t shard, const rl_manifest_file_t *file,
-                      bool checksums, char *why, size_t why_size) {
+                      bool checksums, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX];
     if (rl_path(path, "%s/shard-%" PRIu64 "/%s", self->folder, shard, file->name) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
@@ -102,7 +106,8 @@ static int check_file(const rl_store_t *self, uint64_t shard, const rl_manifest_
 }
 
 static int check_shard(const rl_store_t *self, uint64_t shard, bool checksums, char *why,
-                       size_t why_size) {
+                       size_t why_size)
+{
     const rl_manifest_shard_t *files = &self->manifest->shards[shard];
     for (size_t at = 0; at < files->files_size; at++)
         if (check_file(self, shard, &files->files[at], checksums, why, why_size) != 0)
@@ -110,14 +115,16 @@ static int check_shard(const rl_store_t *self, uint64_t shard, bool checksums, c
     return 0;
 }
 
-int rl_store_verify(const rl_store_t *self, uint64_t shard, char *why, size_t why_size) {
+int rl_store_verify(const rl_store_t *self, uint64_t shard, char *why, size_t why_size)
+{
     if (shard >= self->manifest->said.shards)
         return rl_fail(why, why_size, "%s: has no shard %" PRIu64 ", only 0 to %" PRIu64,
                        self->folder, shard, self->manifest->said.shards - 1);
     return check_shard(self, shard, true, why, why_size);
 }
 
-static int open_shards(rl_store_t *self, bool verify, char *why, size_t why_size) {
+static int open_shards(rl_store_t *self, bool verify, char *why, size_t why_size)
+{
     const rl_manifest_t *said = &self->manifest->said;
     self->passages = calloc(said->shards, sizeof *self->passages);
     if (!self->passages)
@@ -139,7 +146,8 @@ static int open_shards(rl_store_t *self, bool verify, char *why, size_t why_size
 }
 
 static rl_store_t *open_generation(const char *folder, const char *name, bool verify, char *why,
-                                   size_t why_size) {
+                                   size_t why_size)
+{
     rl_store_t *self = calloc(1, sizeof *self);
     if (!self || rl_path(self->folder, "%s/%s", folder, name) != 0) {
         rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
@@ -169,7 +177,8 @@ static rl_store_t *open_generation(const char *folder, const char *name, bool ve
     return self;
 }
 
-rl_store_t *rl_store_open(const char *folder, bool verify, char *why, size_t why_size) {
+rl_store_t *rl_store_open(const char *folder, bool verify, char *why, size_t why_size)
+{
     char name[RL_STORE_NAME], again[RL_STORE_NAME];
     rl_store_t *self = NULL;
     for (int tries = 0; !self && tries < TRIES; tries++) {
@@ -184,7 +193,8 @@ rl_store_t *rl_store_open(const char *folder, bool verify, char *why, size_t why
     return self;
 }
 
-void rl_store_destroy(rl_store_t **self_p) {
+void rl_store_destroy(rl_store_t **self_p)
+{
     rl_store_t *self = *self_p;
     if (!self)
         return;
@@ -196,11 +206,13 @@ void rl_store_destroy(rl_store_t **self_p) {
     *self_p = NULL;
 }
 
-const rl_manifest_t *rl_store_manifest(const rl_store_t *self) {
+const rl_manifest_t *rl_store_manifest(const rl_store_t *self)
+{
     return &self->manifest->said;
 }
 
-char *rl_store_path(const rl_store_t *self, uint64_t shard, const char *name) {
+char *rl_store_path(const rl_store_t *self, uint64_t shard, const char *name)
+{
     char path[RL_PATH_MAX];
     if (rl_path(path, "%s/shard-%" PRIu64 "%s%s", self->folder, shard, *name ? "/" : "", name) != 0)
         return NULL;
@@ -208,7 +220,8 @@ char *rl_store_path(const rl_store_t *self, uint64_t shard, const char *name) {
 }
 
 int rl_store_passages(const rl_store_t *self, uint64_t shard, const uint64_t *ids, size_t size,
-                      rl_passage_t *passages, void **memory_p, char *why, size_t why_size) {
+                      rl_passage_t *passages, void **memory_p, char *why, size_t why_size)
+{
     if (shard >= self->manifest->said.shards) {
         *memory_p = NULL;
         return rl_fail(why, why_size, "%s: there is no shard %" PRIu64, self->folder, shard);

@@ -50,7 +50,8 @@ struct rl_store_build {
 // ----------------------------------------------------------------------------------- lock, numbers
 
 // The lock goes with the process that holds it, so a dead builder's is free.
-static int take_lock(rl_store_build_t *self, char *why, size_t why_size) {
+static int take_lock(rl_store_build_t *self, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX], pid[32] = "";
     if (rl_path(path, "%s/LOCK", self->folder) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
@@ -76,7 +77,8 @@ static int take_lock(rl_store_build_t *self, char *why, size_t why_size) {
 }
 
 // The number in "g-NNNNNN" or "g-NNNNNN.tmp", 0 for any other name.
-static uint64_t generation_number(const char *name, bool *temporary) {
+static uint64_t generation_number(const char *name, bool *temporary)
+{
     if (strncmp(name, "g-", 2) != 0 || !isdigit((unsigned char)name[2]))
         return 0;
     char *end = NULL;
@@ -87,7 +89,8 @@ static uint64_t generation_number(const char *name, bool *temporary) {
 
 // Goes through the generations of the folder: removes temporary ones where `leftovers`, and
 // finished ones that are not `keep`, `current` or later. Returns the highest number seen.
-static uint64_t sweep(const char *folder, bool leftovers, const char *keep, const char *current) {
+static uint64_t sweep(const char *folder, bool leftovers, const char *keep, const char *current)
+{
     DIR *dir = opendir(folder);
     if (!dir)
         return 0;
@@ -112,14 +115,16 @@ static uint64_t sweep(const char *folder, bool leftovers, const char *keep, cons
 
 // ---------------------------------------------------------------------------------------- starting
 
-static bool is_name(const char *name) {
+static bool is_name(const char *name)
+{
     size_t size = strlen(name);
     return size >= 1 && size <= 64 &&
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
                size;
 }
 
-static int check_settings(const rl_store_settings_t *settings, char *why, size_t why_size) {
+static int check_settings(const rl_store_settings_t *settings, char *why, size_t why_size)
+{
     if (!is_name(settings->collection))
         return rl_fail(why, why_size,
                        "collection \"%.80s\": a name is 1 to 64 letters, digits, "
@@ -143,7 +148,8 @@ static int check_settings(const rl_store_settings_t *settings, char *why, size_t
     return 0;
 }
 
-static int make_shard(rl_store_build_t *self, uint64_t number, char *why, size_t why_size) {
+static int make_shard(rl_store_build_t *self, uint64_t number, char *why, size_t why_size)
+{
     build_shard_t *shard = &self->shard[number];
     char path[RL_PATH_MAX], inner[RL_PATH_MAX];
     if (rl_path(shard->folder, "%s/shard-%" PRIu64, self->temporary, number) != 0 ||
@@ -160,7 +166,8 @@ static int make_shard(rl_store_build_t *self, uint64_t number, char *why, size_t
     return 0;
 }
 
-static int start(rl_store_build_t *self, char *why, size_t why_size) {
+static int start(rl_store_build_t *self, char *why, size_t why_size)
+{
     if (mkdir(self->folder, 0755) != 0 && errno != EEXIST)
         return rl_fail(why, why_size, "%s: cannot make the folder: %s", self->folder,
                        strerror(errno));
@@ -187,7 +194,8 @@ static int start(rl_store_build_t *self, char *why, size_t why_size) {
 }
 
 rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings_t *settings,
-                                     char *why, size_t why_size) {
+                                     char *why, size_t why_size)
+{
     if (check_settings(settings, why, why_size) != 0)
         return NULL;
     rl_store_build_t *self = calloc(1, sizeof *self);
@@ -213,11 +221,13 @@ rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings
     return self;
 }
 
-const char *rl_store_languages(void) {
+const char *rl_store_languages(void)
+{
     return rl_terms_languages();
 }
 
-const char *rl_store_build_name(const rl_store_build_t *self) {
+const char *rl_store_build_name(const rl_store_build_t *self)
+{
     return self->name;
 }
 
@@ -230,8 +240,8 @@ enum {
     MAX_TEXT = 256 << 10
 };
 
-static int check_string(const char *text, const char *what, size_t max, char *why,
-                        size_t why_size) {
+static int check_string(const char *text, const char *what, size_t max, char *why, size_t why_size)
+{
     size_t size = text ? strlen(text) : 0;
     if (size > max)
         return rl_fail(why, why_size, "its %s is longer than %zu bytes", what, max);
@@ -240,7 +250,8 @@ static int check_string(const char *text, const char *what, size_t max, char *wh
     return 0;
 }
 
-static int check_passage(const rl_passage_t *passage, char *why, size_t why_size) {
+static int check_passage(const rl_passage_t *passage, char *why, size_t why_size)
+{
     if (check_string(passage->doc, "id", MAX_DOC, why, why_size) != 0 ||
         check_string(passage->title, "title", MAX_LINE, why, why_size) != 0 ||
         check_string(passage->heading, "heading", MAX_LINE, why, why_size) != 0 ||
@@ -254,7 +265,8 @@ static int check_passage(const rl_passage_t *passage, char *why, size_t why_size
 }
 
 static int check_vector(rl_store_build_t *self, const float *vector, size_t dimension, char *why,
-                        size_t why_size) {
+                        size_t why_size)
+{
     if (!*self->model)
         return vector
                    ? rl_fail(why, why_size, "a vector in a collection without an embedding model")
@@ -277,7 +289,8 @@ static int check_vector(rl_store_build_t *self, const float *vector, size_t dime
 }
 
 uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t *passage,
-                      const float *vector, size_t dimension, char *why, size_t why_size) {
+                      const float *vector, size_t dimension, char *why, size_t why_size)
+{
     if (self->failed || shard >= self->shards) {
         rl_fail(why, why_size, self->failed ? "%s: writing failed before" : "%s: no such shard",
                 self->temporary);
@@ -321,14 +334,16 @@ typedef struct step {
     uint64_t shard;
 } step_t;
 
-static void tell(void *arg, const char *stage, uint64_t done, uint64_t total) {
+static void tell(void *arg, const char *stage, uint64_t done, uint64_t total)
+{
     step_t *step = arg;
     if (step->fn)
         step->fn(step->arg, stage, step->shard, done, total);
 }
 
 static int finish_shard(rl_store_build_t *self, build_shard_t *shard, const char *factory,
-                        step_t *step, char *why, size_t why_size) {
+                        step_t *step, char *why, size_t why_size)
+{
     char inner[RL_PATH_MAX];
     tell(step, "text", 0, shard->count);
     if (rl_passages_writer_close(&shard->passages, why, why_size) != 0)
@@ -344,7 +359,8 @@ static int finish_shard(rl_store_build_t *self, build_shard_t *shard, const char
 }
 
 static int finish_shards(rl_store_build_t *self, rl_manifest_t *said, uint64_t *counts,
-                         step_t *step, char *why, size_t why_size) {
+                         step_t *step, char *why, size_t why_size)
+{
     uint64_t largest = 0;
     for (uint64_t each = 0; each < self->shards; each++) {
         counts[each] = self->shard[each].count;
@@ -361,7 +377,8 @@ static int finish_shards(rl_store_build_t *self, rl_manifest_t *said, uint64_t *
 }
 
 // The generation gets its name, and CURRENT names it: each step is either in force or not there.
-static int put_in_force(rl_store_build_t *self, char *why, size_t why_size) {
+static int put_in_force(rl_store_build_t *self, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX], fresh[RL_PATH_MAX], line[RL_STORE_NAME + 2];
     if (rl_path(path, "%s/%s", self->folder, self->name) != 0 ||
         rl_file_sync(self->temporary) != 0 || rename(self->temporary, path) != 0)
@@ -379,7 +396,8 @@ static int put_in_force(rl_store_build_t *self, char *why, size_t why_size) {
 }
 
 int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_progress_fn *progress,
-                    void *arg, char *why, size_t why_size) {
+                    void *arg, char *why, size_t why_size)
+{
     rl_store_build_t *self = *self_p;
     char previous[RL_STORE_NAME] = "", created[32], ignored[RL_PATH_MAX];
     time_t now = time(NULL);
@@ -426,7 +444,8 @@ int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_prog
     return rc;
 }
 
-void rl_store_abandon(rl_store_build_t **self_p) {
+void rl_store_abandon(rl_store_build_t **self_p)
+{
     rl_store_build_t *self = *self_p;
     if (!self)
         return;

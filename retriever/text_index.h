@@ -38,8 +38,11 @@ void rl_text_reader_destroy(rl_text_reader_t **self_p);
 uint64_t rl_text_reader_count(const rl_text_reader_t *self);
 
 // The k passages with the highest BM25 weight, best first, into ids and scores (room for k each).
-// `bound` gets the highest weight that any passage could have for this text. Words of the text are
-// searched as words, whatever they look like. Returns how many there are, or -1 with `why`.
+// `bound` gets the highest weight that a passage with all words of this text could have, words that
+// the shard does not know included: score / bound is the share of the question that a passage
+// covers (0..1), comparable across shards; 0 when the text has no words but stop words. Words of
+// the text are searched as words, whatever they look like. Returns how many there are, or -1 with
+// `why`.
 long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k, uint64_t *ids,
                            double *scores, double *bound, char *why, size_t why_size);
 

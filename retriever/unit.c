@@ -44,7 +44,8 @@ struct rl_unit {
 // ----------------------------------------------------------------------------------------- answers
 
 // Sends to the gateway of the task's route.
-static void answer(rl_unit_t *self, uint64_t route, const rl_msg_t *msg) {
+static void answer(rl_unit_t *self, uint64_t route, const rl_msg_t *msg)
+{
     if (rl_wire_send(self->context->gateways[route], msg) == 0)
         return;
     uint64_t now = rl_now_us();
@@ -56,7 +57,8 @@ static void answer(rl_unit_t *self, uint64_t route, const rl_msg_t *msg) {
 }
 
 static void fail(rl_unit_t *self, const rl_search_t *search, uint64_t status, const char *code,
-                 bool retry, const char *message) {
+                 bool retry, const char *message)
+{
     rl_debug("%s: task %" PRIu64 " failed: %s: %s", self->id, search->task, code, message);
     rl_msg_t msg = {.type = RL_FAILED};
     msg.failed = (rl_failed_t){.worker = self->id,
@@ -68,7 +70,8 @@ static void fail(rl_unit_t *self, const rl_search_t *search, uint64_t status, co
     answer(self, search->route, &msg);
 }
 
-static void give_hits(rl_unit_t *self, const rl_search_t *search, rl_task_t *task) {
+static void give_hits(rl_unit_t *self, const rl_search_t *search, rl_task_t *task)
+{
     rl_msg_t msg = {.type = RL_HITS};
     msg.hits = (rl_hits_t){.worker = self->id,
                            .task = search->task,
@@ -85,7 +88,8 @@ static void give_hits(rl_unit_t *self, const rl_search_t *search, rl_task_t *tas
         self->service_us ? (self->service_us * 7 + task->share_us) / 8 : task->share_us;
 }
 
-static void free_task(rl_unit_t *self, asked_t *asked) {
+static void free_task(rl_unit_t *self, asked_t *asked)
+{
     if (asked->before)
         asked->before->after = asked->after;
     else
@@ -98,7 +102,8 @@ static void free_task(rl_unit_t *self, asked_t *asked) {
     free(asked);
 }
 
-void rl_unit_done(rl_task_t *task) {
+void rl_unit_done(rl_task_t *task)
+{
     rl_unit_t *self = task->owner;
     const rl_search_t *search = &task->msg->search;
     const rl_result_t *result = &task->result;
@@ -118,7 +123,8 @@ void rl_unit_done(rl_task_t *task) {
 // ------------------------------------------------------------------------------------------- tasks
 
 // The task that the message asks for, or NULL after it was refused.
-static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now) {
+static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now)
+{
     const rl_search_t *search = &msg->search;
     asked_t *asked = calloc(1, sizeof *asked + search->vector_size * sizeof *asked->vector);
     if (!asked) {
@@ -147,7 +153,8 @@ static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now) {
     return asked;
 }
 
-static void take_search(rl_unit_t *self, rl_msg_t *msg) {
+static void take_search(rl_unit_t *self, rl_msg_t *msg)
+{
     const rl_search_t *search = &msg->search;
     uint64_t now = rl_now_us();
     self->context->last_task_us = now;
@@ -180,7 +187,8 @@ static void take_search(rl_unit_t *self, rl_msg_t *msg) {
     }
 }
 
-static void take_cancel(rl_unit_t *self, uint64_t task) {
+static void take_cancel(rl_unit_t *self, uint64_t task)
+{
     for (asked_t *asked = self->tasks; asked; asked = asked->after) {
         if (asked->task.msg->search.task != task)
             continue;
@@ -192,7 +200,8 @@ static void take_cancel(rl_unit_t *self, uint64_t task) {
 
 static void announce_to(rl_unit_t *self, size_t route);
 
-static void take_welcome(rl_unit_t *self, const rl_welcome_t *welcome) {
+static void take_welcome(rl_unit_t *self, const rl_welcome_t *welcome)
+{
     if (welcome->route >= self->context->gateways_size)
         return;
     if (!self->welcome[welcome->route])
@@ -202,7 +211,8 @@ static void take_welcome(rl_unit_t *self, const rl_welcome_t *welcome) {
 }
 
 // What gateways say to this worker.
-static void on_message(void *arg, rl_msg_t *msg) {
+static void on_message(void *arg, rl_msg_t *msg)
+{
     rl_unit_t *self = arg;
     switch (msg->type) {
     case RL_SEARCH:
@@ -222,7 +232,8 @@ static void on_message(void *arg, rl_msg_t *msg) {
 
 // -------------------------------------------------------------------------------------- announcing
 
-static void announce_to(rl_unit_t *self, size_t route) {
+static void announce_to(rl_unit_t *self, size_t route)
+{
     size_t waiting = 0, running = 0;
     if (self->left)
         return;
@@ -239,12 +250,14 @@ static void announce_to(rl_unit_t *self, size_t route) {
     rl_wire_send(self->context->gateways[route], &msg); // lost ones are made up for by the next
 }
 
-void rl_unit_announce(rl_unit_t *self) {
+void rl_unit_announce(rl_unit_t *self)
+{
     for (size_t route = 0; route < self->context->gateways_size; route++)
         announce_to(self, route);
 }
 
-void rl_unit_leave(rl_unit_t *self) {
+void rl_unit_leave(rl_unit_t *self)
+{
     if (self->left)
         return;
     self->left = true;
@@ -254,15 +267,18 @@ void rl_unit_leave(rl_unit_t *self) {
         rl_wire_send(self->context->gateways[route], &msg);
 }
 
-bool rl_unit_has_left(const rl_unit_t *self) {
+bool rl_unit_has_left(const rl_unit_t *self)
+{
     return self->left;
 }
 
-size_t rl_unit_tasks(const rl_unit_t *self) {
+size_t rl_unit_tasks(const rl_unit_t *self)
+{
     return self->tasks_size;
 }
 
-void rl_unit_give_up(rl_unit_t *self) {
+void rl_unit_give_up(rl_unit_t *self)
+{
     asked_t *next;
     for (asked_t *asked = self->tasks; asked; asked = next) {
         next = asked->after;
@@ -275,13 +291,15 @@ void rl_unit_give_up(rl_unit_t *self) {
 
 // ------------------------------------------------------------------------------------------ making
 
-bool rl_unit_is(const rl_unit_t *self, const char *collection, uint64_t shard, const char *kind) {
+bool rl_unit_is(const rl_unit_t *self, const char *collection, uint64_t shard, const char *kind)
+{
     return strcmp(self->collection, collection) == 0 && self->announce.shard == shard &&
            strcmp(self->backend->kind, kind) == 0;
 }
 
 // What the announcement says of the generation.
-static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served_source_t *source) {
+static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served_source_t *source)
+{
     bool dense = strcmp(source->backend->kind, "dense") == 0;
     snprintf(self->generation, sizeof self->generation, "%s", said->generation);
     snprintf(self->space, sizeof self->space, "%s", dense ? said->model : "");
@@ -303,7 +321,8 @@ static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served
 }
 
 // An ipc path is one for each unit; a fixed TCP port serves only one.
-static int bind_socket(rl_unit_t *self, char *why, size_t why_size) {
+static int bind_socket(rl_unit_t *self, char *why, size_t why_size)
+{
     const rl_unit_context_t *context = self->context;
     char endpoint[ENDPOINT], inner[ENDPOINT + 256];
     bool path = strncmp(context->bind, "ipc://", 6) == 0 && !strchr(context->bind, '*');
@@ -327,7 +346,8 @@ static int bind_socket(rl_unit_t *self, char *why, size_t why_size) {
 }
 
 rl_unit_t *rl_unit_new(rl_unit_context_t *context, rl_served_t *served,
-                       const rl_served_source_t *source, char *why, size_t why_size) {
+                       const rl_served_source_t *source, char *why, size_t why_size)
+{
     const rl_manifest_t *said = rl_served_manifest(served);
     rl_unit_t *self = calloc(1, sizeof *self);
     if (!self) {
@@ -351,7 +371,8 @@ rl_unit_t *rl_unit_new(rl_unit_context_t *context, rl_served_t *served,
     return self;
 }
 
-void rl_unit_destroy(rl_unit_t **self_p) {
+void rl_unit_destroy(rl_unit_t **self_p)
+{
     rl_unit_t *self = *self_p;
     if (!self)
         return;
@@ -366,7 +387,8 @@ void rl_unit_destroy(rl_unit_t **self_p) {
     *self_p = NULL;
 }
 
-void rl_unit_serve(rl_unit_t *self, rl_served_t *served, const rl_served_source_t *source) {
+void rl_unit_serve(rl_unit_t *self, rl_served_t *served, const rl_served_source_t *source)
+{
     rl_line_serve(self->line, served, source);
     describe(self, rl_served_manifest(served), source);
     rl_unit_announce(self);

@@ -30,7 +30,8 @@ struct rl_vectors {
 
 // Measured at 384 dimensions, one thread, FAISS 1.7.3 with AVX2: Flat 5,000 0.26 ms, 50,000 2.6 ms
 // a question (0.65 ms in a batch of 64); HNSW32 50,000 0.16 ms.
-const char *rl_store_factory(uint64_t passages, const char **reason) {
+const char *rl_store_factory(uint64_t passages, const char **reason)
+{
     const char *ignored;
     if (!reason)
         reason = &ignored;
@@ -42,12 +43,14 @@ const char *rl_store_factory(uint64_t passages, const char **reason) {
     return "HNSW32";
 }
 
-const char *rl_faiss_error(void) {
+const char *rl_faiss_error(void)
+{
     const char *error = faiss_get_last_error();
     return error ? error : "no more is known";
 }
 
-rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size) {
+rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX];
     rl_vectors_t *self = calloc(1, sizeof *self);
     if (self)
@@ -60,7 +63,8 @@ rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size) {
     return self;
 }
 
-void rl_vectors_destroy(rl_vectors_t **self_p) {
+void rl_vectors_destroy(rl_vectors_t **self_p)
+{
     rl_vectors_t *self = *self_p;
     if (!self)
         return;
@@ -75,7 +79,8 @@ void rl_vectors_destroy(rl_vectors_t **self_p) {
     *self_p = NULL;
 }
 
-int rl_vectors_normalise(const float *vector, size_t dimension, float *out) {
+int rl_vectors_normalise(const float *vector, size_t dimension, float *out)
+{
     double sum = 0;
     for (size_t at = 0; at < dimension; at++)
         sum += (double)vector[at] * vector[at];
@@ -88,7 +93,8 @@ int rl_vectors_normalise(const float *vector, size_t dimension, float *out) {
 }
 
 int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, char *why,
-                   size_t why_size) {
+                   size_t why_size)
+{
     if (fwrite(vector, sizeof *vector, dimension, self->spool) != dimension)
         return rl_fail(why, why_size, "%s/vectors.f32: cannot write: %s", self->folder,
                        strerror(errno));
@@ -98,7 +104,8 @@ int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, ch
 
 // Reads `count` vectors from vector `first` on.
 static int read_spool(rl_vectors_t *self, size_t dimension, uint64_t first, size_t count,
-                      float *out) {
+                      float *out)
+{
     off_t at = (off_t)(first * dimension * sizeof(float));
     return fseeko(self->spool, at, SEEK_SET) == 0 &&
                    fread(out, dimension * sizeof(float), count, self->spool) == count
@@ -107,7 +114,8 @@ static int read_spool(rl_vectors_t *self, size_t dimension, uint64_t first, size
 }
 
 // Trains on vectors taken at even distances.
-static int train(rl_vectors_t *self, FaissIndex *index, size_t dimension) {
+static int train(rl_vectors_t *self, FaissIndex *index, size_t dimension)
+{
     size_t count = self->count < MAX_TRAINING ? self->count : MAX_TRAINING;
     float *sample = malloc((count + 1) * dimension * sizeof *sample);
     int rc = sample ? 0 : -1;
@@ -120,7 +128,8 @@ static int train(rl_vectors_t *self, FaissIndex *index, size_t dimension) {
 }
 
 static int fill(rl_vectors_t *self, FaissIndex *index, size_t dimension,
-                rl_vectors_progress_fn *progress, void *arg) {
+                rl_vectors_progress_fn *progress, void *arg)
+{
     float *block = malloc(BLOCK * dimension * sizeof *block);
     int rc = block ? 0 : -1;
     for (uint64_t first = 0; rc == 0 && first < self->count; first += BLOCK) {
@@ -136,7 +145,8 @@ static int fill(rl_vectors_t *self, FaissIndex *index, size_t dimension,
 }
 
 int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory,
-                     rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size) {
+                     rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
+{
     char path[RL_PATH_MAX];
     FaissIndex *index = NULL;
     errno = 0;

@@ -38,14 +38,16 @@ struct rl_worker {
 // loop
 
 // From any thread.
-static void wake(void *arg) {
+static void wake(void *arg)
+{
     rl_worker_t *self = arg;
     uint64_t one = 1;
     if (write(self->wakeup, &one, sizeof one) != (ssize_t)sizeof one)
         abort(); // an eventfd takes 2^64 - 2 of them
 }
 
-static void on_woken(evutil_socket_t fd, short what, void *arg) {
+static void on_woken(evutil_socket_t fd, short what, void *arg)
+{
     rl_worker_t *self = arg;
     uint64_t count;
     (void)what;
@@ -60,13 +62,15 @@ static void on_woken(evutil_socket_t fd, short what, void *arg) {
         rl_collection_loaded(self->collections[at]);
 }
 
-static void set_tick(rl_worker_t *self) {
+static void set_tick(rl_worker_t *self)
+{
     struct timeval period = {(time_t)(self->context.period_ms / 1000),
                              (suseconds_t)(self->context.period_ms % 1000 * 1000)};
     event_add(self->tick, &period);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg) {
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
     rl_worker_t *self = arg;
     (void)fd;
     (void)what;
@@ -76,7 +80,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
 
 // ------------------------------------------------------------------------------------- orderly end
 
-static void on_stop_look(evutil_socket_t fd, short what, void *arg) {
+static void on_stop_look(evutil_socket_t fd, short what, void *arg)
+{
     rl_worker_t *self = arg;
     (void)fd;
     (void)what;
@@ -94,7 +99,8 @@ static void on_stop_look(evutil_socket_t fd, short what, void *arg) {
         rl_proc_end(self->proc, 0);
 }
 
-void rl_worker_stop(rl_worker_t *self) {
+void rl_worker_stop(rl_worker_t *self)
+{
     struct timeval often = {0, STOP_LOOK_MS * 1000};
     event_del(self->tick);
     for (size_t at = 0; at < self->collections_size; at++)
@@ -104,13 +110,15 @@ void rl_worker_stop(rl_worker_t *self) {
     event_add(self->stop_look, &often);
 }
 
-static void read_times(rl_worker_t *self) {
+static void read_times(rl_worker_t *self)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     self->context.period_ms = (uint64_t)rl_conf_int(conf, "cluster.announce_ms");
     self->grace_us = (uint64_t)rl_conf_int(conf, "retriever.grace_ms") * 1000;
 }
 
-void rl_worker_reload(rl_worker_t *self) {
+void rl_worker_reload(rl_worker_t *self)
+{
     read_times(self);
     if (self->stop_us)
         return;
@@ -120,7 +128,8 @@ void rl_worker_reload(rl_worker_t *self) {
 
 // ------------------------------------------------------------------------------------------ making
 
-static int read_shards(rl_worker_t *self, char *why, size_t why_size) {
+static int read_shards(rl_worker_t *self, char *why, size_t why_size)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.shards");
     self->shards = calloc(size + 1, sizeof *self->shards);
@@ -139,7 +148,8 @@ static int read_shards(rl_worker_t *self, char *why, size_t why_size) {
     return 0;
 }
 
-static int read_kinds(rl_worker_t *self, char *why, size_t why_size) {
+static int read_kinds(rl_worker_t *self, char *why, size_t why_size)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.kinds");
     self->backends = calloc(size + 1, sizeof *self->backends);
@@ -163,7 +173,8 @@ static int read_kinds(rl_worker_t *self, char *why, size_t why_size) {
     return 0;
 }
 
-static int connect_gateways(rl_worker_t *self, char *why, size_t why_size) {
+static int connect_gateways(rl_worker_t *self, char *why, size_t why_size)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "cluster.gateways");
     char inner[768];
@@ -184,7 +195,8 @@ static int connect_gateways(rl_worker_t *self, char *why, size_t why_size) {
     return 0;
 }
 
-static int open_collections(rl_worker_t *self, char *why, size_t why_size) {
+static int open_collections(rl_worker_t *self, char *why, size_t why_size)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.index");
     if (size < 1 || size > MAX_COLLECTIONS)
@@ -206,7 +218,8 @@ static int open_collections(rl_worker_t *self, char *why, size_t why_size) {
     return 0;
 }
 
-static int start(rl_worker_t *self, char *why, size_t why_size) {
+static int start(rl_worker_t *self, char *why, size_t why_size)
+{
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     struct event_base *base = rl_proc_base(self->proc);
     read_times(self);
@@ -236,7 +249,8 @@ static int start(rl_worker_t *self, char *why, size_t why_size) {
     return 0;
 }
 
-rl_worker_t *rl_worker_new(rl_proc_t *proc, char *why, size_t why_size) {
+rl_worker_t *rl_worker_new(rl_proc_t *proc, char *why, size_t why_size)
+{
     rl_worker_t *self = calloc(1, sizeof *self);
     if (!self) {
         rl_fail(why, why_size, "out of memory");
@@ -249,7 +263,8 @@ rl_worker_t *rl_worker_new(rl_proc_t *proc, char *why, size_t why_size) {
     return self;
 }
 
-void rl_worker_destroy(rl_worker_t **self_p) {
+void rl_worker_destroy(rl_worker_t **self_p)
+{
     rl_worker_t *self = *self_p;
     if (!self)
         return;
