@@ -23,7 +23,7 @@ endif
 ifeq ($(origin CXX),default)
 CXX := g++
 endif
-WARN := -Wall -Wextra -Werror -Wno-format-truncation -Wshadow -Wformat=2 -Wpointer-arith -Wwrite-strings -Wundef -Wvla
+WARN := -Wall -Wextra -Werror -Wno-format-truncation -Wno-unknown-warning-option -Wshadow -Wformat=2 -Wpointer-arith -Wwrite-strings -Wundef -Wvla
 CWARN := $(WARN) -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
 OPT := $(if $(SAN),-O1,-O2 -D_FORTIFY_SOURCE=2)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
