@@ -176,7 +176,7 @@ def test_a_retrievers_tasks_socket(cluster, peer, kind):
                   vector=wire.vector([0.1] * 64), filter="")  # fmt: skip
     valid = [
         wire.message("search", **search),
-        wire.message("cancel", task=1),
+        wire.message("cancel", route=0, task=1),
         wire.message("welcome", gateway="g", route=0, tokens="tcp://127.0.0.1:1"),
     ]
     send_all(push, wire.foul_messages(valid, seed=6))
@@ -202,8 +202,8 @@ def test_a_generators_tasks_socket(cluster, peer, llm):
                     deadline_ms=500, window=8)  # fmt: skip
     valid = [
         wire.message("generate", **generate),
-        wire.message("credit", task=1, seq=1, window=5, again=True),
-        wire.message("cancel", task=1),
+        wire.message("credit", route=0, task=1, seq=1, window=5, again=True),
+        wire.message("cancel", route=0, task=1),
         wire.message("welcome", gateway="g", route=0, tokens="tcp://127.0.0.1:1"),
     ]
     send_all(push, wire.foul_messages(valid, seed=7))
@@ -215,7 +215,7 @@ def test_a_generators_tasks_socket(cluster, peer, llm):
     ):  # fmt: skip
         push.send(wire.message("generate", **{**generate, **odd}))
     for _ in range(50):
-        push.send(wire.message("credit", task=random.randrange(2**63), seq=2**64 - 1, window=2**64 - 1, again=True))
+        push.send(wire.message("credit", route=0, task=random.randrange(2**63), seq=2**64 - 1, window=2**64 - 1, again=True))
     push.send_multipart([b"several", b"frames"])
     push.send(b"\x93" + b"\0" * (9 << 20))
     llm.reset()
@@ -512,7 +512,7 @@ def test_the_window_pauses_the_llms_transfer(gateway, llm):
     assert max(fields["seq"] for _, fields in gateway.of(6)) == 10
     while not ended(gateway.of(6)):
         seen = max(fields["seq"] for _, fields in gateway.of(6))
-        gateway.tasks.send(wire.message("credit", task=6, seq=seen, window=10))
+        gateway.tasks.send(wire.message("credit", route=0, task=6, seq=seen, window=10))
         gateway.wait(6, lambda messages: max(f["seq"] for _, f in messages) > seen)
         assert max(fields["seq"] for _, fields in gateway.of(6)) <= seen + 10
     messages = gateway.of(6)
@@ -524,7 +524,7 @@ def test_the_window_pauses_the_llms_transfer(gateway, llm):
 def test_what_is_not_acknowledged_is_sent_again_on_request(gateway, llm):
     gateway.generate(7, window=64)
     first = list(gateway.wait(7, ended))
-    gateway.tasks.send(wire.message("credit", task=7, seq=2, window=64, again=True))
+    gateway.tasks.send(wire.message("credit", route=0, task=7, seq=2, window=64, again=True))
     messages = gateway.wait(7, lambda messages: len(messages) >= 2 * len(first) - 2 and messages)
     again = messages[len(first) :]
     assert [fields["seq"] for _, fields in again] == list(range(3, len(first) + 1))
@@ -535,7 +535,7 @@ def test_a_cancelled_answer_stops_at_once(gateway, llm):
     llm.plan(fake.silent(["word "]))
     gateway.generate(8)
     gateway.wait(8, lambda messages: any(name == "token" for name, _ in messages))
-    gateway.tasks.send(wire.message("cancel", task=8))
+    gateway.tasks.send(wire.message("cancel", route=0, task=8))
     asked = llm.last()
     until(lambda: asked.hung_up_at, "the transfer is closed")
 
