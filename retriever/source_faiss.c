@@ -7,7 +7,6 @@
 #include <faiss/c_api/index_io_c.h>
 #include <inttypes.h>
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,8 @@
 
 // Declared in OpenBLAS's cblas.h, which may be another BLAS's on this machine.
 void openblas_set_num_threads(int threads);
+// Declared in omp.h, which clang does not bring along.
+void omp_set_num_threads(int threads);
 
 typedef struct faiss_source {
     const rl_store_t *store;
