@@ -1,0 +1,242 @@
+// The registry: who is there, who is gone, who is chosen.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "registry.h"
+
+typedef struct fixture {
+    rl_proc_t *proc;
+    registry_t *registry;
+    tasks_t *tasks;
+    size_t lost;
+    struct event *guard;
+} fixture_t;
+
+static void on_guard(evutil_socket_t fd, short what, void *arg)
+{
+    fixture_t *self = arg;
+    (void)fd;
+    (void)what;
+    rl_proc_end(self->proc, 99); // what the test waits for never came
+}
+
+static void on_lost(void *arg, worker_t *worker)
+{
+    fixture_t *self = arg;
+    while (!LIST_EMPTY(&worker->tasks)) {
+        task_t *task = LIST_FIRST(&worker->tasks);
+        tasks_end(self->tasks, &task);
+    }
+    self->lost++;
+    rl_proc_end(self->proc, 0);
+}
+
+static void on_ready(void *arg)
+{
+    (void)arg;
+}
+
+static int setup(void **state)
+{
+    static char *argv[] = {(char *)"test", (char *)"--log-level", (char *)"error", NULL};
+    fixture_t *self = calloc(1, sizeof *self);
+    int status;
+    self->proc = rl_proc_new(RL_GATEWAY, "test", "", 3, argv, &status);
+    self->tasks = tasks_new();
+    registry_events_t events = {on_lost, on_ready, self};
+    self->registry = registry_new(self->proc, "gw", "tcp://127.0.0.1:1", &events);
+    self->guard = event_new(rl_proc_base(self->proc), -1, 0, on_guard, self);
+    struct timeval wait = {60, 0};
+    event_add(self->guard, &wait);
+    *state = self;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_t *self = *state;
+    registry_destroy(&self->registry);
+    tasks_destroy(&self->tasks);
+    event_free(self->guard);
+    rl_proc_destroy(&self->proc);
+    free(self);
+    return 0;
+}
+
+static rl_announce_t retriever(const char *id, const char *kind, uint64_t shard)
+{
+    return (rl_announce_t){.worker = id,
+                           .kind = kind,
+                           .tasks = "tcp://127.0.0.1:1",
+                           .period_ms = 60000,
+                           .ready = true,
+                           .slots = 1,
+                           .collection = "docs",
+                           .shard = shard,
+                           .shards = 2,
+                           .generation = "g-1",
+                           .space = "m",
+                           .model = "",
+                           .language = "english",
+                           .passages = 10};
+}
+
+static void the_least_busy_replica_is_chosen(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "dense", 0), b = retriever("b", "dense", 0);
+    registry_announced(self->registry, &a);
+    registry_announced(self->registry, &b);
+    source_t source = {"docs", 0, KIND_DENSE};
+    worker_t *first = registry_pick(self->registry, &source, NULL, 10);
+    tasks_begin(self->tasks, first, NULL, 0);
+    worker_t *second = registry_pick(self->registry, &source, NULL, 10);
+    assert_ptr_not_equal(first, second);
+    tasks_begin(self->tasks, second, NULL, 0);
+    tasks_begin(self->tasks, second, NULL, 0);
+    assert_ptr_equal(registry_pick(self->registry, &source, NULL, 10), first);
+    assert_ptr_equal(registry_pick(self->registry, &source, first, 10), second);
+    assert_null(registry_pick(self->registry, &source, NULL, 1)); // both full
+    source.shard = 1;
+    assert_null(registry_pick(self->registry, &source, NULL, 10));
+    source = (source_t){"docs", 0, KIND_LEXICAL};
+    assert_null(registry_pick(self->registry, &source, NULL, 10));
+}
+
+static void ties_are_broken_at_random(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "dense", 0), b = retriever("b", "dense", 0);
+    registry_announced(self->registry, &a);
+    registry_announced(self->registry, &b);
+    source_t source = {"docs", 0, KIND_DENSE};
+    size_t chosen = 0;
+    for (int at = 0; at < 1000; at++)
+        chosen += strcmp(registry_pick(self->registry, &source, NULL, 10)->id, "a") == 0;
+    assert_in_range(chosen, 300, 700);
+}
+
+static void a_shard_without_a_worker_is_still_a_source(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "dense", 0);
+    registry_announced(self->registry, &a);
+    source_t sources[8];
+    bool kinds[KINDS] = {true, true};
+    assert_int_equal(registry_sources(self->registry, "docs", kinds, sources, 8), 2);
+    assert_int_equal(sources[1].shard, 1);
+    assert_false(registry_has(self->registry, &sources[1]));
+    assert_int_equal(registry_sources(self->registry, "none", kinds, sources, 8), 0);
+    kinds[KIND_DENSE] = false;
+    assert_int_equal(registry_sources(self->registry, "docs", kinds, sources, 8), 0);
+}
+
+static void a_worker_that_is_not_heard_of_is_lost_with_its_tasks(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "dense", 0);
+    a.period_ms = 20;
+    registry_announced(self->registry, &a);
+    source_t source = {"docs", 0, KIND_DENSE};
+    tasks_begin(self->tasks, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
+    assert_int_equal(rl_proc_run(self->proc), 0);
+    assert_int_equal(self->lost, 1);
+    assert_int_equal(tasks_size(self->tasks), 0);
+    assert_false(registry_has(self->registry, &source));
+}
+
+static void one_that_leaves_gets_nothing_more_and_goes_when_done(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "dense", 0);
+    registry_announced(self->registry, &a);
+    source_t source = {"docs", 0, KIND_DENSE};
+    task_t *task =
+        tasks_begin(self->tasks, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
+    rl_leave_t leave = {.worker = "a"};
+    registry_left(self->registry, &leave);
+    assert_null(registry_pick(self->registry, &source, NULL, 10));
+    assert_non_null(tasks_find(self->tasks, task->id));
+    tasks_end(self->tasks, &task);
+    assert_int_equal(rl_proc_run(self->proc), 0);
+    assert_int_equal(self->lost, 1);
+}
+
+static void generators_are_chosen_by_work_per_slot(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t small = {.worker = "small", .kind = "generator", .tasks = "tcp://127.0.0.1:1",
+                           .period_ms = 60000, .ready = true, .slots = 2, .collection = "",
+                           .generation = "", .space = "", .model = "m", .language = ""};
+    rl_announce_t big = small;
+    big.worker = "big";
+    big.slots = 6;
+    registry_announced(self->registry, &small);
+    registry_announced(self->registry, &big);
+    size_t to_big = 0;
+    for (int at = 0; at < 8; at++) {
+        worker_t *worker = registry_pick_generator(self->registry, NULL);
+        assert_non_null(worker);
+        to_big += strcmp(worker->id, "big") == 0;
+        tasks_begin(self->tasks, worker, NULL, 0);
+    }
+    assert_int_equal(to_big, 6);
+    assert_null(registry_pick_generator(self->registry, NULL));
+}
+
+static void wrong_announcements_are_refused(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t wrong = retriever("w", "psychic", 0);
+    registry_announced(self->registry, &wrong);
+    wrong = retriever("w", "dense", 2); // of 2: 0 and 1
+    registry_announced(self->registry, &wrong);
+    wrong = retriever("", "dense", 0);
+    registry_announced(self->registry, &wrong);
+    wrong = retriever("w", "dense", 0);
+    wrong.tasks = "nonsense";
+    registry_announced(self->registry, &wrong);
+    wrong.tasks = "tcp://127.0.0.1:1";
+    wrong.period_ms = 0;
+    registry_announced(self->registry, &wrong);
+    assert_null(registry_first(self->registry));
+    assert_int_equal(registry_counts(self->registry).refused, 5);
+}
+
+static void old_task_ids_are_not_found_again(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "dense", 0);
+    registry_announced(self->registry, &a);
+    worker_t *worker = registry_first(self->registry);
+    task_t *task = tasks_begin(self->tasks, worker, NULL, 0);
+    uint64_t old = task->id;
+    tasks_end(self->tasks, &task);
+    task = tasks_begin(self->tasks, worker, NULL, 0); // the same slot
+    assert_null(tasks_find(self->tasks, old));
+    assert_ptr_equal(tasks_find(self->tasks, task->id), task);
+    assert_null(tasks_find(self->tasks, UINT64_MAX));
+    assert_null(tasks_find(self->tasks, 0));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(the_least_busy_replica_is_chosen),
+        TEST(ties_are_broken_at_random),
+        TEST(a_shard_without_a_worker_is_still_a_source),
+        TEST(a_worker_that_is_not_heard_of_is_lost_with_its_tasks),
+        TEST(one_that_leaves_gets_nothing_more_and_goes_when_done),
+        TEST(generators_are_chosen_by_work_per_slot),
+        TEST(wrong_announcements_are_refused),
+        TEST(old_task_ids_are_not_found_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
