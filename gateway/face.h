@@ -15,17 +15,26 @@ typedef struct face face_t;
 
 typedef struct face_ops {
     const char *name;
-    // Progress: `state` is a word of the API, `message` for people; `detail` (may be NULL) is a JSON
-    // object whose members are added to the event; borrowed.
+    // Progress: `state` is a word of the API, `message` for people; `detail` (may be NULL) is a
+    // JSON object whose members are added to the event; borrowed.
     void (*status)(face_t *self, const char *state, const char *message, const json_t *detail);
     void (*sources)(face_t *self, const answer_t *answer);
     void (*token)(face_t *self, const char *text, size_t size);
     void (*cite)(face_t *self, const answer_citation_t *citation);
     // Everything has come: timings, done (or the whole JSON), and the end of the response.
     void (*done)(face_t *self, const answer_t *answer);
-    // Before the response has begun: a JSON error with its status; after: an error event and the end.
+    // Before the response has begun: a JSON error with its status; after: an error event and the
+    // end.
     void (*error)(face_t *self, const answer_t *answer, const answer_error_t *error);
 } face_ops_t;
+
+// Which citations a text carries itself, so that "[2]" is put in only where the model did not.
+typedef struct face_marks {
+    bool open;       // behind a "["
+    unsigned number; // read so far behind it
+    uint64_t cited;  // bit n: "[n]" has come since the last citation
+    char last;       // byte of the text
+} face_marks_t;
 
 struct face {
     const face_ops_t *ops;
@@ -33,14 +42,15 @@ struct face {
     const question_t *question; // borrowed
     uint64_t next_id;           // of the next event
     rl_buf_t out;               // scratch for one event
+    // OpenAI's forms
+    int64_t created;
+    rl_buf_t prefix; // what every chunk begins with
+    face_marks_t marks;
 };
 
 // Takes the request; picks the face by form and stream.
 face_t *face_new(http_req_t **req_p, const question_t *question);
 // Frees it; a response not complete is given up (http_drop).
 void face_destroy(face_t **self_p);
-
-// The passages as JSON array members of the API ("n", "id", "doc", …), for faces; caller owns it.
-json_t *face_passages_json(const answer_t *answer);
 
 #endif

@@ -1,0 +1,123 @@
+// face_ask: the events of POST /v1/ask: status, sources, token, timings, done, error.
+#include "face_private.h"
+
+#include <string.h>
+
+// Every event ends with a blank line and has a number, from 1 by one.
+static void begin(face_t *self, const char *name, size_t name_size)
+{
+    rl_buf_add(&self->out, "event: ", 7);
+    rl_buf_add(&self->out, name, name_size);
+    rl_buf_add(&self->out, "\nid: ", 5);
+    face_add_unsigned(&self->out, self->next_id++);
+    rl_buf_add(&self->out, "\ndata: ", 7);
+}
+
+static void end(face_t *self)
+{
+    rl_buf_add(&self->out, "\n\n", 2);
+    face_send(self);
+}
+
+static void send_status(face_t *self, const char *state, const char *message, const json_t *detail)
+{
+    const char *name;
+    json_t *value;
+    begin(self, "status", 6);
+    rl_buf_adds(&self->out, "{");
+    face_add_string(&self->out, "state", state);
+    rl_buf_adds(&self->out, ",");
+    face_add_string(&self->out, "message", message);
+    json_object_foreach((json_t *)detail, name, value)
+    {
+        if (strcmp(name, "state") == 0 || strcmp(name, "message") == 0)
+            continue;
+        rl_buf_adds(&self->out, ",");
+        rl_buf_add_json(&self->out, name, strlen(name));
+        rl_buf_adds(&self->out, ":");
+        face_add_value(&self->out, value);
+    }
+    rl_buf_adds(&self->out, "}");
+    end(self);
+}
+
+static void send_sources(face_t *self, const answer_t *answer)
+{
+    begin(self, "sources", 7);
+    rl_buf_adds(&self->out, "{");
+    face_add_string(&self->out, "message", answer->headline);
+    rl_buf_adds(&self->out, ",");
+    face_add_passages(&self->out, "passages", answer);
+    rl_buf_adds(&self->out, ",");
+    face_add_coverage(&self->out, answer);
+    rl_buf_adds(&self->out, "}");
+    end(self);
+}
+
+static void send_token(face_t *self, const char *text, size_t size)
+{
+    begin(self, "token", 5);
+    rl_buf_add(&self->out, "{\"text\":", 8);
+    rl_buf_add_json(&self->out, text, size);
+    rl_buf_add(&self->out, "}", 1);
+    end(self);
+}
+
+static void send_cite(face_t *self, const answer_citation_t *citation)
+{
+    begin(self, "token", 5);
+    rl_buf_addf(&self->out, "{\"text\":\"\",\"cite\":%llu,\"score\":%.4g}",
+                (unsigned long long)citation->passage, citation->score);
+    end(self);
+}
+
+static void send_done(face_t *self, const answer_t *answer)
+{
+    rl_buf_t *out = &self->out;
+    begin(self, "timings", 7);
+    face_add_value(out, answer->timings);
+    end(self);
+    begin(self, "done", 4);
+    rl_buf_adds(out, "{");
+    face_add_string(out, "id", answer->id);
+    rl_buf_adds(out, ",");
+    face_add_string(out, "finish_reason", answer->finish);
+    rl_buf_adds(out, ",");
+    face_add_string(out, "model", answer->model);
+    rl_buf_adds(out, ",");
+    face_add_string(out, "upstream", answer->upstream);
+    rl_buf_adds(out, ",");
+    face_add_usage(out, answer);
+    rl_buf_adds(out, ",");
+    face_add_citations(out, answer);
+    rl_buf_addf(out, ",\"passages_used\":%llu,", (unsigned long long)answer->passages_used);
+    face_add_coverage(out, answer);
+    rl_buf_adds(out, "}");
+    end(self);
+    http_stream_end(&self->req);
+}
+
+static void send_error(face_t *self, const answer_t *answer, const answer_error_t *error)
+{
+    (void)answer;
+    if (!http_stream_begun(self->req)) {
+        face_reply_error(self, error);
+        return;
+    }
+    json_t *body = http_error_json(error->status, error->code, NULL, error->message);
+    begin(self, "error", 5);
+    face_add_value(&self->out, body);
+    json_decref(body);
+    end(self);
+    http_stream_end(&self->req);
+}
+
+const face_ops_t face_ask_ops = {
+    .name = "ask",
+    .status = send_status,
+    .sources = send_sources,
+    .token = send_token,
+    .cite = send_cite,
+    .done = send_done,
+    .error = send_error,
+};
