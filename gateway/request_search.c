@@ -2,6 +2,7 @@
 // there, and what has come by the deadline is merged.
 #include "request_private.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +76,18 @@ static unsigned candidates_wanted(const request_t *self)
     return there[KIND_DENSE] && there[KIND_LEXICAL] && candidates > k ? candidates : k;
 }
 
+// How many hits to ask of one of `shards` so that the n best of all are hardly ever missed: each is
+// in a given shard with 1/shards, so a shard has n/shards of them, give or take (binomial; three
+// standard deviations), and the k best of every shard in any case.
+static unsigned hits_of_shard(unsigned n, unsigned k, uint64_t shards)
+{
+    double mean = (double)n / (double)shards;
+    unsigned share = (unsigned)ceil(mean + 3 * sqrt(mean * (1 - 1 / (double)shards)));
+    unsigned most = n < RL_MAX_HITS ? n : RL_MAX_HITS;
+    share = share < most ? share : most;
+    return share > k ? share : k;
+}
+
 static long hard_ms(const request_t *self)
 {
     return self->question->hard_ms ? self->question->hard_ms : self->gateway->settings.hard_ms;
@@ -102,7 +115,8 @@ static bool send_search(request_t *self, search_t *search, worker_t *worker)
                                .text = dense ? NULL : self->search_text,
                                .vector = dense ? self->vector : NULL,
                                .vector_size = dense ? self->dimension : 0,
-                               .k = candidates_wanted(self),
+                               .k = hits_of_shard(candidates_wanted(self), passages_wanted(self),
+                                                  worker->shards),
                                .deadline_ms = hard_time_left_ms(self)}};
     if (rl_wire_send(worker->push, &msg) != 0) {
         tasks_end(gateway->tasks, &task);
