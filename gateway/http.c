@@ -247,7 +247,7 @@ static bool admit_caller(http_conn_t *conn)
         return false;
     }
     keys_drop(&req->caller);
-    req->caller = keys_keep(caller);
+    req->caller = caller;
     return true;
 }
 

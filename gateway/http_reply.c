@@ -47,7 +47,7 @@ http_req_t *http_req_new(http_conn_t *conn)
     self->body = rl_buf_make(conn->server->max_body);
     self->headers = rl_buf_make(MAX_OWN_HEADERS);
     self->received_us = rl_now_us();
-    self->caller = keys_keep(keys_anonymous(conn->server->keys));
+    self->caller = keys_anonymous(conn->server->keys);
     make_id(self->id, sizeof self->id);
     return self;
 }

@@ -38,25 +38,29 @@ struct keys {
     keys_caller_t *anonymous;
 };
 
-static void caller_free(keys_caller_t *self) {
+static void caller_free(keys_caller_t *self)
+{
     free(self->name);
     free(self->collections);
     free(self);
 }
 
-const keys_caller_t *keys_keep(const keys_caller_t *caller) {
+const keys_caller_t *keys_keep(const keys_caller_t *caller)
+{
     ((keys_caller_t *)caller)->references++;
     return caller;
 }
 
-void keys_drop(const keys_caller_t **caller_p) {
+void keys_drop(const keys_caller_t **caller_p)
+{
     keys_caller_t *caller = (keys_caller_t *)*caller_p;
     *caller_p = NULL;
     if (caller && --caller->references == 0)
         caller_free(caller);
 }
 
-static keys_caller_t *caller_new(const char *name) {
+static keys_caller_t *caller_new(const char *name)
+{
     keys_caller_t *self = calloc(1, sizeof *self);
     if (self && !(self->name = strdup(name))) {
         free(self);
@@ -67,7 +71,8 @@ static keys_caller_t *caller_new(const char *name) {
     return self;
 }
 
-static void table_free(table_t *table) {
+static void table_free(table_t *table)
+{
     for (size_t at = 0; at < table->size; at++)
         keys_drop((const keys_caller_t **)&table->callers[at]);
     free(table->callers);
@@ -77,7 +82,8 @@ static void table_free(table_t *table) {
 // ---- one line of the file
 // ---------------------------------------------------------------------------------
 
-static bool read_name(const char *word) {
+static bool read_name(const char *word)
+{
     size_t size = strlen(word);
     for (size_t at = 0; at < size; at++)
         if (!isalnum((unsigned char)word[at]) && !strchr("._-@", word[at]))
@@ -85,7 +91,8 @@ static bool read_name(const char *word) {
     return size > 0 && size <= MAX_NAME;
 }
 
-static bool read_hash(const char *word, unsigned char *hash) {
+static bool read_hash(const char *word, unsigned char *hash)
+{
     if (strncmp(word, "sha256:", 7) != 0 || strlen(word + 7) != 2 * SHA256_DIGEST_LENGTH)
         return false;
     for (size_t at = 0; at < SHA256_DIGEST_LENGTH; at++) {
@@ -101,7 +108,8 @@ static bool read_hash(const char *word, unsigned char *hash) {
 }
 
 // "a,b" as "a\0b\0\0"; "*" stands for all.
-static bool read_collections(const char *word, char **collections) {
+static bool read_collections(const char *word, char **collections)
+{
     if (strcmp(word, "*") == 0)
         return true;
     size_t size = strlen(word);
@@ -117,7 +125,8 @@ static bool read_collections(const char *word, char **collections) {
 }
 
 // "N/s" or "N/min": the bucket holds what comes in one such period, at least one request.
-static bool read_rate(const char *word, keys_caller_t *caller) {
+static bool read_rate(const char *word, keys_caller_t *caller)
+{
     char *end;
     double count = strtod(word, &end);
     bool minutes = strcmp(end, "/min") == 0;
@@ -130,7 +139,8 @@ static bool read_rate(const char *word, keys_caller_t *caller) {
 }
 
 // Returns NULL and what is wrong, in `why`.
-static const char *read_option(char *word, keys_caller_t *caller) {
+static const char *read_option(char *word, keys_caller_t *caller)
+{
     if (strncmp(word, "collections=", 12) == 0)
         return read_collections(word + 12, &caller->collections)
                    ? NULL
@@ -141,7 +151,8 @@ static const char *read_option(char *word, keys_caller_t *caller) {
 }
 
 // Reads a line that is not empty; NULL and what is wrong, in *why.
-static keys_caller_t *read_line(char *line, const char **why) {
+static keys_caller_t *read_line(char *line, const char **why)
+{
     char *rest = NULL;
     char *name = strtok_r(line, " \t", &rest);
     char *hash = strtok_r(NULL, " \t", &rest);
@@ -165,7 +176,8 @@ static keys_caller_t *read_line(char *line, const char **why) {
 // ---- the file
 // -------------------------------------------------------------------------------------------------
 
-static const char *add(table_t *table, keys_caller_t *caller) {
+static const char *add(table_t *table, keys_caller_t *caller)
+{
     for (size_t at = 0; at < table->size; at++) {
         if (strcmp(table->callers[at]->name, caller->name) == 0)
             return "this name is there already";
@@ -180,7 +192,8 @@ static const char *add(table_t *table, keys_caller_t *caller) {
     return NULL;
 }
 
-static const char *add_line(table_t *table, char *line) {
+static const char *add_line(table_t *table, char *line)
+{
     size_t size = strlen(line);
     if (size == MAX_LINE - 1 && line[size - 1] != '\n')
         return "the line is too long";
@@ -197,7 +210,8 @@ static const char *add_line(table_t *table, char *line) {
     return why;
 }
 
-static int read_file(const char *file, table_t *table, char *why, size_t why_size) {
+static int read_file(const char *file, table_t *table, char *why, size_t why_size)
+{
     char line[MAX_LINE];
     FILE *in = fopen(file, "re");
     if (!in) {
@@ -223,7 +237,8 @@ static int read_file(const char *file, table_t *table, char *why, size_t why_siz
 }
 
 // What a caller has used up of its rate outlives a reload.
-static void carry_over(table_t *table, const table_t *old) {
+static void carry_over(table_t *table, const table_t *old)
+{
     for (size_t at = 0; at < table->size; at++)
         for (size_t was = 0; was < old->size; was++) {
             keys_caller_t *now = table->callers[at], *before = old->callers[was];
@@ -234,7 +249,8 @@ static void carry_over(table_t *table, const table_t *old) {
         }
 }
 
-int keys_reload(keys_t *self, const char *file, char *why, size_t why_size) {
+int keys_reload(keys_t *self, const char *file, char *why, size_t why_size)
+{
     table_t table = {0};
     bool needed = file && *file;
     if (needed && read_file(file, &table, why, why_size) != 0)
@@ -246,7 +262,8 @@ int keys_reload(keys_t *self, const char *file, char *why, size_t why_size) {
     return 0;
 }
 
-keys_t *keys_new(const char *file, char *why, size_t why_size) {
+keys_t *keys_new(const char *file, char *why, size_t why_size)
+{
     keys_t *self = calloc(1, sizeof *self);
     snprintf(why, why_size, "out of memory");
     if (!self)
@@ -257,7 +274,8 @@ keys_t *keys_new(const char *file, char *why, size_t why_size) {
     return self;
 }
 
-void keys_destroy(keys_t **self_p) {
+void keys_destroy(keys_t **self_p)
+{
     keys_t *self = *self_p;
     if (!self)
         return;
@@ -270,11 +288,13 @@ void keys_destroy(keys_t **self_p) {
 // ---- asking
 // -----------------------------------------------------------------------------------------------------
 
-bool keys_needed(const keys_t *self) {
+bool keys_needed(const keys_t *self)
+{
     return self->needed;
 }
 
-const keys_caller_t *keys_find(keys_t *self, const char *key) {
+const keys_caller_t *keys_find(keys_t *self, const char *key)
+{
     unsigned char hash[SHA256_DIGEST_LENGTH];
     const keys_caller_t *found = NULL;
     size_t size = strlen(key);
@@ -285,18 +305,21 @@ const keys_caller_t *keys_find(keys_t *self, const char *key) {
     for (size_t at = 0; at < self->table.size; at++)
         if (CRYPTO_memcmp(self->table.callers[at]->hash, hash, sizeof hash) == 0)
             found = self->table.callers[at];
-    return found;
+    return found ? keys_keep(found) : NULL;
 }
 
-const keys_caller_t *keys_anonymous(keys_t *self) {
-    return self->anonymous;
+const keys_caller_t *keys_anonymous(keys_t *self)
+{
+    return keys_keep(self->anonymous);
 }
 
-const char *keys_name(const keys_caller_t *caller) {
+const char *keys_name(const keys_caller_t *caller)
+{
     return caller->name;
 }
 
-bool keys_may_read(const keys_caller_t *caller, const char *collection) {
+bool keys_may_read(const keys_caller_t *caller, const char *collection)
+{
     if (!caller->collections)
         return true;
     for (const char *at = caller->collections; *at; at += strlen(at) + 1)
@@ -305,7 +328,8 @@ bool keys_may_read(const keys_caller_t *caller, const char *collection) {
     return false;
 }
 
-long keys_take(const keys_caller_t *const_caller, uint64_t now_us) {
+long keys_take(const keys_caller_t *const_caller, uint64_t now_us)
+{
     keys_caller_t *caller = (keys_caller_t *)const_caller; // the bucket is not part of who it is
     if (caller->rate <= 0)
         return 0;

@@ -23,8 +23,8 @@ int keys_reload(keys_t *self, const char *file, char *why, size_t why_size);
 bool keys_needed(const keys_t *self);
 
 // The caller with this key (as in "Authorization: Bearer KEY" or "X-Api-Key: KEY"), NULL if there
-// is none such. Compared in constant time. References stay valid after a reload until dropped; what
-// is returned here is valid until the next one unless kept.
+// is none such. Compared in constant time. Each of these three gives a reference that the one who
+// called drops; it stays valid when keys are read again or go.
 const keys_caller_t *keys_find(keys_t *self, const char *key);
 const keys_caller_t *keys_anonymous(keys_t *self);
 const keys_caller_t *keys_keep(const keys_caller_t *caller);
