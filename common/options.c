@@ -98,6 +98,8 @@ const rl_option_t rl_options[] = {
            "put before a question when this model embeds it"),
     STRING("model.*.passage_prefix", "", RL_GATEWAY | RL_INDEX,
            "put before a passage when this model embeds it"),
+    FILENAME("model.*.template", RL_GENERATOR,
+             "prompt template for this model (llm.model), in place of llm.template"),
 
     STRING("llm.url", "", RL_GENERATOR | RL_GATEWAY,
            "LLM server, OpenAI's API: http://127.0.0.1:8081/v1; empty: extractive answers"),
@@ -133,6 +135,8 @@ const rl_option_t rl_options[] = {
            "host name or address that gateways reach the tasks' socket at, if another"),
     INT("generator.slots", "256", 1, 100000, RL_GENERATOR, "answers written at a time"),
     INT("generator.queue", "1024", 0, 1000000, RL_GENERATOR, "answers waiting for a slot"),
+    INT("generator.orphan_ms", "5000", 100, DAY_MS, RL_GENERATOR,
+        "a gateway that takes no tokens for so long is gone, its answers are given up"),
     INT("generator.grace_ms", "10000", 0, DAY_MS, RL_GENERATOR,
         "time for answers at work to finish after SIGTERM"),
 

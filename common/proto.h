@@ -179,9 +179,11 @@ typedef struct rl_done {
     uint64_t prompt_tokens, completion_tokens; // as the server counts; estimated if it does not say
     bool counted;               // whether the server said
     uint64_t passages_used;     // the first so many passages were in the prompt
-    const char *timings;        // JSON object: durations in µs on the generator's clock (queue_us,
-                                // prompt_us, connect_us, sent_us, first_byte_us, first_token_us,
-                                // total_us) and what the server said (prefill_ms, cached_tokens…)
+    const char *timings;        // JSON object: marks in µs from the task's arrival, on the
+                                // generator's clock, each where it is known: queue_us (a slot was
+                                // free), prompt_us (the prompt was built), connect_us, sent_us,
+                                // first_byte_us, first_token_us, total_us; and what the server
+                                // said: prefill_ms, cached_tokens
 } rl_done_t;
 
 typedef struct rl_msg {

@@ -92,6 +92,7 @@ static char *unwrap(const char *text, size_t size, size_t *out_size)
             out[used++] = text[at];
         }
     }
+    out[used] = '\0';
     *out_size = used;
     return out;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "clock.h"
 #include "log.h"
@@ -36,6 +37,7 @@ typedef struct openai {
     long connect_ms, first_token_ms, idle_ms;
     rl_fetch_t *learning;
     struct event learn_again;
+    LIST_HEAD(, openai_call) calls;
 } openai_t;
 
 // What the response is, by its first byte: servers do not always label it rightly.
@@ -47,6 +49,7 @@ typedef enum body_kind {
 
 typedef struct openai_call {
     openai_t *upstream;
+    LIST_ENTRY(openai_call) list;
     upstream_events_t events;
     void *arg;
     rl_fetch_t *fetch;
@@ -73,6 +76,7 @@ typedef struct openai_call {
 
 static void call_destroy(openai_call_t *call)
 {
+    LIST_REMOVE(call, list);
     rl_fetch_cancel(&call->fetch);
     evtimer_del(&call->limit);
     rl_sse_destroy(&call->sse);
@@ -518,6 +522,7 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     if (!call)
         return NULL;
     call->upstream = self;
+    LIST_INSERT_HEAD(&self->calls, call, list);
     call->events = *events;
     call->arg = arg;
     call->request = rl_buf_make(BODY_MAX);
@@ -603,6 +608,8 @@ static void openai_destroy(upstream_t **base_p)
     openai_t *self = (openai_t *)*base_p;
     if (!self)
         return;
+    while (!LIST_EMPTY(&self->calls)) // those whose response has not ended yet
+        call_destroy(LIST_FIRST(&self->calls));
     rl_fetch_cancel(&self->learning);
     evtimer_del(&self->learn_again);
     free(self->url);

@@ -1,0 +1,321 @@
+// generator: the face of the process. Its peers are the gateways (tasks, credits and cancels in;
+// announcements and numbered messages out) and the LLM server (behind upstream.h).
+#include "generator.h"
+
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "tasks.h"
+
+enum {
+    IDLE_CONNECTIONS = 64, // to the LLM server, kept for the next answer
+    LONGEST_TEXT = 1 << 20,
+    LEAVING_LOOK_MS = 20,
+};
+
+static const char usage[] =
+    "ragline-generator [--config FILE] [--SECTION-KEY VALUE]...\n"
+    "Writes answers: takes a question and its passages from a gateway, asks the LLM server\n"
+    "(llm.url) and streams its words back.\n";
+
+typedef struct process {
+    generator_t generator;
+    struct event announce, leave;
+    uint64_t leave_until;
+    char tasks[600]; // the inbox's endpoint as gateways reach it
+    rl_wire_t *inbox;
+} process_t;
+
+// ---- options
+// -----------------------------------------------------------------------------------------------
+
+static const char *template_file(const rl_conf_t *conf)
+{
+    const char *model = rl_conf_str(conf, "llm.model");
+    if (*model && rl_conf_given_in(conf, "model", model, "template"))
+        return rl_conf_in(conf, "model", model, "template");
+    return rl_conf_str(conf, "llm.template");
+}
+
+// The order in which upstreams are asked.
+static void choose_order(generator_t *self, const rl_conf_t *conf)
+{
+    bool llm = *rl_conf_str(conf, "llm.url");
+    bool fallback = strcmp(rl_conf_str(conf, "llm.fallback"), "extractive") == 0;
+    self->order_size = 0;
+    if (llm)
+        self->order[self->order_size++] = self->llm;
+    if (!llm || fallback)
+        self->order[self->order_size++] = self->extractive;
+}
+
+// Reads what can change while it runs; on an error changes nothing that answers depend on.
+static bool configure(generator_t *self, const rl_conf_t *conf)
+{
+    char why[512] = "out of memory";
+    prompt_template_t *template = prompt_template_new(template_file(conf), why, sizeof why);
+    if (!template) {
+        rl_error("llm.template: %s", why);
+        return false;
+    }
+    if (!self->llm->type->configure(self->llm, conf, why, sizeof why)) {
+        rl_error("%s", why);
+        prompt_template_destroy(&template);
+        return false;
+    }
+    prompt_template_destroy(&self->template);
+    self->template = template;
+    self->slots = (size_t)rl_conf_int(conf, "generator.slots");
+    self->queue_max = (size_t)rl_conf_int(conf, "generator.queue");
+    self->context_tokens = (size_t)rl_conf_int(conf, "llm.context_tokens");
+    self->max_tokens = (size_t)rl_conf_int(conf, "llm.max_tokens");
+    choose_order(self, conf);
+    return true;
+}
+
+static void on_reload(void *arg)
+{
+    process_t *self = arg;
+    // answers at work go on with the upstream that they were started with
+    if (!configure(&self->generator, rl_proc_conf(self->generator.proc)))
+        rl_error("the generator keeps its old settings");
+}
+
+// ---- gateways in
+// -------------------------------------------------------------------------------------------
+
+static void take_generate(generator_t *self, rl_msg_t *msg)
+{
+    const rl_generate_t *task = &msg->generate;
+    gen_gateway_t *gateway = gen_gateways_find(self->gateways, task->route, task->gateway);
+    if (!gateway) {
+        rl_warn("a task of gateway %s, which is not connected: dropped", task->gateway);
+        return;
+    }
+    if (gen_tasks_find(self->tasks, task->route, task->task))
+        return; // sent twice
+    rl_msg_t *kept = rl_msg_keep(msg);
+    if (!kept)
+        abort();
+    gen_tasks_take(self->tasks, gateway, kept);
+}
+
+static void take_credit(generator_t *self, const rl_credit_t *credit)
+{
+    gen_task_t *task = gen_tasks_find(self->tasks, credit->route, credit->task);
+    if (task)
+        gen_task_credit(task, credit);
+}
+
+static void take_cancel(generator_t *self, const rl_cancel_t *cancel)
+{
+    gen_task_t *task = gen_tasks_find(self->tasks, cancel->route, cancel->task);
+    if (task)
+        gen_task_cancel(task);
+}
+
+static void on_message(void *arg, rl_msg_t *msg)
+{
+    process_t *self = arg;
+    generator_t *generator = &self->generator;
+    switch (msg->type) {
+    case RL_WELCOME:
+        gen_gateways_welcome(generator->gateways, &msg->welcome);
+        break;
+    case RL_GENERATE:
+        take_generate(generator, msg);
+        break;
+    case RL_CREDIT:
+        take_credit(generator, &msg->credit);
+        break;
+    case RL_CANCEL:
+        take_cancel(generator, &msg->cancel);
+        break;
+    default:
+        rl_warn("a %s message, which is not for a generator: dropped", rl_msg_name(msg->type));
+    }
+}
+
+static void on_lost(void *arg, gen_gateway_t *gateway)
+{
+    process_t *self = arg;
+    gen_tasks_cancel_of(self->generator.tasks, gateway);
+}
+
+static void on_caught_up(void *arg, gen_gateway_t *gateway)
+{
+    process_t *self = arg;
+    gen_tasks_resume_of(self->generator.tasks, gateway);
+}
+
+// ---- gateways out
+// ------------------------------------------------------------------------------------------
+
+static void announce(process_t *self)
+{
+    generator_t *generator = &self->generator;
+    const upstream_t *first = generator->order[0];
+    rl_announce_t message = {
+        .worker = rl_proc_id(generator->proc),
+        .kind = "generator",
+        .tasks = self->tasks,
+        .period_ms = (uint64_t)rl_conf_int(rl_proc_conf(generator->proc), "cluster.announce_ms"),
+        .queued = gen_tasks_waiting(generator->tasks),
+        .running = gen_tasks_running(generator->tasks),
+        .slots = generator->slots,
+        .service_us = gen_tasks_service_us(generator->tasks),
+        .served = gen_tasks_served(generator->tasks),
+        .model = first->type->model(first),
+    };
+    gen_gateways_announce(generator->gateways, &message);
+}
+
+static void on_announce(evutil_socket_t fd, short what, void *arg)
+{
+    process_t *self = arg;
+    generator_t *generator = &self->generator;
+    (void)fd;
+    (void)what;
+    gen_gateways_sweep(generator->gateways);
+    gen_tasks_sweep(generator->tasks);
+    if (!generator->leaving)
+        announce(self);
+    long ms = rl_conf_int(rl_proc_conf(generator->proc), "cluster.announce_ms");
+    struct timeval time = {ms / 1000, ms % 1000 * 1000};
+    evtimer_add(&self->announce, &time);
+}
+
+static void on_turn(void *arg)
+{
+    process_t *self = arg;
+    gen_tasks_turn(self->generator.tasks);
+    if (gen_gateways_news(self->generator.gateways) && !self->generator.leaving)
+        announce(self);
+}
+
+// ---- the end
+// -----------------------------------------------------------------------------------------------
+
+static void on_leave(evutil_socket_t fd, short what, void *arg)
+{
+    process_t *self = arg;
+    generator_t *generator = &self->generator;
+    (void)fd;
+    (void)what;
+    size_t left = gen_tasks_waiting(generator->tasks) + gen_tasks_running(generator->tasks);
+    if (left > 0 && rl_now_us() >= self->leave_until) {
+        rl_warn("%zu answers are not finished after the grace time (generator.grace_ms)", left);
+        gen_tasks_fail_all(generator->tasks, "leaving",
+                           "the generator was stopped before the answer was finished");
+        left = 0;
+    }
+    if (left == 0) {
+        rl_proc_end(generator->proc, 0);
+        return;
+    }
+    struct timeval time = {0, LEAVING_LOOK_MS * 1000};
+    evtimer_add(&self->leave, &time);
+}
+
+static void on_stop(void *arg)
+{
+    process_t *self = arg;
+    generator_t *generator = &self->generator;
+    long grace_ms = rl_conf_int(rl_proc_conf(generator->proc), "generator.grace_ms");
+    generator->leaving = true;
+    self->leave_until = rl_now_us() + (uint64_t)grace_ms * 1000;
+    gen_gateways_leave(generator->gateways, rl_proc_id(generator->proc));
+    on_leave(-1, 0, self);
+}
+
+// ---- the beginning
+// -----------------------------------------------------------------------------------------
+
+// The inbox's endpoint with the host that gateways are told to use.
+static void advertise(process_t *self, const rl_conf_t *conf)
+{
+    const char *endpoint = rl_wire_endpoint(self->inbox);
+    const char *host = rl_conf_str(conf, "generator.advertise");
+    const char *port = strrchr(endpoint, ':');
+    if (*host && strncmp(endpoint, "tcp://", 6) == 0 && port)
+        snprintf(self->tasks, sizeof self->tasks, "tcp://%.500s%s", host, port);
+    else
+        snprintf(self->tasks, sizeof self->tasks, "%s", endpoint);
+}
+
+static bool start(process_t *self, rl_proc_t *proc)
+{
+    static const gen_gateways_events_t events = {.lost = on_lost, .caught_up = on_caught_up};
+    generator_t *generator = &self->generator;
+    const rl_conf_t *conf = rl_proc_conf(proc);
+    struct event_base *base = rl_proc_base(proc);
+    char why[512];
+    generator->proc = proc;
+    generator->scratch = rl_buf_make(LONGEST_TEXT);
+    generator->tasks = gen_tasks_new(generator);
+    generator->fetcher = rl_fetcher_new(base, IDLE_CONNECTIONS);
+    generator->llm = upstream_openai_new(base, generator->fetcher);
+    generator->extractive = upstream_extractive_new(base);
+    evtimer_assign(&self->announce, base, on_announce, self);
+    evtimer_assign(&self->leave, base, on_leave, self);
+    if (!configure(generator, conf))
+        return false;
+    self->inbox =
+        rl_wire_pull(proc, rl_conf_str(conf, "generator.bind"), on_message, self, why, sizeof why);
+    if (!self->inbox) {
+        rl_error("generator.bind: %s", why);
+        return false;
+    }
+    advertise(self, conf);
+    generator->gateways = gen_gateways_new(proc, &events, self, why, sizeof why);
+    if (!generator->gateways) {
+        rl_error("cluster.gateways: %s", why);
+        return false;
+    }
+    rl_proc_on_stop(proc, on_stop, self);
+    rl_proc_on_reload(proc, on_reload, self);
+    rl_proc_at_turn_look(proc, on_turn, self);
+    return true;
+}
+
+static void clean_up(process_t *self)
+{
+    generator_t *generator = &self->generator;
+    gen_tasks_destroy(&generator->tasks);
+    gen_gateways_destroy(&generator->gateways);
+    rl_wire_destroy(&self->inbox);
+    upstream_t *upstreams[] = {generator->llm, generator->extractive};
+    for (size_t at = 0; at < 2; at++)
+        if (upstreams[at])
+            upstreams[at]->type->destroy(&upstreams[at]);
+    prompt_template_destroy(&generator->template);
+    rl_fetcher_destroy(&generator->fetcher);
+    rl_buf_free(&generator->scratch);
+    evtimer_del(&self->announce);
+    evtimer_del(&self->leave);
+}
+
+int generator_main(int argc, char **argv)
+{
+    int status;
+    process_t self = {0};
+    rl_proc_t *proc = rl_proc_new(RL_GENERATOR, "generator", usage, argc, argv, &status);
+    if (!proc)
+        return status;
+    status = 2;
+    if (start(&self, proc)) {
+        const upstream_t *first = self.generator.order[0];
+        rl_info("takes tasks at %s; %s answers, %zu at a time", self.tasks,
+                first == self.generator.llm ? "the LLM server" : "the extractive upstream",
+                self.generator.slots);
+        on_announce(-1, 0, &self);
+        status = rl_proc_run(proc);
+    }
+    clean_up(&self);
+    rl_proc_destroy(&proc);
+    return status;
+}

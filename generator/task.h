@@ -1,0 +1,82 @@
+// task: one answer's life, from GENERATE to DONE.
+//
+//     received ─▶ waiting ─▶ prompted ─▶ asking ─▶ streaming ─▶ done
+//         │          ▲           ▲  ◀─retry─┘ │fallback │
+//         └──────────┘           └────────────┘         └─▶ failed (from any), cancelled (from any)
+//
+// One function changes the state and stamps the time. After done and failed the task stays until
+// its gateway has acknowledged all of it.
+#ifndef GEN_TASK_H
+#define GEN_TASK_H
+
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+#include "cite.h"
+#include "generator.h"
+#include "outbox.h"
+
+typedef enum gen_state {
+    GEN_RECEIVED, // on no list
+    GEN_WAITING,  // tasks->waiting: for a slot
+    GEN_PROMPTED, // tasks->running, like the next two
+    GEN_ASKING,
+    GEN_STREAMING,
+    GEN_DONE,      // tasks->ended: until acknowledged
+    GEN_FAILED,    // tasks->ended
+    GEN_CANCELLED, // on no list
+    GEN_STATES,
+} gen_state_t;
+
+typedef struct gen_task {
+    generator_t *generator;
+    gen_gateway_t *gateway;
+    uint64_t route, id; // its name: each gateway counts its own
+    char *request;      // for logs
+    gen_state_t state;
+    uint64_t at_us[GEN_STATES]; // when it last came into each state, 0: never
+    uint64_t first_token_us, deadline_us;
+    outbox_t outbox;
+    rl_msg_t *generate;   // until the first words: a retry or fallback needs it
+    size_t attempt;       // index in generator->order
+    upstream_t *upstream; // that is asked, or was last
+    unsigned retries;
+    upstream_call_t *call;
+    bool paused;
+    char held[4]; // the start of a character of which only a part has come
+    size_t held_size;
+    cite_t *cite; // NULL where the upstream cites by itself
+    size_t passages_used;
+    uint64_t prompt_tokens, tokens; // estimate; deltas that came
+    struct event deadline, retry;
+    TAILQ_ENTRY(gen_task) list;   // of its state
+    SLIST_ENTRY(gen_task) bucket; // of tasks' table
+} gen_task_t;
+
+// Takes over `generate` (a kept message). Only answers that it has a number for are sent.
+gen_task_t *gen_task_new(generator_t *generator, gen_gateway_t *gateway, rl_msg_t *generate);
+void gen_task_destroy(gen_task_t **self_p);
+
+// Changes the state; the only place that does. Ended tasks leave their list here.
+void gen_task_enter(gen_task_t *self, gen_state_t state);
+
+// Has got a slot: builds the prompt and asks.
+void gen_task_start(gen_task_t *self);
+// Tells people what it is at.
+void gen_task_tell(gen_task_t *self, const char *stage, const char *message);
+// Ends it with an error.
+void gen_task_fail(gen_task_t *self, int status, const char *code, const char *message, bool retry,
+                   long retry_after_s);
+// Nobody waits for it: the connection to the LLM server is closed at once.
+void gen_task_cancel(gen_task_t *self);
+void gen_task_credit(gen_task_t *self, const rl_credit_t *credit);
+// Goes on if it is paused and nothing holds it up any more.
+void gen_task_resume(gen_task_t *self);
+
+// Nothing of it is needed any more.
+static inline bool gen_task_over(const gen_task_t *self)
+{
+    return self->state >= GEN_DONE && outbox_empty(&self->outbox);
+}
+
+#endif
