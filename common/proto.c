@@ -461,8 +461,8 @@ static const field_t *find_field(const table_t *table, const msgpack_object *key
         return NULL;
     for (size_t at = 0; at < table->size; at++) {
         const field_t *field = &table->fields[at];
-        if (strncmp(field->key, key->via.str.ptr, key->via.str.size) == 0 &&
-            field->key[key->via.str.size] == '\0')
+        size_t size = strlen(field->key); // a key of a peer's may be empty, or hold a NUL
+        if (size == key->via.str.size && memcmp(field->key, key->via.str.ptr, size) == 0)
             return field;
     }
     return NULL;
