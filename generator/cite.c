@@ -385,8 +385,10 @@ size_t cite_take(cite_t *self, const char *text, size_t size, cite_found_t *foun
             size_t mark_size = self->state == IN_MARK ? 1 + self->mark_size : 0;
             memcpy(mark + 1, self->mark, self->mark_size);
             *found_size = finish(self, found);
-            for (size_t each = 0; each < mark_size; each++)
-                add(self, mark[each]); // it was no number: the next sentence starts with it
+            // It was no number: the next sentence starts with it, less what is given again.
+            size_t again = *found_size == 0 ? 0 : at - over < mark_size ? at - over : mark_size;
+            for (size_t each = 0; each < mark_size - again; each++)
+                add(self, mark[each]);
             if (*found_size > 0)
                 return over;
             between = false;
@@ -399,6 +401,8 @@ size_t cite_take(cite_t *self, const char *text, size_t size, cite_found_t *foun
         take_within(self, text[at]);
         if (self->state == IN_GAP)
             over = is_space(text[at]) ? at : at + 1;
+        else if (self->state == IN_MARK)
+            over = at;
     }
     return size;
 }
