@@ -285,6 +285,9 @@ static void add_text(const rl_roff_t *self, const char *text, size_t size, rl_bu
         at += plain + 1;
         if (at < size)
             at = add_escape(self, text, size, at, out, depth);
+        // an escape's name or delimiter counts in bytes: the rest of a character goes with it
+        while (at < size && ((unsigned char)text[at] & 0xc0) == 0x80)
+            at++;
     }
 }
 
