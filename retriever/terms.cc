@@ -52,7 +52,8 @@ struct rl_terms {
             stopper.add(std::string(at, size));
             at += size + strspn(at + size, " ");
         }
-        generator.set_stemming_strategy(Xapian::TermGenerator::STEM_ALL);
+        generator.set_stemming_strategy(stem.is_none() ? Xapian::TermGenerator::STEM_NONE
+                                                       : Xapian::TermGenerator::STEM_ALL);
         generator.set_stopper(&stopper);
         generator.set_stopper_strategy(Xapian::TermGenerator::STOP_ALL);
         generator.set_flags(Xapian::TermGenerator::FLAG_CJK_NGRAM);
@@ -111,14 +112,15 @@ void rl_terms::names(Xapian::Document &document, const char *text) const
             if (name.size() > prefix)
                 add(document, name);
         } else if (Xapian::Unicode::is_wordchar(c) && !Xapian::Unicode::is_wordchar(before)) {
-            bool joined = false;
+            bool joined = false, fits = true;
             for (Xapian::Utf8Iterator word = at; word != end && Xapian::Unicode::is_wordchar(*word);
                  ++word) {
                 joined = joined || *word == '_';
-                if (name.size() <= 4 * RL_TERM_MAX)
+                fits = name.size() <= 4 * RL_TERM_MAX;
+                if (fits)
                     Xapian::Unicode::append_utf8(name, Xapian::Unicode::tolower(*word));
             }
-            if (joined)
+            if (joined && fits)
                 parts(document, name);
         }
         before = c;

@@ -146,9 +146,11 @@ std::vector<asked> take_terms(rl_text_reader_t *self, const char *text)
     for (auto at = question.termlist_begin(); at != question.termlist_end(); ++at)
         terms.push_back({*at, static_cast<double>(at.get_wdf()), self->db.get_termfreq(*at)});
     if (terms.size() > MAX_QUERY_TERMS) {
+        // words that no passage has come last
+        auto rank = [](const asked &term) { return term.passages - 1; };
         std::nth_element(
             terms.begin(), terms.begin() + MAX_QUERY_TERMS, terms.end(),
-            [](const asked &one, const asked &other) { return one.passages < other.passages; });
+            [&](const asked &one, const asked &other) { return rank(one) < rank(other); });
         terms.resize(MAX_QUERY_TERMS);
     }
     return terms;
