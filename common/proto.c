@@ -434,17 +434,22 @@ static bool take_value(owned_msg_t *owner, const field_t *field, const msgpack_o
     switch (field->type) {
     case U64:
         *why = "a number is not a whole number from 0";
+        if (value->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+            return false;
         *(uint64_t *)at = value->via.u64;
-        return value->type == MSGPACK_OBJECT_POSITIVE_INTEGER;
+        return true;
     case F64:
         *why = "a number is not finite";
+        if (value->type != MSGPACK_OBJECT_FLOAT64 && value->type != MSGPACK_OBJECT_FLOAT32)
+            return false;
         *(double *)at = value->via.f64;
-        return (value->type == MSGPACK_OBJECT_FLOAT64 || value->type == MSGPACK_OBJECT_FLOAT32) &&
-               isfinite(value->via.f64);
+        return isfinite(value->via.f64);
     case BOOL:
         *why = "a flag is not true or false";
+        if (value->type != MSGPACK_OBJECT_BOOLEAN)
+            return false;
         *(bool *)at = value->via.boolean;
-        return value->type == MSGPACK_OBJECT_BOOLEAN;
+        return true;
     case STR:
         return take_string(owner, field, value, base, why);
     case VECTOR:
