@@ -431,6 +431,8 @@ static void read_request(rl_man_t *self, const char *line, size_t size, int dept
            length + 1 < sizeof name)
         name[length++] = line[at++];
     name[length] = '\0';
+    while (at < size && ((unsigned char)line[at] & 0xc0) == 0x80)
+        at++; // what did not fit ended within a character
     while (at < size && (line[at] == ' ' || line[at] == '\t'))
         at++;
     const char *rest = line + at;
