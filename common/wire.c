@@ -260,7 +260,7 @@ static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const ch
     if (!self->sock || !self->endpoint || (topic && !self->topic))
         abort();
     self->socket = zsock_resolve(self->sock);
-    zsock_set_ipv6(self->sock, 1);
+    zsock_set_ipv6(self->sock, strchr(endpoint, '[') != NULL); // else IPv4 shows as ::ffff:…
     zsock_set_sndhwm(self->sock, HIGH_WATER);
     zsock_set_rcvhwm(self->sock, HIGH_WATER);
     zsock_set_linger(self->sock, type == ZMQ_PUSH || type == ZMQ_XPUB ? LINGER_MS : 0);
