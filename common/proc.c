@@ -264,6 +264,7 @@ int rl_proc_run(rl_proc_t *self)
         run_hooks(&self->look);
         run_hooks(&self->end);
     }
+    self->ended = false; // it may be run again
     return self->exit_status;
 }
 
