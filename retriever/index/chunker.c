@@ -8,17 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVELS = 6 };
+enum {
+    LEVELS = 6
+};
 
 // A heading (if any) and the blocks up to the next heading.
 typedef struct section {
-    size_t first, end;   // blocks; blocks[first] is the heading if has_heading
+    size_t first, end; // blocks; blocks[first] is the heading if has_heading
     bool has_heading;
     size_t path[LEVELS]; // blocks of the headings above and of its own, outermost first
     size_t depth;
-    size_t size;         // of what is below the heading, in the rules' measure
-    size_t tokens;       // of all of it, heading too
-    bool body;           // there is something below the heading
+    size_t size;   // of what is below the heading, in the rules' measure
+    size_t tokens; // of all of it, heading too
+    bool body;     // there is something below the heading
 } section_t;
 
 // Sections that are cut as one.
@@ -92,7 +94,8 @@ int rl_chunk_embedded(const rl_chunk_rules_t *rules, const char *title, const ch
 static bool is_title(const rl_document_t *doc, const rl_block_t *block)
 {
     size_t size = block->end - block->start;
-    return strlen(doc->title) == size && memcmp(doc->text.data + block->start, doc->title, size) == 0;
+    return strlen(doc->title) == size &&
+           memcmp(doc->text.data + block->start, doc->title, size) == 0;
 }
 
 // The document's sections, at least one; malloc'd.
@@ -151,8 +154,8 @@ static bool join(const chunker_t *self, group_t *group, const section_t *section
     if (group->size + section->size + heading > self->target ||
         group->tokens + section->tokens > self->rules->max_tokens / 2)
         return false;
-    bool below = section->depth == group->depth + 1 &&
-                 same_path(section->path, group->path, group->depth);
+    bool below =
+        section->depth == group->depth + 1 && same_path(section->path, group->path, group->depth);
     bool beside = section->depth == group->depth && group->depth > 0 &&
                   same_path(section->path, group->path, group->depth - 1);
     if (!below && !beside)
@@ -342,9 +345,8 @@ static int cut_group(chunker_t *self, const section_t *sections, const group_t *
         return -1;
     for (size_t from = 0, least = 1; from < self->units_size;) {
         size_t cut = find_cut(self, from, least, budget);
-        rl_chunk_t chunk = {.start = self->units[from].start,
-                            .end = self->units[cut - 1].end,
-                            .heading = heading};
+        rl_chunk_t chunk = {
+            .start = self->units[from].start, .end = self->units[cut - 1].end, .heading = heading};
         int rc = self->fn(self->arg, &chunk);
         if (rc != 0)
             return rc;

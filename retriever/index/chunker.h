@@ -2,9 +2,9 @@
 //
 // A passage is one stretch [start, end) of the document's text. Cuts fall between paragraphs where
 // that leaves a passage of decent length, else between sentences; code and tables are cut between
-// lines only. A passage never mixes sections, but a section of a few words joins its neighbour under
-// the same parent; it then keeps its heading as a line of the text, and the passage's heading path is
-// the parent's. Consecutive passages of a section overlap by whole sentences.
+// lines only. A passage never mixes sections, but a section of a few words joins its neighbour
+// under the same parent; it then keeps its heading as a line of the text, and the passage's heading
+// path is the parent's. Consecutive passages of a section overlap by whole sentences.
 #ifndef RL_CHUNKER_H
 #define RL_CHUNKER_H
 

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BLOCKS = 8 << 20 };
+enum {
+    MAX_BLOCKS = 8 << 20
+};
 
 static bool is_space(char c)
 {
@@ -153,8 +155,7 @@ void rl_document_mark(rl_document_t *self, rl_block_kind_t kind, int level, size
 {
     trim(kind, self->text.data, &start, &end);
     if (start < end)
-        add_block(self,
-                  (rl_block_t){.kind = kind, .level = level, .start = start, .end = end});
+        add_block(self, (rl_block_t){.kind = kind, .level = level, .start = start, .end = end});
 }
 
 void rl_document_title_from_heading(rl_document_t *self)

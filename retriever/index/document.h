@@ -1,5 +1,6 @@
 // document: what a reader makes of a file: extracted text, and which stretch of it is a heading, a
-// paragraph or lines that belong together. Passages are cut from this, and their offsets count in it.
+// paragraph or lines that belong together. Passages are cut from this, and their offsets count in
+// it.
 #ifndef RL_DOCUMENT_H
 #define RL_DOCUMENT_H
 
@@ -31,10 +32,10 @@ typedef struct rl_block {
 } rl_block_t;
 
 typedef struct rl_document {
-    char *id;     // NULL until someone knows it
-    char *title;  // "" if it has none
-    char *source; // NULL: the file it was read from
-    char *meta;   // JSON object of other fields, "" if none
+    char *id;      // NULL until someone knows it
+    char *title;   // "" if it has none
+    char *source;  // NULL: the file it was read from
+    char *meta;    // JSON object of other fields, "" if none
     float *vector; // supplied embedding, NULL if none
     size_t vector_size;
     rl_buf_t text; // valid UTF-8 without NUL

@@ -15,7 +15,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { HEAD = 8 << 10, CHUNK = 64 << 10 };
+enum {
+    HEAD = 8 << 10,
+    CHUNK = 64 << 10
+};
 
 struct rl_input {
     gzFile file;
@@ -59,7 +62,7 @@ void rl_input_destroy(rl_input_t **self_p)
 {
     if (!*self_p)
         return;
-    gzclose(( *self_p)->file);
+    gzclose((*self_p)->file);
     free(*self_p);
     *self_p = NULL;
 }
@@ -158,8 +161,8 @@ bool rl_input_binary(const char *head, size_t size)
     size_t controls = 0;
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)head[i];
-        controls += c < ' ' && c != '\n' && c != '\t' && c != '\r' && c != '\f' && c != 0x1b &&
-                    c != '\b';
+        controls +=
+            c < ' ' && c != '\n' && c != '\t' && c != '\r' && c != '\f' && c != 0x1b && c != '\b';
     }
     return controls > size / 100 + 2;
 }

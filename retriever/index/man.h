@@ -6,7 +6,9 @@
 #include "document.h"
 #include "roff.h"
 
-enum { RL_MAN_MAX_ARGS = 64 };
+enum {
+    RL_MAN_MAX_ARGS = 64
+};
 
 typedef struct rl_man {
     rl_document_t *doc;
@@ -17,15 +19,15 @@ typedef struct rl_man {
     size_t list[RL_MAN_MAX_ARGS];
     size_t count;
     rl_buf_t paragraph;
-    bool verbatim;     // lines stay lines
-    bool tag;          // the next text is the tag of an item: a line of its own
-    int heading;       // the next text is a heading of this level
-    bool synopsis;     // this is the section SYNOPSIS
-    bool glue;         // no blank in front of the next text
-    bool branch[16];   // results of the .ie that wait for their .el
+    bool verbatim;   // lines stay lines
+    bool tag;        // the next text is the tag of an item: a line of its own
+    int heading;     // the next text is a heading of this level
+    bool synopsis;   // this is the section SYNOPSIS
+    bool glue;       // no blank in front of the next text
+    bool branch[16]; // results of the .ie that wait for their .el
     size_t branches;
-    char name[128];    // mdoc: the page's name (.Nm)
-    char titled[160];  // "NAME(3)" of .TH or .Dt
+    char name[128];   // mdoc: the page's name (.Nm)
+    char titled[160]; // "NAME(3)" of .TH or .Dt
 } rl_man_t;
 
 // The next line, false at the end.

@@ -7,7 +7,10 @@
 #include <strings.h>
 
 // Bytes looked at for the end of a link, a tag, a code span; of a comment.
-enum { LONGEST_LINK = 1000, LONGEST_COMMENT = 10000 };
+enum {
+    LONGEST_LINK = 1000,
+    LONGEST_COMMENT = 10000
+};
 
 static bool is_word(char c)
 {
@@ -49,14 +52,14 @@ static size_t entity(const char *text, size_t size, rl_buf_t *out)
     static const struct {
         const char *name, *is;
     } known[] = {
-        {"amp", "&"},     {"lt", "<"},      {"gt", ">"},     {"quot", "\""},  {"apos", "'"},
-        {"nbsp", " "},    {"copy", "©"},    {"reg", "®"},    {"trade", "™"},  {"hellip", "…"},
-        {"mdash", "—"},   {"ndash", "–"},   {"lsquo", "‘"},  {"rsquo", "’"},  {"ldquo", "“"},
-        {"rdquo", "”"},   {"laquo", "«"},   {"raquo", "»"},  {"times", "×"},  {"middot", "·"},
-        {"bull", "•"},    {"deg", "°"},     {"plusmn", "±"}, {"micro", "µ"},  {"rarr", "→"},
-        {"larr", "←"},    {"le", "≤"},      {"ge", "≥"},     {"ne", "≠"},     {"auml", "ä"},
-        {"ouml", "ö"},    {"uuml", "ü"},    {"Auml", "Ä"},   {"Ouml", "Ö"},   {"Uuml", "Ü"},
-        {"szlig", "ß"},   {"eacute", "é"},  {"egrave", "è"}, {"ccedil", "ç"}, {"ntilde", "ñ"},
+        {"amp", "&"},   {"lt", "<"},     {"gt", ">"},     {"quot", "\""},  {"apos", "'"},
+        {"nbsp", " "},  {"copy", "©"},   {"reg", "®"},    {"trade", "™"},  {"hellip", "…"},
+        {"mdash", "—"}, {"ndash", "–"},  {"lsquo", "‘"},  {"rsquo", "’"},  {"ldquo", "“"},
+        {"rdquo", "”"}, {"laquo", "«"},  {"raquo", "»"},  {"times", "×"},  {"middot", "·"},
+        {"bull", "•"},  {"deg", "°"},    {"plusmn", "±"}, {"micro", "µ"},  {"rarr", "→"},
+        {"larr", "←"},  {"le", "≤"},     {"ge", "≥"},     {"ne", "≠"},     {"auml", "ä"},
+        {"ouml", "ö"},  {"uuml", "ü"},   {"Auml", "Ä"},   {"Ouml", "Ö"},   {"Uuml", "Ü"},
+        {"szlig", "ß"}, {"eacute", "é"}, {"egrave", "è"}, {"ccedil", "ç"}, {"ntilde", "ñ"},
     };
     const char *end = memchr(text, ';', size < 12 ? size : 12);
     if (!end || end - text < 3)
@@ -190,7 +193,8 @@ void rl_markdown_inline(const char *text, size_t size, rl_buf_t *out)
     for (size_t at = 0; at < size && !out->full;) {
         char c = text[at];
         size_t end = 0, from = 0, to = 0;
-        if (c == '\\' && at + 1 < size && strchr("\\`*_{}[]()#+-.!|<>~\"'$&:;,/=?@^%", text[at + 1])) {
+        if (c == '\\' && at + 1 < size &&
+            strchr("\\`*_{}[]()#+-.!|<>~\"'$&:;,/=?@^%", text[at + 1])) {
             rl_buf_add(out, text + at + 1, 1);
             end = at + 2;
         } else if (c == '`') {

@@ -62,8 +62,8 @@ static char_class_t class_of(uint32_t c)
     if ((c >= 0xfe30 && c < 0xfe70) || (c >= 0xff01 && c <= 0xff0f) ||
         (c >= 0xff1a && c <= 0xff20) || (c >= 0xff5b && c <= 0xff65))
         return C_PUNCT;
-    if ((c >= 0x2e80 && c < 0x3130) || (c >= 0x31a0 && c < 0xa4d0) ||
-        (c >= 0xf900 && c < 0xfb00) || (c >= 0xff66 && c < 0xffa0) || (c >= 0x20000 && c < 0x40000))
+    if ((c >= 0x2e80 && c < 0x3130) || (c >= 0x31a0 && c < 0xa4d0) || (c >= 0xf900 && c < 0xfb00) ||
+        (c >= 0xff66 && c < 0xffa0) || (c >= 0x20000 && c < 0x40000))
         return C_DENSE;
     if (c >= 0x1f000 && c < 0x1fb00)
         return C_PUNCT;
@@ -159,13 +159,13 @@ static bool is_blank(char c)
 static bool is_abbreviation(const char *word, size_t size)
 {
     static const char *const known[] = {
-        "e.g", "i.e",   "cf",  "vs",   "viz", "mr",     "mrs",   "ms",   "dr",  "prof", "st",
-        "no",  "fig",   "figs", "eq",  "eqs", "sec",    "ch",    "vol",  "pp",  "p",    "ed",
-        "eds", "al",    "inc", "ltd",  "co",  "corp",   "jr",    "sr",   "approx", "resp", "dept",
-        "est", "ca",    "jan", "feb",  "mar", "apr",    "jun",   "jul",  "aug", "sep",  "sept",
-        "oct", "nov",   "dec", "gen",  "col", "lt",     "sgt",   "capt", "rev", "hon",  "u.s",
-        "u.k", "z.b",   "d.h", "bzw",  "bspw", "u.a",   "ggf",   "evtl", "vgl", "nr",   "abs",
-        "str", "p.ex",  "min", "max",  "ref", "refs",   "art",   "ver",  "w.r.t", "a.k.a",
+        "e.g", "i.e",  "cf",   "vs",  "viz",  "mr",   "mrs", "ms",   "dr",     "prof",  "st",
+        "no",  "fig",  "figs", "eq",  "eqs",  "sec",  "ch",  "vol",  "pp",     "p",     "ed",
+        "eds", "al",   "inc",  "ltd", "co",   "corp", "jr",  "sr",   "approx", "resp",  "dept",
+        "est", "ca",   "jan",  "feb", "mar",  "apr",  "jun", "jul",  "aug",    "sep",   "sept",
+        "oct", "nov",  "dec",  "gen", "col",  "lt",   "sgt", "capt", "rev",    "hon",   "u.s",
+        "u.k", "z.b",  "d.h",  "bzw", "bspw", "u.a",  "ggf", "evtl", "vgl",    "nr",    "abs",
+        "str", "p.ex", "min",  "max", "ref",  "refs", "art", "ver",  "w.r.t",  "a.k.a",
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strlen(known[i]) == size && strncasecmp(known[i], word, size) == 0)
@@ -177,8 +177,7 @@ static bool is_abbreviation(const char *word, size_t size)
 static bool dot_ends(const char *text, size_t size, size_t from, size_t at, size_t next)
 {
     size_t word = at;
-    while (word > from && !is_blank(text[word - 1]) &&
-           !strchr("([{\"'", text[word - 1]))
+    while (word > from && !is_blank(text[word - 1]) && !strchr("([{\"'", text[word - 1]))
         word--;
     size_t length = at - word;
     if (length == 1 && (text[word] | 32) >= 'a' && (text[word] | 32) <= 'z')
@@ -232,7 +231,9 @@ static size_t skip_closers(const char *text, size_t size, size_t at)
 // The end of inline code that begins at `at`, or `at` + 1 if nothing closes it soon.
 static size_t skip_code(const char *text, size_t size, size_t at)
 {
-    enum { LONGEST = 200 };
+    enum {
+        LONGEST = 200
+    };
     size_t end = size - at > LONGEST ? at + LONGEST : size;
     const char *close = memchr(text + at + 1, '`', end - at - 1);
     return close ? (size_t)(close - text) + 1 : at + 1;

@@ -10,11 +10,12 @@
 // All of these take valid UTF-8.
 
 // Words. Where words are not separated by blanks, two Han, Kana or Hangul-free characters count as
-// a word (a Chinese or Japanese word is about two characters), and four of Thai, Lao, Khmer, Burmese.
+// a word (a Chinese or Japanese word is about two characters), and four of Thai, Lao, Khmer,
+// Burmese.
 size_t rl_words(const char *text, size_t size);
 
-// An estimate, rather too high than too low, of how many tokens a sub-word tokenizer (WordPiece with
-// an English vocabulary of 30,000) makes of a text, without the two at its ends.
+// An estimate, rather too high than too low, of how many tokens a sub-word tokenizer (WordPiece
+// with an English vocabulary of 30,000) makes of a text, without the two at its ends.
 size_t rl_tokens(const char *text, size_t size);
 
 // The longest beginning of the text that has at most `max_tokens` by rl_tokens, at a character's

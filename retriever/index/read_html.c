@@ -9,16 +9,19 @@
 #include <strings.h>
 
 // Gumbo frees its tree by recursion, which must not use the stack up.
-enum { MAX_DEPTH = 10000, MAX_PARAGRAPH = 64 << 20 };
+enum {
+    MAX_DEPTH = 10000,
+    MAX_PARAGRAPH = 64 << 20
+};
 
 typedef struct walk {
     rl_document_t *doc;
-    rl_buf_t text;     // of the paragraph, heading, table or <pre> at work
-    int pre;           // depth of <pre> and the like
-    int table;         // depth of tables that keep their lines
-    int heading;       // level of the heading at work, 0 if none
-    bool list_item;    // the next words begin an item
-    bool cell;         // words of a row have been written
+    rl_buf_t text;  // of the paragraph, heading, table or <pre> at work
+    int pre;        // depth of <pre> and the like
+    int table;      // depth of tables that keep their lines
+    int heading;    // level of the heading at work, 0 if none
+    bool list_item; // the next words begin an item
+    bool cell;      // words of a row have been written
 } walk_t;
 
 static bool looks_like_html(const char *head, size_t size)
@@ -36,8 +39,8 @@ static bool looks_like_html(const char *head, size_t size)
 // that close themselves are not counted.
 static bool too_deep(const char *text, size_t size)
 {
-    static const char *const flat[] = {"p",  "br", "li",  "td",   "th",    "tr",  "dt", "dd",
-                                       "hr", "a",  "img", "meta", "input", "link"};
+    static const char *const flat[] = {"p",  "br", "li", "td",  "th",   "tr",    "dt",
+                                       "dd", "hr", "a",  "img", "meta", "input", "link"};
     long depth = 0;
     const char *end = text + size;
     for (const char *at = text; (at = memchr(at, '<', (size_t)(end - at))); at++) {
@@ -72,18 +75,18 @@ static bool is_one_of(GumboTag tag, const GumboTag *tags, size_t size)
 static bool left_out(const GumboElement *element)
 {
     static const GumboTag tags[] = {
-        GUMBO_TAG_SCRIPT, GUMBO_TAG_STYLE,    GUMBO_TAG_NAV,    GUMBO_TAG_NOSCRIPT,
-        GUMBO_TAG_SVG,    GUMBO_TAG_TEMPLATE, GUMBO_TAG_IFRAME, GUMBO_TAG_OBJECT,
-        GUMBO_TAG_SELECT, GUMBO_TAG_BUTTON,   GUMBO_TAG_AUDIO,  GUMBO_TAG_VIDEO,
-        GUMBO_TAG_CANVAS, GUMBO_TAG_HEAD,     GUMBO_TAG_FOOTER, GUMBO_TAG_MATH,
+        GUMBO_TAG_SCRIPT,   GUMBO_TAG_STYLE,    GUMBO_TAG_NAV,    GUMBO_TAG_NOSCRIPT,
+        GUMBO_TAG_SVG,      GUMBO_TAG_TEMPLATE, GUMBO_TAG_IFRAME, GUMBO_TAG_OBJECT,
+        GUMBO_TAG_SELECT,   GUMBO_TAG_BUTTON,   GUMBO_TAG_AUDIO,  GUMBO_TAG_VIDEO,
+        GUMBO_TAG_CANVAS,   GUMBO_TAG_HEAD,     GUMBO_TAG_FOOTER, GUMBO_TAG_MATH,
         GUMBO_TAG_TEXTAREA,
     };
     if (is_one_of(element->tag, tags, sizeof tags / sizeof *tags))
         return true;
     const GumboAttribute *role = gumbo_get_attribute(&element->attributes, "role");
-    if (role && (strcasecmp(role->value, "navigation") == 0 ||
-                 strcasecmp(role->value, "contentinfo") == 0 ||
-                 strcasecmp(role->value, "search") == 0))
+    if (role &&
+        (strcasecmp(role->value, "navigation") == 0 ||
+         strcasecmp(role->value, "contentinfo") == 0 || strcasecmp(role->value, "search") == 0))
         return true;
     const GumboAttribute *hidden = gumbo_get_attribute(&element->attributes, "aria-hidden");
     return gumbo_get_attribute(&element->attributes, "hidden") ||
@@ -99,14 +102,14 @@ static int heading_level(GumboTag tag)
 static bool in_line(GumboTag tag)
 {
     static const GumboTag tags[] = {
-        GUMBO_TAG_A,    GUMBO_TAG_ABBR,  GUMBO_TAG_B,      GUMBO_TAG_BDI,   GUMBO_TAG_BDO,
-        GUMBO_TAG_BIG,  GUMBO_TAG_CITE,  GUMBO_TAG_CODE,   GUMBO_TAG_DATA,  GUMBO_TAG_DEL,
-        GUMBO_TAG_DFN,  GUMBO_TAG_EM,    GUMBO_TAG_FONT,   GUMBO_TAG_I,     GUMBO_TAG_IMG,
-        GUMBO_TAG_INS,  GUMBO_TAG_KBD,   GUMBO_TAG_LABEL,  GUMBO_TAG_MARK,  GUMBO_TAG_Q,
-        GUMBO_TAG_S,    GUMBO_TAG_SAMP,  GUMBO_TAG_SMALL,  GUMBO_TAG_SPAN,  GUMBO_TAG_STRIKE,
-        GUMBO_TAG_SUB,  GUMBO_TAG_SUP,   GUMBO_TAG_STRONG, GUMBO_TAG_TIME,  GUMBO_TAG_TT,
-        GUMBO_TAG_U,    GUMBO_TAG_VAR,   GUMBO_TAG_WBR,    GUMBO_TAG_RUBY,  GUMBO_TAG_RT,
-        GUMBO_TAG_RP,   GUMBO_TAG_NOBR,  GUMBO_TAG_ACRONYM, GUMBO_TAG_INPUT,
+        GUMBO_TAG_A,   GUMBO_TAG_ABBR, GUMBO_TAG_B,       GUMBO_TAG_BDI,   GUMBO_TAG_BDO,
+        GUMBO_TAG_BIG, GUMBO_TAG_CITE, GUMBO_TAG_CODE,    GUMBO_TAG_DATA,  GUMBO_TAG_DEL,
+        GUMBO_TAG_DFN, GUMBO_TAG_EM,   GUMBO_TAG_FONT,    GUMBO_TAG_I,     GUMBO_TAG_IMG,
+        GUMBO_TAG_INS, GUMBO_TAG_KBD,  GUMBO_TAG_LABEL,   GUMBO_TAG_MARK,  GUMBO_TAG_Q,
+        GUMBO_TAG_S,   GUMBO_TAG_SAMP, GUMBO_TAG_SMALL,   GUMBO_TAG_SPAN,  GUMBO_TAG_STRIKE,
+        GUMBO_TAG_SUB, GUMBO_TAG_SUP,  GUMBO_TAG_STRONG,  GUMBO_TAG_TIME,  GUMBO_TAG_TT,
+        GUMBO_TAG_U,   GUMBO_TAG_VAR,  GUMBO_TAG_WBR,     GUMBO_TAG_RUBY,  GUMBO_TAG_RT,
+        GUMBO_TAG_RP,  GUMBO_TAG_NOBR, GUMBO_TAG_ACRONYM, GUMBO_TAG_INPUT,
     };
     return is_one_of(tag, tags, sizeof tags / sizeof *tags);
 }
@@ -185,8 +188,8 @@ static bool keeps_lines(const GumboNode *table)
             node = node->v.element.children.data[0];
             continue;
         }
-        while (node != table && node->index_within_parent + 1 >=
-                                    node->parent->v.element.children.length)
+        while (node != table &&
+               node->index_within_parent + 1 >= node->parent->v.element.children.length)
             node = node->parent;
         if (node == table)
             return cells > 1;
@@ -306,8 +309,8 @@ static const GumboNode *find(const GumboNode *root, bool (*wanted)(const GumboEl
             node = node->v.element.children.data[0];
             continue;
         }
-        while (node != root && node->index_within_parent + 1 >=
-                                   node->parent->v.element.children.length)
+        while (node != root &&
+               node->index_within_parent + 1 >= node->parent->v.element.children.length)
             node = node->parent;
         if (node == root)
             return NULL;
@@ -326,8 +329,7 @@ static bool is_main(const GumboElement *element)
     return element->tag == GUMBO_TAG_MAIN || (role && strcasecmp(role->value, "main") == 0);
 }
 
-static int read_html(const char *text, size_t size, rl_document_t *doc, char *why,
-                     size_t why_size)
+static int read_html(const char *text, size_t size, rl_document_t *doc, char *why, size_t why_size)
 {
     if (too_deep(text, size)) {
         snprintf(why, why_size, "HTML nested deeper than %d elements", MAX_DEPTH);

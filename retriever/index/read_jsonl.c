@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DIMENSION = 1 << 16 };
+enum {
+    MAX_DIMENSION = 1 << 16
+};
 
 static bool looks_like_jsonl(const char *head, size_t size)
 {
@@ -141,8 +143,7 @@ static int read_fields(json_t *root, rl_document_t *doc, char *why, size_t why_s
     return rc == 0 ? read_meta(root, doc, why, why_size) : rc;
 }
 
-static int read_jsonl(const char *text, size_t size, rl_document_t *doc, char *why,
-                      size_t why_size)
+static int read_jsonl(const char *text, size_t size, rl_document_t *doc, char *why, size_t why_size)
 {
     json_error_t error;
     json_t *root = json_loadb(text, size, JSON_ALLOW_NUL, &error);

@@ -7,7 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_LINE = 1 << 20, MAX_PARAGRAPH = 64 << 20, MAX_NESTED = 16, LONGEST_TAG = 100 };
+enum {
+    MAX_LINE = 1 << 20,
+    MAX_PARAGRAPH = 64 << 20,
+    MAX_NESTED = 16,
+    LONGEST_TAG = 100
+};
 
 static void read_one(rl_man_t *self, const char *line, size_t size, int depth);
 
@@ -442,8 +447,7 @@ static void read_request(rl_man_t *self, const char *line, size_t size, int dept
     if (is(name, "if ie while")) {
         size_t behind;
         bool holds = condition(self, rest, size, &behind) && name[0] == 'i';
-        if (strcmp(name, "ie") == 0 &&
-            self->branches < sizeof self->branch / sizeof *self->branch)
+        if (strcmp(name, "ie") == 0 && self->branches < sizeof self->branch / sizeof *self->branch)
             self->branch[self->branches++] = holds;
         branch(self, holds, rest + behind, size - behind, depth);
         return;

@@ -1,5 +1,6 @@
 // read_markdown: CommonMark's blocks as far as they matter for passages: headings, paragraphs and
-// lists, code and tables (whose lines stay together), quotes; front matter gives title and metadata.
+// lists, code and tables (whose lines stay together), quotes; front matter gives title and
+// metadata.
 
 #include "reader.h"
 
@@ -11,7 +12,10 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_BLOCK = 64 << 20, MAX_FIELDS = 64 };
+enum {
+    MAX_BLOCK = 64 << 20,
+    MAX_FIELDS = 64
+};
 
 typedef struct line {
     const char *text; // without line end
@@ -60,8 +64,7 @@ static line_t trimmed(line_t line)
 {
     while (line.size > 0 && (*line.text == ' ' || *line.text == '\t'))
         line.text++, line.size--;
-    while (line.size > 0 &&
-           (line.text[line.size - 1] == ' ' || line.text[line.size - 1] == '\t'))
+    while (line.size > 0 && (line.text[line.size - 1] == ' ' || line.text[line.size - 1] == '\t'))
         line.size--;
     return line;
 }
@@ -250,8 +253,8 @@ static void front_field(line_t line, json_t *meta, rl_document_t *doc)
         return;
     char key[64], value[1024];
     size_t key_size = (size_t)(colon - line.text);
-    line_t rest = trimmed(
-        (line_t){.text = colon + 1, .size = (size_t)(line.text + line.size - colon) - 1});
+    line_t rest =
+        trimmed((line_t){.text = colon + 1, .size = (size_t)(line.text + line.size - colon) - 1});
     if (rest.size >= 2 && strchr("\"'", rest.text[0]) && rest.text[rest.size - 1] == rest.text[0])
         rest.text++, rest.size -= 2;
     if (rest.size == 0 || key_size >= sizeof key || rest.size >= sizeof value)
@@ -280,8 +283,8 @@ static void read_front_matter(reading_t *self)
     bool closed = false;
     while (!closed && next_line(self, &line)) {
         line_t text = trimmed(line);
-        closed = text.size == 3 && (memcmp(text.text, "---", 3) == 0 ||
-                                    memcmp(text.text, "...", 3) == 0);
+        closed = text.size == 3 &&
+                 (memcmp(text.text, "---", 3) == 0 || memcmp(text.text, "...", 3) == 0);
         if (!closed)
             front_field(line, meta, self->doc);
     }
@@ -312,8 +315,8 @@ static void read_line(reading_t *self, line_t line)
 {
     line_t text = trimmed(line), words;
     size_t lines = self->paragraph.size;
-    bool one_line = lines > 0 && memchr(self->paragraph.data, '\n', lines) ==
-                                     self->paragraph.data + lines - 1;
+    bool one_line =
+        lines > 0 && memchr(self->paragraph.data, '\n', lines) == self->paragraph.data + lines - 1;
     int level;
     if (text.size == 0) {
         flush(self);

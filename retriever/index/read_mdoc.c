@@ -12,36 +12,36 @@ static const struct macro {
     const char *name, *open, *close, *alone;
     bool each; // put around every argument
 } macros[] = {
-    {"Fl", "-", "", "-", true},      {"Ar", "", "", "file ...", false},
-    {"Cm", "", "", "", false},       {"Ic", "", "", "", false},
-    {"Ev", "", "", "", false},       {"Pa", "", "", "~", false},
-    {"Va", "", "", "", false},       {"Vt", "", "", "", false},
-    {"Fa", "", "", "", false},       {"Ft", "", "", "", false},
-    {"Dv", "", "", "", false},       {"Er", "", "", "", false},
-    {"Em", "", "", "", false},       {"Sy", "", "", "", false},
-    {"Li", "", "", "", false},       {"Tn", "", "", "", false},
-    {"Ql", "‘", "’", "", false},     {"No", "", "", "", false},
-    {"Sx", "", "", "", false},       {"An", "", "", "", false},
-    {"Ad", "", "", "", false},       {"Ms", "", "", "", false},
-    {"Mt", "", "", "", false},       {"Cd", "", "", "", false},
-    {"Op", "[", "]", "", false},     {"Oo", "[", "", "[", false},
-    {"Oc", "", "]", "]", false},     {"Aq", "<", ">", "", false},
-    {"Ao", "<", "", "<", false},     {"Ac", "", ">", ">", false},
-    {"Bq", "[", "]", "", false},     {"Bo", "[", "", "[", false},
-    {"Bc", "", "]", "]", false},     {"Pq", "(", ")", "", false},
-    {"Po", "(", "", "(", false},     {"Pc", "", ")", ")", false},
-    {"Dq", "“", "”", "", false},     {"Do", "“", "", "“", false},
-    {"Dc", "", "”", "”", false},     {"Qq", "\"", "\"", "", false},
-    {"Qo", "\"", "", "\"", false},   {"Qc", "", "\"", "\"", false},
-    {"Sq", "‘", "’", "", false},     {"So", "‘", "", "‘", false},
-    {"Sc", "", "’", "’", false},     {"Brq", "{", "}", "", false},
-    {"Bro", "{", "", "{", false},    {"Brc", "", "}", "}", false},
-    {"Ux", "", "", "UNIX", false},   {"Bx", "", "", "BSD", false},
-    {"Nx", "", "", "NetBSD", false}, {"Fx", "", "", "FreeBSD", false},
-    {"Ox", "", "", "OpenBSD", false}, {"Dx", "", "", "DragonFly", false},
+    {"Fl", "-", "", "-", true},         {"Ar", "", "", "file ...", false},
+    {"Cm", "", "", "", false},          {"Ic", "", "", "", false},
+    {"Ev", "", "", "", false},          {"Pa", "", "", "~", false},
+    {"Va", "", "", "", false},          {"Vt", "", "", "", false},
+    {"Fa", "", "", "", false},          {"Ft", "", "", "", false},
+    {"Dv", "", "", "", false},          {"Er", "", "", "", false},
+    {"Em", "", "", "", false},          {"Sy", "", "", "", false},
+    {"Li", "", "", "", false},          {"Tn", "", "", "", false},
+    {"Ql", "‘", "’", "", false},        {"No", "", "", "", false},
+    {"Sx", "", "", "", false},          {"An", "", "", "", false},
+    {"Ad", "", "", "", false},          {"Ms", "", "", "", false},
+    {"Mt", "", "", "", false},          {"Cd", "", "", "", false},
+    {"Op", "[", "]", "", false},        {"Oo", "[", "", "[", false},
+    {"Oc", "", "]", "]", false},        {"Aq", "<", ">", "", false},
+    {"Ao", "<", "", "<", false},        {"Ac", "", ">", ">", false},
+    {"Bq", "[", "]", "", false},        {"Bo", "[", "", "[", false},
+    {"Bc", "", "]", "]", false},        {"Pq", "(", ")", "", false},
+    {"Po", "(", "", "(", false},        {"Pc", "", ")", ")", false},
+    {"Dq", "“", "”", "", false},        {"Do", "“", "", "“", false},
+    {"Dc", "", "”", "”", false},        {"Qq", "\"", "\"", "", false},
+    {"Qo", "\"", "", "\"", false},      {"Qc", "", "\"", "\"", false},
+    {"Sq", "‘", "’", "", false},        {"So", "‘", "", "‘", false},
+    {"Sc", "", "’", "’", false},        {"Brq", "{", "}", "", false},
+    {"Bro", "{", "", "{", false},       {"Brc", "", "}", "}", false},
+    {"Ux", "", "", "UNIX", false},      {"Bx", "", "", "BSD", false},
+    {"Nx", "", "", "NetBSD", false},    {"Fx", "", "", "FreeBSD", false},
+    {"Ox", "", "", "OpenBSD", false},   {"Dx", "", "", "DragonFly", false},
     {"At", "", "", "AT&T UNIX", false}, {"St", "", "", "", false},
-    {"Fd", "", "", "", false},       {"Ap", "", "", "'", false},
-    {"Rv", "", "", "", false},       {"Ex", "", "", "", false},
+    {"Fd", "", "", "", false},          {"Ap", "", "", "'", false},
+    {"Rv", "", "", "", false},          {"Ex", "", "", "", false},
 };
 
 static const struct macro *find_macro(const char *name)
@@ -149,7 +149,8 @@ static void run_function(rl_man_t *self, size_t from)
     add(self, rl_man_arg(self, from));
     add_glued(self, "(");
     size_t i = from + 1;
-    for (; i < self->count && !callable(rl_man_arg(self, i)) && !closing(rl_man_arg(self, i)); i++) {
+    for (; i < self->count && !callable(rl_man_arg(self, i)) && !closing(rl_man_arg(self, i));
+         i++) {
         if (i > from + 1)
             add_glued(self, ",");
         self->glue = i == from + 1;

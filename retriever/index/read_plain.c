@@ -5,7 +5,9 @@
 
 #include <string.h>
 
-enum { LONGEST_HEADING = 120 }; // bytes; a longer line is no heading, whatever is under it
+enum {
+    LONGEST_HEADING = 120
+}; // bytes; a longer line is no heading, whatever is under it
 
 static size_t line_size(const char *text, const char *end)
 {
@@ -61,8 +63,7 @@ static void mark(rl_document_t *doc, const char *from, const char *to)
                      (size_t)(from - text), (size_t)(to - text));
 }
 
-static int read_plain(const char *text, size_t size, rl_document_t *doc, char *why,
-                      size_t why_size)
+static int read_plain(const char *text, size_t size, rl_document_t *doc, char *why, size_t why_size)
 {
     (void)why, (void)why_size;
     rl_document_text(doc, text, size);

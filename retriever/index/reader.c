@@ -11,7 +11,9 @@
 static const rl_reader_t *const readers[] = {
     &rl_reader_html, &rl_reader_man, &rl_reader_jsonl, &rl_reader_markdown, &rl_reader_plain,
 };
-enum { READERS = sizeof readers / sizeof *readers };
+enum {
+    READERS = sizeof readers / sizeof *readers
+};
 
 // Text, but not for reading: what belongs to programs and pages.
 static const char not_documents[] = "css js mjs map json svg xml po pot lock sum min";

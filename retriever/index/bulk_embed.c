@@ -1,0 +1,427 @@
+// bulk_embed: jobs (a batch each) and what becomes of their replies.
+
+#include "bulk_embed.h"
+
+#include "embed_reply.h"
+#include "utf8.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FIRST_WAIT_MS = 250, // before the first retry; doubled each time
+    LONGEST_WAIT_MS = 30000,
+    LONGEST_ASKED_S = 300,    // of a server's Retry-After
+    SHORTEST_TEXT = 16,       // bytes; what is refused at this length is not refused for its length
+    REPLY_OF_ONE = 256 << 10, // bytes of JSON for a vector, at most
+    MAX_REQUEST = 256 << 20,
+    MAX_BATCH_BYTES = 8 << 20, // a request is sent early rather than larger
+};
+
+typedef struct item {
+    rl_vector_key_t key;
+    char *text;
+    size_t size;
+    bool cut;
+} item_t;
+
+typedef enum job_state {
+    JOB_READY,   // in the list, to be sent
+    JOB_SENT,    // a transfer is under way
+    JOB_WAITING, // its timer runs
+} job_state_t;
+
+typedef struct job {
+    rl_bulk_embed_t *owner;
+    job_state_t state;
+    item_t *items;
+    size_t size;
+    unsigned tries;
+    rl_fetch_t *fetch;
+    struct event *timer;
+    struct job *next;
+} job_t;
+
+struct rl_bulk_embed {
+    struct event_base *base;
+    rl_bulk_settings_t settings;
+    rl_bulk_calls_t calls;
+    rl_fetcher_t *fetcher;
+    struct event *turn; // sends what is ready, or reports the end, outside of other callbacks
+    char *url;
+    job_t *jobs;    // all of them, in the order in which they are sent
+    size_t active;  // sent or waiting
+    bool exhausted; // no more texts
+    size_t dimension;
+    uint64_t cut;
+    char *why; // the failure to report
+};
+
+static void free_job(job_t **job_p)
+{
+    job_t *job = *job_p;
+    rl_fetch_cancel(&job->fetch);
+    if (job->timer)
+        event_free(job->timer);
+    for (size_t i = 0; i < job->size; i++)
+        free(job->items[i].text);
+    free(job->items);
+    free(job);
+    *job_p = NULL;
+}
+
+static void drop_job(rl_bulk_embed_t *self, job_t *job)
+{
+    job_t **at = &self->jobs;
+    while (*at != job)
+        at = &(*at)->next;
+    *at = job->next;
+    self->active -= job->state != JOB_READY;
+    free_job(&job);
+}
+
+static void again(rl_bulk_embed_t *self)
+{
+    event_active(self->turn, EV_TIMEOUT, 1);
+}
+
+// The end: told from the turn, so that no caller is surprised.
+static void fail(rl_bulk_embed_t *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void fail(rl_bulk_embed_t *self, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!self->why && vasprintf(&self->why, format, args) < 0)
+        self->why = NULL;
+    va_end(args);
+    if (!self->why)
+        self->why = strdup("out of memory");
+    again(self);
+}
+
+static void set_state(job_t *job, job_state_t state)
+{
+    job->owner->active += (state != JOB_READY) - (job->state != JOB_READY);
+    job->state = state;
+}
+
+// ---- what comes back ----------------------------------------------------------------------------
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    job_t *job = arg;
+    (void)fd, (void)what;
+    set_state(job, JOB_READY);
+    again(job->owner);
+}
+
+// The same again, later, or the end if that was tried often enough.
+static void retry(job_t *job, const rl_fetch_result_t *result, const char *what)
+{
+    rl_bulk_embed_t *self = job->owner;
+    if (job->tries >= self->settings.retries) {
+        fail(self, "the embedding server at %s %s (tried %u times)", self->url, what,
+             job->tries + 1);
+        return;
+    }
+    long wait = FIRST_WAIT_MS;
+    for (unsigned i = 0; i < job->tries && wait < LONGEST_WAIT_MS; i++)
+        wait *= 2;
+    wait = wait < LONGEST_WAIT_MS ? wait : LONGEST_WAIT_MS;
+    long asked = result->retry_after_s < LONGEST_ASKED_S ? result->retry_after_s : LONGEST_ASKED_S;
+    if (asked * 1000 > wait)
+        wait = asked * 1000;
+    job->tries++;
+    char note[512];
+    snprintf(note, sizeof note, "the embedding server %s: again in %.2g s", what,
+             (double)wait / 1000);
+    self->calls.note(self->calls.arg, note);
+    struct timeval tv = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+    set_state(job, JOB_WAITING);
+    if (event_add(job->timer, &tv) != 0)
+        fail(self, "out of memory");
+}
+
+static job_t *add_job(rl_bulk_embed_t *self, job_t **before, item_t *items, size_t size)
+{
+    job_t *job = calloc(1, sizeof *job);
+    if (!job)
+        return NULL;
+    job->owner = self;
+    job->timer = evtimer_new(self->base, on_timer, job);
+    if (!job->timer) {
+        free(job);
+        return NULL;
+    }
+    job->items = items;
+    job->size = size;
+    job->next = *before;
+    *before = job;
+    return job;
+}
+
+// A refused request with several texts: each half on its own, to find the one that is meant.
+static void split(job_t *job)
+{
+    rl_bulk_embed_t *self = job->owner;
+    size_t half = job->size / 2, rest = job->size - half;
+    item_t *items = malloc(rest * sizeof *items);
+    if (!items || !add_job(self, &job->next, items, 0)) {
+        free(items);
+        fail(self, "out of memory");
+        return;
+    }
+    memcpy(items, job->items + half, rest * sizeof *items);
+    job->next->size = rest;
+    job->size = half;
+    set_state(job, JOB_READY);
+    again(self);
+}
+
+// A single text that is too long: a quarter of it less.
+static void cut(job_t *job, const char *message)
+{
+    rl_bulk_embed_t *self = job->owner;
+    item_t *item = &job->items[0];
+    size_t size = rl_utf8_whole(item->text, item->size - item->size / 4);
+    if (size < SHORTEST_TEXT || size == item->size) {
+        fail(self, "the embedding server refuses even a short text: %s", message);
+        return;
+    }
+    item->text[size] = '\0';
+    item->size = size;
+    self->cut += !item->cut;
+    item->cut = true;
+    set_state(job, JOB_READY);
+    again(self);
+}
+
+// Vectors have come: hands them on.
+static void take(job_t *job, const rl_fetch_result_t *result)
+{
+    rl_bulk_embed_t *self = job->owner;
+    rl_embed_reply_t reply;
+    char why[256];
+    if (rl_embed_reply(result->body, result->body_size, job->size, &reply, why, sizeof why) != 0) {
+        if (strcasestr(result->type, "html"))
+            fail(self,
+                 "%s answers with a page (%s), not with JSON: is embed.url right? It ends "
+                 "in /v1",
+                 self->url, result->type);
+        else
+            fail(self, "the embedding server at %s: %s", self->url, why);
+        return;
+    }
+    if (self->dimension && self->dimension != reply.dimension)
+        fail(self,
+             "the embedding server's vectors had %zu numbers and now have %zu: has its "
+             "model changed?",
+             self->dimension, reply.dimension);
+    self->dimension = reply.dimension;
+    for (size_t i = 0; i < job->size && !self->why; i++)
+        if (self->calls.vector(self->calls.arg, &job->items[i].key,
+                               reply.numbers + i * reply.dimension, reply.dimension) != 0)
+            fail(self, "stopped"); // the caller has its own words for it
+    free(reply.numbers);
+    drop_job(self, job);
+    again(self);
+}
+
+// A status that is no success and that no retry will change.
+static void refused(job_t *job, long status, const char *message)
+{
+    rl_bulk_embed_t *self = job->owner;
+    if (status == 401 || status == 403)
+        fail(self,
+             "the embedding server at %s refuses the key (%ld): set embed.key or "
+             "embed.key_file. It says: %s",
+             self->url, status, message);
+    else if (status == 404)
+        fail(self,
+             "the embedding server has no %s, or no model \"%s\" (404): check embed.url, "
+             "which ends in /v1, and embed.model. It says: %s",
+             self->url, self->settings.model, message);
+    else
+        fail(self, "the embedding server at %s answers %ld: %s", self->url, status, message);
+}
+
+static void on_done(void *arg, const rl_fetch_result_t *result)
+{
+    job_t *job = arg;
+    char message[300], what[400];
+    job->fetch = NULL;
+    if (!result->ok) {
+        snprintf(what, sizeof what, "%s: %.250s",
+                 result->timed_out ? "does not answer in time"
+                 : result->refused ? "cannot be reached"
+                                   : "broke off",
+                 result->error);
+        retry(job, result, what);
+        return;
+    }
+    long status = result->status;
+    if (status >= 200 && status < 300) {
+        take(job, result);
+        return;
+    }
+    rl_embed_error(result->body, result->body_size, message, sizeof message);
+    bool too_long = status == 413 || ((status == 400 || status == 422 || status == 500) &&
+                                      rl_embed_too_long(message));
+    if (too_long && job->size > 1) {
+        split(job);
+    } else if (too_long) {
+        cut(job, message);
+    } else if (status == 429 || status == 408 || status >= 500) {
+        snprintf(what, sizeof what, "answers %ld: %.250s", status, message);
+        retry(job, result, what);
+    } else {
+        refused(job, status, message);
+    }
+}
+
+// ---- what goes out ------------------------------------------------------------------------------
+
+static int send_job(job_t *job)
+{
+    rl_bulk_embed_t *self = job->owner;
+    rl_buf_t body = rl_buf_make(MAX_REQUEST);
+    rl_buf_adds(&body, "{\"model\":");
+    rl_buf_add_json(&body, self->settings.model, strlen(self->settings.model));
+    rl_buf_adds(&body, ",\"encoding_format\":\"float\",\"input\":[");
+    for (size_t i = 0; i < job->size; i++) {
+        if (i > 0)
+            rl_buf_adds(&body, ",");
+        rl_buf_add_json(&body, job->items[i].text, job->items[i].size);
+    }
+    rl_buf_adds(&body, "]}");
+    rl_fetch_request_t request = {.url = self->url,
+                                  .bearer = self->settings.key,
+                                  .body = body.data,
+                                  .body_size = body.size,
+                                  .timeout_ms = self->settings.timeout_ms,
+                                  .max_body = (1 << 20) + job->size * REPLY_OF_ONE,
+                                  .on_done = on_done,
+                                  .arg = job};
+    if (!body.full)
+        job->fetch = rl_fetch_start(self->fetcher, &request);
+    rl_buf_free(&body);
+    if (!job->fetch)
+        return -1;
+    set_state(job, JOB_SENT);
+    return 0;
+}
+
+// A new job of the next texts; NULL if there are none, or on failure (self->why).
+static job_t *fill_job(rl_bulk_embed_t *self)
+{
+    job_t **end = &self->jobs;
+    while (*end)
+        end = &(*end)->next;
+    item_t *items = calloc(self->settings.batch, sizeof *items);
+    job_t *job = items ? add_job(self, end, items, 0) : NULL;
+    if (!job) {
+        free(items);
+        fail(self, "out of memory");
+        return NULL;
+    }
+    rl_buf_t text = rl_buf_make(RL_BULK_MAX_TEXT);
+    size_t bytes = 0;
+    while (job->size < self->settings.batch && bytes < MAX_BATCH_BYTES && !self->exhausted &&
+           !self->why) {
+        item_t *item = &items[job->size];
+        rl_buf_clear(&text);
+        int rc = self->calls.next(self->calls.arg, &item->key, &text);
+        if (rc < 0) {
+            fail(self, "stopped");
+        } else if (rc == 0) {
+            self->exhausted = true;
+        } else {
+            item->size = text.size;
+            bytes += text.size;
+            item->text = rl_buf_take(&text);
+            if (item->text)
+                job->size++;
+            else
+                fail(self, "out of memory");
+        }
+    }
+    rl_buf_free(&text);
+    if (job->size > 0 && !self->why)
+        return job;
+    drop_job(self, job);
+    return NULL;
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    rl_bulk_embed_t *self = arg;
+    (void)fd, (void)what;
+    while (!self->why && self->active < self->settings.requests) {
+        job_t *job = self->jobs;
+        while (job && job->state != JOB_READY)
+            job = job->next;
+        if (!job && !self->exhausted)
+            job = fill_job(self);
+        if (!job)
+            break;
+        if (send_job(job) != 0)
+            fail(self,
+                 "no request can be made of embed.url \"%s\": it should be like "
+                 "http://127.0.0.1:8082/v1",
+                 self->settings.url);
+    }
+    if (!self->why && (self->jobs || !self->exhausted))
+        return;
+    // nothing of this may be touched behind the call: it may destroy what it was called for
+    while (self->jobs)
+        drop_job(self, self->jobs);
+    event_del(self->turn);
+    self->calls.done(self->calls.arg, self->why);
+}
+
+rl_bulk_embed_t *rl_bulk_embed_new(struct event_base *base, const rl_bulk_settings_t *settings,
+                                   const rl_bulk_calls_t *calls)
+{
+    rl_bulk_embed_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->base = base;
+    self->settings = *settings;
+    self->calls = *calls;
+    size_t size = strlen(settings->url);
+    while (size > 0 && settings->url[size - 1] == '/')
+        size--;
+    self->turn = event_new(base, -1, 0, on_turn, self);
+    self->fetcher = rl_fetcher_new(base, (long)settings->requests);
+    if (!self->turn || !self->fetcher ||
+        asprintf(&self->url, "%.*s/embeddings", (int)size, settings->url) < 0) {
+        rl_bulk_embed_destroy(&self);
+        return NULL;
+    }
+    again(self);
+    return self;
+}
+
+void rl_bulk_embed_destroy(rl_bulk_embed_t **self_p)
+{
+    rl_bulk_embed_t *self = *self_p;
+    if (!self)
+        return;
+    while (self->jobs)
+        drop_job(self, self->jobs);
+    rl_fetcher_destroy(&self->fetcher);
+    if (self->turn)
+        event_free(self->turn);
+    free(self->url);
+    free(self->why);
+    free(self);
+    *self_p = NULL;
+}
+
+uint64_t rl_bulk_embed_cut(const rl_bulk_embed_t *self)
+{
+    return self->cut;
+}

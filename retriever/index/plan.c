@@ -1,0 +1,141 @@
+// plan: checks of options that depend on each other.
+
+#include "plan.h"
+
+#include "store.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static bool name_holds(const char *name)
+{
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+    return size > 0 && size <= 64 && name[size] == '\0';
+}
+
+// The collection's name: as given, else the last part of the folder's path.
+static int set_collection(rl_plan_t *plan, const char *given, char *why, size_t why_size)
+{
+    const char *from = given;
+    size_t size = strlen(given);
+    if (size == 0) {
+        size = strlen(plan->out);
+        while (size > 0 && plan->out[size - 1] == '/')
+            size--;
+        size_t start = size;
+        while (start > 0 && plan->out[start - 1] != '/')
+            start--;
+        from = plan->out + start;
+        size -= start;
+    }
+    if (size < sizeof plan->collection) {
+        memcpy(plan->collection, from, size);
+        plan->collection[size] = '\0';
+    }
+    if (size >= sizeof plan->collection || !name_holds(plan->collection) ||
+        strspn(plan->collection, ".") == size) {
+        snprintf(why, why_size,
+                 "the collection needs a name of 1 to 64 letters, digits, '-', '_' "
+                 "and '.': --index-collection NAME");
+        return -1;
+    }
+    return 0;
+}
+
+static bool language_known(const char *language)
+{
+    if (strcmp(language, "none") == 0)
+        return true;
+    size_t size = strlen(language);
+    for (const char *at = rl_store_languages(); *at; at += strcspn(at, " "), at += strspn(at, " "))
+        if (strcspn(at, " ") == size && memcmp(at, language, size) == 0)
+            return true;
+    return false;
+}
+
+static int set_rules(rl_plan_t *plan, char *why, size_t why_size)
+{
+    const rl_conf_t *conf = plan->conf;
+    plan->rules = (rl_chunk_rules_t){
+        .words = (size_t)rl_conf_int(conf, "index.chunk_words"),
+        .tokens = (size_t)rl_conf_int(conf, "index.chunk_tokens"),
+        .overlap = (size_t)rl_conf_int(conf, "index.overlap_words"),
+        .max_tokens = (size_t)rl_conf_int(conf, "embed.max_tokens"),
+        .prefix = rl_conf_in(conf, "model", plan->model, "passage_prefix"),
+    };
+    size_t length = plan->rules.tokens ? plan->rules.tokens : plan->rules.words;
+    if (plan->rules.tokens && plan->rules.tokens < 20) {
+        snprintf(why, why_size, "index.chunk_tokens must be at least 20, or 0 to count words");
+        return -1;
+    }
+    if (plan->rules.overlap * 2 > length) {
+        snprintf(why, why_size,
+                 "index.overlap_words (%zu) may be at most half of a passage's "
+                 "length (%zu)",
+                 plan->rules.overlap, length);
+        return -1;
+    }
+    return 0;
+}
+
+int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_size)
+{
+    *plan = (rl_plan_t){
+        .conf = conf,
+        .out = rl_conf_str(conf, "index.out"),
+        .language = rl_conf_str(conf, "index.language"),
+        .factory = rl_conf_str(conf, "index.factory"),
+        .shards = (size_t)rl_conf_int(conf, "index.shards"),
+        .url = rl_conf_str(conf, "embed.url"),
+        .model = rl_conf_str(conf, "embed.model"),
+        .key = rl_conf_secret(conf, "embed.key"),
+        .batch = (size_t)rl_conf_int(conf, "embed.batch"),
+        .requests = (size_t)rl_conf_int(conf, "index.requests"),
+        .retries = (unsigned)rl_conf_int(conf, "index.retries"),
+        .timeout_ms = rl_conf_int(conf, "index.timeout_ms"),
+    };
+    plan->lexical_only = rl_conf_wants(conf, "lexical-only") || !*plan->url;
+    if (rl_conf_args(conf) == 0) {
+        snprintf(why, why_size, "nothing to index: name files or folders");
+        return -1;
+    }
+    if (!*plan->out) {
+        snprintf(why, why_size, "where to? --index-out FOLDER is the collection's folder");
+        return -1;
+    }
+    if (!plan->lexical_only && strncasecmp(plan->url, "http://", 7) != 0 &&
+        strncasecmp(plan->url, "https://", 8) != 0) {
+        snprintf(why, why_size, "embed.url \"%s\" must be like http://127.0.0.1:8082/v1",
+                 plan->url);
+        return -1;
+    }
+    if (!*plan->model) {
+        snprintf(why, why_size, "embed.model is empty: it names the space that vectors are in");
+        return -1;
+    }
+    if (!language_known(plan->language)) {
+        snprintf(why, why_size, "index.language \"%s\" is not known: none, %s", plan->language,
+                 rl_store_languages());
+        return -1;
+    }
+    if (set_collection(plan, rl_conf_str(conf, "index.collection"), why, why_size) != 0)
+        return -1;
+    return set_rules(plan, why, why_size);
+}
+
+char *rl_plan_json(const rl_plan_t *plan)
+{
+    json_t *sources = json_array();
+    for (size_t i = 0; i < rl_conf_args(plan->conf); i++)
+        json_array_append_new(sources, json_string(rl_conf_arg(plan->conf, i)));
+    json_t *root =
+        json_pack("{s:i,s:i,s:i,s:i,s:s,s:s,s:o}", "chunk_words", (int)plan->rules.words,
+                  "chunk_tokens", (int)plan->rules.tokens, "overlap", (int)plan->rules.overlap,
+                  "max_tokens", (int)plan->rules.max_tokens, "passage_prefix", plan->rules.prefix,
+                  "embedded", "prefix, title, heading path, text", "sources", sources);
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    return text;
+}

@@ -1,0 +1,166 @@
+// spool: records of a fixed part and strings, written and read in order.
+
+#include "spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    STRINGS = 6,
+    BUFFER = 1 << 18
+};
+
+// What a record begins with; strings (each with its NUL) and the vector follow.
+typedef struct head {
+    uint64_t shard, start, end, hash;
+    rl_vector_key_t key;
+    uint64_t vector_size;
+    uint32_t sizes[STRINGS]; // with NUL: doc, title, heading, source, text, meta
+} head_t;
+
+struct rl_spool {
+    FILE *file;
+    uint64_t size;
+    char *memory; // of the record at hand
+    size_t room;
+};
+
+// A file without a name: gone when the process is, however it ends.
+static int open_nameless(const char *folder)
+{
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        return fd;
+    // not every file system can
+    char path[4200];
+    snprintf(path, sizeof path, "%s/.spool-XXXXXX", folder);
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+rl_spool_t *rl_spool_new(const char *folder, char *why, size_t why_size)
+{
+    rl_spool_t *self = calloc(1, sizeof *self);
+    int fd = self ? open_nameless(folder) : -1;
+    if (fd >= 0)
+        self->file = fdopen(fd, "w+b");
+    if (!self || !self->file) {
+        snprintf(why, why_size, "no temporary file can be made in %s: %s", folder, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        free(self);
+        return NULL;
+    }
+    setvbuf(self->file, NULL, _IOFBF, BUFFER);
+    return self;
+}
+
+void rl_spool_destroy(rl_spool_t **self_p)
+{
+    rl_spool_t *self = *self_p;
+    if (!self)
+        return;
+    fclose(self->file);
+    free(self->memory);
+    free(self);
+    *self_p = NULL;
+}
+
+uint64_t rl_spool_size(const rl_spool_t *self)
+{
+    return self->size;
+}
+
+static bool put(rl_spool_t *self, const void *data, size_t size)
+{
+    return size == 0 || fwrite(data, 1, size, self->file) == size;
+}
+
+int rl_spool_add(rl_spool_t *self, const rl_spooled_t *item, char *why, size_t why_size)
+{
+    const rl_passage_t *passage = &item->passage;
+    const char *strings[STRINGS] = {passage->doc,    passage->title, passage->heading,
+                                    passage->source, passage->text,  passage->meta};
+    head_t head = {.shard = item->shard,
+                   .start = passage->start,
+                   .end = passage->end,
+                   .hash = passage->hash,
+                   .key = item->key,
+                   .vector_size = item->vector ? item->vector_size : 0};
+    for (size_t i = 0; i < STRINGS; i++) {
+        strings[i] = strings[i] ? strings[i] : "";
+        head.sizes[i] = (uint32_t)strlen(strings[i]) + 1;
+    }
+    bool ok = put(self, &head, sizeof head);
+    ok = ok && put(self, item->vector, head.vector_size * sizeof *item->vector);
+    for (size_t i = 0; i < STRINGS; i++)
+        ok = ok && put(self, strings[i], head.sizes[i]);
+    if (!ok) {
+        snprintf(why, why_size, "temporary file: %s", strerror(errno));
+        return -1;
+    }
+    self->size++;
+    return 0;
+}
+
+int rl_spool_rewind(rl_spool_t *self, char *why, size_t why_size)
+{
+    if (fflush(self->file) != 0 || fseeko(self->file, 0, SEEK_SET) != 0) {
+        snprintf(why, why_size, "temporary file: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+int rl_spool_next(rl_spool_t *self, rl_spooled_t *item, char *why, size_t why_size)
+{
+    head_t head;
+    if (fread(&head, sizeof head, 1, self->file) != 1) {
+        if (feof(self->file))
+            return 0;
+        snprintf(why, why_size, "temporary file: %s", strerror(errno));
+        return -1;
+    }
+    size_t vector = head.vector_size * sizeof(float), size = vector;
+    for (size_t i = 0; i < STRINGS; i++)
+        size += head.sizes[i];
+    if (size > self->room) {
+        char *memory = realloc(self->memory, size);
+        if (!memory) {
+            snprintf(why, why_size, "out of memory");
+            return -1;
+        }
+        self->memory = memory;
+        self->room = size;
+    }
+    if (fread(self->memory, 1, size, self->file) != size) {
+        snprintf(why, why_size, "temporary file: %s",
+                 ferror(self->file) ? strerror(errno) : "it ends too early");
+        return -1;
+    }
+    const char *strings[STRINGS], *at = self->memory + vector;
+    for (size_t i = 0; i < STRINGS; i++) {
+        strings[i] = at;
+        at += head.sizes[i];
+    }
+    *item = (rl_spooled_t){.shard = head.shard,
+                           .key = head.key,
+                           .vector = vector ? (const float *)(void *)self->memory : NULL,
+                           .vector_size = head.vector_size,
+                           .passage = {.doc = strings[0],
+                                       .title = strings[1],
+                                       .heading = strings[2],
+                                       .source = strings[3],
+                                       .text = strings[4],
+                                       .meta = strings[5],
+                                       .start = head.start,
+                                       .end = head.end,
+                                       .hash = head.hash}};
+    return 1;
+}
