@@ -89,7 +89,8 @@ static int split(const char *address, char *host, size_t host_size, char *port, 
     memcpy(host, address, size);
     host[size] = '\0';
     snprintf(port, port_size, "%s", strcmp(colon + 1, "*") == 0 ? "0" : colon + 1);
-    return 0;
+    // getaddrinfo takes 99999 for 34463
+    return strspn(port, "0123456789") == strlen(port) && strtoul(port, NULL, 10) > 65535 ? -1 : 0;
 }
 
 static int bind_one(const struct addrinfo *info, bool shared)
