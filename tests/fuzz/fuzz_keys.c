@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     scratch_hush();
     char why[1024] = "";
-    keys_t *keys = keys_new(scratch_file("keys", data, size), why, sizeof why);
+    const char *file = scratch_file("keys", data, size);
+    keys_t *keys = keys_new(file, why, sizeof why);
     if (!keys && !*why)
         abort();
     if (keys) {
@@ -19,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             keys_may_read(caller, "docs");
             keys_drop(&caller);
         }
-        keys_reload(keys, why, sizeof why);
+        keys_reload(keys, file, why, sizeof why);
         free(key);
     }
     keys_destroy(&keys);
