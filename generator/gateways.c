@@ -41,16 +41,21 @@ struct gen_gateways {
     bool news;         // someone became ready: announce at once
 };
 
-static void drop_tokens(gen_gateway_t *gateway)
+static void close_tokens(gen_gateway_t *gateway)
 {
-    if (gateway->tokens)
-        gateway->all->events.lost(gateway->all->arg, gateway);
     rl_wire_destroy(&gateway->tokens);
     free(gateway->id);
     free(gateway->endpoint);
     gateway->id = gateway->endpoint = NULL;
     gateway->ready = gateway->behind = false;
     gateway->unready_us = 0;
+}
+
+static void drop_tokens(gen_gateway_t *gateway)
+{
+    if (gateway->tokens)
+        gateway->all->events.lost(gateway->all->arg, gateway);
+    close_tokens(gateway);
 }
 
 static void look_at_those_behind(evutil_socket_t fd, short what, void *arg)
@@ -110,7 +115,7 @@ void gen_gateways_destroy(gen_gateways_t **self_p)
     if (!self)
         return;
     for (size_t at = 0; at < self->size; at++) {
-        drop_tokens(&self->gateways[at]);
+        close_tokens(&self->gateways[at]); // at the end nobody is told: the tasks are gone already
         rl_wire_destroy(&self->gateways[at].hub);
     }
     evtimer_del(&self->look);
