@@ -107,7 +107,7 @@ def test_workers(cluster):
     by_kind = {}
     for worker in workers:
         by_kind.setdefault(worker["kind"], []).append(worker)
-        for key in ("worker", "tasks", "ready", "slots", "outstanding", "latency_ms", "last_seen_ms"):
+        for key in ("worker", "tasks", "state", "slots", "outstanding", "latency_ms", "last_seen_ms"):
             assert key in worker, (key, worker)
         assert worker["last_seen_ms"] < 5000
         assert worker["outstanding"] == 0

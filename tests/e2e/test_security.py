@@ -56,7 +56,7 @@ def keyed(work, _llm, _embed, guide, cooking, keys_file):
 
         def known():
             workers = cluster.get("/v1/workers", headers=bearer("alice-key")).json()["workers"]
-            return len([w for w in workers if w["ready"]]) == 7
+            return len([w for w in workers if w["state"] == "ready"]) == 7
 
         until(known, "seven workers")
         yield cluster

@@ -265,7 +265,7 @@ class FakeRetriever:
     def join(self):
         def known():
             self.announce()
-            return [w for w in self.cluster.workers() if w["worker"] == self.worker and w["ready"]]
+            return [w for w in self.cluster.workers() if w["worker"] == self.worker and w["state"] == "ready"]
 
         until(known, "the fake worker is known")
 

@@ -144,7 +144,7 @@ class Cluster:
         return [
             worker
             for worker in self.workers()
-            if worker["ready"] and (kind is None or worker["kind"] == kind)
+            if worker["state"] == "ready" and (kind is None or worker["kind"] == kind)
         ]
 
     def metrics(self):
