@@ -388,7 +388,7 @@ static int read_option(rl_conf_t *self, int at)
         return 1;
     }
     const char *value = equals ? equals + 1 : self->argv[at + 1];
-    char where[NAME_MAX_BYTES + 8];
+    char where[NAME_MAX_BYTES + 16];
     snprintf(where, sizeof where, "option --%s", word);
     if (!value) {
         complain(self, "%s: a value must follow", where);

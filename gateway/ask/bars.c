@@ -64,19 +64,20 @@ void bars_draw(char *out, int width, double start, double length, bool unicode)
     out[width - column] = '\0';
 }
 
-static void write_row(FILE *out, const style_t *style, const char *label, const char *stage,
-                      double start, double ms, double total)
+// `indent` columns before the label.
+static void write_row(FILE *out, const style_t *style, int indent, const char *label,
+                      const char *stage, double start, double ms, double total)
 {
     int width = style->columns - LABEL - TOOK - 4;
     width = width < NARROWEST ? NARROWEST : width > WIDEST ? WIDEST : width;
     char bar[4 * WIDEST + 8], took[32];
     rl_buf_t name = rl_buf_make(MAX_LABEL);
-    clean_line(&name, label, LABEL);
+    clean_line(&name, label, (size_t)(LABEL - indent));
     bars_draw(bar, width, start / total, ms / total, style->unicode);
-    fprintf(out, "%s%*s %s%s%s %*s\n", name.data ? name.data : "",
-            LABEL - (int)clean_columns(name.data ? name.data : ""), "",
-            style_on(style, look_of(stage)), bar, style_on(style, STYLE_OFF), TOOK,
-            style_duration(ms, took));
+    const char *shown = name.data ? name.data : "";
+    fprintf(out, "%*s%s%*s %s%s%s %*s\n", indent, "", shown,
+            LABEL - indent - (int)clean_columns(shown), "", style_on(style, look_of(stage)), bar,
+            style_on(style, STYLE_OFF), TOOK, style_duration(ms, took));
     rl_buf_free(&name);
 }
 
@@ -93,9 +94,9 @@ static void write_spans(FILE *out, const style_t *style, const json_t *spans, do
             return;
         }
         bool search = strcmp(stage, "search") == 0 && *source;
-        snprintf(label, sizeof label, "  %s%s%s", search ? "" : stage,
-                 *source && !search ? " " : "", source);
-        write_row(out, style, label, stage, number(span, "start_ms"), number(span, "ms"), total);
+        snprintf(label, sizeof label, "%s%s%s", search ? "" : stage, *source && !search ? " " : "",
+                 source);
+        write_row(out, style, 2, label, stage, number(span, "start_ms"), number(span, "ms"), total);
     }
 }
 
@@ -110,7 +111,7 @@ void bars_write(FILE *out, const style_t *style, const json_t *timings)
     json_array_foreach(states, at, state)
     {
         const char *name = text(state, "state");
-        write_row(out, style, name, name, number(state, "start_ms"), number(state, "ms"), total);
+        write_row(out, style, 0, name, name, number(state, "start_ms"), number(state, "ms"), total);
     }
     write_spans(out, style, json_object_get(timings, "spans"), total);
     fprintf(out, "%s%s in all", style_on(style, STYLE_DIM), style_duration(total, whole));

@@ -143,7 +143,7 @@ static void problem(talk_t *self, const rl_fetch_result_t *result)
              strncmp(result->type, "text/event-stream", 17) != 0)
         rl_buf_addf(&text, "%s is no ragline gateway", self->url);
     else
-        trouble_of_fetch(&text, result, self->url);
+        trouble_of_fetch(&text, result, rl_conf_str(self->conf, "ask.url"));
     show_problem(self->show, text.data ? text.data : "");
     rl_buf_free(&text);
 }
@@ -282,7 +282,7 @@ void talk_start(talk_t *self, const char *question, void (*on_end)(void *arg, in
         .on_done = on_done,
         .arg = self,
     };
-    if (self->form != TALK_WORKERS)
+    if (self->form != TALK_WORKERS && self->err.terminal)
         show_status(self->show, "Asking...");
     self->fetch = rl_fetch_start(self->fetcher, &request);
     free(body);

@@ -46,8 +46,10 @@ words_t *words_new(FILE *out, const style_t *style, size_t max_text)
         return NULL;
     self->out = out;
     self->style = *style;
-    if (style->terminal)
-        self->columns = style->columns > WIDEST ? WIDEST : style->columns;
+    if (style->terminal) {
+        // the last column stays free: a terminal that has filled it is neither here nor there
+        self->columns = style->columns > WIDEST ? WIDEST : style->columns - 1;
+    }
     self->text = rl_buf_make(max_text);
     self->word = rl_buf_make(MAX_WORD);
     return self;
@@ -140,12 +142,12 @@ static void hold(words_t *self, char c)
     self->held[self->held_size++] = c;
 }
 
-// The word at the end of the line is too long for it: away with it, and again on the next line.
+// The word at the end of the line is too long for it: away with it and the blank before it, and
+// again on the next line.
 static void move_word(words_t *self)
 {
     int width = self->column - self->word_start;
-    if (width > 0)
-        fprintf(self->out, "\033[%dD\033[K", width);
+    fprintf(self->out, "\033[%dD\033[K", width + 1);
     wrap(self);
     if (width > 0)
         fwrite(self->word.data, 1, self->word.size, self->out);
