@@ -39,7 +39,7 @@ static void trouble_of_status(const rl_fetch_result_t *result, const char *peer,
         failure->code = "llm_busy";
     }
     failure->status = failure->trouble == UPSTREAM_BUSY ? 503 : 502;
-    const char *hint = rows[at].hint;
+    const char *hint = failure->trouble == UPSTREAM_BUSY ? "it has too much to do" : rows[at].hint;
     if (result->status == 400 || result->status == 422) {
         // what the client asked for may be what it refuses
         failure->status = has_params ? 400 : 502;
