@@ -1,0 +1,65 @@
+// direct: what FAISS alone takes for a question: the yardstick for what ragline adds.
+//
+//   direct vectors.faiss K CALLS   → {"vectors":5000,"dimension":384,"search_ms":{…}}
+//
+// One call at a time with one thread, a new vector each, with a pause in between as long as a lone
+// client leaves between two questions' searches, so that caches are no warmer than there.
+#include <faiss/c_api/Index_c.h>
+#include <faiss/c_api/error_c.h>
+#include <faiss/c_api/index_io_c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "lib/samples.h"
+#include "lib/text.h"
+
+enum {
+    PAUSE_US = 20000,
+    MAX_K = 1000
+};
+
+static void fail(const char *what)
+{
+    const char *error = faiss_get_last_error();
+    fprintf(stderr, "direct: %s: %s\n", what, error ? error : "no more is known");
+    exit(1);
+}
+
+int main(int argc, char **argv)
+{
+    long k = argc == 4 ? atol(argv[2]) : 0, calls = argc == 4 ? atol(argv[3]) : 0;
+    if (k < 1 || k > MAX_K || calls < 1) {
+        fputs("usage: direct vectors.faiss K CALLS\n", stderr);
+        return 2;
+    }
+    if (!getenv("OMP_NUM_THREADS")) { // read when the libraries are loaded
+        setenv("OMP_NUM_THREADS", "1", 1);
+        setenv("OPENBLAS_NUM_THREADS", "1", 1);
+        execv("/proc/self/exe", argv);
+    }
+    FaissIndex *index = NULL;
+    static float distances[MAX_K];
+    static idx_t ids[MAX_K];
+    float question[TEXT_DIMENSION];
+    samples_t samples = {0};
+    if (faiss_read_index_fname(argv[1], 0, &index) != 0)
+        fail(argv[1]);
+    if (faiss_Index_d(index) != TEXT_DIMENSION)
+        fail("another dimension");
+    for (long i = 0; i < calls; i++) {
+        text_vector((const char *)&i, sizeof i, question);
+        usleep(PAUSE_US);
+        uint64_t start = rl_now_us();
+        if (faiss_Index_search(index, 1, question, k, distances, ids) != 0)
+            fail("search");
+        samples_add(&samples, rl_now_us() - start);
+    }
+    printf("{\"vectors\":%lld,\"dimension\":%d,\"search_ms\":",
+           (long long)faiss_Index_ntotal(index), faiss_Index_d(index));
+    samples_json(&samples, stdout);
+    puts("}");
+    faiss_Index_free(index);
+    return 0;
+}
