@@ -128,7 +128,7 @@ static int add_bytes(const char *data, size_t size, void *out)
 
 void face_add_value(rl_buf_t *out, const json_t *value)
 {
-    if (!value || json_dump_callback(value, add_bytes, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+    if (!value || json_dump_callback(value, add_bytes, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) != 0)
         rl_buf_adds(out, "null");
 }
 

@@ -165,6 +165,17 @@ static bool too_deep(const char *text, size_t size)
     return false;
 }
 
+// An integer beyond 64 bits is no fault of the JSON: it is read as a real, and whoever reads the
+// field says that it is too large.
+static json_t *parse(const char *text, size_t size, json_error_t *error)
+{
+    size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+    json_t *json = json_loadb(text, size, flags, error);
+    if (!json && json_error_code(error) == json_error_numeric_overflow)
+        json = json_loadb(text, size, flags | JSON_DECODE_INT_AS_REAL, error);
+    return json;
+}
+
 json_t *http_json(http_req_t **req_p)
 {
     http_req_t *req = *req_p;
@@ -179,7 +190,7 @@ json_t *http_json(http_req_t **req_p)
                          "The body's JSON is nested more than %d deep.", MAX_JSON_DEPTH);
         return NULL;
     }
-    json_t *json = json_loadb(http_body(req, NULL), req->body.size, JSON_REJECT_DUPLICATES, &error);
+    json_t *json = parse(http_body(req, NULL), req->body.size, &error);
     if (!json) {
         http_reply_error(req_p, 400, "invalid_json", NULL, 0,
                          "The body is not valid JSON: line %d, column %d: %s.", error.line,
@@ -340,7 +351,7 @@ void http_reply(http_req_t **req_p, int status, const char *type, const void *bo
 
 void http_reply_json(http_req_t **req_p, int status, json_t *body)
 {
-    char *text = json_dumps(body, JSON_COMPACT);
+    char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(body);
     if (!text) {
         http_drop(req_p); // memory is out
