@@ -2,8 +2,10 @@
 #include "talk.h"
 
 #include <jansson.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clean.h"
 #include "fetch.h"
@@ -37,6 +39,7 @@ struct talk {
     char *broken; // what was wrong with the stream, in words
     void (*on_end)(void *, int);
     void *arg;
+    int late_status;
 };
 
 // ask.url with the path of this form; ".../v1" is taken as well, since other clients want it so.
@@ -126,11 +129,41 @@ static bool on_event(void *arg, const char *name, const char *data, size_t size)
     return true;
 }
 
+// Standard output takes no more: a closed pipe (head, less) is no news, a full disk is.
+static void say_unwritten(talk_t *self)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    if (poll(&out, 1, 0) <= 0 || !(out.revents & POLLERR))
+        show_problem(self->show, "cannot write to standard output");
+}
+
+// Ends from the loop, as every other end does.
+static void end_now(evutil_socket_t fd, short what, void *arg)
+{
+    talk_t *self = arg;
+    (void)fd;
+    (void)what;
+    clear_request(self);
+    self->on_end(self->arg, self->late_status);
+}
+
+static void end_later(talk_t *self, int status)
+{
+    struct timeval now = {0, 0};
+    self->late_status = status;
+    event_base_once(self->base, -1, EV_TIMEOUT, end_now, self, &now);
+}
+
 static bool on_data(void *arg, const char *data, size_t size)
 {
     talk_t *self = arg;
     if (!self->broken && rl_sse_feed(self->sse, data, size) != 0)
         self->broken = strdup("the gateway sent an event that is too large");
+    if (ferror(stdout)) { // nobody reads on: the work behind the answer ends with the connection
+        rl_fetch_cancel(&self->fetch);
+        say_unwritten(self);
+        end_later(self, TALK_NO_ANSWER);
+    }
     return true;
 }
 
@@ -215,6 +248,10 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
     self->fetch = NULL;
     int status =
         self->form == TALK_STREAM ? end_of_stream(self, result) : end_of_body(self, result);
+    if (ferror(stdout)) {
+        say_unwritten(self);
+        status = TALK_NO_ANSWER;
+    }
     clear_request(self);
     self->on_end(self->arg, status);
 }
@@ -244,16 +281,6 @@ static char *make_body(const talk_t *self)
     char *text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
     return text;
-}
-
-// Fails from the loop, as every other end does.
-static void fail_later(evutil_socket_t fd, short what, void *arg)
-{
-    talk_t *self = arg;
-    (void)fd;
-    (void)what;
-    clear_request(self);
-    self->on_end(self->arg, TALK_WRONG_USE);
 }
 
 void talk_start(talk_t *self, const char *question, void (*on_end)(void *arg, int status),
@@ -287,9 +314,8 @@ void talk_start(talk_t *self, const char *question, void (*on_end)(void *arg, in
     self->fetch = rl_fetch_start(self->fetcher, &request);
     free(body);
     if (!self->fetch) {
-        struct timeval now = {0, 0};
         show_problem(self->show, "ask.url is not an http:// or https:// address");
-        event_base_once(self->base, -1, EV_TIMEOUT, fail_later, self, &now);
+        end_later(self, TALK_WRONG_USE);
     }
 }
 
