@@ -147,7 +147,6 @@ static void send_credit(request_t *self, bool again)
     rl_msg_t msg = {.type = RL_CREDIT,
                     .credit = {.task = self->generation->id,
                                .route = self->generation->worker->route,
-                               .route = self->generation->worker->route,
                                .seq = self->seq,
                                .window = window,
                                .again = again}};
