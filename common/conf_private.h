@@ -1,0 +1,39 @@
+// conf_private: what reading the options and asking them share; for conf alone.
+#ifndef RL_CONF_PRIVATE_H
+#define RL_CONF_PRIVATE_H
+
+#include "conf.h"
+#include "options.h"
+
+enum { NAME_MAX_BYTES = 200, LINE_MAX_BYTES = 65536 };
+
+typedef struct value {
+    const rl_option_t *option;
+    char *section_name; // of "[section NAME]", else NULL
+    char *text;
+    char **words; // RL_LIST: its parts
+    size_t words_size;
+} value_t;
+
+struct rl_conf {
+    unsigned program;
+    value_t *values; // one a plain option in the table's order, then those of named sections
+    size_t values_size;
+    bool *given; // by plain option
+    char **names; // "section NAME" of each named section, in order
+    size_t names_size;
+    const char **flags;
+    size_t flags_size;
+    char **args;
+    size_t args_size;
+    char *file;
+    int argc;
+    char **argv;
+    bool failed;
+};
+
+// Whether the option is "section.key" ("section.*.key" with a section name).
+bool rl_conf_is_called(const rl_option_t *option, const char *section, bool named,
+                       const char *key);
+
+#endif
