@@ -27,6 +27,8 @@ def parameters(xllamacpp, args):
     params.cpuparams_batch.n_threads = args.threads
     params.ui = False
     params.verbosity = 4 if args.verbose else 0
+    # so small a model loses the thread when it samples; a request may ask for another temperature
+    params.sampling.temp = 0.0
     if args.kind == "embed":
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
