@@ -19,11 +19,17 @@ enum {
 
 static const char *const role_names[ROLES] = {"dense", "lexical", "generator"};
 
+typedef struct replicas {
+    LIST_HEAD(, worker) workers;
+} replicas_t;
+
 // What a collection should consist of.
 typedef struct layout {
     char *name;
     uint64_t shards;
-    uint64_t seen_us[KINDS]; // when a worker of the kind last announced itself, 0 never
+    uint64_t seen_us[KINDS];    // when a worker of the kind last announced itself, 0 never
+    replicas_t **shards_of[KINDS]; // by shard; each stays where it is for good
+    uint64_t made;                 // shards in those rows
     LIST_ENTRY(layout) all;
 } layout_t;
 
@@ -57,9 +63,17 @@ static void replace(char **text, const char *with)
 
 // ------------------------------------------------------------------------------------- membership
 
+static void leave_replicas(worker_t *worker)
+{
+    if (worker->replicas)
+        LIST_REMOVE(worker, replica);
+    worker->replicas = NULL;
+}
+
 static void drop(registry_t *self, worker_t *worker)
 {
     TAILQ_REMOVE(&self->workers, worker, all);
+    leave_replicas(worker);
     self->size--;
     self->events.lost(self->events.arg, worker);
     rl_wire_destroy(&worker->push);
@@ -121,6 +135,11 @@ void registry_destroy(registry_t **self_p)
         drop(self, TAILQ_FIRST(&self->workers));
     for (layout_t *layout = LIST_FIRST(&self->layouts), *next; layout; layout = next) {
         next = LIST_NEXT(layout, all);
+        for (int kind = 0; kind < KINDS; kind++) {
+            for (uint64_t shard = 0; shard < layout->made; shard++)
+                free(layout->shards_of[kind][shard]);
+            free(layout->shards_of[kind]);
+        }
         free(layout->name);
         free(layout);
     }
@@ -242,7 +261,23 @@ static void welcome(registry_t *self, worker_t *worker, uint64_t now)
         worker->welcomed_us = now;
 }
 
-static void note_layout(registry_t *self, const worker_t *worker, uint64_t now)
+static void make_shards(layout_t *layout, uint64_t shards)
+{
+    for (int kind = 0; kind < KINDS && shards > layout->made; kind++) {
+        replicas_t **row = realloc(layout->shards_of[kind], shards * sizeof(replicas_t *));
+        if (!row)
+            abort();
+        layout->shards_of[kind] = row;
+        for (uint64_t shard = layout->made; shard < shards; shard++)
+            if (!(row[shard] = calloc(1, sizeof(replicas_t))))
+                abort();
+    }
+    layout->made = shards > layout->made ? shards : layout->made;
+}
+
+// Puts a retriever among the replicas of its shard and kind, and notes what its collection
+// consists of.
+static void place(registry_t *self, worker_t *worker, uint64_t now)
 {
     layout_t *layout = find_layout(self, worker->collection);
     if (!layout) {
@@ -252,6 +287,13 @@ static void note_layout(registry_t *self, const worker_t *worker, uint64_t now)
     }
     layout->shards = worker->shards;
     layout->seen_us[worker->role] = now;
+    make_shards(layout, worker->shards);
+    replicas_t *replicas = layout->shards_of[worker->role][worker->shard];
+    if (worker->replicas == replicas)
+        return;
+    leave_replicas(worker);
+    LIST_INSERT_HEAD(&replicas->workers, worker, replica);
+    worker->replicas = replicas;
 }
 
 void registry_announced(registry_t *self, const rl_announce_t *announce)
@@ -290,7 +332,7 @@ void registry_announced(registry_t *self, const rl_announce_t *announce)
     replace(&worker->model, announce->model);
     replace(&worker->language, announce->language);
     if (role != ROLE_GENERATOR)
-        note_layout(self, worker, now);
+        place(self, worker, now);
     welcome(self, worker, now);
     if (worker->ready && !was_ready)
         self->events.ready(self->events.arg);
@@ -310,12 +352,13 @@ void registry_left(registry_t *self, const rl_leave_t *leave)
 
 // ----------------------------------------------------------------------------------------- choice
 
-static bool serves(const worker_t *worker, const source_t *source)
+static replicas_t *find_replicas(registry_t *self, const source_t *source)
 {
-    if (!source)
-        return worker->role == ROLE_GENERATOR;
-    return worker->role == (worker_role_t)source->kind && worker->shard == source->shard &&
-           strcmp(worker->collection, source->collection) == 0;
+    if (source->replicas)
+        return source->replicas;
+    layout_t *layout = find_layout(self, source->collection);
+    return layout && source->shard < layout->made ? layout->shards_of[source->kind][source->shard]
+                                                  : NULL;
 }
 
 // A small generator of its own (xorshift): ties are broken at random, cheaply.
@@ -332,10 +375,12 @@ worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t
 {
     worker_t *best = NULL, *worker;
     unsigned ties = 0;
-    TAILQ_FOREACH(worker, &self->workers, all)
+    replicas_t *replicas = find_replicas(self, source);
+    if (!replicas)
+        return NULL;
+    LIST_FOREACH(worker, &replicas->workers, replica)
     {
-        if (!worker->ready || worker == except || worker->outstanding >= bound ||
-            !serves(worker, source))
+        if (!worker->ready || worker == except || worker->outstanding >= bound)
             continue;
         if (best && worker->outstanding > best->outstanding)
             continue;
@@ -370,9 +415,12 @@ worker_t *registry_pick_generator(registry_t *self, const worker_t *except)
 const worker_t *registry_any(registry_t *self, const source_t *source)
 {
     worker_t *worker;
-    TAILQ_FOREACH(worker, &self->workers, all)
+    replicas_t *replicas = find_replicas(self, source);
+    if (!replicas)
+        return NULL;
+    LIST_FOREACH(worker, &replicas->workers, replica)
     {
-        if (!worker->leaving && serves(worker, source))
+        if (!worker->leaving)
             return worker;
     }
     return NULL;
@@ -381,9 +429,23 @@ const worker_t *registry_any(registry_t *self, const source_t *source)
 bool registry_has(registry_t *self, const source_t *source)
 {
     worker_t *worker;
+    replicas_t *replicas = find_replicas(self, source);
+    if (!replicas)
+        return false;
+    LIST_FOREACH(worker, &replicas->workers, replica)
+    {
+        if (worker->ready)
+            return true;
+    }
+    return false;
+}
+
+bool registry_has_generator(registry_t *self)
+{
+    worker_t *worker;
     TAILQ_FOREACH(worker, &self->workers, all)
     {
-        if (worker->ready && serves(worker, source))
+        if (worker->ready && worker->role == ROLE_GENERATOR)
             return true;
     }
     return false;
@@ -401,7 +463,8 @@ size_t registry_sources(registry_t *self, const char *collection, const bool kin
         if (!kinds[kind] || !layout->seen_us[kind] || now - layout->seen_us[kind] > REMEMBER_US)
             continue;
         for (uint64_t shard = 0; shard < layout->shards && size < max; shard++)
-            out[size++] = (source_t){layout->name, shard, (kind_t)kind};
+            out[size++] = (source_t){layout->name, shard, (kind_t)kind,
+                                     layout->shards_of[kind][shard]};
     }
     return size;
 }

@@ -16,6 +16,8 @@ typedef enum worker_role {
     ROLES, // their number
 } worker_role_t;
 
+struct replicas; // the workers of one shard and kind; private to the registry
+
 typedef struct worker {
     char *id;
     worker_role_t role;
@@ -34,6 +36,8 @@ typedef struct worker {
     size_t outstanding;    // tasks given and not answered
     struct task_list tasks;
     uint64_t latency_us;   // of recent tasks, sent to answered (exponential average)
+    struct replicas *replicas; // that it is one of; NULL for a generator
+    LIST_ENTRY(worker) replica;
     TAILQ_ENTRY(worker) all;
 } worker_t;
 
@@ -42,6 +46,7 @@ typedef struct source {
     const char *collection; // owned by the registry, as long as it lives
     uint64_t shard;
     kind_t kind;
+    struct replicas *replicas; // of registry_sources; NULL: looked up by the others
 } source_t;
 
 typedef struct registry registry_t;
@@ -68,8 +73,9 @@ worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t
                         size_t bound);
 // The same among generators, by outstanding work per slot; only those with a free slot.
 worker_t *registry_pick_generator(registry_t *self, const worker_t *except);
-// Whether a replica of the source (a generator, if NULL) is ready, busy or not.
+// Whether a replica of the source, a generator, is ready, busy or not.
 bool registry_has(registry_t *self, const source_t *source);
+bool registry_has_generator(registry_t *self);
 // Any replica of the source, ready or not; NULL if none announces itself.
 const worker_t *registry_any(registry_t *self, const source_t *source);
 

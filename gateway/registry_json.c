@@ -67,7 +67,7 @@ static json_t *collection_json(registry_t *self, const char *name)
             if (worker->role == (worker_role_t)kind && strcmp(worker->collection, name) == 0)
                 shards = worker->shards > shards ? worker->shards : shards;
         for (uint64_t shard = 0; shard < shards; shard++) {
-            const worker_t *worker = registry_any(self, &(source_t){name, shard, (kind_t)kind});
+            const worker_t *worker = registry_any(self, &(source_t){name, shard, (kind_t)kind, NULL});
             if (!worker)
                 continue;
             found += worker->passages;

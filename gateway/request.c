@@ -287,7 +287,7 @@ void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
         question_destroy(&question);
         return;
     }
-    if (form != FORM_SEARCH && !registry_has(gateway->registry, NULL)) {
+    if (form != FORM_SEARCH && !registry_has_generator(gateway->registry)) {
         http_reply_error(&req, 503, "no_generator", NULL, 1,
                          "no generator is there to write an answer; start ragline-generator and "
                          "check its cluster.gateways (POST /v1/search finds passages meanwhile)");

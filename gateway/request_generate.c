@@ -81,7 +81,7 @@ static void on_no_generator(evutil_socket_t fd, short what, void *arg)
 static void join_queue(request_t *self)
 {
     gateway_t *gateway = self->gateway;
-    bool there = registry_has(gateway->registry, NULL);
+    bool there = registry_has_generator(gateway->registry);
     if (!self->queued) {
         TAILQ_INSERT_TAIL(&gateway->waiting, self, wait);
         gateway->waiting_size++;

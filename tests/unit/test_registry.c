@@ -93,7 +93,7 @@ static void the_least_busy_replica_is_chosen(void **state)
     rl_announce_t a = retriever("a", "dense", 0), b = retriever("b", "dense", 0);
     registry_announced(self->registry, &a);
     registry_announced(self->registry, &b);
-    source_t source = {"docs", 0, KIND_DENSE};
+    source_t source = {"docs", 0, KIND_DENSE, NULL};
     worker_t *first = registry_pick(self->registry, &source, NULL, 10);
     tasks_begin(self->tasks, first, NULL, 0);
     worker_t *second = registry_pick(self->registry, &source, NULL, 10);
@@ -105,7 +105,7 @@ static void the_least_busy_replica_is_chosen(void **state)
     assert_null(registry_pick(self->registry, &source, NULL, 1)); // both full
     source.shard = 1;
     assert_null(registry_pick(self->registry, &source, NULL, 10));
-    source = (source_t){"docs", 0, KIND_LEXICAL};
+    source = (source_t){"docs", 0, KIND_LEXICAL, NULL};
     assert_null(registry_pick(self->registry, &source, NULL, 10));
 }
 
@@ -115,7 +115,7 @@ static void ties_are_broken_at_random(void **state)
     rl_announce_t a = retriever("a", "dense", 0), b = retriever("b", "dense", 0);
     registry_announced(self->registry, &a);
     registry_announced(self->registry, &b);
-    source_t source = {"docs", 0, KIND_DENSE};
+    source_t source = {"docs", 0, KIND_DENSE, NULL};
     size_t chosen = 0;
     for (int at = 0; at < 1000; at++)
         chosen += strcmp(registry_pick(self->registry, &source, NULL, 10)->id, "a") == 0;
@@ -143,7 +143,7 @@ static void a_worker_that_is_not_heard_of_is_lost_with_its_tasks(void **state)
     rl_announce_t a = retriever("a", "dense", 0);
     a.period_ms = 20;
     registry_announced(self->registry, &a);
-    source_t source = {"docs", 0, KIND_DENSE};
+    source_t source = {"docs", 0, KIND_DENSE, NULL};
     tasks_begin(self->tasks, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
     assert_int_equal(rl_proc_run(self->proc), 0);
     assert_int_equal(self->lost, 1);
@@ -156,7 +156,7 @@ static void one_that_leaves_gets_nothing_more_and_goes_when_done(void **state)
     fixture_t *self = *state;
     rl_announce_t a = retriever("a", "dense", 0);
     registry_announced(self->registry, &a);
-    source_t source = {"docs", 0, KIND_DENSE};
+    source_t source = {"docs", 0, KIND_DENSE, NULL};
     task_t *task =
         tasks_begin(self->tasks, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
     rl_leave_t leave = {.worker = "a"};
