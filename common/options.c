@@ -56,6 +56,8 @@ const rl_option_t rl_options[] = {
         "retrieval ends after this time whatever has come"),
     INT("gateway.quorum", "1", 1, 1000, RL_GATEWAY,
         "sources that must have answered for the soft deadline to count"),
+    NUM("gateway.hedge_share", "0.05", 0, 1, RL_GATEWAY,
+        "search tasks that may be sent to a second replica when the first is slow, as a share"),
     INT("gateway.timeout_ms", "120000", 1, DAY_MS, RL_GATEWAY, "longest time for a whole answer"),
     INT("gateway.max_in_flight", "4096", 1, 1000000, RL_GATEWAY,
         "questions at work at a time; more are answered 429"),

@@ -214,6 +214,7 @@ static void read_settings(gateway_t *self)
         .max_outstanding = (size_t)rl_conf_int(conf, "gateway.max_outstanding"),
         .client_buffer = (size_t)rl_conf_int(conf, "gateway.client_buffer"),
         .window = (unsigned)rl_conf_int(conf, "gateway.window"),
+        .hedge_share = rl_conf_num(conf, "gateway.hedge_share"),
         .rewrite = strcmp(rl_conf_str(conf, "gateway.rewrite"), "llm") == 0,
     };
 }

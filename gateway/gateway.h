@@ -22,6 +22,7 @@ typedef struct settings {
     size_t max_in_flight, max_outstanding, client_buffer;
     unsigned window;
     bool rewrite;
+    double hedge_share; // hedges per search task, at most
 } settings_t;
 
 typedef struct gateway {
@@ -38,6 +39,7 @@ typedef struct gateway {
     struct request_queue requests; // all at work
     struct request_queue waiting;  // those that wait for a generator's slot, oldest first
     size_t in_flight, waiting_size;
+    double hedge_budget; // hedges that may be sent now
     bool draining;
     uint64_t drain_until_us;
     struct event *drain_timer, *silent_timer;

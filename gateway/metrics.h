@@ -16,6 +16,9 @@ typedef enum counter {
     COUNT_INCOMPLETE,  // answered without all sources
     COUNT_TOKENS,      // relayed
     COUNT_RETRIES,     // tasks sent again to another worker
+    COUNT_SEARCHES,    // search tasks sent, hedges not counted
+    COUNT_HEDGES,      // search tasks sent to a second replica because the first is slow
+    COUNT_HEDGES_WON,  // of those, answered first
     COUNT_GAPS,        // numbers missing in a token stream
     COUNT_STRAYS,      // messages for tasks that are not ours
     COUNT_EMBED_ERRORS,

@@ -440,6 +440,24 @@ bool registry_has(registry_t *self, const source_t *source)
     return false;
 }
 
+uint64_t registry_hedge_after_us(registry_t *self, const source_t *source)
+{
+    worker_t *worker;
+    replicas_t *replicas = find_replicas(self, source);
+    uint64_t fastest = 0;
+    size_t ready = 0;
+    if (!replicas)
+        return 0;
+    LIST_FOREACH(worker, &replicas->workers, replica)
+    {
+        ready += worker->ready;
+        if (worker->ready && worker->latency.p95_us &&
+            (!fastest || worker->latency.p95_us < fastest))
+            fastest = worker->latency.p95_us;
+    }
+    return ready > 1 ? fastest : 0;
+}
+
 bool registry_has_generator(registry_t *self)
 {
     worker_t *worker;

@@ -3,6 +3,7 @@
 #ifndef REGISTRY_H
 #define REGISTRY_H
 
+#include "latency.h"
 #include "question.h"
 #include "tasks.h"
 #include "wire.h"
@@ -35,7 +36,7 @@ typedef struct worker {
     uint64_t leaving_us;
     size_t outstanding;    // tasks given and not answered
     struct task_list tasks;
-    uint64_t latency_us;   // of recent tasks, sent to answered (exponential average)
+    latency_t latency;     // of recent tasks, sent to answered
     struct replicas *replicas; // that it is one of; NULL for a generator
     LIST_ENTRY(worker) replica;
     TAILQ_ENTRY(worker) all;
@@ -73,6 +74,9 @@ worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t
                         size_t bound);
 // The same among generators, by outstanding work per slot; only those with a free slot.
 worker_t *registry_pick_generator(registry_t *self, const worker_t *except);
+// The 95th percentile of the recent durations of the source's fastest replica, in µs; 0 if too few
+// are known or the source has only one replica that is ready.
+uint64_t registry_hedge_after_us(registry_t *self, const source_t *source);
 // Whether a replica of the source, a generator, is ready, busy or not.
 bool registry_has(registry_t *self, const source_t *source);
 bool registry_has_generator(registry_t *self);

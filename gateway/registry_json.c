@@ -40,7 +40,8 @@ static json_t *worker_json(const worker_t *worker, uint64_t now)
     json_object_set_new(out, "slots", number(worker->slots));
     json_object_set_new(out, "served", number(worker->served));
     json_object_set_new(out, "service_ms", json_real((double)worker->service_us / 1000));
-    json_object_set_new(out, "latency_ms", json_real((double)worker->latency_us / 1000));
+    json_object_set_new(out, "latency_ms", json_real((double)worker->latency.mean_us / 1000));
+    json_object_set_new(out, "latency_p95_ms", json_real((double)worker->latency.p95_us / 1000));
     json_object_set_new(out, "last_seen_ms", number((now - worker->seen_us) / 1000));
     return out;
 }

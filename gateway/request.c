@@ -48,7 +48,9 @@ static void stop_timers(request_t *self)
         event_free(self->timer);
     if (self->phase)
         event_free(self->phase);
-    self->timer = self->phase = NULL;
+    if (self->hedge_timer)
+        event_free(self->hedge_timer);
+    self->timer = self->phase = self->hedge_timer = NULL;
 }
 
 static void destroy(request_t *self)

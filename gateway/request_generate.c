@@ -291,7 +291,7 @@ void request_done(task_t *task, const rl_done_t *done)
     if (!take_number(self, done->seq))
         return;
     answer_t *answer = &self->answer;
-    task->worker->latency_us = rl_now_us() - task->sent_us;
+    latency_add(&task->worker->latency, rl_now_us() - task->sent_us);
     end_generation(self);
     answer->finish = strdup(done->finish);
     answer->model = strdup(done->model);

@@ -40,6 +40,8 @@ typedef struct search {
     source_t source;
     search_state_t state;
     task_t *task;
+    task_t *hedge; // the same at another replica, where the first is slow
+    bool hedged, hedge_won;
     rl_msg_t *hits;
     char *worker; // that answered, or was asked last
     char *reason; // why it is missing
@@ -64,6 +66,7 @@ struct request {
     size_t steps_size;
     uint64_t received_us, first_status_us, sources_us, first_token_us, end_us;
     struct event *timer; // the whole answer
+    struct event *hedge_timer; // NULL while no search may be hedged
     struct event *phase; // the phase at hand: retrieval's deadlines, a wait for a generator
     bool shown;          // a first status has gone out
     bool queued;         // stands in gateway->waiting
@@ -112,6 +115,9 @@ void request_phase_timer(request_t *self, long ms, event_callback_fn fn);
 // Retrieval (request_search.c), then generation (request_generate.c).
 void request_search(request_t *self);
 void request_cancel_searches(request_t *self);
+bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task);
+// Hedging (request_hedge.c): sees to it that searches that take long are sent to a second replica.
+void request_hedge_later(request_t *self);
 void request_generate(request_t *self);
 void request_cancel_generation(request_t *self);
 void request_client_caught_up(request_t *self);

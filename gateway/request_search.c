@@ -11,7 +11,10 @@
 #include "clock.h"
 #include "log.h"
 
-enum { MAX_TRIES = 3 }; // workers asked for one source, one after the other
+enum {
+    MAX_TRIES = 3,     // workers asked for one source, one after the other
+    HEDGES_SAVED = 10, // that a quiet time can save up
+};
 
 static void ask(request_t *self, search_t *search, const worker_t *except);
 static void settle(request_t *self);
@@ -52,11 +55,17 @@ static void cancel_task(gateway_t *gateway, task_t **task)
     tasks_end(gateway->tasks, task);
 }
 
+static void cancel_tasks(request_t *self, search_t *search)
+{
+    cancel_task(self->gateway, &search->task);
+    cancel_task(self->gateway, &search->hedge);
+}
+
 void request_cancel_searches(request_t *self)
 {
     embed_cancel(&self->embed);
     for (size_t at = 0; at < self->searches_size; at++)
-        cancel_task(self->gateway, &self->searches[at].task);
+        cancel_tasks(self, &self->searches[at]);
 }
 
 // ------------------------------------------------------------------------------------------ asking
@@ -99,10 +108,10 @@ static uint64_t hard_time_left_ms(const request_t *self)
     return left > 0 ? (uint64_t)left : 1;
 }
 
-static bool send_search(request_t *self, search_t *search, worker_t *worker)
+bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task_p)
 {
     gateway_t *gateway = self->gateway;
-    task_t *task = tasks_begin(gateway->tasks, worker, self,
+    task_t *task = *task_p = tasks_begin(gateway->tasks, worker, self,
                                (unsigned)(search - self->searches));
     if (!task)
         return false;
@@ -119,11 +128,23 @@ static bool send_search(request_t *self, search_t *search, worker_t *worker)
                                                   worker->shards),
                                .deadline_ms = hard_time_left_ms(self)}};
     if (rl_wire_send(worker->push, &msg) != 0) {
-        tasks_end(gateway->tasks, &task);
+        tasks_end(gateway->tasks, task_p);
         return false;
     }
-    task->sent_us = search->sent_us = rl_now_us();
-    search->task = task;
+    task->sent_us = rl_now_us();
+    return true;
+}
+
+static bool send_search(request_t *self, search_t *search, worker_t *worker)
+{
+    gateway_t *gateway = self->gateway;
+    if (!request_send_search(self, search, worker, &search->task))
+        return false;
+    metrics_count(gateway->metrics, COUNT_SEARCHES, 1);
+    gateway->hedge_budget += gateway->settings.hedge_share;
+    if (gateway->hedge_budget > HEDGES_SAVED)
+        gateway->hedge_budget = HEDGES_SAVED;
+    search->sent_us = search->task->sent_us;
     search->state = SEARCH_ASKED;
     search->tries++;
     set_text(&search->worker, worker->id);
@@ -187,6 +208,7 @@ static void on_embedded(void *arg, const embed_result_t *result)
         else
             miss(self, search, "%s", result->why);
     }
+    request_hedge_later(self);
     settle(self);
 }
 
@@ -240,7 +262,7 @@ static void on_retrieval_deadline(evutil_socket_t fd, short what, void *arg)
             search_t *search = &self->searches[at];
             if (search->state == SEARCH_MISSING || search->state == SEARCH_ANSWERED)
                 continue;
-            cancel_task(self->gateway, &search->task);
+            cancel_tasks(self, search);
             miss(self, search, "no answer within %ld ms", hard_ms(self));
         }
         embed_cancel(&self->embed);
@@ -275,6 +297,7 @@ static void search_now(request_t *self)
             dense = true;
         }
     }
+    request_hedge_later(self);
     if (dense)
         start_embedding(self);
     long soft = self->question->soft_ms ? self->question->soft_ms : self->gateway->settings.soft_ms;
@@ -327,8 +350,7 @@ static void end_task(request_t *self, search_t *search, task_t *task)
 {
     gateway_t *gateway = self->gateway;
     bool was_full = task->worker->outstanding >= gateway->settings.max_outstanding;
-    search->task = NULL;
-    tasks_end(gateway->tasks, &task);
+    tasks_end(gateway->tasks, task == search->hedge ? &search->hedge : &search->task);
     if (was_full)
         ask_waiting(gateway, self);
 }
@@ -337,11 +359,16 @@ void request_hits(task_t *task, rl_msg_t *msg)
 {
     request_t *self = task->request;
     search_t *search = &self->searches[task->source];
-    uint64_t now = rl_now_us(), took = now - task->sent_us;
-    task->worker->latency_us = task->worker->latency_us
-                                   ? (task->worker->latency_us * 7 + took) / 8
-                                   : took;
+    uint64_t now = rl_now_us();
+    latency_add(&task->worker->latency, now - task->sent_us);
+    if (task == search->hedge) {
+        metrics_count(self->gateway->metrics, COUNT_HEDGES_WON, 1);
+        search->hedge_won = true;
+        search->sent_us = task->sent_us; // the span is that of the task that answered
+        set_text(&search->worker, task->worker->id);
+    }
     end_task(self, search, task);
+    cancel_tasks(self, search); // the loser
     search->hits = rl_msg_keep(msg);
     search->state = SEARCH_ANSWERED;
     search->done_us = now;
@@ -357,6 +384,8 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
     search_t *search = &self->searches[task->source];
     const worker_t *worker = task->worker;
     end_task(self, search, task);
+    if (search->task || search->hedge)
+        return; // the other replica is still at it
     if (failed->retry && search->tries < MAX_TRIES) {
         metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
         ask(self, search, worker);
@@ -422,7 +451,7 @@ static void give_up_late(request_t *self)
         search_t *search = &self->searches[at];
         if (search->state == SEARCH_ANSWERED || search->state == SEARCH_MISSING)
             continue;
-        cancel_task(self->gateway, &search->task);
+        cancel_tasks(self, search);
         miss(self, search, "late: the soft deadline was over");
     }
 }

@@ -64,6 +64,10 @@ static void add_search_span(const request_t *self, const search_t *search, json_
     } else {
         json_object_set_new(out, "missing", json_string(search->reason ? search->reason : ""));
     }
+    if (search->hedged)
+        json_object_set_new(out, "hedged",
+                            json_string(search->hedge_won ? "the second answered first"
+                                                          : "the first answered first"));
     if (search->tries > 1)
         json_object_set_new(out, "tries", json_integer(search->tries));
     json_array_append_new(spans, out);

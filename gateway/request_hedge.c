@@ -1,0 +1,63 @@
+// request_hedge: a search that has taken longer than 95 of 100 do at the source's fastest replica is
+// sent to a second replica; the first answer counts, the other task is cancelled. Hedges are a
+// bounded share of all searches, so that they cannot make an overload worse. Dean, Barroso 2013,
+// "The Tail at Scale".
+#include "request_private.h"
+
+#include "clock.h"
+
+
+
+static void on_hedge_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    request_hedge_later(arg);
+}
+
+static void hedge(request_t *self, search_t *search)
+{
+    gateway_t *gateway = self->gateway;
+    if (gateway->hedge_budget < 1)
+        return;
+    worker_t *other = registry_pick(gateway->registry, &search->source, search->task->worker,
+                                    gateway->settings.max_outstanding);
+    if (!other || !request_send_search(self, search, other, &search->hedge))
+        return;
+    gateway->hedge_budget -= 1;
+    search->hedged = true;
+    metrics_count(gateway->metrics, COUNT_HEDGES, 1);
+}
+
+// Hedges what is due, and returns in how many µs the next is; 0 if there is none.
+static uint64_t hedge_due(request_t *self)
+{
+    uint64_t now = rl_now_us(), next = 0;
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        if (search->state != SEARCH_ASKED || !search->task || search->hedged)
+            continue;
+        uint64_t after = registry_hedge_after_us(self->gateway->registry, &search->source);
+        uint64_t due = search->sent_us + after;
+        if (!after)
+            continue;
+        if (due <= now)
+            hedge(self, search);
+        else if (!next || due - now < next)
+            next = due - now;
+    }
+    return next;
+}
+
+void request_hedge_later(request_t *self)
+{
+    uint64_t next = self->state == REQUEST_SEARCHING ? hedge_due(self) : 0;
+    if (!next)
+        return;
+    if (!self->hedge_timer)
+        self->hedge_timer =
+            event_new(rl_proc_base(self->gateway->proc), -1, 0, on_hedge_timer, self);
+    struct timeval wait = {(time_t)(next / 1000000), (suseconds_t)(next % 1000000)};
+    if (self->hedge_timer)
+        event_add(self->hedge_timer, &wait);
+}
