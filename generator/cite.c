@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
-#include "terms.h"
+#include "gen_terms.h"
 
 enum {
     SENTENCE_MAX = 4096,  // bytes of a sentence that are looked at

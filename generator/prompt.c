@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "template.h"
-#include "terms.h"
+#include "gen_terms.h"
 
 enum {
     PROMPT_MAX = 8 << 20,  // bytes of the messages

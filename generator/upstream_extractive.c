@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "terms.h"
+#include "gen_terms.h"
 
 enum {
     SENTENCES_MAX = 2048, // looked at

@@ -1,5 +1,5 @@
-// terms: the words of a text as hashes, and where its sentences end.
-#include "terms.h"
+// gen_terms: the words of a text as hashes, and where its sentences end.
+#include "gen_terms.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -103,7 +103,7 @@ bool gen_terms_next(gen_terms_t *self, uint32_t *hash)
                 word[size++] = (char)(*at >= 'A' && *at <= 'Z' ? *at | 0x20 : *at);
             at++;
         }
-        if (is_frequent(word, size))
+        if ((size == 1 && isalpha((unsigned char)word[0])) || is_frequent(word, size))
             continue;
         *hash = hash_of(word, stem(word, size));
         self->at = (const char *)at;

@@ -1,4 +1,4 @@
-// terms: the words of a text as hashes, for matching sentences with passages: no index, no
+// gen_terms: the words of a text as hashes, for matching sentences with passages: no index, no
 // dictionary, cheap enough to run over every passage of a prompt.
 #ifndef GEN_TERMS_H
 #define GEN_TERMS_H
@@ -18,7 +18,7 @@ static inline gen_terms_t gen_terms(const char *text, size_t size)
 
 // The next term: letters, digits and _ in a row, lower case (ASCII), English plural and -ing/-ed
 // endings dropped; each character of a script without spaces (from U+2E80) by itself. Frequent
-// English words are passed over. Returns false at the end.
+// English words and single letters are passed over. Returns false at the end.
 bool gen_terms_next(gen_terms_t *self, uint32_t *hash);
 
 // Whether these bytes (a word before a full stop) are an abbreviation, so that the full stop ends
