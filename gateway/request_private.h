@@ -65,11 +65,11 @@ struct request {
     step_t steps[MAX_STEPS];
     size_t steps_size;
     uint64_t received_us, first_status_us, sources_us, first_token_us, end_us;
-    struct event *timer; // the whole answer
+    struct event *timer;       // the whole answer
     struct event *hedge_timer; // NULL while no search may be hedged
-    struct event *phase; // the phase at hand: retrieval's deadlines, a wait for a generator
-    bool shown;          // a first status has gone out
-    bool queued;         // stands in gateway->waiting
+    struct event *phase;       // the phase at hand: retrieval's deadlines, a wait for a generator
+    bool shown;                // a first status has gone out
+    bool queued;               // stands in gateway->waiting
     // retrieval
     char *search_text; // what is looked for: the question, made to stand on its own
     search_t *searches;
@@ -115,6 +115,16 @@ void request_phase_timer(request_t *self, long ms, event_callback_fn fn);
 // Retrieval (request_search.c), then generation (request_generate.c).
 void request_search(request_t *self);
 void request_cancel_searches(request_t *self);
+// The source will not answer; the question goes on without it and says so.
+void request_miss(request_t *self, search_t *search, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+unsigned request_passages_wanted(const request_t *self);
+// Hits of each kind that count in the fusion.
+unsigned request_candidates_wanted(const request_t *self);
+// Whether another source of the same collection answered from a newer index generation.
+bool request_is_stale(const request_t *self, const search_t *search);
+// Retrieval is over (request_merge.c).
+void request_merge(request_t *self);
 bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task);
 // Hedging (request_hedge.c): sees to it that searches that take long are sent to a second replica.
 void request_hedge_later(request_t *self);

@@ -27,11 +27,8 @@ static void set_text(char **text, const char *with)
         abort();
 }
 
-static void miss(request_t *self, search_t *search, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
 // The source will not answer; the question goes on without it and says so.
-static void miss(request_t *self, search_t *search, const char *format, ...)
+void request_miss(request_t *self, search_t *search, const char *format, ...)
 {
     char reason[sizeof self->missing->reason];
     va_list args;
@@ -70,15 +67,15 @@ void request_cancel_searches(request_t *self)
 
 // ------------------------------------------------------------------------------------------ asking
 
-static unsigned passages_wanted(const request_t *self)
+unsigned request_passages_wanted(const request_t *self)
 {
     return self->question->k ? self->question->k : self->gateway->settings.k;
 }
 
 // With one kind of retrieval the k best are the k best; fusion needs to see further down.
-static unsigned candidates_wanted(const request_t *self)
+unsigned request_candidates_wanted(const request_t *self)
 {
-    unsigned k = passages_wanted(self), candidates = self->gateway->settings.candidates;
+    unsigned k = request_passages_wanted(self), candidates = self->gateway->settings.candidates;
     bool there[KINDS] = {false};
     for (size_t at = 0; at < self->searches_size; at++)
         there[self->searches[at].source.kind] = true;
@@ -111,8 +108,8 @@ static uint64_t hard_time_left_ms(const request_t *self)
 bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task_p)
 {
     gateway_t *gateway = self->gateway;
-    task_t *task = *task_p = tasks_begin(gateway->tasks, worker, self,
-                               (unsigned)(search - self->searches));
+    task_t *task = *task_p =
+        tasks_begin(gateway->tasks, worker, self, (unsigned)(search - self->searches));
     if (!task)
         return false;
     bool dense = search->source.kind == KIND_DENSE;
@@ -124,8 +121,8 @@ bool request_send_search(request_t *self, search_t *search, worker_t *worker, ta
                                .text = dense ? NULL : self->search_text,
                                .vector = dense ? self->vector : NULL,
                                .vector_size = dense ? self->dimension : 0,
-                               .k = hits_of_shard(candidates_wanted(self), passages_wanted(self),
-                                                  worker->shards),
+                               .k = hits_of_shard(request_candidates_wanted(self),
+                                                  request_passages_wanted(self), worker->shards),
                                .deadline_ms = hard_time_left_ms(self)}};
     if (rl_wire_send(worker->push, &msg) != 0) {
         tasks_end(gateway->tasks, task_p);
@@ -158,11 +155,12 @@ static bool fits(request_t *self, search_t *search, const worker_t *worker)
         return true;
     const char *space = embedder_space(self->gateway->embedder);
     if (*worker->space && strcmp(worker->space, space) != 0)
-        miss(self, search, "its index was built with the embedding model %.48s, the gateway's is %.48s",
-             worker->space, space);
+        request_miss(self, search,
+                     "its index was built with the embedding model %.48s, the gateway's is %.48s",
+                     worker->space, space);
     else if (self->vector && worker->dimension != self->dimension)
-        miss(self, search, "its index has %llu dimensions, the embedding server gave %zu",
-             (unsigned long long)worker->dimension, self->dimension);
+        request_miss(self, search, "its index has %llu dimensions, the embedding server gave %zu",
+                     (unsigned long long)worker->dimension, self->dimension);
     else
         return true;
     return false;
@@ -176,10 +174,10 @@ static void ask(request_t *self, search_t *search, const worker_t *except)
     if (!worker && registry_has(gateway->registry, &search->source) && !except)
         search->state = SEARCH_WAITING; // all are full: asked again when one answers
     else if (!worker)
-        miss(self, search, search->tries > 0 ? "its worker was lost and there is no other"
-                                             : "no worker");
+        request_miss(self, search,
+                     search->tries > 0 ? "its worker was lost and there is no other" : "no worker");
     else if (fits(self, search, worker) && !send_search(self, search, worker))
-        miss(self, search, "its worker takes no more tasks");
+        request_miss(self, search, "its worker takes no more tasks");
 }
 
 static void on_embedded(void *arg, const embed_result_t *result)
@@ -206,7 +204,7 @@ static void on_embedded(void *arg, const embed_result_t *result)
         if (result->vector)
             ask(self, search, NULL);
         else
-            miss(self, search, "%s", result->why);
+            request_miss(self, search, "%s", result->why);
     }
     request_hedge_later(self);
     settle(self);
@@ -223,7 +221,7 @@ static void start_embedding(request_t *self)
         return;
     for (size_t at = 0; at < self->searches_size; at++)
         if (self->searches[at].state == SEARCH_EMBEDDING)
-            miss(self, &self->searches[at], "%s", why);
+            request_miss(self, &self->searches[at], "%s", why);
 }
 
 // --------------------------------------------------------------------------------------- the plan
@@ -235,7 +233,8 @@ static bool plan_sources(request_t *self)
     source_t *sources = calloc(MAX_SOURCES, sizeof *sources);
     bool kinds[KINDS];
     memcpy(kinds, question->kinds, sizeof kinds);
-    // Without an embedding server there is no dense retrieval to miss, unless it is asked for alone.
+    // Without an embedding server there is no dense retrieval to miss, unless it is asked for
+    // alone.
     if (!embedder_configured(gateway->embedder) && kinds[KIND_LEXICAL])
         kinds[KIND_DENSE] = false;
     size_t size = 0;
@@ -263,7 +262,7 @@ static void on_retrieval_deadline(evutil_socket_t fd, short what, void *arg)
             if (search->state == SEARCH_MISSING || search->state == SEARCH_ANSWERED)
                 continue;
             cancel_tasks(self, search);
-            miss(self, search, "no answer within %ld ms", hard_ms(self));
+            request_miss(self, search, "no answer within %ld ms", hard_ms(self));
         }
         embed_cancel(&self->embed);
     }
@@ -278,9 +277,10 @@ static void search_now(request_t *self)
 {
     request_enter(self, REQUEST_SEARCHING);
     if (!plan_sources(self)) {
-        request_fail(self, 503, "no_retriever", 1,
-                     "no retriever serves what was asked for; start ragline-retriever and check its "
-                     "cluster.gateways, or look at kinds and collections (GET /v1/workers)");
+        request_fail(
+            self, 503, "no_retriever", 1,
+            "no retriever serves what was asked for; start ragline-retriever and check its "
+            "cluster.gateways, or look at kinds and collections (GET /v1/workers)");
         return;
     }
     request_status(self, "searching", "Searching…", NULL);
@@ -291,7 +291,7 @@ static void search_now(request_t *self)
         if (search->source.kind == KIND_LEXICAL) {
             ask(self, search, NULL);
         } else if (!any) {
-            miss(self, search, "no worker");
+            request_miss(self, search, "no worker");
         } else if (fits(self, search, any)) {
             search->state = SEARCH_EMBEDDING;
             dense = true;
@@ -320,8 +320,8 @@ void request_search(request_t *self)
     if (self->gateway->settings.rewrite && followup_is(self->question)) {
         request_enter(self, REQUEST_REWRITING);
         request_status(self, "rewriting", "Putting the question in context…", NULL);
-        self->rewrite = followup_rewrite(self->gateway, self->question, self->traceparent,
-                                         on_rewritten, self);
+        self->rewrite =
+            followup_rewrite(self->gateway, self->question, self->traceparent, on_rewritten, self);
         if (self->rewrite)
             return;
     }
@@ -390,57 +390,9 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
         metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
         ask(self, search, worker);
     } else {
-        miss(self, search, "%s: %s", failed->code, failed->message);
+        request_miss(self, search, "%s: %s", failed->code, failed->message);
     }
     settle(self);
-}
-
-// ------------------------------------------------------------------------------------------ merging
-
-static void list_missing(request_t *self)
-{
-    self->missing = calloc(self->searches_size, sizeof *self->missing);
-    if (!self->missing)
-        abort();
-    for (size_t at = 0; at < self->searches_size; at++) {
-        const search_t *search = &self->searches[at];
-        if (search->state == SEARCH_ANSWERED)
-            continue;
-        answer_missing_t *missing = &self->missing[self->answer.missing_size++];
-        snprintf(missing->source, sizeof missing->source, "%.64s/%llu/%s",
-                 search->source.collection, (unsigned long long)search->source.shard,
-                 kind_names[search->source.kind]);
-        snprintf(missing->reason, sizeof missing->reason, "%s", search->reason);
-    }
-    self->answer.missing = self->missing;
-    self->answer.of = (unsigned)self->searches_size;
-    self->answer.answered = self->answer.of - (unsigned)self->answer.missing_size;
-}
-
-static void merge_hits(request_t *self)
-{
-    const settings_t *settings = &self->gateway->settings;
-    merge_input_t *inputs = calloc(self->searches_size, sizeof *inputs);
-    merge_settings_t how = {.fusion = settings->fusion,
-                            .candidates = candidates_wanted(self),
-                            .k = passages_wanted(self)};
-    size_t size = 0;
-    if (!inputs)
-        abort();
-    for (int kind = 0; kind < KINDS; kind++)
-        how.weights[kind] = self->question->weights[kind] >= 0 ? self->question->weights[kind]
-                                                               : settings->weights[kind];
-    for (size_t at = 0; at < self->searches_size; at++) {
-        const search_t *search = &self->searches[at];
-        if (search->hits)
-            inputs[size++] = (merge_input_t){search->source.collection, search->source.shard,
-                                             search->source.kind, &search->hits->hits};
-    }
-    self->passages = merge(inputs, size, &how, &self->answer.passages_size);
-    self->answer.passages = self->passages;
-    free(inputs);
-    for (size_t at = 0; at < self->searches_size; at++)
-        rl_msg_free(&self->searches[at].hits); // the best are copied
 }
 
 // The late are not waited for; what they send is a stray.
@@ -452,48 +404,27 @@ static void give_up_late(request_t *self)
         if (search->state == SEARCH_ANSWERED || search->state == SEARCH_MISSING)
             continue;
         cancel_tasks(self, search);
-        miss(self, search, "late: the soft deadline was over");
+        request_miss(self, search, "late: the soft deadline was over");
     }
 }
 
-static void fail_without_hits(request_t *self)
+// Sources that answered from another index generation than the newest are asked once more: by now
+// their workers should have taken it up. Returns whether any was.
+static bool ask_stale(request_t *self)
 {
-    const char *reason = self->missing[0].reason;
-    request_fail(self, 503, "retrieval_failed", 1,
-                 "none of %u sources answered; the first, %s: %s", self->answer.of,
-                 self->missing[0].source, reason);
-}
-
-static void finish_retrieval(request_t *self)
-{
-    gateway_t *gateway = self->gateway;
-    request_phase_timer(self, -1, NULL);
-    give_up_late(self);
-    request_enter(self, REQUEST_MERGING);
-    list_missing(self);
-    if (self->answer.answered == 0) {
-        fail_without_hits(self);
-        return;
+    bool any = false;
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        if (search->state != SEARCH_ANSWERED || search->tries >= MAX_TRIES ||
+            !request_is_stale(self, search))
+            continue;
+        rl_msg_free(&search->hits);
+        self->pending++;
+        search->state = SEARCH_WAITING;
+        ask(self, search, NULL);
+        any |= search->state != SEARCH_MISSING;
     }
-    if (self->question->require_all && self->answer.missing_size > 0) {
-        request_fail(self, 503, "incomplete", 1,
-                     "%u of %u sources answered and all were required; missing: %s: %s",
-                     self->answer.answered, self->answer.of, self->missing[0].source,
-                     self->missing[0].reason);
-        return;
-    }
-    merge_hits(self);
-    snprintf(self->answer.headline, sizeof self->answer.headline,
-             "%zu passage%s from %u of %u source%s", self->answer.passages_size,
-             self->answer.passages_size == 1 ? "" : "s", self->answer.answered, self->answer.of,
-             self->answer.of == 1 ? "" : "s");
-    self->face->ops->sources(self->face, &self->answer);
-    self->sources_us = rl_now_us();
-    metrics_time(gateway->metrics, TIME_TO_SOURCES, self->sources_us - self->received_us);
-    if (self->question->form == FORM_SEARCH)
-        request_complete(self);
-    else
-        request_generate(self);
+    return any;
 }
 
 // Called after every change: goes on when nothing is awaited any more, or the soft deadline is over
@@ -502,12 +433,16 @@ static void settle(request_t *self)
 {
     if (self->state != REQUEST_SEARCHING)
         return;
-    unsigned quorum = self->question->quorum ? self->question->quorum
-                                             : self->gateway->settings.quorum;
+    unsigned quorum =
+        self->question->quorum ? self->question->quorum : self->gateway->settings.quorum;
     size_t answered = 0;
     for (size_t at = 0; self->soft_over && at < self->searches_size; at++)
         answered += self->searches[at].state == SEARCH_ANSWERED;
     bool enough = self->soft_over && !self->question->require_all && answered >= quorum;
-    if (self->pending == 0 || enough)
-        finish_retrieval(self);
+    if (self->pending > 0 && !enough)
+        return;
+    if (!self->soft_over && ask_stale(self))
+        return;
+    give_up_late(self);
+    request_merge(self);
 }

@@ -1,0 +1,129 @@
+// request_merge: retrieval ends: what has come becomes the answer's passages, what has not is
+// named, and the question goes on to a generator.
+#include "request_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+
+// Generations are named g-000001 and up: a longer name is newer, equal lengths compare as words.
+static int compare_generations(const char *a, const char *b)
+{
+    size_t x = strlen(a), y = strlen(b);
+    return x != y ? (x < y ? -1 : 1) : strcmp(a, b);
+}
+
+bool request_is_stale(const request_t *self, const search_t *search)
+{
+    if (!search->hits)
+        return false;
+    for (size_t at = 0; at < self->searches_size; at++) {
+        const search_t *other = &self->searches[at];
+        if (other->hits && other->source.collection == search->source.collection &&
+            compare_generations(other->hits->hits.generation, search->hits->hits.generation) > 0)
+            return true;
+    }
+    return false;
+}
+
+// A question sees one generation of each collection: what came from an older one is left out, and
+// named as missing.
+static void leave_out_stale(request_t *self)
+{
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        if (search->state == SEARCH_ANSWERED && request_is_stale(self, search))
+            request_miss(self, search, "it still serves an older index generation, %.32s",
+                         search->hits->hits.generation);
+    }
+    for (size_t at = 0; at < self->searches_size; at++)
+        if (self->searches[at].state == SEARCH_MISSING)
+            rl_msg_free(&self->searches[at].hits);
+}
+
+static void list_missing(request_t *self)
+{
+    self->missing = calloc(self->searches_size, sizeof *self->missing);
+    if (!self->missing)
+        abort();
+    for (size_t at = 0; at < self->searches_size; at++) {
+        const search_t *search = &self->searches[at];
+        if (search->state == SEARCH_ANSWERED)
+            continue;
+        answer_missing_t *missing = &self->missing[self->answer.missing_size++];
+        snprintf(missing->source, sizeof missing->source, "%.64s/%llu/%s",
+                 search->source.collection, (unsigned long long)search->source.shard,
+                 kind_names[search->source.kind]);
+        snprintf(missing->reason, sizeof missing->reason, "%s", search->reason);
+    }
+    self->answer.missing = self->missing;
+    self->answer.of = (unsigned)self->searches_size;
+    self->answer.answered = self->answer.of - (unsigned)self->answer.missing_size;
+}
+
+static void merge_hits(request_t *self)
+{
+    const settings_t *settings = &self->gateway->settings;
+    merge_input_t *inputs = calloc(self->searches_size, sizeof *inputs);
+    merge_settings_t how = {.fusion = settings->fusion,
+                            .candidates = request_candidates_wanted(self),
+                            .k = request_passages_wanted(self)};
+    size_t size = 0;
+    if (!inputs)
+        abort();
+    for (int kind = 0; kind < KINDS; kind++)
+        how.weights[kind] = self->question->weights[kind] >= 0 ? self->question->weights[kind]
+                                                               : settings->weights[kind];
+    for (size_t at = 0; at < self->searches_size; at++) {
+        const search_t *search = &self->searches[at];
+        if (search->hits)
+            inputs[size++] = (merge_input_t){search->source.collection, search->source.shard,
+                                             search->source.kind, &search->hits->hits};
+    }
+    self->passages = merge(inputs, size, &how, &self->answer.passages_size);
+    self->answer.passages = self->passages;
+    free(inputs);
+    for (size_t at = 0; at < self->searches_size; at++)
+        rl_msg_free(&self->searches[at].hits); // the best are copied
+}
+
+static void fail_without_hits(request_t *self)
+{
+    const char *reason = self->missing[0].reason;
+    request_fail(self, 503, "retrieval_failed", 1, "none of %u sources answered; the first, %s: %s",
+                 self->answer.of, self->missing[0].source, reason);
+}
+
+void request_merge(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    request_phase_timer(self, -1, NULL);
+    request_enter(self, REQUEST_MERGING);
+    leave_out_stale(self);
+    list_missing(self);
+    if (self->answer.answered == 0) {
+        fail_without_hits(self);
+        return;
+    }
+    if (self->question->require_all && self->answer.missing_size > 0) {
+        request_fail(self, 503, "incomplete", 1,
+                     "%u of %u sources answered and all were required; missing: %s: %s",
+                     self->answer.answered, self->answer.of, self->missing[0].source,
+                     self->missing[0].reason);
+        return;
+    }
+    merge_hits(self);
+    snprintf(self->answer.headline, sizeof self->answer.headline,
+             "%zu passage%s from %u of %u source%s", self->answer.passages_size,
+             self->answer.passages_size == 1 ? "" : "s", self->answer.answered, self->answer.of,
+             self->answer.of == 1 ? "" : "s");
+    self->face->ops->sources(self->face, &self->answer);
+    self->sources_us = rl_now_us();
+    metrics_time(gateway->metrics, TIME_TO_SOURCES, self->sources_us - self->received_us);
+    if (self->question->form == FORM_SEARCH)
+        request_complete(self);
+    else
+        request_generate(self);
+}
