@@ -104,8 +104,7 @@ const char *rl_conf_in(const rl_conf_t *self, const char *section, const char *n
     return value ? value->text : find(self, option)->option->value;
 }
 
-bool rl_conf_given_in(const rl_conf_t *self, const char *section, const char *name,
-                      const char *key)
+bool rl_conf_given_in(const rl_conf_t *self, const char *section, const char *name, const char *key)
 {
     return find_in(self, section, name, key) != NULL;
 }

@@ -5,7 +5,10 @@
 #include "conf.h"
 #include "options.h"
 
-enum { NAME_MAX_BYTES = 200, LINE_MAX_BYTES = 65536 };
+enum {
+    NAME_MAX_BYTES = 200,
+    LINE_MAX_BYTES = 65536
+};
 
 typedef struct value {
     const rl_option_t *option;
@@ -19,7 +22,7 @@ struct rl_conf {
     unsigned program;
     value_t *values; // one a plain option in the table's order, then those of named sections
     size_t values_size;
-    bool *given; // by plain option
+    bool *given;  // by plain option
     char **names; // "section NAME" of each named section, in order
     size_t names_size;
     const char **flags;
@@ -33,7 +36,6 @@ struct rl_conf {
 };
 
 // Whether the option is "section.key" ("section.*.key" with a section name).
-bool rl_conf_is_called(const rl_option_t *option, const char *section, bool named,
-                       const char *key);
+bool rl_conf_is_called(const rl_option_t *option, const char *section, bool named, const char *key);
 
 #endif

@@ -9,7 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 4096 };
+enum {
+    LINE_MAX_BYTES = 4096
+};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 

@@ -7,19 +7,46 @@
 #define PROCESSES (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR)
 #define WORKERS (RL_RETRIEVER | RL_GENERATOR)
 
-#define STRING(name, value, users, help) {name, RL_STRING, value, 0, 0, NULL, users, help}
-#define INT(name, value, min, max, users, help) {name, RL_INT, value, min, max, NULL, users, help}
+#define STRING(name, value, users, help)                                                           \
+    {                                                                                              \
+        name, RL_STRING, value, 0, 0, NULL, users, help                                            \
+    }
+#define INT(name, value, min, max, users, help)                                                    \
+    {                                                                                              \
+        name, RL_INT, value, min, max, NULL, users, help                                           \
+    }
 #define NUM(name, value, min, max, users, help)                                                    \
-    {name, RL_NUMBER, value, min, max, NULL, users, help}
-#define BOOL(name, value, users, help) {name, RL_BOOL, value, 0, 0, NULL, users, help}
+    {                                                                                              \
+        name, RL_NUMBER, value, min, max, NULL, users, help                                        \
+    }
+#define BOOL(name, value, users, help)                                                             \
+    {                                                                                              \
+        name, RL_BOOL, value, 0, 0, NULL, users, help                                              \
+    }
 #define CHOICE(name, value, choices, users, help)                                                  \
-    {name, RL_CHOICE, value, 0, 0, choices, users, help}
-#define LIST(name, value, users, help) {name, RL_LIST, value, 0, 0, NULL, users, help}
-#define SECRET(name, users, help) {name, RL_SECRET, "", 0, 0, NULL, users, help}
-#define FILENAME(name, users, help) {name, RL_FILE, "", 0, 0, NULL, users, help}
-#define FLAG(name, users, help) {name, RL_FLAG, "", 0, 0, NULL, users, help}
+    {                                                                                              \
+        name, RL_CHOICE, value, 0, 0, choices, users, help                                         \
+    }
+#define LIST(name, value, users, help)                                                             \
+    {                                                                                              \
+        name, RL_LIST, value, 0, 0, NULL, users, help                                              \
+    }
+#define SECRET(name, users, help)                                                                  \
+    {                                                                                              \
+        name, RL_SECRET, "", 0, 0, NULL, users, help                                               \
+    }
+#define FILENAME(name, users, help)                                                                \
+    {                                                                                              \
+        name, RL_FILE, "", 0, 0, NULL, users, help                                                 \
+    }
+#define FLAG(name, users, help)                                                                    \
+    {                                                                                              \
+        name, RL_FLAG, "", 0, 0, NULL, users, help                                                 \
+    }
 
-enum { DAY_MS = 86400000 };
+enum {
+    DAY_MS = 86400000
+};
 
 const rl_option_t rl_options[] = {
     CHOICE("log.level", "info", "error warn info debug", ALL, "least important lines to log"),
@@ -105,7 +132,8 @@ const rl_option_t rl_options[] = {
 
     STRING("llm.url", "", RL_GENERATOR | RL_GATEWAY,
            "LLM server, OpenAI's API: http://127.0.0.1:8081/v1; empty: extractive answers"),
-    STRING("llm.model", "", RL_GENERATOR | RL_GATEWAY, "model's name at the LLM server; empty: its first"),
+    STRING("llm.model", "", RL_GENERATOR | RL_GATEWAY,
+           "model's name at the LLM server; empty: its first"),
     SECRET("llm.key", RL_GENERATOR | RL_GATEWAY, "API key of the LLM server"),
     CHOICE("llm.fallback", "off", "off extractive", RL_GENERATOR,
            "what answers when the LLM cannot be reached or keeps failing"),

@@ -14,8 +14,8 @@ typedef void(rl_proc_fn)(void *arg);
 // end at once: *exit_status then is its exit status (0 after --help, --version, a --check-config
 // that held; 2 for a wrong configuration). `program` is RL_GATEWAY…; `usage` the first lines of
 // its help.
-rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, int argc,
-                       char **argv, int *exit_status);
+rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, int argc, char **argv,
+                       int *exit_status);
 void rl_proc_destroy(rl_proc_t **self_p);
 
 struct event_base *rl_proc_base(rl_proc_t *self);

@@ -11,13 +11,34 @@ enum {
     LONG = 1 << 20,   // a conversation's turn, JSON
 };
 
-#define NUMBER(s, f) {#f, U64, offsetof(s, f), 0, 0, NULL}
-#define REAL(s, f) {#f, F64, offsetof(s, f), 0, 0, NULL}
-#define FLAG(s, f) {#f, BOOL, offsetof(s, f), 0, 0, NULL}
-#define STRING(s, f, m) {#f, STR, offsetof(s, f), 0, m, NULL}
-#define FLOATS(s, f, m) {#f, VECTOR, offsetof(s, f), offsetof(s, f##_size), m, NULL}
-#define LIST_OF(s, f, m, t) {#f, LIST, offsetof(s, f), offsetof(s, f##_size), m, t}
-#define TABLE(t, s) {t, sizeof t / sizeof *t, sizeof(s)}
+#define NUMBER(s, f)                                                                               \
+    {                                                                                              \
+#f, U64, offsetof(s, f), 0, 0, NULL                                                        \
+    }
+#define REAL(s, f)                                                                                 \
+    {                                                                                              \
+#f, F64, offsetof(s, f), 0, 0, NULL                                                        \
+    }
+#define FLAG(s, f)                                                                                 \
+    {                                                                                              \
+#f, BOOL, offsetof(s, f), 0, 0, NULL                                                       \
+    }
+#define STRING(s, f, m)                                                                            \
+    {                                                                                              \
+#f, STR, offsetof(s, f), 0, m, NULL                                                        \
+    }
+#define FLOATS(s, f, m)                                                                            \
+    {                                                                                              \
+#f, VECTOR, offsetof(s, f), offsetof(s, f##_size), m, NULL                                 \
+    }
+#define LIST_OF(s, f, m, t)                                                                        \
+    {                                                                                              \
+#f, LIST, offsetof(s, f), offsetof(s, f##_size), m, t                                      \
+    }
+#define TABLE(t, s)                                                                                \
+    {                                                                                              \
+        t, sizeof t / sizeof *t, sizeof(s)                                                         \
+    }
 
 static const field_t passage_fields[] = {
     NUMBER(rl_passage_t, id),           STRING(rl_passage_t, doc, 1024),
@@ -36,16 +57,26 @@ static const field_t turn_fields[] = {
 static const table_t turn_table = TABLE(turn_fields, rl_turn_t);
 
 static const field_t announce_fields[] = {
-    STRING(rl_announce_t, worker, NAME),     STRING(rl_announce_t, kind, NAME),
-    NUMBER(rl_announce_t, route),            STRING(rl_announce_t, tasks, ENDPOINT),
-    NUMBER(rl_announce_t, period_ms),        FLAG(rl_announce_t, ready),
-    NUMBER(rl_announce_t, queued),           NUMBER(rl_announce_t, running),
-    NUMBER(rl_announce_t, slots),            NUMBER(rl_announce_t, service_us),
-    NUMBER(rl_announce_t, served),           STRING(rl_announce_t, collection, NAME),
-    NUMBER(rl_announce_t, shard),            NUMBER(rl_announce_t, shards),
-    STRING(rl_announce_t, generation, NAME), STRING(rl_announce_t, space, NAME),
-    NUMBER(rl_announce_t, dimension),        NUMBER(rl_announce_t, passages),
-    STRING(rl_announce_t, language, NAME),   STRING(rl_announce_t, model, NAME),
+    STRING(rl_announce_t, worker, NAME),
+    STRING(rl_announce_t, kind, NAME),
+    NUMBER(rl_announce_t, route),
+    STRING(rl_announce_t, tasks, ENDPOINT),
+    NUMBER(rl_announce_t, period_ms),
+    FLAG(rl_announce_t, ready),
+    NUMBER(rl_announce_t, queued),
+    NUMBER(rl_announce_t, running),
+    NUMBER(rl_announce_t, slots),
+    NUMBER(rl_announce_t, service_us),
+    NUMBER(rl_announce_t, served),
+    STRING(rl_announce_t, collection, NAME),
+    NUMBER(rl_announce_t, shard),
+    NUMBER(rl_announce_t, shards),
+    STRING(rl_announce_t, generation, NAME),
+    STRING(rl_announce_t, space, NAME),
+    NUMBER(rl_announce_t, dimension),
+    NUMBER(rl_announce_t, passages),
+    STRING(rl_announce_t, language, NAME),
+    STRING(rl_announce_t, model, NAME),
 };
 
 static const field_t leave_fields[] = {
@@ -81,10 +112,10 @@ static const field_t hits_fields[] = {
 };
 
 static const field_t failed_fields[] = {
-    STRING(rl_failed_t, worker, NAME),   NUMBER(rl_failed_t, task),
-    NUMBER(rl_failed_t, seq),            NUMBER(rl_failed_t, status),
-    STRING(rl_failed_t, code, NAME),     STRING(rl_failed_t, message, 8192),
-    NUMBER(rl_failed_t, retry_after_s),  FLAG(rl_failed_t, retry),
+    STRING(rl_failed_t, worker, NAME),  NUMBER(rl_failed_t, task),
+    NUMBER(rl_failed_t, seq),           NUMBER(rl_failed_t, status),
+    STRING(rl_failed_t, code, NAME),    STRING(rl_failed_t, message, 8192),
+    NUMBER(rl_failed_t, retry_after_s), FLAG(rl_failed_t, retry),
 };
 
 static const field_t generate_fields[] = {
@@ -104,11 +135,8 @@ static const field_t generate_fields[] = {
 };
 
 static const field_t credit_fields[] = {
-    NUMBER(rl_credit_t, task),
-    NUMBER(rl_credit_t, route),
-    NUMBER(rl_credit_t, seq),
-    NUMBER(rl_credit_t, window),
-    FLAG(rl_credit_t, again),
+    NUMBER(rl_credit_t, task),   NUMBER(rl_credit_t, route), NUMBER(rl_credit_t, seq),
+    NUMBER(rl_credit_t, window), FLAG(rl_credit_t, again),
 };
 
 static const field_t cancel_fields[] = {
@@ -129,11 +157,16 @@ static const field_t token_fields[] = {
 };
 
 static const field_t done_fields[] = {
-    NUMBER(rl_done_t, task),          NUMBER(rl_done_t, seq),
-    STRING(rl_done_t, finish, NAME),  STRING(rl_done_t, model, NAME),
-    STRING(rl_done_t, upstream, NAME), NUMBER(rl_done_t, prompt_tokens),
-    NUMBER(rl_done_t, completion_tokens), FLAG(rl_done_t, counted),
-    NUMBER(rl_done_t, passages_used), STRING(rl_done_t, timings, TEXT),
+    NUMBER(rl_done_t, task),
+    NUMBER(rl_done_t, seq),
+    STRING(rl_done_t, finish, NAME),
+    STRING(rl_done_t, model, NAME),
+    STRING(rl_done_t, upstream, NAME),
+    NUMBER(rl_done_t, prompt_tokens),
+    NUMBER(rl_done_t, completion_tokens),
+    FLAG(rl_done_t, counted),
+    NUMBER(rl_done_t, passages_used),
+    STRING(rl_done_t, timings, TEXT),
 };
 
 // Every message, by type; the directions stand beside rl_msg_type_t.

@@ -58,17 +58,17 @@ typedef struct rl_turn {
 
 // Repeated every announce period: registration, heartbeat and load report in one.
 typedef struct rl_announce {
-    const char *worker;     // instance id
-    const char *kind;       // "dense", "lexical", "generator"
-    uint64_t route;         // which of its gateways the worker means; echoed in tasks
-    const char *tasks;      // endpoint of its PULL, as the gateway should connect to it
-    uint64_t period_ms;     // till the next announcement
-    bool ready;             // takes tasks (a generator: has seen the gateway's subscription)
-    uint64_t queued;        // tasks waiting
-    uint64_t running;       // tasks at work
-    uint64_t slots;         // tasks it works on at a time
-    uint64_t service_us;    // recent time of one task's work (exponential average)
-    uint64_t served;        // tasks done since its start
+    const char *worker;  // instance id
+    const char *kind;    // "dense", "lexical", "generator"
+    uint64_t route;      // which of its gateways the worker means; echoed in tasks
+    const char *tasks;   // endpoint of its PULL, as the gateway should connect to it
+    uint64_t period_ms;  // till the next announcement
+    bool ready;          // takes tasks (a generator: has seen the gateway's subscription)
+    uint64_t queued;     // tasks waiting
+    uint64_t running;    // tasks at work
+    uint64_t slots;      // tasks it works on at a time
+    uint64_t service_us; // recent time of one task's work (exponential average)
+    uint64_t served;     // tasks done since its start
     // retrievers
     const char *collection;
     uint64_t shard, shards; // from 0, and how many the generation has
@@ -78,7 +78,7 @@ typedef struct rl_announce {
     uint64_t passages;      // in this shard
     const char *language;   // stemming language
     // generators
-    const char *model;      // what it answers with: the model's name, or "extractive"
+    const char *model; // what it answers with: the model's name, or "extractive"
 } rl_announce_t;
 
 typedef struct rl_leave {
@@ -88,7 +88,7 @@ typedef struct rl_leave {
 typedef struct rl_welcome {
     const char *gateway; // its instance id, the topic of its tokens
     uint64_t route;
-    const char *tokens;  // endpoint of the gateway's SUB
+    const char *tokens; // endpoint of the gateway's SUB
 } rl_welcome_t;
 
 typedef struct rl_search {
@@ -118,12 +118,12 @@ typedef struct rl_hits {
 typedef struct rl_failed {
     const char *worker;
     uint64_t task;
-    uint64_t seq;          // numbered like tokens (generator), else 0
-    uint64_t status;       // HTTP status that fits (502, 503, 504…), 0 if none
-    const char *code;      // short and stable: "llm_unauthorized", "index_gone", "deadline"…
-    const char *message;   // for people: what is wrong and what to do
+    uint64_t seq;           // numbered like tokens (generator), else 0
+    uint64_t status;        // HTTP status that fits (502, 503, 504…), 0 if none
+    const char *code;       // short and stable: "llm_unauthorized", "index_gone", "deadline"…
+    const char *message;    // for people: what is wrong and what to do
     uint64_t retry_after_s; // 0: not said
-    bool retry;            // another worker may do better
+    bool retry;             // another worker may do better
 } rl_failed_t;
 
 typedef struct rl_generate {
@@ -135,13 +135,13 @@ typedef struct rl_generate {
     const char *question;    // as asked (the last user turn)
     rl_turn_t *turns;        // earlier turns, oldest first; system turns of the client too
     uint64_t turns_size;
-    rl_passage_t *passages;  // best first; cited as [1], [2]…
+    rl_passage_t *passages; // best first; cited as [1], [2]…
     uint64_t passages_size;
-    const char *params;      // JSON object of sampling fields for the LLM: temperature, stop, seed…
-    const char *prefix;      // continuation: words of this answer already delivered, "" for none
-    uint64_t max_tokens;     // 0: the generator's own
+    const char *params;  // JSON object of sampling fields for the LLM: temperature, stop, seed…
+    const char *prefix;  // continuation: words of this answer already delivered, "" for none
+    uint64_t max_tokens; // 0: the generator's own
     uint64_t deadline_ms;
-    uint64_t window;         // messages that may be sent before the first CREDIT
+    uint64_t window; // messages that may be sent before the first CREDIT
 } rl_generate_t;
 
 typedef struct rl_credit {
@@ -173,17 +173,17 @@ typedef struct rl_token {
 
 typedef struct rl_done {
     uint64_t task, seq;
-    const char *finish;         // "stop", "length", "content_filter"
-    const char *model;          // what answered
-    const char *upstream;       // "openai", "extractive"
+    const char *finish;                        // "stop", "length", "content_filter"
+    const char *model;                         // what answered
+    const char *upstream;                      // "openai", "extractive"
     uint64_t prompt_tokens, completion_tokens; // as the server counts; estimated if it does not say
-    bool counted;               // whether the server said
-    uint64_t passages_used;     // the first so many passages were in the prompt
-    const char *timings;        // JSON object: marks in µs from the task's arrival, on the
-                                // generator's clock, each where it is known: queue_us (a slot was
-                                // free), prompt_us (the prompt was built), connect_us, sent_us,
-                                // first_byte_us, first_token_us, total_us; and what the server
-                                // said: prefill_ms, cached_tokens
+    bool counted;                              // whether the server said
+    uint64_t passages_used;                    // the first so many passages were in the prompt
+    const char *timings; // JSON object: marks in µs from the task's arrival, on the
+                         // generator's clock, each where it is known: queue_us (a slot was
+                         // free), prompt_us (the prompt was built), connect_us, sent_us,
+                         // first_byte_us, first_token_us, total_us; and what the server
+                         // said: prefill_ms, cached_tokens
 } rl_done_t;
 
 typedef struct rl_msg {

@@ -68,7 +68,8 @@ static bool take_string(owned_msg_t *owner, const field_t *field, const msgpack_
         *why = "a field that should be a string is not";
         return false;
     }
-    if (value->via.str.size > field->max || !rl_utf8_valid(value->via.str.ptr, value->via.str.size)) {
+    if (value->via.str.size > field->max ||
+        !rl_utf8_valid(value->via.str.ptr, value->via.str.size)) {
         *why = "a string is too long, or not UTF-8";
         return false;
     }
@@ -108,8 +109,8 @@ static bool take_vector(owned_msg_t *owner, const field_t *field, const msgpack_
     return true;
 }
 
-static bool take_map(owned_msg_t *owner, const table_t *table, const msgpack_object *map, char *base,
-                     const char **why);
+static bool take_map(owned_msg_t *owner, const table_t *table, const msgpack_object *map,
+                     char *base, const char **why);
 
 static bool take_list(owned_msg_t *owner, const field_t *field, const msgpack_object *value,
                       char *base, const char **why)
@@ -181,8 +182,8 @@ static const field_t *find_field(const table_t *table, const msgpack_object *key
 }
 
 // Fills the struct at `base`: zero and "" for what is not there, unknown keys passed over.
-static bool take_map(owned_msg_t *owner, const table_t *table, const msgpack_object *map, char *base,
-                     const char **why)
+static bool take_map(owned_msg_t *owner, const table_t *table, const msgpack_object *map,
+                     char *base, const char **why)
 {
     memset(base, 0, table->stride);
     for (size_t at = 0; at < table->size; at++)
@@ -213,7 +214,8 @@ static uint64_t read_count(const unsigned char *p, const unsigned char *end, int
 }
 
 // One value's head: how many bytes it takes (with its body, if it is no container) and how many
-// values it contains; 0 when it runs past the end. https://github.com/msgpack/msgpack/blob/master/spec.md
+// values it contains; 0 when it runs past the end.
+// https://github.com/msgpack/msgpack/blob/master/spec.md
 static size_t head_size(const unsigned char *p, const unsigned char *end, uint64_t *contains)
 {
     static const struct {
@@ -221,11 +223,39 @@ static size_t head_size(const unsigned char *p, const unsigned char *end, uint64
         signed char fixed; // bytes of the body, when there is no count
     } heads[32] = {
         // c0..c3 nil, (never used), false, true; c4..c6 bin; c7..c9 ext; ca cb float; cc..cf uint
-        {0, 0}, {-1, 0}, {0, 0}, {0, 0}, {1, 0}, {2, 0}, {4, 0}, {1, 1}, {2, 1}, {4, 1}, {0, 4},
-        {0, 8}, {0, 1},  {0, 2}, {0, 4}, {0, 8},
+        {0, 0},
+        {-1, 0},
+        {0, 0},
+        {0, 0},
+        {1, 0},
+        {2, 0},
+        {4, 0},
+        {1, 1},
+        {2, 1},
+        {4, 1},
+        {0, 4},
+        {0, 8},
+        {0, 1},
+        {0, 2},
+        {0, 4},
+        {0, 8},
         // d0..d3 int; d4..d8 fixext; d9..db str; dc dd array; de df map
-        {0, 1}, {0, 2}, {0, 4}, {0, 8}, {0, 2}, {0, 3}, {0, 5}, {0, 9}, {0, 17}, {1, 0}, {2, 0},
-        {4, 0}, {2, 0}, {4, 0}, {2, 0}, {4, 0}};
+        {0, 1},
+        {0, 2},
+        {0, 4},
+        {0, 8},
+        {0, 2},
+        {0, 3},
+        {0, 5},
+        {0, 9},
+        {0, 17},
+        {1, 0},
+        {2, 0},
+        {4, 0},
+        {2, 0},
+        {4, 0},
+        {2, 0},
+        {4, 0}};
     unsigned char type = *p;
     *contains = 0;
     if (type < 0x80 || type >= 0xe0)

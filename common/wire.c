@@ -10,15 +10,15 @@
 #include "log.h"
 
 enum {
-    TURN_FRAMES = 256,         // frames that one socket takes in one turn
-    HIGH_WATER = 10000,        // frames that wait in a socket's pipe
-    CHUNK_BYTES = 64 << 10,    // a PUB frame is closed when it has grown to this
-    WAITING_MAX = 64 << 20,    // a PUB's own queue; the senders' windows end long before
-    RETRY_US = 1000,           // POLLOUT lies on an XPUB: a blocked one is tried again
-    LINGER_MS = 250,           // for the last words of a process (LEAVE)
-    RECONNECT_MS = 50,         // first wait before connecting again
-    RECONNECT_MAX_MS = 500,    //
-    HEARTBEAT_MS = 500,        // TCP alone notices a lost peer only after minutes
+    TURN_FRAMES = 256,      // frames that one socket takes in one turn
+    HIGH_WATER = 10000,     // frames that wait in a socket's pipe
+    CHUNK_BYTES = 64 << 10, // a PUB frame is closed when it has grown to this
+    WAITING_MAX = 64 << 20, // a PUB's own queue; the senders' windows end long before
+    RETRY_US = 1000,        // POLLOUT lies on an XPUB: a blocked one is tried again
+    LINGER_MS = 250,        // for the last words of a process (LEAVE)
+    RECONNECT_MS = 50,      // first wait before connecting again
+    RECONNECT_MAX_MS = 500, //
+    HEARTBEAT_MS = 500,     // TCP alone notices a lost peer only after minutes
     HEARTBEAT_TIMEOUT_MS = 1500,
 };
 
@@ -276,7 +276,8 @@ static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const ch
 static int attach(rl_wire_t **self_p, bool bind, char *why, size_t why_size)
 {
     rl_wire_t *self = *self_p;
-    int rc = bind ? zmq_bind(self->socket, self->endpoint) : zmq_connect(self->socket, self->endpoint);
+    int rc =
+        bind ? zmq_bind(self->socket, self->endpoint) : zmq_connect(self->socket, self->endpoint);
     if (rc != 0) {
         snprintf(why, why_size, "%s: %s", self->endpoint,
                  errno == EINVAL ? "not an endpoint; it should look like tcp://127.0.0.1:7601 or "

@@ -11,7 +11,10 @@
 #include "log.h"
 #include "proto.h"
 
-enum { MAX_BODY = 4 << 20, WHY_BYTES = 512 };
+enum {
+    MAX_BODY = 4 << 20,
+    WHY_BYTES = 512
+};
 
 struct embedder {
     rl_proc_t *proc;
@@ -78,8 +81,7 @@ static float *read_vector(const rl_fetch_result_t *result, size_t *dimension, ch
 {
     json_error_t error;
     json_t *root = json_loadb(result->body, result->body_size, 0, &error);
-    json_t *row =
-        json_object_get(json_array_get(json_object_get(root, "data"), 0), "embedding");
+    json_t *row = json_object_get(json_array_get(json_object_get(root, "data"), 0), "embedding");
     size_t size = json_array_size(row), at;
     float *vector = size > 0 && size <= RL_MAX_DIMENSION ? malloc(size * sizeof *vector) : NULL;
     double norm = 0;
@@ -94,7 +96,9 @@ static float *read_vector(const rl_fetch_result_t *result, size_t *dimension, ch
     json_decref(root);
     if (!vector || !isfinite(norm) || norm <= 0) {
         snprintf(why, WHY_BYTES, "its answer holds no embedding (%s)",
-                 !root ? "it is no JSON" : !vector ? "no data[0].embedding" : "not all numbers");
+                 !root     ? "it is no JSON"
+                 : !vector ? "no data[0].embedding"
+                           : "not all numbers");
         free(vector);
         return NULL;
     }
@@ -120,9 +124,8 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
 {
     embed_call_t *call = arg;
     char why[WHY_BYTES] = "", message[WHY_BYTES + 300] = "";
-    embed_result_t out = {.why = message,
-                          .total_us = result->total_us,
-                          .connect_us = result->connect_us};
+    embed_result_t out = {
+        .why = message, .total_us = result->total_us, .connect_us = result->connect_us};
     float *vector = NULL;
     if (result->ok && result->status / 100 == 2)
         vector = read_vector(result, &out.dimension, why);

@@ -22,19 +22,21 @@ enum {
 // Words that point back to something said before. English and German: where others are needed,
 // gateway.rewrite = llm knows every language its model knows.
 static const char *const pointers[] = {
-    "it",   "its",  "that", "this", "these", "those",  "they",  "them",     "their", "he",   "she",
-    "him",  "her",  "one",  "ones", "same",  "former", "latter", "otherwise", "instead", "also",
-    "er",   "sie",  "es",   "das",  "dies",  "diese",  "dieser", "ihn",      "damit", "dazu", "auch"};
+    "it",     "its",    "that",      "this",    "these", "those", "they", "them",
+    "their",  "he",     "she",       "him",     "her",   "one",   "ones", "same",
+    "former", "latter", "otherwise", "instead", "also",  "er",    "sie",  "es",
+    "das",    "dies",   "diese",     "dieser",  "ihn",   "damit", "dazu", "auch"};
 
 // Words at the start that continue what was said.
 static const char *const openers[] = {"and", "or", "but", "so", "then", "und", "oder", "aber"};
 
 // Words that carry no content of their own, so that they do not count towards a question's length.
 static const char *const fillers[] = {
-    "a",   "an",  "the", "is",  "are", "was",   "do",  "does", "did", "can",  "could", "what",
-    "how", "why", "who", "when", "where", "which", "for", "of",   "in",  "on",   "to",    "with",
-    "about", "and", "or",  "but", "i",   "you",   "we",  "my",   "me",  "there", "please", "if",
-    "be",  "by",  "at",  "as",  "from", "would", "should", "will", "use", "used"};
+    "a",     "an",    "the",    "is",    "are",    "was",  "do",    "does",  "did", "can",
+    "could", "what",  "how",    "why",   "who",    "when", "where", "which", "for", "of",
+    "in",    "on",    "to",     "with",  "about",  "and",  "or",    "but",   "i",   "you",
+    "we",    "my",    "me",     "there", "please", "if",   "be",    "by",    "at",  "as",
+    "from",  "would", "should", "will",  "use",    "used"};
 
 static bool is_in(const char *const *words, size_t size, const char *word, size_t length)
 {
@@ -131,8 +133,9 @@ static void on_rewritten(void *arg, const rl_fetch_result_t *result)
         text += strspn(text, " \t\r\n\"");
         line = strndup(text, strcspn(text, "\r\n"));
     } else {
-        rl_warn("the LLM did not rewrite a follow-up question (%s): the conversation's words are used",
-                result->ok ? "no text in its answer" : result->error);
+        rl_warn(
+            "the LLM did not rewrite a follow-up question (%s): the conversation's words are used",
+            result->ok ? "no text in its answer" : result->error);
     }
     rewrite->done(rewrite->arg, line && *line ? line : NULL);
     free(line);
@@ -168,9 +171,8 @@ static char *rewrite_body(gateway_t *gateway, const question_t *question)
     return out;
 }
 
-rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question,
-                            const char *traceparent, void (*done)(void *arg, const char *text),
-                            void *arg)
+rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question, const char *traceparent,
+                            void (*done)(void *arg, const char *text), void *arg)
 {
     const rl_conf_t *conf = rl_proc_conf(gateway->proc);
     const char *base = rl_conf_str(conf, "llm.url");

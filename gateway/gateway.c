@@ -202,8 +202,8 @@ static void read_settings(gateway_t *self)
         .k = (unsigned)rl_conf_int(conf, "gateway.k"),
         .candidates = (unsigned)rl_conf_int(conf, "gateway.candidates"),
         .quorum = (unsigned)rl_conf_int(conf, "gateway.quorum"),
-        .fusion = strcmp(rl_conf_str(conf, "gateway.fusion"), "rrf") == 0 ? FUSION_RRF
-                                                                          : FUSION_CONVEX,
+        .fusion =
+            strcmp(rl_conf_str(conf, "gateway.fusion"), "rrf") == 0 ? FUSION_RRF : FUSION_CONVEX,
         .weights = {[KIND_DENSE] = rl_conf_num(conf, "gateway.weight_dense"),
                     [KIND_LEXICAL] = rl_conf_num(conf, "gateway.weight_lexical")},
         .soft_ms = rl_conf_int(conf, "gateway.soft_ms"),
@@ -233,8 +233,8 @@ static bool open_sockets(gateway_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     char why[512];
-    self->hub = rl_wire_pull(self->proc, rl_conf_str(conf, "gateway.hub"), from_hub, self, why,
-                             sizeof why);
+    self->hub =
+        rl_wire_pull(self->proc, rl_conf_str(conf, "gateway.hub"), from_hub, self, why, sizeof why);
     if (!self->hub) {
         rl_error("gateway.hub: %s", why);
         return false;
@@ -273,9 +273,8 @@ gateway_t *gateway_new(rl_proc_t *proc)
     }
     const char *advertised = rl_conf_str(rl_proc_conf(proc), "gateway.tokens_advertise");
     registry_events_t events = {on_worker_lost, on_worker_ready, self};
-    self->registry =
-        registry_new(proc, rl_proc_id(proc),
-                     *advertised ? advertised : rl_wire_endpoint(self->tokens), &events);
+    self->registry = registry_new(
+        proc, rl_proc_id(proc), *advertised ? advertised : rl_wire_endpoint(self->tokens), &events);
     self->drain_timer = event_new(rl_proc_base(proc), -1, EV_PERSIST, on_drain_look, self);
     self->silent_timer = event_new(rl_proc_base(proc), -1, EV_PERSIST, on_silent_look, self);
     struct timeval every = {0, SILENT_LOOK_MS * 1000};

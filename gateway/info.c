@@ -7,7 +7,9 @@
 
 #include "wire.h"
 
-enum { METRICS_MAX_BYTES = 4 << 20 };
+enum {
+    METRICS_MAX_BYTES = 4 << 20
+};
 
 void gateway_get_health(void *arg, http_req_t *req)
 {
@@ -30,9 +32,9 @@ void gateway_get_ready(void *arg, http_req_t *req)
     if (self->draining)
         json_array_append_new(missing, json_string("this gateway is shutting down"));
     bool ready = json_array_size(missing) == 0;
-    json_t *body = json_pack("{s:s, s:i, s:i, s:o}", "status", ready ? "ready" : "not ready",
-                             "retrievers", (int)retrievers, "generators", (int)generators, "missing",
-                             missing);
+    json_t *body =
+        json_pack("{s:s, s:i, s:i, s:o}", "status", ready ? "ready" : "not ready", "retrievers",
+                  (int)retrievers, "generators", (int)generators, "missing", missing);
     http_reply_json(&req, ready ? 200 : 503, body);
 }
 
@@ -62,7 +64,8 @@ static json_t *readable_collections(gateway_t *self, const keys_caller_t *caller
 static json_t *writing_models(gateway_t *self)
 {
     json_t *list = json_array(), *each;
-    for (worker_t *worker = registry_first(self->registry); worker; worker = registry_next(worker)) {
+    for (worker_t *worker = registry_first(self->registry); worker;
+         worker = registry_next(worker)) {
         bool seen = worker->role != ROLE_GENERATOR;
         size_t at;
         json_array_foreach(list, at, each)
@@ -78,10 +81,10 @@ static json_t *writing_models(gateway_t *self)
 void gateway_get_info(void *arg, http_req_t *req)
 {
     gateway_t *self = arg;
-    json_t *body = json_pack("{s:s, s:s, s:o, s:o}", "version", RAGLINE_VERSION, "gateway",
-                             rl_proc_id(self->proc), "collections",
-                             readable_collections(self, http_caller(req)), "models",
-                             writing_models(self));
+    json_t *body =
+        json_pack("{s:s, s:s, s:o, s:o}", "version", RAGLINE_VERSION, "gateway",
+                  rl_proc_id(self->proc), "collections",
+                  readable_collections(self, http_caller(req)), "models", writing_models(self));
     http_reply_json(&req, 200, body);
 }
 
@@ -90,9 +93,8 @@ static json_t *model_json(gateway_t *self, const char *collection)
 {
     json_t *out = json_pack("{s:s, s:I, s:s}", "object", "model", "created",
                             (json_int_t)self->started, "owned_by", "ragline");
-    json_object_set_new(out, "id",
-                        *collection ? json_sprintf("ragline/%s", collection)
-                                    : json_string("ragline"));
+    json_object_set_new(
+        out, "id", *collection ? json_sprintf("ragline/%s", collection) : json_string("ragline"));
     return out;
 }
 
@@ -104,8 +106,8 @@ void gateway_get_models(void *arg, http_req_t *req)
     json_array_append_new(list, model_json(self, ""));
     json_array_foreach(all, at, each)
     {
-        json_array_append_new(
-            list, model_json(self, json_string_value(json_object_get(each, "name"))));
+        json_array_append_new(list,
+                              model_json(self, json_string_value(json_object_get(each, "name"))));
     }
     json_decref(all);
     http_reply_json(&req, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
@@ -146,7 +148,8 @@ static void write_workers(gateway_t *self, rl_buf_t *out)
     }
     metrics_write_head(out, "ragline_workers_joined_total", "counter", "Workers that joined.");
     metrics_write_value(out, "ragline_workers_joined_total", "", (double)counts.joined);
-    metrics_write_head(out, "ragline_workers_left_total", "counter", "Workers that said they leave.");
+    metrics_write_head(out, "ragline_workers_left_total", "counter",
+                       "Workers that said they leave.");
     metrics_write_value(out, "ragline_workers_left_total", "", (double)counts.left);
     metrics_write_head(out, "ragline_workers_lost_total", "counter",
                        "Workers whose announcements stopped.");

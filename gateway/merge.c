@@ -10,7 +10,7 @@ static const double RRF_K = 60;
 
 // One passage, found by one kind or by several.
 typedef struct candidate {
-    const merge_input_t *from;     // where the copy of the passage came from
+    const merge_input_t *from; // where the copy of the passage came from
     const rl_passage_t *passage;
     bool found[KINDS];
     double score[KINDS];
@@ -225,8 +225,7 @@ static answer_passage_t *copy_out(candidate_t **chosen, size_t size)
     size_t strings = 0;
     for (size_t at = 0; at < size; at++)
         strings += text_size(chosen[at]->passage);
-    answer_passage_t *out =
-        malloc(size * (sizeof *out + sizeof(rl_passage_t)) + strings + 1);
+    answer_passage_t *out = malloc(size * (sizeof *out + sizeof(rl_passage_t)) + strings + 1);
     if (!out)
         abort();
     rl_passage_t *passages = (rl_passage_t *)(out + size);

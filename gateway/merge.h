@@ -25,8 +25,8 @@ typedef struct merge_settings {
 
 // The k best passages of all inputs, best first, each once: within a kind by score across shards,
 // across kinds by fusion; of passages with the same content hash only the best is kept. With one
-// kind only, the scores are that kind's own (BM25 as its share of rl_hits_t.bound). The array and the passages in it (deep copies, in one
-// block of memory) belong to the caller: merge_free.
+// kind only, the scores are that kind's own (BM25 as its share of rl_hits_t.bound). The array and
+// the passages in it (deep copies, in one block of memory) belong to the caller: merge_free.
 answer_passage_t *merge(const merge_input_t *inputs, size_t inputs_size,
                         const merge_settings_t *settings, size_t *size);
 void merge_free(answer_passage_t **passages_p);

@@ -11,7 +11,8 @@ static const struct {
     [COUNT_FAILED] = {"ragline_failures_total", "Questions that ended with an error."},
     [COUNT_CANCELLED] = {"ragline_cancellations_total",
                          "Questions whose client went away before the end."},
-    [COUNT_REFUSED] = {"ragline_refusals_total", "Questions refused because too many were at work."},
+    [COUNT_REFUSED] = {"ragline_refusals_total",
+                       "Questions refused because too many were at work."},
     [COUNT_INCOMPLETE] = {"ragline_incomplete_total",
                           "Questions whose passages do not come from all sources."},
     [COUNT_TOKENS] = {"ragline_tokens_total", "Tokens relayed from generators to clients."},
@@ -50,10 +51,12 @@ static const struct {
 };
 
 // Upper bounds in µs: 1-2.5-5 from 100 µs to two minutes.
-static const uint64_t bounds[] = {100,     250,     500,     1000,    2500,     5000,     10000,
-                                  25000,   50000,   100000,  250000,  500000,   1000000,  2500000,
+static const uint64_t bounds[] = {100,     250,      500,      1000,     2500,     5000,    10000,
+                                  25000,   50000,    100000,   250000,   500000,   1000000, 2500000,
                                   5000000, 10000000, 25000000, 60000000, 120000000};
-enum { BOUNDS = sizeof bounds / sizeof *bounds };
+enum {
+    BOUNDS = sizeof bounds / sizeof *bounds
+};
 
 struct metrics {
     uint64_t counters[COUNTERS];

@@ -8,22 +8,22 @@
 #include <stdint.h>
 
 typedef enum counter {
-    COUNT_QUESTIONS,   // taken
+    COUNT_QUESTIONS, // taken
     COUNT_DONE,
     COUNT_FAILED,
-    COUNT_CANCELLED,   // the client went away
-    COUNT_REFUSED,     // 429
-    COUNT_INCOMPLETE,  // answered without all sources
-    COUNT_TOKENS,      // relayed
-    COUNT_RETRIES,     // tasks sent again to another worker
-    COUNT_SEARCHES,    // search tasks sent, hedges not counted
-    COUNT_HEDGES,      // search tasks sent to a second replica because the first is slow
-    COUNT_HEDGES_WON,  // of those, answered first
-    COUNT_GAPS,        // numbers missing in a token stream
-    COUNT_STRAYS,      // messages for tasks that are not ours
+    COUNT_CANCELLED,  // the client went away
+    COUNT_REFUSED,    // 429
+    COUNT_INCOMPLETE, // answered without all sources
+    COUNT_TOKENS,     // relayed
+    COUNT_RETRIES,    // tasks sent again to another worker
+    COUNT_SEARCHES,   // search tasks sent, hedges not counted
+    COUNT_HEDGES,     // search tasks sent to a second replica because the first is slow
+    COUNT_HEDGES_WON, // of those, answered first
+    COUNT_GAPS,       // numbers missing in a token stream
+    COUNT_STRAYS,     // messages for tasks that are not ours
     COUNT_EMBED_ERRORS,
-    COUNT_FALLBACKS,   // answers not by the configured model
-    COUNTERS,          // their number
+    COUNT_FALLBACKS, // answers not by the configured model
+    COUNTERS,        // their number
 } counter_t;
 
 // Durations, in the order of the path. Stages first, then times since the question came.

@@ -10,10 +10,10 @@
 enum {
     MAX_WORKERS = 4096,
     MAX_COLLECTIONS = 1024,
-    MISSED_MAX = 3,           // announcements missed before a worker counts as lost
-    SWEEP_MS = 50,            // how often that is looked at
-    REMEMBER_US = 600000000,  // how long a kind of retrieval is missed after it was last there
-    LEAVING_US = 120000000,   // longest time a leaving worker is waited for
+    MISSED_MAX = 3,          // announcements missed before a worker counts as lost
+    SWEEP_MS = 50,           // how often that is looked at
+    REMEMBER_US = 600000000, // how long a kind of retrieval is missed after it was last there
+    LEAVING_US = 120000000,  // longest time a leaving worker is waited for
     WELCOME_EVERY_US = 1000000,
 };
 
@@ -27,7 +27,7 @@ typedef struct replicas {
 typedef struct layout {
     char *name;
     uint64_t shards;
-    uint64_t seen_us[KINDS];    // when a worker of the kind last announced itself, 0 never
+    uint64_t seen_us[KINDS];       // when a worker of the kind last announced itself, 0 never
     replicas_t **shards_of[KINDS]; // by shard; each stays where it is for good
     uint64_t made;                 // shards in those rows
     LIST_ENTRY(layout) all;
@@ -253,10 +253,9 @@ static void welcome(registry_t *self, worker_t *worker, uint64_t now)
 {
     if (worker->welcomed_us && (worker->ready || now - worker->welcomed_us < WELCOME_EVERY_US))
         return;
-    rl_msg_t msg = {.type = RL_WELCOME,
-                    .welcome = {.gateway = self->gateway_id,
-                                .route = worker->route,
-                                .tokens = self->tokens}};
+    rl_msg_t msg = {
+        .type = RL_WELCOME,
+        .welcome = {.gateway = self->gateway_id, .route = worker->route, .tokens = self->tokens}};
     if (rl_wire_send(worker->push, &msg) == 0)
         worker->welcomed_us = now;
 }
@@ -481,8 +480,8 @@ size_t registry_sources(registry_t *self, const char *collection, const bool kin
         if (!kinds[kind] || !layout->seen_us[kind] || now - layout->seen_us[kind] > REMEMBER_US)
             continue;
         for (uint64_t shard = 0; shard < layout->shards && size < max; shard++)
-            out[size++] = (source_t){layout->name, shard, (kind_t)kind,
-                                     layout->shards_of[kind][shard]};
+            out[size++] =
+                (source_t){layout->name, shard, (kind_t)kind, layout->shards_of[kind][shard]};
     }
     return size;
 }

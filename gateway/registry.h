@@ -31,12 +31,12 @@ typedef struct worker {
     char *collection, *generation, *space, *model, *language;
     uint64_t shard, shards, dimension, passages;
     // as seen from here
-    uint64_t seen_us;      // of the last announcement
-    uint64_t welcomed_us;  // of the last WELCOME sent
+    uint64_t seen_us;     // of the last announcement
+    uint64_t welcomed_us; // of the last WELCOME sent
     uint64_t leaving_us;
-    size_t outstanding;    // tasks given and not answered
+    size_t outstanding; // tasks given and not answered
     struct task_list tasks;
-    latency_t latency;     // of recent tasks, sent to answered
+    latency_t latency;         // of recent tasks, sent to answered
     struct replicas *replicas; // that it is one of; NULL for a generator
     LIST_ENTRY(worker) replica;
     TAILQ_ENTRY(worker) all;

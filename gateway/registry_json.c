@@ -16,9 +16,10 @@ static json_t *worker_json(const worker_t *worker, uint64_t now)
     json_t *out = json_object();
     json_object_set_new(out, "worker", json_string(worker->id));
     json_object_set_new(out, "kind", json_string(worker_role_name(worker->role)));
-    json_object_set_new(
-        out, "state",
-        json_string(worker->leaving ? "leaving" : worker->ready ? "ready" : "starting"));
+    json_object_set_new(out, "state",
+                        json_string(worker->leaving ? "leaving"
+                                    : worker->ready ? "ready"
+                                                    : "starting"));
     if (worker->role == ROLE_GENERATOR) {
         json_object_set_new(out, "model", json_string(worker->model));
     } else {
@@ -68,7 +69,8 @@ static json_t *collection_json(registry_t *self, const char *name)
             if (worker->role == (worker_role_t)kind && strcmp(worker->collection, name) == 0)
                 shards = worker->shards > shards ? worker->shards : shards;
         for (uint64_t shard = 0; shard < shards; shard++) {
-            const worker_t *worker = registry_any(self, &(source_t){name, shard, (kind_t)kind, NULL});
+            const worker_t *worker =
+                registry_any(self, &(source_t){name, shard, (kind_t)kind, NULL});
             if (!worker)
                 continue;
             found += worker->passages;

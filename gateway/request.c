@@ -11,19 +11,25 @@
 #include "log.h"
 #include "utf8.h"
 
-enum { ANSWER_MAX_BYTES = 8 << 20 };
+enum {
+    ANSWER_MAX_BYTES = 8 << 20
+};
 
 const char *const request_state_names[REQUEST_STATES] = {
-    "received",  "rewriting", "searching", "merging", "waiting",
+    "received",   "rewriting", "searching", "merging", "waiting",
     "generating", "streaming", "done",      "failed",  "cancelled"};
 
 // Which stage's histogram the time in a state goes to.
-static const int state_stages[REQUEST_STATES] = {
-    [REQUEST_RECEIVED] = -1,           [REQUEST_REWRITING] = -1,
-    [REQUEST_SEARCHING] = STAGE_SEARCH, [REQUEST_MERGING] = STAGE_MERGE,
-    [REQUEST_WAITING] = STAGE_WAIT,     [REQUEST_GENERATING] = STAGE_FIRST_TOKEN,
-    [REQUEST_STREAMING] = STAGE_STREAM, [REQUEST_DONE] = -1,
-    [REQUEST_FAILED] = -1,             [REQUEST_CANCELLED] = -1};
+static const int state_stages[REQUEST_STATES] = {[REQUEST_RECEIVED] = -1,
+                                                 [REQUEST_REWRITING] = -1,
+                                                 [REQUEST_SEARCHING] = STAGE_SEARCH,
+                                                 [REQUEST_MERGING] = STAGE_MERGE,
+                                                 [REQUEST_WAITING] = STAGE_WAIT,
+                                                 [REQUEST_GENERATING] = STAGE_FIRST_TOKEN,
+                                                 [REQUEST_STREAMING] = STAGE_STREAM,
+                                                 [REQUEST_DONE] = -1,
+                                                 [REQUEST_FAILED] = -1,
+                                                 [REQUEST_CANCELLED] = -1};
 
 void request_enter(request_t *self, request_state_t state)
 {
@@ -101,10 +107,8 @@ void request_fail(request_t *self, int status, const char *code, long retry_afte
            message);
     request_enter(self, REQUEST_FAILED);
     metrics_count(self->gateway->metrics, COUNT_FAILED, 1);
-    answer_error_t error = {.status = status,
-                            .code = code,
-                            .message = message,
-                            .retry_after_s = retry_after_s};
+    answer_error_t error = {
+        .status = status, .code = code, .message = message, .retry_after_s = retry_after_s};
     self->answer.timings = request_timings(self);
     self->face->ops->error(self->face, &self->answer, &error);
     destroy(self);
@@ -208,9 +212,8 @@ static request_t *make(gateway_t *gateway, http_req_t **req, question_t *questio
     self->received_us = http_received_us(*req);
     snprintf(self->id, sizeof self->id, "%s", http_id(*req));
     take_traceparent(self, http_header(*req, "traceparent"));
-    self->answer = (answer_t){.id = self->id,
-                              .created = (int64_t)time(NULL),
-                              .text = rl_buf_make(ANSWER_MAX_BYTES)};
+    self->answer = (answer_t){
+        .id = self->id, .created = (int64_t)time(NULL), .text = rl_buf_make(ANSWER_MAX_BYTES)};
     self->state = REQUEST_RECEIVED;
     self->steps[self->steps_size++] = (step_t){REQUEST_RECEIVED, self->received_us};
     TAILQ_INSERT_TAIL(&gateway->requests, self, all);
@@ -262,7 +265,8 @@ static const char *resolve_collections(gateway_t *gateway, question_t *question,
     const char **known = registry_collections(gateway->registry, &size);
     size_t count = configured ? configured : size;
     for (size_t at = 0; at < count && question->collections_size < QUESTION_MAX_COLLECTIONS; at++) {
-        const char *name = configured ? rl_conf_list_at(conf, "gateway.collections", at) : known[at];
+        const char *name =
+            configured ? rl_conf_list_at(conf, "gateway.collections", at) : known[at];
         if (keys_may_read(caller, name))
             question->collections[question->collections_size++] = strdup(name);
     }

@@ -11,10 +11,10 @@
 #include "utf8.h"
 
 enum {
-    MAX_GENERATORS = 3,      // tried for one question, one after the other
-    NO_GENERATOR_MS = 3000,  // how long one is waited for when none is there any more
-    GAP_AGAIN_US = 100000,   // a gap is asked about at most this often
-    SILENT_US = 1000000,     // a stream silent for so long is asked whether it sent something
+    MAX_GENERATORS = 3,     // tried for one question, one after the other
+    NO_GENERATOR_MS = 3000, // how long one is waited for when none is there any more
+    GAP_AGAIN_US = 100000,  // a gap is asked about at most this often
+    SILENT_US = 1000000,    // a stream silent for so long is asked whether it sent something
     MAX_CITATIONS = 4096,
 };
 
@@ -128,9 +128,9 @@ void request_cancel_generation(request_t *self)
     gateway_t *gateway = self->gateway;
     if (!self->generation)
         return;
-    rl_msg_t msg = {.type = RL_CANCEL,
-                    .cancel = {.task = self->generation->id,
-                               .route = self->generation->worker->route}};
+    rl_msg_t msg = {
+        .type = RL_CANCEL,
+        .cancel = {.task = self->generation->id, .route = self->generation->worker->route}};
     rl_wire_send(self->generation->worker->push, &msg);
     tasks_end(gateway->tasks, &self->generation);
     if (gateway->waiting_size > 0)
@@ -150,7 +150,8 @@ static void send_credit(request_t *self, bool again)
                                .seq = self->seq,
                                .window = window,
                                .again = again}};
-    if (rl_wire_send(self->generation->worker->push, &msg) == 0 && self->seq + window > self->granted)
+    if (rl_wire_send(self->generation->worker->push, &msg) == 0 &&
+        self->seq + window > self->granted)
         self->granted = self->seq + window;
 }
 
@@ -160,8 +161,8 @@ static void grant(request_t *self)
     const settings_t *settings = &self->gateway->settings;
     if (self->granted - self->seq > settings->window / 2)
         return;
-    self->paused = self->face->req &&
-                   http_stream_backlog(self->face->req) > settings->client_buffer / 2;
+    self->paused =
+        self->face->req && http_stream_backlog(self->face->req) > settings->client_buffer / 2;
     if (!self->paused)
         send_credit(self, false);
 }
@@ -229,9 +230,8 @@ static void add_citation(request_t *self, const rl_token_t *token)
     answer_t *answer = &self->answer;
     if (token->cite > answer->passages_size || answer->citations_size >= MAX_CITATIONS)
         return;
-    uint64_t start = answer->citations_size > 0
-                         ? answer->citations[answer->citations_size - 1].end
-                         : 0;
+    uint64_t start =
+        answer->citations_size > 0 ? answer->citations[answer->citations_size - 1].end : 0;
     answer_citation_t *citations =
         realloc(answer->citations, (answer->citations_size + 1) * sizeof *citations);
     if (!citations)

@@ -1,12 +1,10 @@
-// request_hedge: a search that has taken longer than 95 of 100 do at the source's fastest replica is
-// sent to a second replica; the first answer counts, the other task is cancelled. Hedges are a
+// request_hedge: a search that has taken longer than 95 of 100 do at the source's fastest replica
+// is sent to a second replica; the first answer counts, the other task is cancelled. Hedges are a
 // bounded share of all searches, so that they cannot make an overload worse. Dean, Barroso 2013,
 // "The Tail at Scale".
 #include "request_private.h"
 
 #include "clock.h"
-
-
 
 static void on_hedge_timer(evutil_socket_t fd, short what, void *arg)
 {

@@ -57,7 +57,8 @@ static void add_search_span(const request_t *self, const search_t *search, json_
     json_object_set_new(out, "source", json_string(source));
     json_object_set_new(out, "worker", json_string(search->worker ? search->worker : ""));
     if (search->state == SEARCH_ANSWERED) {
-        uint64_t took = search->done_us - search->sent_us, inside = search->queue_us + search->work_us;
+        uint64_t took = search->done_us - search->sent_us,
+                 inside = search->queue_us + search->work_us;
         json_object_set_new(out, "queue_ms", ms(search->queue_us));
         json_object_set_new(out, "work_ms", ms(search->work_us));
         json_object_set_new(out, "network_ms", ms(took > inside ? took - inside : 0));
@@ -79,12 +80,9 @@ static void add_generator_spans(const request_t *self, json_t *spans)
     static const struct {
         const char *from, *to, *stage; // between two of the generator's marks
     } parts[] = {
-        {NULL, "queue_us", "generator_queue"},
-        {"queue_us", "prompt_us", "prompt"},
-        {"prompt_us", "connect_us", "connect"},
-        {"connect_us", "sent_us", "send"},
-        {"sent_us", "first_token_us", "prefill"},
-        {"first_token_us", "total_us", "tokens"},
+        {NULL, "queue_us", "generator_queue"},    {"queue_us", "prompt_us", "prompt"},
+        {"prompt_us", "connect_us", "connect"},   {"connect_us", "sent_us", "send"},
+        {"sent_us", "first_token_us", "prefill"}, {"first_token_us", "total_us", "tokens"},
     };
     json_t *timings = self->generator_timings ? json_loads(self->generator_timings, 0, NULL) : NULL;
     if (!json_is_object(timings)) {

@@ -5,7 +5,10 @@
 
 #include "registry.h"
 
-enum { SLOT_BITS = 20, SLOTS = 1 << SLOT_BITS };
+enum {
+    SLOT_BITS = 20,
+    SLOTS = 1 << SLOT_BITS
+};
 
 struct tasks {
     task_t **slots; // allocated one by one: pointers stay valid while the table grows

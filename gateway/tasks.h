@@ -11,10 +11,10 @@ struct worker;
 struct request;
 
 typedef struct task {
-    uint64_t id;             // on the wire; never used twice
-    struct worker *worker;   // NULL: not in use
+    uint64_t id;           // on the wire; never used twice
+    struct worker *worker; // NULL: not in use
     struct request *request;
-    unsigned source;         // retrieval: which of the request's sources
+    unsigned source; // retrieval: which of the request's sources
     uint64_t sent_us;
     LIST_ENTRY(task) of_worker;
 } task_t;

@@ -91,9 +91,11 @@ static void mistakes_are_named_with_file_line_key_and_what_may_be(void **state)
 {
     (void)state;
     assert_null(load("[gateway]\n\nlissten = x\n", NULL, NULL));
-    assert_non_null(strstr(said, ":3: there is no option gateway.lissten; did you mean gateway.listen?"));
+    assert_non_null(
+        strstr(said, ":3: there is no option gateway.lissten; did you mean gateway.listen?"));
     assert_null(load("[gateway]\nk = many\n", NULL, NULL));
-    assert_non_null(strstr(said, ":2: gateway.k = many is not right: it may be a whole number from 1 to 100"));
+    assert_non_null(
+        strstr(said, ":2: gateway.k = many is not right: it may be a whole number from 1 to 100"));
     assert_null(load("[gateway]\nk = 0\nfusion = sum\n", NULL, NULL));
     assert_non_null(strstr(said, "it may be one of: convex rrf")); // every mistake, not the first
     assert_non_null(strstr(said, "gateway.k = 0"));
@@ -159,7 +161,8 @@ static void every_option_has_a_default_that_fits_and_a_help_text(void **state)
     }
     rl_conf_t *conf = load(NULL, NULL, NULL); // checks no default; set each to itself
     for (size_t at = 0; at < rl_options_size; at++) {
-        if (rl_options[at].type == RL_FLAG || strchr(rl_options[at].name, '*') || !*rl_options[at].value)
+        if (rl_options[at].type == RL_FLAG || strchr(rl_options[at].name, '*') ||
+            !*rl_options[at].value)
             continue;
         char option[128], *p;
         snprintf(option, sizeof option, "--%s", rl_options[at].name);

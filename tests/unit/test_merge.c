@@ -109,7 +109,8 @@ static void equal_passages_are_kept_once(void **state)
 static void same_ids_in_other_shards_and_collections_are_others(void **state)
 {
     (void)state;
-    rl_passage_t one[] = {p(1, 0.9, 1, "A")}, two[] = {p(1, 0.8, 2, "B")}, three[] = {p(1, 0.7, 3, "C")};
+    rl_passage_t one[] = {p(1, 0.9, 1, "A")}, two[] = {p(1, 0.8, 2, "B")},
+                 three[] = {p(1, 0.7, 3, "C")};
     rl_hits_t a = {.hits = one, .hits_size = 1}, b = {.hits = two, .hits_size = 1},
               c = {.hits = three, .hits_size = 1};
     merge_input_t in[] = {
@@ -140,7 +141,9 @@ static void nothing_found_is_an_empty_row(void **state)
 static void many_candidates_are_merged_once_each(void **state)
 {
     (void)state;
-    enum { MANY = 500 };
+    enum {
+        MANY = 500
+    };
     rl_passage_t *dense = calloc(MANY, sizeof *dense), *lexical = calloc(MANY, sizeof *lexical);
     for (uint64_t at = 0; at < MANY; at++) {
         dense[at] = p(at + 1, 1.0 - (double)at / MANY, at + 1, "x");

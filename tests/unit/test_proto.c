@@ -29,9 +29,9 @@ static rl_msg_t *decode(const rl_buf_t *bytes)
 static void a_token_comes_out_as_it_went_in(void **state)
 {
     (void)state;
-    rl_msg_t in = {.type = RL_TOKEN,
-                   .token = {.task = UINT64_MAX, .seq = 7, .text = " wörd", .cite = 3,
-                             .cite_score = 0.25}};
+    rl_msg_t in = {
+        .type = RL_TOKEN,
+        .token = {.task = UINT64_MAX, .seq = 7, .text = " wörd", .cite = 3, .cite_score = 0.25}};
     rl_buf_t bytes = encode(&in);
     rl_msg_t *out = decode(&bytes);
     assert_int_equal(out->type, RL_TOKEN);
@@ -108,7 +108,8 @@ static void every_truncation_is_refused(void **state)
 {
     (void)state;
     rl_passage_t hit = {.id = 1, .text = "text", .doc = "doc"};
-    rl_msg_t in = {.type = RL_HITS, .hits = {.worker = "w", .task = 1, .hits = &hit, .hits_size = 1}};
+    rl_msg_t in = {.type = RL_HITS,
+                   .hits = {.worker = "w", .task = 1, .hits = &hit, .hits_size = 1}};
     rl_buf_t bytes = encode(&in);
     for (size_t size = 0; size < bytes.size; size++)
         refused(bytes.data, size);
@@ -139,11 +140,13 @@ static void every_changed_byte_is_taken_or_refused(void **state)
 static void lies_about_sizes_are_refused(void **state)
 {
     (void)state;
-    refused("\xdd\xff\xff\xff\xff", 5);         // an array of 4 billion
-    refused("\xdf\xff\xff\xff\xff\x01", 6);     // a map of 4 billion
-    refused("\xdb\x7f\xff\xff\xff" "abc", 8);   // a string of 2 GiB
-    refused("\xc1", 1);                         // not a type
-    refused("\x93\x01\x02", 3);                 // an array with an element missing
+    refused("\xdd\xff\xff\xff\xff", 5);     // an array of 4 billion
+    refused("\xdf\xff\xff\xff\xff\x01", 6); // a map of 4 billion
+    refused("\xdb\x7f\xff\xff\xff"
+            "abc",
+            8);                 // a string of 2 GiB
+    refused("\xc1", 1);         // not a type
+    refused("\x93\x01\x02", 3); // an array with an element missing
     char deep[100000];
     memset(deep, 0x91, sizeof deep); // arrays in arrays
     deep[sizeof deep - 1] = 0x01;
@@ -153,11 +156,11 @@ static void lies_about_sizes_are_refused(void **state)
 static void wrong_types_and_versions_are_refused(void **state)
 {
     (void)state;
-    refused("\x01", 1);                                  // no map
-    refused("\x82\xa1v\x02\xa1m\x0b", 7);                // another version
-    refused("\x82\xa1v\x01\xa1m\x63", 7);                // no such message
-    refused("\x83\xa1v\x01\xa1m\x0b\xa4text\x05", 13);   // a token's text is a number
-    refused("\x83\xa1v\x01\xa1m\x0b\xa4task\xff", 13);   // a negative task
+    refused("\x01", 1);                                        // no map
+    refused("\x82\xa1v\x02\xa1m\x0b", 7);                      // another version
+    refused("\x82\xa1v\x01\xa1m\x63", 7);                      // no such message
+    refused("\x83\xa1v\x01\xa1m\x0b\xa4text\x05", 13);         // a token's text is a number
+    refused("\x83\xa1v\x01\xa1m\x0b\xa4task\xff", 13);         // a negative task
     refused("\x83\xa1v\x01\xa1m\x0b\xa4text\xa2\xff\xfe", 15); // not UTF-8
     refused("\x83\xa1v\x01\xa1m\x0b\xa4text\xa1\0", 14);       // NUL
     refused("\x83\xa1v\x01\xa1m\x04\xa6vector\xc4\x03\x01\x02\x03", 19); // not float32

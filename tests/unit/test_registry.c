@@ -171,9 +171,17 @@ static void one_that_leaves_gets_nothing_more_and_goes_when_done(void **state)
 static void generators_are_chosen_by_work_per_slot(void **state)
 {
     fixture_t *self = *state;
-    rl_announce_t small = {.worker = "small", .kind = "generator", .tasks = "tcp://127.0.0.1:1",
-                           .period_ms = 60000, .ready = true, .slots = 2, .collection = "",
-                           .generation = "", .space = "", .model = "m", .language = ""};
+    rl_announce_t small = {.worker = "small",
+                           .kind = "generator",
+                           .tasks = "tcp://127.0.0.1:1",
+                           .period_ms = 60000,
+                           .ready = true,
+                           .slots = 2,
+                           .collection = "",
+                           .generation = "",
+                           .space = "",
+                           .model = "m",
+                           .language = ""};
     rl_announce_t big = small;
     big.worker = "big";
     big.slots = 6;

@@ -92,9 +92,15 @@ static void repaired_text_is_valid(void **state)
 {
     (void)state;
     size_t size;
-    char *fixed = rl_utf8_repair("a\xff" "b\xe6\x9d" "c\0d", 8, &size);
+    char *fixed = rl_utf8_repair("a\xff"
+                                 "b\xe6\x9d"
+                                 "c\0d",
+                                 8, &size);
     assert_true(rl_utf8_valid(fixed, size));
-    assert_string_equal(fixed, "a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd" "c\xef\xbf\xbd" "d");
+    assert_string_equal(fixed, "a\xef\xbf\xbd"
+                               "b\xef\xbf\xbd\xef\xbf\xbd"
+                               "c\xef\xbf\xbd"
+                               "d");
     free(fixed);
     assert_int_equal(rl_utf8_length("aü東🎉", strlen("aü東🎉")), 4);
 }

@@ -109,11 +109,11 @@ static void nothing_published_is_lost_at_the_high_water_mark(void **state)
     fixture_t *self = *state;
     char why[256];
     self->wanted = 200000; // many more than all pipes hold
-    self->in = rl_wire_sub(self->proc, "tcp://127.0.0.1:*", "gateway-1", on_token, self, why,
-                           sizeof why);
+    self->in =
+        rl_wire_sub(self->proc, "tcp://127.0.0.1:*", "gateway-1", on_token, self, why, sizeof why);
     assert_non_null(self->in);
-    self->out = rl_wire_pub(self->proc, rl_wire_endpoint(self->in), "gateway-1", on_subscribed, self,
-                            why, sizeof why);
+    self->out = rl_wire_pub(self->proc, rl_wire_endpoint(self->in), "gateway-1", on_subscribed,
+                            self, why, sizeof why);
     assert_non_null(self->out);
     assert_int_equal(rl_proc_run(self->proc), 0);
     assert_int_equal(self->last, self->wanted);
@@ -151,7 +151,8 @@ static void wrong_endpoints_are_named(void **state)
     assert_null(rl_wire_pull(self->proc, "nonsense", on_token, self, why, sizeof why));
     assert_non_null(strstr(why, "nonsense: "));
     self->in = rl_wire_pull(self->proc, "tcp://127.0.0.1:*", on_token, self, why, sizeof why);
-    assert_null(rl_wire_pull(self->proc, rl_wire_endpoint(self->in), on_token, self, why, sizeof why));
+    assert_null(
+        rl_wire_pull(self->proc, rl_wire_endpoint(self->in), on_token, self, why, sizeof why));
     assert_non_null(strstr(why, "Address already in use"));
 }
 
