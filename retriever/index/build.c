@@ -22,6 +22,7 @@
 
 enum {
     TURN_US = 20 * 1000,
+    NOTE_US = 200 * 1000,
     WHY = 1024
 };
 
@@ -61,6 +62,7 @@ struct rl_build {
     uint64_t listing_problems;
     uint64_t documents, passages;
     uint64_t to_embed, reused, embedded_now, written, cut;
+    uint64_t noted; // time of the last note
     size_t dimension;
     char generation[RL_STORE_NAME];
     char why[WHY];
@@ -93,9 +95,9 @@ static void fail(rl_build_t *self, const char *why)
     if (self->state == ENDED)
         return;
     rl_meter_clear(self->meter);
+    rl_error("%s", why); // first: the words may belong to what is given up next
     rl_bulk_embed_destroy(&self->bulk);
     rl_store_abandon(&self->store);
-    rl_error("%s", why);
     char name[RL_STORE_NAME], ignored[256];
     bool old = rl_store_current(self->plan->out, name, ignored, sizeof ignored) == 0;
     rl_error("no index was built%s%s%s%s", old ? "; " : "", old ? name : "",
@@ -231,7 +233,7 @@ static int take_chunk(void *arg, const rl_chunk_t *chunk)
             item.key = rl_vector_key(self->plan->model, self->embedded.data, self->embedded.size);
             rl_vector_state_t before = rl_vector_cache_want(self->cache, &item.key);
             self->to_embed += before == RL_VECTOR_NONE;
-            self->reused += before != RL_VECTOR_NONE;
+            self->reused += before == RL_VECTOR_THERE;
         }
     }
     if (rc == 0)
@@ -382,6 +384,9 @@ static int on_vector(void *arg, const rl_vector_key_t *key, const float *vector,
 static void on_note(void *arg, const char *what)
 {
     rl_build_t *self = arg;
+    if (rl_now_us() - self->noted < NOTE_US)
+        return; // every request under way would say the same
+    self->noted = rl_now_us();
     rl_meter_clear(self->meter);
     rl_warn("%s", what);
 }
@@ -397,6 +402,10 @@ static void on_embedded(void *arg, const char *why)
     }
     rl_bulk_embed_destroy(&self->bulk);
     rl_meter_end(self->meter);
+    if (self->cut > 0)
+        rl_warn("%llu passages have more tokens than the model reads, of these only the beginning "
+                "is embedded: set embed.max_tokens to what it reads",
+                (unsigned long long)self->cut);
     if (rl_spool_rewind(self->spool, self->why, WHY) != 0) {
         fail(self, self->why);
         return;
@@ -460,6 +469,7 @@ static void write_some(rl_build_t *self)
             return;
         }
         if (rc == 0) {
+            rl_meter_at(self->meter, self->written);
             rl_meter_end(self->meter);
             set_state(self, FINISHING);
             return;
@@ -513,10 +523,9 @@ static void summarise(rl_build_t *self)
         printf(", %zu dimensions (%s)", self->dimension, self->plan->model);
     printf("\n");
     if (self->mode == EMBEDDED)
-        printf("embedded %llu, reused %llu%s", (unsigned long long)self->embedded_now,
-               (unsigned long long)self->reused, self->cut ? "" : "\n");
-    if (self->mode == EMBEDDED && self->cut)
-        printf(", %llu cut because the model reads no more\n", (unsigned long long)self->cut);
+        printf("embeddings: %llu made, %llu reused, %llu of too long a text (cut)\n",
+               (unsigned long long)self->embedded_now, (unsigned long long)self->reused,
+               (unsigned long long)self->cut);
     printf("files: %llu read, %llu left out (no text); documents: %llu without text, %llu with "
            "bytes that are no UTF-8 (repaired); problems: %llu\n",
            (unsigned long long)counts->files, (unsigned long long)counts->left_out,

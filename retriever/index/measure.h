@@ -14,8 +14,10 @@
 // Burmese.
 size_t rl_words(const char *text, size_t size);
 
-// An estimate, rather too high than too low, of how many tokens a sub-word tokenizer (WordPiece
-// with an English vocabulary of 30,000) makes of a text, without the two at its ends.
+// An estimate of how many tokens a sub-word tokenizer makes of a text (WordPiece with an English
+// vocabulary of 30,000), without the two at its ends. Against all-MiniLM-L6-v2's own on stretches
+// of 900 bytes: right on average for prose, papers, manual pages and Chinese (1.0 to 1.1), 0.75 at
+// the lowest for lists of identifiers and for German.
 size_t rl_tokens(const char *text, size_t size);
 
 // The longest beginning of the text that has at most `max_tokens` by rl_tokens, at a character's

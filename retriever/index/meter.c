@@ -37,7 +37,7 @@ rl_meter_t *rl_meter_new(void)
 void rl_meter_destroy(rl_meter_t **self_p)
 {
     if (*self_p)
-        rl_meter_end(*self_p);
+        rl_meter_clear(*self_p);
     free(*self_p);
     *self_p = NULL;
 }
