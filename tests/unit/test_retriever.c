@@ -40,6 +40,18 @@ typedef struct program {
     size_t size;
 } program_t;
 
+static pid_t running; // the program of the test at work, 0 if none
+
+// After a test that failed half-way: leaves no process.
+static int end_what_runs(void **state)
+{
+    (void)state;
+    if (running > 0 && kill(running, SIGKILL) == 0)
+        waitpid(running, NULL, 0);
+    running = 0;
+    return 0;
+}
+
 static gateway_t gateway_new(void)
 {
     gateway_t it = {.context = zmq_ctx_new()};
@@ -80,6 +92,7 @@ static program_t *start(const gateway_t *gateway, const char *folder, ...)
     posix_spawn_file_actions_addclose(&actions, ends[0]);
     if (posix_spawn(&it->pid, name, &actions, NULL, (char **)args, environ) != 0)
         fail_msg("%s does not start", name);
+    running = it->pid;
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     it->output = ends[0];
@@ -115,6 +128,7 @@ static int end_of(program_t **it_p)
     while (read_output(it, PATIENCE_MS))
         ;
     assert_int_equal(waitpid(it->pid, &status, 0), it->pid);
+    running = 0;
     close(it->output);
     free(it);
     *it_p = NULL;
@@ -677,18 +691,25 @@ static void a_start_that_cannot_work_says_why(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_shard_and_kind_is_a_worker_that_becomes_ready_by_a_welcome),
-        cmocka_unit_test(shards_and_kinds_can_be_narrowed),
-        cmocka_unit_test(searches_are_answered_with_passages),
-        cmocka_unit_test(wrong_tasks_fail_with_a_reason_and_bad_bytes_do_no_harm),
-        cmocka_unit_test(a_full_line_refuses_and_cancelled_tasks_stay_out),
-        cmocka_unit_test(a_deadline_that_passed_in_line_fails_before_the_work),
-        cmocka_unit_test(questions_that_wait_together_get_what_each_alone_gets),
-        cmocka_unit_test(a_new_generation_is_taken_up_without_losing_a_question),
-        cmocka_unit_test(a_damaged_new_generation_is_named_and_the_old_one_served_on),
-        cmocka_unit_test(a_file_cut_under_the_program_fails_the_task_and_nothing_else),
-        cmocka_unit_test(at_sigterm_it_leaves_and_finishes_what_waits),
-        cmocka_unit_test(a_start_that_cannot_work_says_why),
+        cmocka_unit_test_teardown(each_shard_and_kind_is_a_worker_that_becomes_ready_by_a_welcome,
+                                  end_what_runs),
+        cmocka_unit_test_teardown(shards_and_kinds_can_be_narrowed, end_what_runs),
+        cmocka_unit_test_teardown(searches_are_answered_with_passages, end_what_runs),
+        cmocka_unit_test_teardown(wrong_tasks_fail_with_a_reason_and_bad_bytes_do_no_harm,
+                                  end_what_runs),
+        cmocka_unit_test_teardown(a_full_line_refuses_and_cancelled_tasks_stay_out, end_what_runs),
+        cmocka_unit_test_teardown(a_deadline_that_passed_in_line_fails_before_the_work,
+                                  end_what_runs),
+        cmocka_unit_test_teardown(questions_that_wait_together_get_what_each_alone_gets,
+                                  end_what_runs),
+        cmocka_unit_test_teardown(a_new_generation_is_taken_up_without_losing_a_question,
+                                  end_what_runs),
+        cmocka_unit_test_teardown(a_damaged_new_generation_is_named_and_the_old_one_served_on,
+                                  end_what_runs),
+        cmocka_unit_test_teardown(a_file_cut_under_the_program_fails_the_task_and_nothing_else,
+                                  end_what_runs),
+        cmocka_unit_test_teardown(at_sigterm_it_leaves_and_finishes_what_waits, end_what_runs),
+        cmocka_unit_test_teardown(a_start_that_cannot_work_says_why, end_what_runs),
     };
     return cmocka_run_group_tests_name("retriever", tests, NULL, NULL);
 }
