@@ -22,6 +22,8 @@ enum {
     FLUSH_LIMIT_S = 60, // a client that takes nothing of a complete response for so long is gone
     LINGER_LIMIT_S = 2,
     DRAIN_LIMIT_S = 1,       // for requests that are coming in when no more are wanted
+    KERNEL_UNSENT = 65536,   // bytes that the kernel takes of a client's unsent ones: its own limit
+                             // is megabytes, which would hide a slow client and add up over many
     OTHER_FDS = 256,         // descriptors kept for what is no client: workers, logs, transfers
     RETRY_ACCEPT_US = 100000 // after an accept that failed for want of something
 };
@@ -100,8 +102,9 @@ static bool accept_one(http_server_t *self)
         }
         return errno == ECONNABORTED || errno == EINTR;
     }
-    int on = 1;
+    int on = 1, unsent = KERNEL_UNSENT;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     http_conn_open(self, fd);
     return true;
@@ -313,8 +316,8 @@ void http_dispatch(http_conn_t *conn)
         rl_buf_free(&conn->in);
     http_conn_set_state(conn, HTTP_WORKING);
     req->route->handler(server->arg, req);
-    if (http_conn_left(conn))
-        http_out_mark(conn); // it asked and closed in one breath
+    if (conn->readable)
+        http_out_mark(conn); // it may have asked and closed in one breath
 }
 
 // ---- the server

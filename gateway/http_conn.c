@@ -85,8 +85,6 @@ static ssize_t read_some(http_conn_t *conn, char *data, size_t size)
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return errno == EAGAIN ? HTTP_IO_AGAIN : HTTP_IO_ERROR;
-    if ((size_t)got < size)
-        conn->readable = false; // that was all; what comes later is a new edge
     return got;
 }
 
@@ -256,6 +254,22 @@ static void read_request(http_conn_t *conn)
     }
 }
 
+// While an answer is being made: what the client sends ahead is kept for later, up to a bound, and
+// read all the same, since its end (or a reset) stands behind it.
+static void read_ahead(http_conn_t *conn)
+{
+    while (conn->readable) {
+        ssize_t got = read_some(conn, conn->server->scratch, HTTP_AHEAD_MAX);
+        if (got == HTTP_IO_AGAIN) {
+            conn->readable = false;
+        } else if (got <= 0 || conn->in.size + (size_t)got > HTTP_SCRATCH + HTTP_AHEAD_MAX ||
+                   rl_buf_add(&conn->in, conn->server->scratch, (size_t)got) != 0) {
+            http_conn_peer_gone(conn);
+            return;
+        }
+    }
+}
+
 bool http_conn_left(const http_conn_t *conn)
 {
     return conn->ended && handed_over(conn);
@@ -274,14 +288,16 @@ void http_conn_go_on(http_conn_t *conn)
     }
     if (conn->state == HTTP_LINGERING)
         throw_away(conn);
-    else if (conn->state == HTTP_READING || conn->state == HTTP_IDLE)
+    else if (handed_over(conn))
+        read_ahead(conn);
+    else if (conn->state != HTTP_FLUSHING)
         read_request(conn);
 }
 
 // ---- events
 // ---------------------------------------------------------------------------------------------
 
-// A reset shows as an error of the socket, whatever else is in its queue.
+// Where nothing is read, a reset shows as an error of the socket.
 static bool socket_failed(const http_conn_t *conn)
 {
     int error = 0;
@@ -304,14 +320,12 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         conn->readable =
             conn->readable || conn->ssl; // TLS may have waited for this in order to read
     }
-    if (conn->state == HTTP_READING || conn->state == HTTP_IDLE)
-        http_conn_go_on(conn); // a read tells whether the client is gone
-    else if (socket_failed(conn) || http_conn_left(conn))
+    if (http_conn_left(conn) || (conn->state == HTTP_FLUSHING && socket_failed(conn)))
         http_conn_peer_gone(conn);
-    else if (conn->state == HTTP_LINGERING)
-        throw_away(conn);
-    else if (!conn->dirty && !conn->blocked && http_out_waiting(&conn->out) > 0)
+    else if (!conn->blocked && http_out_waiting(&conn->out) > 0)
         http_out_flush(conn);
+    else
+        http_conn_go_on(conn);
 }
 
 void http_conn_open(http_server_t *server, int fd)

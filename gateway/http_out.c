@@ -178,8 +178,7 @@ void http_out_flush(http_conn_t *conn)
         if (conn->state == HTTP_STREAMING && conn->req && conn->req->drained)
             conn->req->drained(conn->req->arg);
     }
-    if (http_out_waiting(&conn->out) == 0)
-        http_conn_go_on(conn);
+    http_conn_go_on(conn);
 }
 
 void http_out_turn_end(void *arg)

@@ -49,7 +49,7 @@ struct http_conn {
     http_conn_t *prev, *next;             // in the list of its state
     http_conn_t *dirty_prev, *dirty_next; // in the server's list of those with something to send
     bool dirty;
-    bool readable; // there may be bytes to read
+    bool readable; // there may be bytes to read, or the end, until a read says AGAIN
     bool blocked;  // the kernel took no more; wait for its word
     bool ended;    // the client has closed (its side)
     bool doomed;   // to be closed at the turn's end
@@ -106,9 +106,10 @@ struct http_server {
 };
 
 enum {
-    HTTP_SCRATCH = 64 * 1024, // bytes of one read
-    HTTP_OUT_KEPT = 1024,     // memory that an empty output buffer keeps
-    HTTP_OUT_MAX = 64 << 20,  // no response may wait with more
+    HTTP_SCRATCH = 64 * 1024,   // bytes of one read
+    HTTP_AHEAD_MAX = 16 * 1024, // bytes that a client may send ahead while its answer is made
+    HTTP_OUT_KEPT = 1024,       // memory that an empty output buffer keeps
+    HTTP_OUT_MAX = 64 << 20,    // no response may wait with more
     HTTP_ACCEPTS_PER_TURN = 64,
 };
 #define HTTP_NO_CHUNK ((size_t)-1)
