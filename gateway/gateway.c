@@ -66,6 +66,12 @@ static task_t *find_task(gateway_t *self, uint64_t id)
     return task;
 }
 
+// Work done is a sign of life as good as an announcement, which may wait behind it in the queue.
+static void is_alive(worker_t *worker)
+{
+    worker->seen_us = rl_now_us();
+}
+
 // A retriever may speak of its own tasks only.
 static task_t *find_search(gateway_t *self, uint64_t id, const char *worker)
 {
@@ -74,6 +80,8 @@ static task_t *find_search(gateway_t *self, uint64_t id, const char *worker)
         metrics_count(self->metrics, COUNT_STRAYS, 1);
         return NULL;
     }
+    if (task)
+        is_alive(task->worker);
     return task;
 }
 
@@ -84,6 +92,8 @@ static task_t *find_generation(gateway_t *self, uint64_t id)
         metrics_count(self->metrics, COUNT_STRAYS, 1);
         return NULL;
     }
+    if (task)
+        is_alive(task->worker);
     return task;
 }
 

@@ -42,6 +42,7 @@ struct registry {
     size_t layouts_size;
     size_t size;
     struct event *sweep;
+    uint64_t swept_us; // when it was last
     registry_counts_t counts;
     unsigned random;
 };
@@ -92,9 +93,13 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     registry_t *self = arg;
     (void)fd;
     (void)what;
-    uint64_t now = rl_now_us();
+    uint64_t now = rl_now_us(), passed = now - self->swept_us;
+    self->swept_us = now;
+    // What the gateway was too busy to read, nobody has missed.
+    uint64_t deaf = passed > 2 * SWEEP_MS * 1000 ? passed - SWEEP_MS * 1000 : 0;
     for (worker_t *worker = TAILQ_FIRST(&self->workers), *next; worker; worker = next) {
         next = TAILQ_NEXT(worker, all);
+        worker->seen_us = worker->seen_us + deaf < now ? worker->seen_us + deaf : now;
         if (worker->leaving) {
             if (worker->outstanding == 0 || now - worker->leaving_us > LEAVING_US)
                 drop(self, worker);
@@ -115,6 +120,7 @@ registry_t *registry_new(rl_proc_t *proc, const char *gateway_id, const char *to
     if (!self)
         abort();
     *self = (registry_t){.proc = proc, .events = *events, .random = (unsigned)rl_now_us()};
+    self->swept_us = rl_now_us();
     replace(&self->gateway_id, gateway_id);
     replace(&self->tokens, tokens);
     TAILQ_INIT(&self->workers);
