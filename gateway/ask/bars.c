@@ -35,7 +35,7 @@ static look_t look_of(const char *stage)
     } looks[] = {
         {" embed embedding search searching rewrite rewriting ", STYLE_SEARCH},
         {" merge merging merged rerank prompt ", STYLE_MERGE},
-        {" connect generating generate prefill first_token reading ", STYLE_READ},
+        {" connect send generating generate prefill first_token reading ", STYLE_READ},
         {" stream streaming tokens writing ", STYLE_WRITE},
     };
     char word[64];

@@ -96,6 +96,17 @@ static void add_title(rl_buf_t *line, const json_t *passage)
     }
 }
 
+// A path by its last two parts, which tell files apart; an address as it is.
+static const char *path_end(const char *source)
+{
+    const char *last = strrchr(source, '/');
+    if (!last || strstr(source, "://"))
+        return source;
+    while (last > source && last[-1] != '/')
+        last--;
+    return last;
+}
+
 static void list_passage(const show_t *self, const json_t *passage)
 {
     rl_buf_t line = rl_buf_make(MAX_LINE), cut = rl_buf_make(MAX_LINE);
@@ -103,7 +114,7 @@ static void list_passage(const show_t *self, const json_t *passage)
     add_title(&line, passage);
     if (*string_of(passage, "source")) {
         rl_buf_adds(&line, " (");
-        clean_line(&line, string_of(passage, "source"), LABEL_COLUMNS);
+        clean_line(&line, path_end(string_of(passage, "source")), LABEL_COLUMNS);
         rl_buf_adds(&line, ")");
     }
     clean_line(&cut, line.data ? line.data : "",

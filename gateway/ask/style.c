@@ -34,8 +34,8 @@ const char *style_on(const style_t *self, look_t look)
 
 const char *style_duration(double ms, char out[32])
 {
-    if (ms <= 0)
-        return strcpy(out, "0 ms");
+    if (ms < 0.05)
+        return strcpy(out, ms > 0 ? "<0.1 ms" : "0 ms");
     if (ms < 9.95)
         snprintf(out, 32, "%.1f ms", ms);
     else if (ms < 999.5)
