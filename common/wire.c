@@ -17,6 +17,7 @@ enum {
     RETRY_US = 1000,        // POLLOUT lies on an XPUB: a blocked one is tried again
     LINGER_MS = 250,        // for the last words of a process (LEAVE)
     RECONNECT_MS = 50,      // first wait before connecting again
+    SOCKETS_MAX = 16384,       // of a process; more than the gateway has workers
     RECONNECT_MAX_MS = 500, //
     HEARTBEAT_MS = 500,     // TCP alone notices a lost peer only after minutes
     HEARTBEAT_TIMEOUT_MS = 1500,
@@ -31,8 +32,7 @@ typedef struct chunk {
 struct rl_wire {
     rl_proc_t *proc;
     int type; // ZMQ_PULL…
-    zsock_t *sock;
-    void *socket; // the same, for libzmq's own calls
+    void *socket;
     struct event *readable;
     struct event *retry;
     rl_wire_fn *fn;
@@ -248,7 +248,18 @@ int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg)
 
 // ----------------------------------------------------------------------------------------- making
 
-static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const char *topic)
+// czmq's, with room for more sockets than its usual 1,024: the gateway has one for each worker.
+static void *context(void)
+{
+    static bool made;
+    if (!made)
+        zsys_set_max_sockets(SOCKETS_MAX);
+    made = true;
+    return zsys_init();
+}
+
+static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const char *topic,
+                       char *why, size_t why_size)
 {
     rl_wire_t *self = calloc(1, sizeof *self);
     if (!self)
@@ -256,19 +267,25 @@ static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const ch
     *self = (rl_wire_t){.proc = proc, .type = type, .scratch = rl_buf_make(RL_MAX_FRAME)};
     self->endpoint = strdup(endpoint);
     self->topic = topic ? strdup(topic) : NULL;
-    self->sock = zsock_new(type);
-    if (!self->sock || !self->endpoint || (topic && !self->topic))
+    if (!self->endpoint || (topic && !self->topic))
         abort();
-    self->socket = zsock_resolve(self->sock);
-    zsock_set_ipv6(self->sock, strchr(endpoint, '[') != NULL); // else IPv4 shows as ::ffff:…
-    zsock_set_sndhwm(self->sock, HIGH_WATER);
-    zsock_set_rcvhwm(self->sock, HIGH_WATER);
-    zsock_set_linger(self->sock, type == ZMQ_PUSH || type == ZMQ_XPUB ? LINGER_MS : 0);
-    zsock_set_maxmsgsize(self->sock, RL_MAX_FRAME + CHUNK_BYTES * 2);
-    zsock_set_reconnect_ivl(self->sock, RECONNECT_MS);
-    zsock_set_reconnect_ivl_max(self->sock, RECONNECT_MAX_MS);
-    zsock_set_heartbeat_ivl(self->sock, HEARTBEAT_MS);
-    zsock_set_heartbeat_timeout(self->sock, HEARTBEAT_TIMEOUT_MS);
+    // not zsock_new, which takes it for a bug of ours when no socket is left: peers that join in
+    // thousands make for that
+    self->socket = zmq_socket(context(), type);
+    if (!self->socket) {
+        snprintf(why, why_size, "%s: no socket left: %s", endpoint, zmq_strerror(errno));
+        rl_wire_destroy(&self);
+        return NULL;
+    }
+    zsock_set_ipv6(self->socket, strchr(endpoint, '[') != NULL); // else IPv4 shows as ::ffff:…
+    zsock_set_sndhwm(self->socket, HIGH_WATER);
+    zsock_set_rcvhwm(self->socket, HIGH_WATER);
+    zsock_set_linger(self->socket, type == ZMQ_PUSH || type == ZMQ_XPUB ? LINGER_MS : 0);
+    zsock_set_maxmsgsize(self->socket, RL_MAX_FRAME + CHUNK_BYTES * 2);
+    zsock_set_reconnect_ivl(self->socket, RECONNECT_MS);
+    zsock_set_reconnect_ivl_max(self->socket, RECONNECT_MAX_MS);
+    zsock_set_heartbeat_ivl(self->socket, HEARTBEAT_MS);
+    zsock_set_heartbeat_timeout(self->socket, HEARTBEAT_TIMEOUT_MS);
     return self;
 }
 
@@ -297,7 +314,7 @@ static int attach(rl_wire_t **self_p, bool bind, char *why, size_t why_size)
 
 static void watch(rl_wire_t *self)
 {
-    self->readable = event_new(rl_proc_base(self->proc), (evutil_socket_t)zsock_fd(self->sock),
+    self->readable = event_new(rl_proc_base(self->proc), (evutil_socket_t)zsock_fd(self->socket),
                                EV_READ | EV_PERSIST | EV_ET, on_readable, self);
     if (!self->readable || event_add(self->readable, NULL) != 0)
         abort();
@@ -308,7 +325,9 @@ static void watch(rl_wire_t *self)
 rl_wire_t *rl_wire_pull(rl_proc_t *proc, const char *endpoint, rl_wire_fn *fn, void *arg, char *why,
                         size_t why_size)
 {
-    rl_wire_t *self = make(proc, ZMQ_PULL, endpoint, NULL);
+    rl_wire_t *self = make(proc, ZMQ_PULL, endpoint, NULL, why, why_size);
+    if (!self)
+        return NULL;
     self->fn = fn;
     self->arg = arg;
     if (attach(&self, true, why, why_size) != 0)
@@ -320,10 +339,12 @@ rl_wire_t *rl_wire_pull(rl_proc_t *proc, const char *endpoint, rl_wire_fn *fn, v
 rl_wire_t *rl_wire_sub(rl_proc_t *proc, const char *endpoint, const char *topic, rl_wire_fn *fn,
                        void *arg, char *why, size_t why_size)
 {
-    rl_wire_t *self = make(proc, ZMQ_SUB, endpoint, topic);
+    rl_wire_t *self = make(proc, ZMQ_SUB, endpoint, topic, why, why_size);
+    if (!self)
+        return NULL;
     self->fn = fn;
     self->arg = arg;
-    zsock_set_subscribe(self->sock, topic);
+    zsock_set_subscribe(self->socket, topic);
     if (attach(&self, true, why, why_size) != 0)
         return NULL;
     watch(self);
@@ -332,18 +353,20 @@ rl_wire_t *rl_wire_sub(rl_proc_t *proc, const char *endpoint, const char *topic,
 
 rl_wire_t *rl_wire_push(rl_proc_t *proc, const char *endpoint, char *why, size_t why_size)
 {
-    rl_wire_t *self = make(proc, ZMQ_PUSH, endpoint, NULL);
-    return attach(&self, false, why, why_size) == 0 ? self : NULL;
+    rl_wire_t *self = make(proc, ZMQ_PUSH, endpoint, NULL, why, why_size);
+    return self && attach(&self, false, why, why_size) == 0 ? self : NULL;
 }
 
 rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
                        rl_wire_subscribed_fn *fn, void *arg, char *why, size_t why_size)
 {
-    rl_wire_t *self = make(proc, ZMQ_XPUB, endpoint, topic);
+    rl_wire_t *self = make(proc, ZMQ_XPUB, endpoint, topic, why, why_size);
+    if (!self)
+        return NULL;
     self->subscribed = fn;
     self->arg = arg;
-    zsock_set_xpub_nodrop(self->sock, 1);
-    zsock_set_xpub_verbose(self->sock, 1); // a gateway's reconnection is seen, too
+    zsock_set_xpub_nodrop(self->socket, 1);
+    zsock_set_xpub_verbose(self->socket, 1); // a gateway's reconnection is seen, too
     self->retry = event_new(rl_proc_base(proc), -1, 0, on_retry, self);
     if (!self->retry)
         abort();
@@ -365,7 +388,8 @@ static void really_destroy(rl_wire_t *self)
         event_free(self->readable);
     if (self->retry)
         event_free(self->retry);
-    zsock_destroy(&self->sock);
+    if (self->socket)
+        zmq_close(self->socket);
     rl_buf_free(&self->scratch);
     free(self->topic);
     free(self->endpoint);
