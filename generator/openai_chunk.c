@@ -196,7 +196,7 @@ int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, cons
     const json_t *choices = json_object_get(chunk->root, "choices");
     // n is always 1; a chunk with the usage has no choice
     read_choice(chunk, json_array_get(choices, 0), wrapped);
-    if (!chunk->error && !json_is_array(choices) && !chunk->counted) {
+    if (!chunk->error && !json_is_array(choices) && !json_is_null(choices) && !chunk->counted) {
         *why = "JSON that is no chat completion";
         return -1;
     }

@@ -400,7 +400,7 @@ static void on_failed(void *arg, const upstream_failure_t *failure)
     if (self->state != GEN_STREAMING) {
         if (trouble == UPSTREAM_BUSY && try_later(self, failure))
             return;
-        if ((trouble == UPSTREAM_BUSY || trouble == UPSTREAM_DOWN) && fall_back(self, failure))
+        if (trouble != UPSTREAM_MISTAKE && fall_back(self, failure))
             return;
     }
     gen_task_fail(self, failure->status, failure->code, failure->message,
