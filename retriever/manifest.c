@@ -128,7 +128,10 @@ static void take_fields(rl_manifest_data_t *self, const char **wrong)
         *wrong = "metric";
     if (!said->normalised)
         *wrong = "normalised";
-    if (!*said->collection || strlen(said->collection) > 64)
+    size_t size = strlen(said->collection);
+    if (size == 0 || size > 64 ||
+        strspn(said->collection, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "0123456789-_.") != size)
         *wrong = "collection";
     take_shards(self, wrong);
     const json_t *build = json_object_get(root, "build");
