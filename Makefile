@@ -92,8 +92,7 @@ endif
 # ---- libraries and programs ---------------------------------------------------------------------------------------
 define library
 $$(LIB_$(1)): $$(call objects,$(2))
-	@mkdir -p $$(@D) && rm -f $$@
-	@$$(AR) rcs $$@ $$^
+	@mkdir -p $$(@D) && $$(AR) rcs $$@.$$$$$$$$ $$^ && mv $$@.$$$$$$$$ $$@
 endef
 $(eval $(call library,common,common))
 $(eval $(call library,gateway,gateway))
@@ -102,22 +101,23 @@ $(eval $(call library,retriever,retriever))
 $(eval $(call library,index,retriever/index))
 $(eval $(call library,generator,generator))
 
-link = $(CC) $(BASE) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
+# a program is put in place whole, also while the one before it runs
+link = $(CC) $(BASE) $(LDFLAGS) -o $@.$$$$ $(filter %.o %.a,$^) $(1) && mv $@.$$$$ $@
 $(BUILD)/ragline-gateway: $(BUILD)/gateway/main.c.o $(LIB_gateway) $(LIB_common)
 	$(call show,LINK,$@)
-	$(Q)$(link) $(LIBS)
+	$(Q)$(call link,$(LIBS))
 $(BUILD)/ragline-ask: $(BUILD)/gateway/ask/main.c.o $(LIB_ask) $(LIB_common)
 	$(call show,LINK,$@)
-	$(Q)$(link) $(LIBS)
+	$(Q)$(call link,$(LIBS))
 $(BUILD)/ragline-generator: $(BUILD)/generator/main.c.o $(LIB_generator) $(LIB_common)
 	$(call show,LINK,$@)
-	$(Q)$(link) $(LIBS)
+	$(Q)$(call link,$(LIBS))
 $(BUILD)/ragline-retriever: $(BUILD)/retriever/main.c.o $(LIB_retriever) $(LIB_common)
 	$(call show,LINK,$@)
-	$(Q)$(link) $(LIBS) $(LIBS_SEARCH)
+	$(Q)$(call link,$(LIBS) $(LIBS_SEARCH))
 $(BUILD)/ragline-index: $(BUILD)/retriever/index/main.c.o $(LIB_index) $(LIB_retriever) $(LIB_common)
 	$(call show,LINK,$@)
-	$(Q)$(link) $(LIBS) $(LIBS_SEARCH)
+	$(Q)$(call link,$(LIBS) $(LIBS_SEARCH))
 
 # ---- objects: a folder sees common/ and itself, which the include path enforces --------------------------------------
 define compile
@@ -154,11 +154,11 @@ group = -Wl,--start-group $(ALL_LIBS) -Wl,--end-group $(LIBS) $(LIBS_SEARCH)
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.c.o $(UNIT_HELP) $(ALL_LIBS)
 	@mkdir -p $(@D)
 	$(call show,LINK,$@)
-	$(Q)$(CC) $(BASE) $(LDFLAGS) -o $@ $< $(UNIT_HELP) $(group) -lcmocka
+	$(Q)$(CC) $(BASE) $(LDFLAGS) -o $@.$$$$ $< $(UNIT_HELP) $(group) -lcmocka && mv $@.$$$$ $@
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.c.o $(BENCH_LIB) $(ALL_LIBS)
 	@mkdir -p $(@D)
 	$(call show,LINK,$@)
-	$(Q)$(CC) $(BASE) $(LDFLAGS) -o $@ $< $(BENCH_LIB) $(group)
+	$(Q)$(CC) $(BASE) $(LDFLAGS) -o $@.$$$$ $< $(BENCH_LIB) $(group) && mv $@.$$$$ $@
 
 unit-programs: $(UNIT)
 bench-programs: $(BENCH)
