@@ -47,7 +47,7 @@ def serve(make_cluster):
         one.start_gateway()
         one.start_retriever(index)
         kinds = 2 if manifest(index)["dimension"] else 1
-        one.wait_workers(kinds * manifest(index)["shards"])
+        one.wait_workers(kinds * len(manifest(index)["shards"]))
         return one
 
     return start
@@ -57,7 +57,7 @@ def test_a_generation_of_two_shards(guide):
     name = current(guide)
     assert name == "g-000001"
     said = manifest(guide)
-    assert said["collection"] == "docs" and said["shards"] == 2
+    assert said["collection"] == "docs" and len(said["shards"]) == 2
     assert said["model"] == "fake-embed" and said["dimension"] == 64
     assert said["documents"] == 4
     assert said["passages"] >= 8
@@ -387,6 +387,8 @@ def test_every_file_missing_or_truncated_or_altered(folder, copy):
             continue
         path = copy / name
         data = path.read_bytes()
+        if not data:
+            continue
         altered = bytearray(data)
         altered[len(data) // 2] ^= 0x55
         path.write_bytes(altered)

@@ -64,7 +64,7 @@ def test_nobody_is_there(make_cluster):
         if path == "/v1/search":
             answer = one.post(path, {"question": QUESTION})
         assert answer.status == 503, (path, answer.status, answer.body)
-        assert "retriever" in error_of(answer)["message"].lower()
+        assert "ragline-" in error_of(answer)["message"], "what to start"
 
 
 def test_no_generator(make_cluster, guide):

@@ -138,12 +138,6 @@ def test_the_question_is_embedded_once_for_all_shards(cluster, embed):
     assert embed.texts() == ["an unheard of question about pumps"]
 
 
-def test_the_same_question_again_is_not_embedded_again(cluster, embed):
-    cluster.search("a question asked twice about valves")
-    cluster.search("a question asked twice about valves")
-    assert len(embed.texts()) == 1
-
-
 def test_positions_lead_back_to_the_document(cluster, guide_documents):
     answer = cluster.search("Heron gauge brass reference rod", k=1)
     passage = answer["passages"][0]

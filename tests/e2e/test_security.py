@@ -202,7 +202,7 @@ def test_no_key_is_in_a_log(keyed):
 @pytest.mark.parametrize(
     "text",
     ["alice", "alice md5:abc", "alice sha256:12", line_of("a", "x", "collections="), line_of("a", "x", "rate=fast"),
-     line_of("a", "x", "colour=red"), line_of("a", "x") + "\n" + line_of("a", "y"), "\0"],
+     line_of("a", "x", "colour=red"), line_of("a", "x") + "\n" + line_of("a", "y"), "\x7fELF\0\1"],
     ids=lambda text: ascii(text[:12] + text[-12:]),
 )  # fmt: skip
 def test_a_keys_file_that_does_not_hold_stops_the_start(work, text):

@@ -310,6 +310,7 @@ def test_expect_100_continue(cluster):
             b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
         )
         assert connection.line() == "HTTP/1.1 100 Continue"
+        assert connection.line() == ""
         connection.send(body)
         assert connection.response().status == 200
 
@@ -449,10 +450,10 @@ def test_a_client_that_closes_its_sending_side_only(cluster, llm):
 
 def test_a_client_that_does_not_read_is_bounded_and_alone(cluster, llm):
     """Its stream pauses, others go on, and it gets every word when it reads again."""
-    tokens = [f"{n:06d} " + "x" * 4000 + " " for n in range(1500)]  # 6 MB
+    # more than all the buffers of the system on the way hold, which are 4 MB and more each
+    tokens = [f"{n:06d} " + "x" * 8000 + " " for n in range(4000)]
     llm.plan(fake.stream(tokens))
-    slow = cluster.connect(timeout=60)
-    slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow = cluster.connect(timeout=60, receive_buffer=4096)
     slow.request("POST", "/v1/ask", {"question": QUESTION})
     head = slow.head()
     asked = llm.wait_requests(1)[-1]

@@ -43,10 +43,14 @@ class HungUp(OSError):
 
 
 class Connection:
-    def __init__(self, url, timeout=30.0, context=None):
+    def __init__(self, url, timeout=30.0, context=None, receive_buffer=None):
         parts = urlsplit(url)
         self.host = parts.netloc
-        self.sock = socket.create_connection((parts.hostname, parts.port), timeout=timeout)
+        self.sock = socket.socket()
+        self.sock.settimeout(timeout)
+        if receive_buffer:  # counts only when set before the connection is made
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.connect((parts.hostname, parts.port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context:
             self.sock = context.wrap_socket(self.sock, server_hostname=parts.hostname)
