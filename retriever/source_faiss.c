@@ -5,12 +5,14 @@
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_io_c.h>
+#include <faiss/c_api/utils/distances_c.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "faiss_more.h"
 #include "files.h"
 #include "vectors.h"
 
@@ -35,6 +37,9 @@ enum {
     // parameters of a single search.
     EF_SEARCH = 128,
     N_PROBE = 16,
+    // Queries that are worth a matrix product. Measured at 5,000 and 50,000 x 384, one thread, CPU
+    // time of a call: even at 3 to 4, 1.5 times as fast at 8, twice at 16; FAISS's own is 20.
+    PRODUCT_FROM = 4,
 };
 
 static bool suits(const rl_manifest_t *manifest)
@@ -106,6 +111,8 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     self->count = said->shard_passages[shard];
     self->faiss_threads = (int)options->faiss_threads;
     openblas_set_num_threads(self->faiss_threads);
+    faiss_set_distance_compute_blas_threshold(MATRIX_FROM);
+    rl_faiss_product_from(PRODUCT_FROM);
     if (load(self, said, why, why_size) != 0) {
         close_source(self);
         return NULL;
