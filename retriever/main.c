@@ -1,6 +1,7 @@
 // ragline-retriever: searches the shards of a collection for gateways.
 #include <stdio.h>
 
+#include "blas.h"
 #include "log.h"
 #include "worker.h"
 
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
 {
     char why[2048];
     int exit_status = 0;
+    rl_blas_use_cpu(argv);
     rl_proc_t *proc = rl_proc_new(RL_RETRIEVER, "retriever", usage, argc, argv, &exit_status);
     if (!proc)
         return exit_status;

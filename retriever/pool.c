@@ -30,7 +30,7 @@ struct rl_pool {
     pthread_cond_t work;
     rl_line_t *first, *last; // lines whose turn comes
     rl_task_t *done, *done_last;
-    size_t room, waiting;
+    size_t room; // of each line
     bool stop;
     void (*on_done)(void *arg);
     void *arg;
@@ -105,7 +105,6 @@ static void take_batch(rl_pool_t *self, batch_t *batch)
         line->last = NULL;
     line->waiting -= batch->size;
     line->running += batch->size;
-    self->waiting -= batch->size;
     queue_line(self, line);
 }
 
@@ -285,7 +284,7 @@ int rl_pool_put(rl_line_t *line, rl_task_t *task)
 {
     rl_pool_t *self = line->pool;
     pthread_mutex_lock(&self->mutex);
-    bool fits = self->waiting < self->room;
+    bool fits = line->waiting < self->room;
     if (fits) {
         task->line = line;
         task->state = RL_TASK_WAITING;
@@ -296,7 +295,6 @@ int rl_pool_put(rl_line_t *line, rl_task_t *task)
             line->first = task;
         line->last = task;
         line->waiting++;
-        self->waiting++;
         queue_line(self, line);
         pthread_cond_signal(&self->work);
     }
@@ -316,7 +314,6 @@ static void unlink_task(rl_pool_t *self, rl_task_t *task)
     if (line->last == task)
         line->last = before;
     line->waiting--;
-    self->waiting--;
     if (!line->first && line->queued)
         unqueue_line(self, line);
 }

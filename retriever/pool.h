@@ -38,7 +38,7 @@ typedef struct rl_task {
     bool dropped;
 } rl_task_t;
 
-// `threads` threads; at most `room` tasks wait in all lines together. `on_done` is called from one
+// `threads` threads; at most `room` tasks wait in each line. `on_done` is called from one
 // of the threads when there is something to take (not again until it was taken).
 rl_pool_t *rl_pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *arg);
 // Ends the threads, waiting for the searches under way; nothing is searched any more.

@@ -111,7 +111,6 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     self->count = said->shard_passages[shard];
     self->faiss_threads = (int)options->faiss_threads;
     openblas_set_num_threads(self->faiss_threads);
-    faiss_set_distance_compute_blas_threshold(MATRIX_FROM);
     rl_faiss_product_from(PRODUCT_FROM);
     if (load(self, said, why, why_size) != 0) {
         close_source(self);

@@ -1,0 +1,30 @@
+// blas: the choice of OpenBLAS's kernels.
+#include "blas.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// Declared in OpenBLAS's cblas.h, which may be another BLAS's on this machine.
+char *openblas_get_corename(void);
+
+void rl_blas_use_cpu(char **argv)
+{
+#if defined(__x86_64__)
+    static const char name[] = "OPENBLAS_CORETYPE";
+    const char *better = NULL;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        better = "Haswell";
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        better = "SkylakeX";
+    if (!better || getenv(name) || strcmp(openblas_get_corename(), "Prescott") != 0)
+        return;
+    if (setenv(name, better, 0) == 0)
+        execv("/proc/self/exe", argv);
+    unsetenv(name); // it could not be done: slower, and all the same right
+#else
+    (void)argv;
+#endif
+}
