@@ -97,7 +97,7 @@ def test_every_kind_of_file(folder, embed, serve):
     assert first["title"] == "First"
     assert first["meta"]["year"] == 1999 and first["meta"]["tags"] == ["a"]
     rope = one.search("rope fathoms", k=1)["passages"][0]
-    assert "OPTIONS" in rope["heading"].upper()
+    assert "OPTIONS" in (rope["heading"] + rope["text"]).upper(), "short sections join and keep their headings"
     assert "\\f" not in rope["text"] and ".TP" not in rope["text"]
 
 

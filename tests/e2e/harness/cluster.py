@@ -202,11 +202,13 @@ class Cluster:
 
     def wait_idle(self, timeout=PATIENCE):
         """No worker has a task of the gateway outstanding."""
-        until(
-            lambda: all(worker["outstanding"] == 0 for worker in self.workers()),
-            "no task is outstanding",
-            timeout,
-        )
+
+        def look():
+            busy = [(w["worker"], w["outstanding"]) for w in self.workers() if w["outstanding"]]
+            assert not busy, busy
+            return True
+
+        until(look, "no task is outstanding", timeout)
 
     def stop(self):
         """Stops what still runs, workers first; raises the first thing that was not as it should."""
