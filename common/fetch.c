@@ -16,7 +16,9 @@
 #include "log.h"
 
 enum {
-    RECEIVE_BUFFER = 4096, // libcurl takes 16 KiB unless told; per transfer
+    // libcurl's receive buffer, which it keeps for each transfer
+    STREAM_BUFFER = 1024, // its smallest: a stream comes in small pieces, and many are open
+    BODY_BUFFER = 16384,
     DEFAULT_MAX_BODY = 1 << 20,
     ERROR_BODY = 16384, // as much of an error's body is kept for its message
     DEFAULT_CONNECT_MS = 3000,
@@ -606,7 +608,8 @@ static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bo
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     // one connection per stream: pausing one must not hold up another
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
+                     (long)(request->on_data ? STREAM_BUFFER : BODY_BUFFER));
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);

@@ -141,6 +141,8 @@ const rl_option_t rl_options[] = {
         "the model's context: prompt and answer together"),
     INT("llm.max_tokens", "256", 1, 1000000, RL_GENERATOR,
         "longest answer, unless the request says less"),
+    STRING("llm.params", "", RL_GENERATOR,
+           "sampling fields for the LLM where a request does not say: {\"temperature\":0.2}"),
     INT("llm.connect_ms", "3000", 1, DAY_MS, RL_GENERATOR, "time to connect to the LLM server"),
     INT("llm.first_token_ms", "60000", 1, DAY_MS, RL_GENERATOR,
         "time from the request to the LLM server to its first token"),
@@ -156,7 +158,8 @@ const rl_option_t rl_options[] = {
     STRING("retriever.bind", "tcp://127.0.0.1:*", RL_RETRIEVER, "where tasks are taken"),
     STRING("retriever.advertise", "", RL_RETRIEVER,
            "host name or address that gateways reach the tasks' socket at, if another"),
-    INT("retriever.queue", "1024", 1, 1000000, RL_RETRIEVER, "tasks waiting; more are refused"),
+    INT("retriever.queue", "1024", 1, 1000000, RL_RETRIEVER,
+        "tasks waiting for one kind of retrieval of one shard; more are refused"),
     INT("retriever.grace_ms", "5000", 0, DAY_MS, RL_RETRIEVER,
         "time for waiting tasks to finish after SIGTERM"),
 

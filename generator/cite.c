@@ -30,8 +30,8 @@ typedef enum cite_state {
 } cite_state_t;
 
 struct cite {
-    uint32_t *terms;           // of all passages, in a row
-    size_t ends[PASSAGES_MAX]; // where each passage's end
+    uint32_t *terms;             // of all passages, in a row
+    uint32_t ends[PASSAGES_MAX]; // where each passage's end
     size_t passages;
     rl_buf_t sentence;
     cite_state_t state;
@@ -84,7 +84,7 @@ void cite_learn(cite_t *self, const rl_passage_t *passages, size_t size)
                 taken++;
             }
         }
-        self->ends[at] = terms.size / sizeof(uint32_t);
+        self->ends[at] = (uint32_t)(terms.size / sizeof(uint32_t));
     }
     self->passages = terms.full ? 0 : size;
     free(self->terms);

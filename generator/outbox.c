@@ -12,9 +12,14 @@ enum {
     WINDOW_MAX = 4096,
 };
 
-void outbox_init(outbox_t *self, uint64_t window)
+// What is kept: a head of 4 bytes, the size of what follows, and that. Words, which are nearly all
+// there is, are kept as text with a NUL; other messages as they are encoded.
+static const uint32_t is_words = 1u << 31;
+
+void outbox_init(outbox_t *self, uint64_t task, uint64_t window)
 {
     *self = (outbox_t){.kept = rl_buf_make(KEPT_MAX),
+                       .task = task,
                        .window = window < WINDOW_MAX ? window : WINDOW_MAX};
 }
 
@@ -23,11 +28,16 @@ void outbox_free(outbox_t *self)
     rl_buf_free(&self->kept);
 }
 
-static uint32_t size_at(const outbox_t *self, size_t at)
+static uint32_t head_at(const outbox_t *self, size_t at)
 {
-    uint32_t size;
-    memcpy(&size, self->kept.data + at, sizeof size);
-    return size;
+    uint32_t head;
+    memcpy(&head, self->kept.data + at, sizeof head);
+    return head;
+}
+
+static size_t size_at(const outbox_t *self, size_t at)
+{
+    return sizeof(uint32_t) + (head_at(self, at) & ~is_words);
 }
 
 static void set_number(rl_msg_t *msg, uint64_t seq)
@@ -45,33 +55,50 @@ static void set_number(rl_msg_t *msg, uint64_t seq)
 static int keep(outbox_t *self, const rl_msg_t *msg)
 {
     size_t before = self->kept.size;
-    uint32_t size = 0;
-    if (rl_buf_add(&self->kept, &size, sizeof size) || rl_msg_encode(msg, &self->kept)) {
+    bool words = msg->type == RL_TOKEN && !msg->token.cite;
+    uint32_t head = 0;
+    int rc = rl_buf_add(&self->kept, &head, sizeof head);
+    if (words)
+        rc |= rl_buf_add(&self->kept, msg->token.text, strlen(msg->token.text) + 1);
+    else
+        rc |= rl_msg_encode(msg, &self->kept);
+    if (rc != 0) {
         self->kept.size = before;
         self->kept.full = false;
         return -1;
     }
-    size = (uint32_t)(self->kept.size - before - sizeof size);
-    memcpy(self->kept.data + before, &size, sizeof size);
+    head = (uint32_t)(self->kept.size - before - sizeof head) | (words ? is_words : 0);
+    memcpy(self->kept.data + before, &head, sizeof head);
     return 0;
 }
 
-// Sends what waits, as far as the window goes.
+// Sends the first one that was not sent.
+static int send_one(const outbox_t *self, rl_wire_t *wire)
+{
+    const char *kept = self->kept.data + self->sent_at + sizeof(uint32_t), *why;
+    uint32_t head = head_at(self, self->sent_at);
+    if (head & is_words) {
+        rl_msg_t words = {.type = RL_TOKEN,
+                          .token = {.task = self->task, .seq = self->sent + 1, .text = kept}};
+        return rl_wire_send(wire, &words);
+    }
+    rl_msg_t *msg;
+    if (!rl_msg_decode(kept, head, &msg, &why)) {
+        rl_error("a kept message cannot be read: %s", why); // memory is short
+        return -1;
+    }
+    int rc = rl_wire_send(wire, msg);
+    rl_msg_free(&msg);
+    return rc;
+}
+
+// Sends what waits, as far as the window goes and the wire takes it; if it does not, the gateway is
+// far behind, and its next credit tries again.
 static void send_kept(outbox_t *self, rl_wire_t *wire)
 {
-    while (self->sent < self->last && self->sent < self->acked + self->window) {
-        uint32_t size = size_at(self, self->sent_at);
-        rl_msg_t *msg;
-        const char *why;
-        if (!rl_msg_decode(self->kept.data + self->sent_at + sizeof size, size, &msg, &why)) {
-            rl_error("a kept message cannot be read: %s", why); // memory is short
-            return;
-        }
-        int rc = rl_wire_send(wire, msg);
-        rl_msg_free(&msg);
-        if (rc != 0)
-            return; // the gateway is far behind; the next credit tries again
-        self->sent_at += sizeof size + size;
+    while (self->sent < self->last && self->sent < self->acked + self->window &&
+           send_one(self, wire) == 0) {
+        self->sent_at += size_at(self, self->sent_at);
         self->sent++;
     }
 }
@@ -97,7 +124,7 @@ void outbox_credit(outbox_t *self, rl_wire_t *wire, const rl_credit_t *credit)
         return; // not of this answer
     size_t drop = 0;
     for (; self->acked < credit->seq; self->acked++)
-        drop += sizeof(uint32_t) + size_at(self, drop);
+        drop += size_at(self, drop);
     if (self->sent < self->acked) { // acknowledged on another connection
         self->sent = self->acked;
         self->sent_at = drop;

@@ -11,7 +11,8 @@
 #include "wire.h"
 
 typedef struct outbox {
-    rl_buf_t kept;   // not acknowledged: size (4 bytes, own order) and encoded message, in a row
+    rl_buf_t kept; // not acknowledged, in a row; see outbox.c
+    uint64_t task;
     size_t sent_at;  // where the first one stands that was not sent
     uint64_t acked;  // numbers: the last one acknowledged,
     uint64_t sent;   //   sent
@@ -19,11 +20,11 @@ typedef struct outbox {
     uint64_t window; // numbers up to acked + window may be sent
 } outbox_t;
 
-void outbox_init(outbox_t *self, uint64_t window);
+void outbox_init(outbox_t *self, uint64_t task, uint64_t window);
 void outbox_free(outbox_t *self);
 
-// Gives the message (PROGRESS, TOKEN, DONE or FAILED; its task is filled in) the next number and
-// sends it if the window allows. Returns -1 when there is no room for it: it then has no number.
+// Gives the message (PROGRESS, TOKEN, DONE or FAILED of the task) the next number and sends it if
+// the window allows. Returns -1 when there is no room for it: it then has no number.
 int outbox_add(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg);
 
 // A CREDIT has come: what is acknowledged is dropped, what may go now is sent, with `again`

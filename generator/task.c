@@ -85,7 +85,7 @@ gen_task_t *gen_task_new(generator_t *generator, gen_gateway_t *gateway, rl_msg_
     self->id = task->task;
     self->generate = generate;
     self->at_us[GEN_RECEIVED] = rl_now_us();
-    outbox_init(&self->outbox, task->window);
+    outbox_init(&self->outbox, task->task, task->window);
     evtimer_assign(&self->deadline, base, on_deadline, self);
     evtimer_assign(&self->retry, base, on_retry, self);
     uint64_t ms =

@@ -32,6 +32,7 @@ typedef struct openai {
     struct event_base *loop;
     rl_fetcher_t *fetcher;
     char *url, *key, *model; // model: "" until learnt
+    json_t *params;          // llm.params: sampling fields where the request does not say
     bool learns;             // no model is configured: the server's first is taken
     char peer[200];
     long connect_ms, first_token_ms, idle_ms;
@@ -361,6 +362,23 @@ static bool is_ours(const char *field)
     return false;
 }
 
+static void write_params(rl_buf_t *out, json_t *params, const json_t *except)
+{
+    const char *field;
+    json_t *value;
+    json_object_foreach(params, field, value)
+    {
+        if (is_ours(field) || json_object_get(except, field))
+            continue;
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        rl_buf_adds(out, ",");
+        rl_buf_add_json(out, field, strlen(field));
+        rl_buf_adds(out, ":");
+        rl_buf_adds(out, text ? text : "null");
+        free(text);
+    }
+}
+
 // Everything of the request behind the model's name. The sampling fields are the gateway's to
 // check; here they only must be an object.
 static int write_request(openai_call_t *call, const upstream_ask_t *ask)
@@ -373,20 +391,10 @@ static int write_request(openai_call_t *call, const upstream_ask_t *ask)
                 ",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_tokens\":%llu",
                 (unsigned long long)ask->max_tokens);
     json_error_t error;
-    json_t *params = json_loads(ask->generate->params, 0, &error), *value;
-    const char *field;
-    json_object_foreach(params, field, value)
-    {
-        char *text = is_ours(field) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        if (text) {
-            rl_buf_adds(out, ",");
-            rl_buf_add_json(out, field, strlen(field));
-            rl_buf_adds(out, ":");
-            rl_buf_adds(out, text);
-            call->has_params = true;
-        }
-        free(text);
-    }
+    json_t *params = json_loads(ask->generate->params, 0, &error);
+    call->has_params = json_object_size(params) > 0;
+    write_params(out, params, NULL);
+    write_params(out, call->upstream->params, params);
     json_decref(params);
     return rl_buf_adds(out, "}");
 }
@@ -582,6 +590,16 @@ static bool openai_configure(upstream_t *base, const rl_conf_t *conf, char *why,
                  "http://127.0.0.1:8081/v1");
         return false;
     }
+    json_error_t error;
+    const char *text = rl_conf_str(conf, "llm.params");
+    json_t *params = *text ? json_loads(text, 0, &error) : NULL;
+    if (*text && !json_is_object(params)) {
+        snprintf(why, why_size, "llm.params must be a JSON object, such as {\"temperature\":0.2}");
+        json_decref(params);
+        return false;
+    }
+    json_decref(self->params);
+    self->params = params;
     bool moved = !self->url || strcmp(self->url, url) != 0;
     if (set_string(&self->url, url) || set_string(&self->key, rl_conf_secret(conf, "llm.key")))
         return false;
@@ -612,6 +630,7 @@ static void openai_destroy(upstream_t **base_p)
         call_destroy(LIST_FIRST(&self->calls));
     rl_fetch_cancel(&self->learning);
     evtimer_del(&self->learn_again);
+    json_decref(self->params);
     free(self->url);
     free(self->key);
     free(self->model);

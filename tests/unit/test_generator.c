@@ -396,11 +396,18 @@ static void check_wrong(genworld_t *world, const char *reply, const char *code, 
 
 #define STREAM "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
-// With a fallback all the same: these are mistakes, or no answers, and must be seen.
+// With a fallback all the same: these are mistakes of a person, or come too late for another
+// answer.
 #define WRONG(name, reply, code, words)                                                            \
     static void name(void **state)                                                                 \
     {                                                                                              \
         genworld_start(*state, true, fallback);                                                    \
+        check_wrong(*state, reply, code, words, false);                                            \
+    }
+#define BROKEN(name, reply, code, words)                                                           \
+    static void name(void **state)                                                                 \
+    {                                                                                              \
+        genworld_start(*state, true, NULL);                                                        \
         check_wrong(*state, reply, code, words, false);                                            \
     }
 
@@ -417,16 +424,17 @@ WRONG(
     "llm_bad_request", "temperature is too high")
 WRONG(a_redirect_is_said, "HTTP/1.1 301 No\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
       "llm_not_found", "llm.url")
-WRONG(
+// Without one: what is no answer is named.
+BROKEN(
     html_is_said,
     "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 25\r\n\r\n<html>Welcome!</html>    ",
     "llm_broken_answer", "HTML")
-WRONG(malformed_json_is_said, STREAM "data: {\"choices\":[}\n\n", "llm_broken_answer",
-      "malformed JSON")
-WRONG(json_of_another_kind_is_said, STREAM "data: {\"hello\":1}\n\n", "llm_broken_answer",
-      "no chat completion")
-WRONG(a_malformed_stream_is_said, STREAM "hello, this is no event stream\n\n", "llm_broken_answer",
-      "without an answer")
+BROKEN(malformed_json_is_said, STREAM "data: {\"choices\":[}\n\n", "llm_broken_answer",
+       "malformed JSON")
+BROKEN(json_of_another_kind_is_said, STREAM "data: {\"hello\":1}\n\n", "llm_broken_answer",
+       "no chat completion")
+BROKEN(a_malformed_stream_is_said, STREAM "hello, this is no event stream\n\n", "llm_broken_answer",
+       "without an answer")
 WRONG(an_end_without_a_reason_is_said,
       STREAM "data: {\"choices\":[{\"delta\":{\"content\":\"half an\"}}]}\n\n", "llm_broken_answer",
       "finish_reason")
@@ -463,6 +471,16 @@ static void an_error_of_the_server_falls_back(void **state)
 {
     genworld_t *world = *state;
     wrong_reply = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
+    world->answer = answer_wrongly;
+    genworld_start(world, true, fallback);
+    genworld_ask(world, 1);
+    check_fallback(world);
+}
+
+static void what_is_no_answer_falls_back(void **state)
+{
+    genworld_t *world = *state;
+    wrong_reply = STREAM "data: {\"choices\":[}\n\n";
     world->answer = answer_wrongly;
     genworld_start(world, true, fallback);
     genworld_ask(world, 1);
@@ -689,6 +707,7 @@ int main(void)
         TEST(an_error_within_the_answer_is_said),
         TEST(refused_falls_back),
         TEST(an_error_of_the_server_falls_back),
+        TEST(what_is_no_answer_falls_back),
         TEST(silence_before_the_first_word_falls_back),
         TEST(without_a_fallback_it_is_an_error),
         TEST(silence_within_the_answer_is_an_error),
