@@ -9,7 +9,6 @@
 #include "meter.h"
 #include "spool.h"
 #include "store.h"
-#include "utf8.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -66,9 +65,8 @@ struct rl_build {
     size_t dimension;
     char generation[RL_STORE_NAME];
     char why[WHY];
-    // the document at work, for the chunker's callback
-    const rl_document_t *doc;
-    const char *stage; // of FINISHING, as the store names it
+    const rl_document_t *doc; // at work, for the chunker's callback
+    const char *stage;        // of FINISHING, as the store names it
 };
 
 static void set_state(rl_build_t *self, state_t state)
@@ -212,7 +210,9 @@ static int take_chunk(void *arg, const rl_chunk_t *chunk)
         snprintf(self->why, WHY, "out of memory");
         return -1;
     }
-    rl_spooled_t item = {.shard = rl_hash64(doc->id, strlen(doc->id)) % self->plan->shards,
+    // in turn: shards are equally large, and words about equally frequent in each, so that BM25
+    // weights of different shards can be compared
+    rl_spooled_t item = {.shard = self->passages % self->plan->shards,
                          .vector = doc->vector,
                          .vector_size = doc->vector_size,
                          .passage = {.doc = doc->id,
@@ -501,6 +501,7 @@ static void on_finishing(void *arg, const char *stage, uint64_t shard, uint64_t 
     (void)shard;
     if (self->stage != stage) {
         self->stage = stage;
+        rl_meter_drop(self->meter);
         rl_meter_begin(self->meter, stage, strcmp(stage, "checksums") == 0 ? "bytes" : "passages",
                        total);
     }
@@ -551,7 +552,7 @@ static void finish(rl_build_t *self)
         fail(self, self->why);
         return;
     }
-    rl_meter_end(self->meter);
+    rl_meter_drop(self->meter);
     summarise(self);
     bool parts = rl_corpus_counts(self->corpus)->problems + self->listing_problems > 0;
     end(self, parts ? RL_BUILD_PARTS : RL_BUILD_WHOLE);

@@ -51,6 +51,7 @@ struct rl_bulk_embed {
     rl_fetcher_t *fetcher;
     struct event *turn; // sends what is ready, or reports the end, outside of other callbacks
     char *url;
+    char *shown;    // the same for messages: without a user's name and password
     job_t *jobs;    // all of them, in the order in which they are sent
     size_t active;  // sent or waiting
     bool exhausted; // no more texts
@@ -123,7 +124,7 @@ static void retry(job_t *job, const rl_fetch_result_t *result, const char *what)
 {
     rl_bulk_embed_t *self = job->owner;
     if (job->tries >= self->settings.retries) {
-        fail(self, "the embedding server at %s %s (tried %u times)", self->url, what,
+        fail(self, "the embedding server at %s %s (tried %u times)", self->shown, what,
              job->tries + 1);
         return;
     }
@@ -210,9 +211,9 @@ static void take(job_t *job, const rl_fetch_result_t *result)
             fail(self,
                  "%s answers with a page (%s), not with JSON: is embed.url right? It ends "
                  "in /v1",
-                 self->url, result->type);
+                 self->shown, result->type);
         else
-            fail(self, "the embedding server at %s: %s", self->url, why);
+            fail(self, "the embedding server at %s: %s", self->shown, why);
         return;
     }
     if (self->dimension && self->dimension != reply.dimension)
@@ -238,14 +239,14 @@ static void refused(job_t *job, long status, const char *message)
         fail(self,
              "the embedding server at %s refuses the key (%ld): set embed.key or "
              "embed.key_file. It says: %s",
-             self->url, status, message);
+             self->shown, status, message);
     else if (status == 404)
         fail(self,
              "the embedding server has no %s, or no model \"%s\" (404): check embed.url, "
              "which ends in /v1, and embed.model. It says: %s",
-             self->url, self->settings.model, message);
+             self->shown, self->settings.model, message);
     else
-        fail(self, "the embedding server at %s answers %ld: %s", self->url, status, message);
+        fail(self, "the embedding server at %s answers %ld: %s", self->shown, status, message);
 }
 
 static void on_done(void *arg, const rl_fetch_result_t *result)
@@ -371,7 +372,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
             fail(self,
                  "no request can be made of embed.url \"%s\": it should be like "
                  "http://127.0.0.1:8082/v1",
-                 self->settings.url);
+                 self->shown);
     }
     if (!self->why && (self->jobs || !self->exhausted))
         return;
@@ -380,6 +381,20 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         drop_job(self, self->jobs);
     event_del(self->turn);
     self->calls.done(self->calls.arg, self->why);
+}
+
+// A copy of the URL as it may be shown.
+static char *without_user(const char *url)
+{
+    char *copy = strdup(url);
+    char *host = copy ? strstr(copy, "://") : NULL;
+    if (!host)
+        return copy;
+    host += 3;
+    char *end = host + strcspn(host, "/?#"), *at = memrchr(host, '@', (size_t)(end - host));
+    if (at)
+        memmove(host, at + 1, strlen(at + 1) + 1);
+    return copy;
 }
 
 rl_bulk_embed_t *rl_bulk_embed_new(struct event_base *base, const rl_bulk_settings_t *settings,
@@ -397,7 +412,8 @@ rl_bulk_embed_t *rl_bulk_embed_new(struct event_base *base, const rl_bulk_settin
     self->turn = event_new(base, -1, 0, on_turn, self);
     self->fetcher = rl_fetcher_new(base, (long)settings->requests);
     if (!self->turn || !self->fetcher ||
-        asprintf(&self->url, "%.*s/embeddings", (int)size, settings->url) < 0) {
+        asprintf(&self->url, "%.*s/embeddings", (int)size, settings->url) < 0 ||
+        !(self->shown = without_user(self->url))) {
         rl_bulk_embed_destroy(&self);
         return NULL;
     }
@@ -416,6 +432,7 @@ void rl_bulk_embed_destroy(rl_bulk_embed_t **self_p)
     if (self->turn)
         event_free(self->turn);
     free(self->url);
+    free(self->shown);
     free(self->why);
     free(self);
     *self_p = NULL;

@@ -95,7 +95,7 @@ static void show(rl_meter_t *self, bool final)
     if (final) {
         strcpy(left, "  in ");
         rl_meter_duration(seconds, left + 5, sizeof left - 5);
-    } else if (speed > 0 && self->total > self->done) {
+    } else if (speed > 0 && self->total > self->done && self->done * 200 >= self->total) {
         strcpy(left, "  ");
         rl_meter_duration((double)(self->total - self->done) / speed, left + 2, 24);
         strcat(left, " left");
@@ -153,6 +153,12 @@ void rl_meter_end(rl_meter_t *self)
 {
     if (self->active)
         show(self, true);
+    self->active = false;
+}
+
+void rl_meter_drop(rl_meter_t *self)
+{
+    rl_meter_clear(self);
     self->active = false;
 }
 

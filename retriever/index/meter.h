@@ -20,7 +20,9 @@ void rl_meter_at(rl_meter_t *self, uint64_t done);
 // The total has turned out to be another.
 void rl_meter_total(rl_meter_t *self, uint64_t total);
 
+// The stage is over: its last line stays, or (drop) nothing of it.
 void rl_meter_end(rl_meter_t *self);
+void rl_meter_drop(rl_meter_t *self);
 
 // Takes the bar off the terminal, so that a line of another kind can be written.
 void rl_meter_clear(rl_meter_t *self);

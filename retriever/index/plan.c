@@ -116,8 +116,8 @@ int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_s
         return -1;
     }
     if (!language_known(plan->language)) {
-        snprintf(why, why_size, "index.language \"%s\" is not known: none, %s", plan->language,
-                 rl_store_languages());
+        snprintf(why, why_size, "index.language \"%s\" is not known; it may be one of: %s",
+                 plan->language, rl_store_languages());
         return -1;
     }
     if (set_collection(plan, rl_conf_str(conf, "index.collection"), why, why_size) != 0)
