@@ -184,9 +184,11 @@ static void read_chunks(int fd)
             assert_true(more(fd));
         while (response[response_size - 1] != '\n');
         size_t size = strtoul(response + line, NULL, 16);
+        if (size >= sizeof response)
+            fail_msg("a chunk of %zu bytes", size);
         size_t data = response_size;
         read_exactly(fd, size + 2);
-        memmove(response + out, response + data, size);
+        memmove(response + out, response + data, size < sizeof response ? size : 0);
         out += size;
         response_size = out;
         if (size == 0)
