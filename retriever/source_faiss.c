@@ -6,13 +6,13 @@
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_io_c.h>
 #include <faiss/c_api/utils/distances_c.h>
+#include <faiss/c_api/utils/distances_c.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "faiss_more.h"
 #include "files.h"
 #include "vectors.h"
 
@@ -111,7 +111,7 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     self->count = said->shard_passages[shard];
     self->faiss_threads = (int)options->faiss_threads;
     openblas_set_num_threads(self->faiss_threads);
-    rl_faiss_product_from(PRODUCT_FROM);
+    faiss_set_distance_compute_blas_threshold(PRODUCT_FROM);
     if (load(self, said, why, why_size) != 0) {
         close_source(self);
         return NULL;

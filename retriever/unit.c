@@ -187,10 +187,11 @@ static void take_search(rl_unit_t *self, rl_msg_t *msg)
     }
 }
 
-static void take_cancel(rl_unit_t *self, uint64_t task)
+static void take_cancel(rl_unit_t *self, const rl_cancel_t *cancel)
 {
     for (asked_t *asked = self->tasks; asked; asked = asked->after) {
-        if (asked->task.msg->search.task != task)
+        const rl_search_t *search = &asked->task.msg->search;
+        if (search->task != cancel->task || search->route != cancel->route)
             continue;
         if (rl_pool_drop(&asked->task))
             free_task(self, asked);
@@ -219,7 +220,7 @@ static void on_message(void *arg, rl_msg_t *msg)
         take_search(self, msg);
         break;
     case RL_CANCEL:
-        take_cancel(self, msg->cancel.task);
+        take_cancel(self, &msg->cancel);
         break;
     case RL_WELCOME:
         take_welcome(self, &msg->welcome);

@@ -30,7 +30,7 @@ enum {
 
 typedef struct gateway {
     void *context, *hub;
-    char endpoint[128];
+    char endpoint[256];
 } gateway_t;
 
 typedef struct program {
@@ -71,7 +71,7 @@ static void gateway_end(gateway_t *it)
 // Starts ragline-retriever with these options (NULL ends them).
 static program_t *start(const gateway_t *gateway, const char *folder, ...)
 {
-    static char name[512], hub[256], index[512];
+    static char name[512], hub[512], index[512];
     const char *build = getenv("RAGLINE_BUILD");
     const char *args[MAX_ARGS] = {name, hub, index, "--cluster-announce-ms=20"};
     size_t count = 4;
@@ -218,6 +218,15 @@ static peer_t meet(gateway_t *gateway, const char *kind, uint64_t shard)
     welcome.welcome = (rl_welcome_t){.gateway = "gateway-1", .tokens = "tcp://127.0.0.1:1"};
     send_to(&it, &welcome);
     return it;
+}
+
+// To a worker that announced itself to several gateways; the task is this route's.
+static void ask_by(const peer_t *it, uint64_t route, uint64_t task, const char *text, uint64_t k)
+{
+    rl_msg_t msg = {.type = RL_SEARCH};
+    msg.search =
+        (rl_search_t){.route = route, .task = task, .text = text, .k = k, .deadline_ms = 60000};
+    send_to(it, &msg);
 }
 
 static void ask(const peer_t *it, uint64_t task, const char *text, const float *vector,
@@ -454,6 +463,50 @@ static void a_full_line_refuses_and_cancelled_tasks_stay_out(void **state)
     zmq_close(peer.tasks);
     stop(&program);
     gateway_end(&gateway);
+    help_remove(folder);
+}
+
+// Gateways count their tasks each for itself: the same number is another's task.
+static void two_gateways_share_a_worker_and_cancel_only_their_own(void **state)
+{
+    (void)state;
+    enum {
+        BEFORE = 20
+    };
+    const char *folder = help_folder();
+    help_build(folder, 3000, 1, 0, "", NULL, 0);
+    gateway_t first = gateway_new(), second = gateway_new(), both = {0};
+    snprintf(both.endpoint, sizeof both.endpoint, "%.100s,%.100s", first.endpoint, second.endpoint);
+    program_t *program = start(&both, folder, NULL);
+    peer_t peer = meet(&first, "lexical", 0);
+    rl_msg_t *msg = announced(&second, "lexical", 0, "g-000001");
+    assert_int_equal(msg->announce.route, 1);
+    assert_false(msg->announce.ready); // this gateway has not welcomed it
+    rl_msg_free(&msg);
+    char *text = calloc(20000, 1);
+    for (size_t at = 0, word = 0; at + 16 < 20000; word++)
+        at += (size_t)sprintf(text + at, "number %zu ", word);
+    for (uint64_t task = 1; task <= BEFORE; task++)
+        ask_by(&peer, 0, task, text, 1000);
+    ask_by(&peer, 0, 99, "number 5", 1);
+    ask_by(&peer, 1, 99, "number 6", 1);
+    rl_msg_t cancel = {.type = RL_CANCEL, .cancel = {.task = 99, .route = 0}};
+    send_to(&peer, &cancel);
+    ask_by(&peer, 0, 100, "number 7", 1);
+    msg = hits_of(&second, 99);
+    assert_string_equal(msg->hits.hits[0].doc, "doc-6");
+    rl_msg_free(&msg);
+    for (uint64_t task = 1; task <= BEFORE; task++) {
+        msg = hits_of(&first, task);
+        rl_msg_free(&msg);
+    }
+    msg = hits_of(&first, 100);
+    rl_msg_free(&msg);
+    free(text);
+    zmq_close(peer.tasks);
+    stop(&program);
+    gateway_end(&first);
+    gateway_end(&second);
     help_remove(folder);
 }
 
@@ -698,6 +751,8 @@ int main(void)
         cmocka_unit_test_teardown(wrong_tasks_fail_with_a_reason_and_bad_bytes_do_no_harm,
                                   end_what_runs),
         cmocka_unit_test_teardown(a_full_line_refuses_and_cancelled_tasks_stay_out, end_what_runs),
+        cmocka_unit_test_teardown(two_gateways_share_a_worker_and_cancel_only_their_own,
+                                  end_what_runs),
         cmocka_unit_test_teardown(a_deadline_that_passed_in_line_fails_before_the_work,
                                   end_what_runs),
         cmocka_unit_test_teardown(questions_that_wait_together_get_what_each_alone_gets,
