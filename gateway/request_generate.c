@@ -2,6 +2,7 @@
 // are taken in order, each once, and what they say goes to the client at once.
 #include "request_private.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +12,23 @@
 #include "utf8.h"
 
 enum {
+    MAX_CONTINUATIONS = 16,  // of one answer
     MAX_GENERATORS = 3,     // tried for one question, one after the other
     NO_GENERATOR_MS = 3000, // how long one is waited for when none is there any more
     GAP_AGAIN_US = 100000,  // a gap is asked about at most this often
     SILENT_US = 1000000,    // a stream silent for so long is asked whether it sent something
     MAX_CITATIONS = 4096,
+    MAX_SENTENCE = 4096, // bytes that a sentence is looked back for
 };
 
 // ---------------------------------------------------------------------------------------- sending
+
+// What is left of the client's limit when an answer is continued; 0: the generator's own.
+static uint64_t tokens_left(const request_t *self)
+{
+    uint64_t limit = self->question->max_tokens;
+    return limit > self->tokens ? limit - self->tokens : limit ? 1 : 0;
+}
 
 static bool send_generate(request_t *self, worker_t *worker)
 {
@@ -42,7 +52,8 @@ static bool send_generate(request_t *self, worker_t *worker)
                                  .passages = passages,
                                  .passages_size = self->answer.passages_size,
                                  .params = question->params,
-                                 .max_tokens = question->max_tokens,
+                                 .prefix = self->answer.text.data,
+                                 .max_tokens = tokens_left(self),
                                  .deadline_ms = request_time_left_ms(self),
                                  .window = gateway->settings.window}};
     if (rl_wire_send(worker->push, &msg) != 0) {
@@ -225,13 +236,59 @@ void request_progress(task_t *task, const rl_progress_t *progress)
     grant(self);
 }
 
+// Goes back over what may stand between a sentence's stop and the next one: white space, closing
+// marks, and numbers in brackets that the model wrote itself.
+static size_t before_marks(const char *text, size_t at)
+{
+    for (;;) {
+        size_t from = at;
+        while (at > 0 && strchr(" \t\n\"')*_", text[at - 1]))
+            at--;
+        if (at > 0 && text[at - 1] == ']') {
+            size_t open = at - 1;
+            while (open > 0 && strchr("0123456789, ", text[open - 1]))
+                open--;
+            if (open > 0 && open < at - 1 && text[open - 1] == '[')
+                at = open - 1;
+        }
+        if (at == from)
+            return at;
+    }
+}
+
+// Where the sentence that has just ended begins, in code points; not before the one cited last.
+static uint64_t sentence_start(const request_t *self)
+{
+    const answer_t *answer = &self->answer;
+    const answer_citation_t *last =
+        answer->citations_size > 0 ? &answer->citations[answer->citations_size - 1] : NULL;
+    if (last && last->end == self->text_length)
+        return last->start; // the same sentence, from one more passage
+    uint64_t least = last ? last->end : 0, start = self->text_length;
+    const char *text = answer->text.data;
+    size_t size = answer->text.size, at = size, stop = before_marks(text, size);
+    while (stop > 0 && strchr(".!?", text[stop - 1]))
+        stop--;
+    while (at > 0 && start > least && size - at < MAX_SENTENCE) {
+        if (at < stop && isspace((unsigned char)text[at - 1])) {
+            size_t before = before_marks(text, at);
+            if (text[at - 1] == '\n' || (before > 0 && strchr(".!?", text[before - 1])))
+                break;
+        }
+        at--;
+        start -= ((unsigned char)text[at] & 0xc0) != 0x80;
+    }
+    for (; at < stop && isspace((unsigned char)text[at]); at++)
+        start++;
+    return start;
+}
+
 static void add_citation(request_t *self, const rl_token_t *token)
 {
     answer_t *answer = &self->answer;
     if (token->cite > answer->passages_size || answer->citations_size >= MAX_CITATIONS)
         return;
-    uint64_t start =
-        answer->citations_size > 0 ? answer->citations[answer->citations_size - 1].end : 0;
+    uint64_t start = sentence_start(self);
     answer_citation_t *citations =
         realloc(answer->citations, (answer->citations_size + 1) * sizeof *citations);
     if (!citations)
@@ -247,9 +304,11 @@ static void add_citation(request_t *self, const rl_token_t *token)
 
 static void first_token(request_t *self)
 {
+    request_enter(self, REQUEST_STREAMING);
+    if (self->first_token_us)
+        return; // it goes on where another generator was lost
     self->first_token_us = rl_now_us();
     metrics_time(self->gateway->metrics, TIME_TO_TOKEN, self->first_token_us - self->received_us);
-    request_enter(self, REQUEST_STREAMING);
 }
 
 void request_token(task_t *task, const rl_token_t *token)
@@ -268,6 +327,7 @@ void request_token(task_t *task, const rl_token_t *token)
         }
         self->text_length += rl_utf8_length(token->text, size);
         metrics_count(self->gateway->metrics, COUNT_TOKENS, 1);
+        self->tokens++;
         self->face->ops->token(self->face, token->text, size);
     }
     if (token->cite > 0)
@@ -297,12 +357,21 @@ void request_done(task_t *task, const rl_done_t *done)
     answer->model = strdup(done->model);
     answer->upstream = strdup(done->upstream);
     answer->prompt_tokens = done->prompt_tokens;
-    answer->completion_tokens = done->completion_tokens;
+    answer->completion_tokens = self->tokens_before + done->completion_tokens;
     answer->passages_used = done->passages_used;
     self->generator_timings = strdup(done->timings);
     if (!answer->finish || !answer->model || !answer->upstream || !self->generator_timings)
         abort();
     request_complete(self);
+}
+
+// Whether another generator should go on with an answer that broke off: where the client asked for
+// it, and the fault is one that another may not have.
+static bool may_continue(const request_t *self, const rl_failed_t *failed, bool lost)
+{
+    if (!self->question->continuation || self->continuations >= MAX_CONTINUATIONS)
+        return false;
+    return lost || (failed->status >= 500 && strcmp(failed->code, "deadline") != 0);
 }
 
 void request_generate_failed(task_t *task, const rl_failed_t *failed)
@@ -318,7 +387,12 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
         tasks_end(gateway->tasks, &self->generation);
     else
         end_generation(self);
-    if (self->state == REQUEST_STREAMING) {
+    if (self->first_token_us && may_continue(self, failed, lost)) {
+        metrics_count(gateway->metrics, COUNT_RETRIES, 1);
+        self->continuations++;
+        self->tokens_before = self->tokens;
+        try_generators(self, lost ? NULL : worker);
+    } else if (self->first_token_us) {
         request_fail(self, 502, lost ? "generator_lost" : failed->code, 0,
                      "the answer broke off after %zu characters: %s", self->text_length,
                      lost ? "its generator was lost" : failed->message);

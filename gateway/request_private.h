@@ -90,7 +90,9 @@ struct request {
     uint64_t seq, granted; // highest number taken; numbers up to this may be sent
     bool paused;           // the client is behind: no credit until it has caught up
     uint64_t gap_us;       // when a gap was last asked about
-    size_t text_length;    // code points
+    size_t text_length; // code points
+    uint64_t tokens, tokens_before; // of the answer; of them, by generators that were lost
+    unsigned continuations;
     char *generator_timings;
     TAILQ_ENTRY(request) all, wait;
 };
