@@ -73,6 +73,11 @@ def last(page):
     return page.locator("[data-turn]").last
 
 
+def wait_true(page, expression, arg=None):
+    """Until it holds. (Playwright's wait_for_function is a string to evaluate, which the page's policy refuses.)"""
+    until(lambda: page.evaluate(expression, arg), expression)
+
+
 def wait_state(page, state):
     page.wait_for_selector(f"[data-turn][data-state={state}]")
 
@@ -96,7 +101,7 @@ def test_a_question_is_answered_step_by_step(page, cluster, llm, artefacts):
     llm.plan(script)
     ask(page)
     page.wait_for_selector(".passage[data-n='1']")
-    page.wait_for_function("document.querySelector('.answer')?.textContent.includes('Kestrel pump runs')")
+    wait_true(page, "document.querySelector('.answer')?.textContent.includes('Kestrel pump runs')")
     assert last(page).get_attribute("data-state") == "writing"
     assert page.is_visible("#stop")
     assert "42 bar." not in page.inner_text(".answer")
@@ -133,9 +138,7 @@ def test_a_citation_leads_to_its_passage(page, cluster, llm):
     assert cite.inner_text() == f"[{number}]"
     cite.click()
     card = page.locator(f".passage[data-n='{number}']")
-    page.wait_for_function(
-        "n => document.activeElement.closest(`.passage[data-n='${n}']`) !== null", arg=number
-    )
+    wait_true(page, "n => document.activeElement.closest(`.passage[data-n='${n}']`) !== null", number)
     box = card.bounding_box()
     assert 0 <= box["y"] < 900, "it is in sight"
 
@@ -143,7 +146,7 @@ def test_a_citation_leads_to_its_passage(page, cluster, llm):
 def test_an_answer_can_be_stopped(page, cluster, llm, artefacts):
     llm.plan(fake.silent(["Some words that go on "]))
     ask(page)
-    page.wait_for_function("document.querySelector('.answer')?.textContent.includes('go on')")
+    wait_true(page, "document.querySelector('.answer')?.textContent.includes('go on')")
     page.click("#stop")
     wait_state(page, "stopped")
     asked = llm.asked()[0]
@@ -159,7 +162,7 @@ def test_escape_stops_and_enter_asks(page, cluster, llm):
     llm.plan(fake.silent(["Some words "]))
     page.fill("#question", QUESTION)
     page.press("#question", "Enter")
-    page.wait_for_function("document.querySelector('.answer')?.textContent.includes('Some')")
+    wait_true(page, "document.querySelector('.answer')?.textContent.includes('Some')")
     page.keyboard.press("Escape")
     wait_state(page, "stopped")
 
@@ -168,7 +171,7 @@ def test_a_follow_up_question(page, cluster, llm):
     ask(page, "How fast does the Osprey valve close?")
     wait_state(page, "done")
     ask(page, "And what about its spring?")
-    page.wait_for_function("document.querySelectorAll('[data-turn][data-state=done]').length === 2")
+    wait_true(page, "document.querySelectorAll('[data-turn][data-state=done]').length === 2")
     assert "Osprey" in last(page).locator(".passage[data-n='1']").inner_text()
     contents = [message["content"] for message in llm.asked()[-1].json["messages"]]
     assert any("How fast does the Osprey valve close?" in content for content in contents)
