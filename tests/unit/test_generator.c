@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -655,6 +656,54 @@ static void a_gateway_started_anew_takes_over(void **state)
     genworld_until(world, genworld_is_closed);
 }
 
+static bool is_unready(genworld_t *world)
+{
+    return !world->ready;
+}
+
+static void a_gateway_that_is_gone_leaves_no_work_behind(void **state)
+{
+    genworld_t *world = *state;
+    const char *const options[] = {"--generator-orphan-ms", "100", NULL};
+    genworld_start(world, true, options);
+    genworld_ask(world, 1);
+    genworld_until(world, genworld_is_asked);
+    genworld_begin(world);
+    genworld_words(world, "Emmental");
+    genworld_until(world, has_text);
+    rl_wire_destroy(&world->tokens); // as if it had been killed
+    genworld_until(world, genworld_is_closed);
+    genworld_until(world, is_unready);
+}
+
+static bool is_reread(genworld_t *world)
+{
+    return world->slots == 7;
+}
+
+static void options_are_read_again_on_sighup(void **state)
+{
+    genworld_t *world = *state;
+    char file[] = "/tmp/ragline-conf-XXXXXX";
+    const char *const options[] = {"--config", file, NULL};
+    int fd = mkstemp(file);
+    assert_true(fd >= 0 && write(fd, "[generator]\nslots = 3\n", 22) == 22);
+    genworld_start(world, true, options);
+    assert_int_equal(world->slots, 3);
+    genworld_ask(world, 1);
+    genworld_until(world, genworld_is_asked);
+    assert_true(pwrite(fd, "[generator]\nslots = 7\n", 22, 0) == 22);
+    kill(world->pid, SIGHUP);
+    genworld_until(world, is_reread);
+    genworld_begin(world); // what was at work goes on
+    genworld_words(world, "Yes.");
+    genworld_finish(world);
+    genworld_until(world, genworld_is_over);
+    assert_non_null(genworld_last(world, RL_DONE));
+    close(fd);
+    unlink(file);
+}
+
 static void rubbish_changes_nothing(void **state)
 {
     genworld_t *world = *state;
@@ -719,6 +768,8 @@ int main(void)
         TEST(on_stop_what_is_at_work_is_finished),
         TEST(what_does_not_finish_is_told),
         TEST(a_gateway_started_anew_takes_over),
+        TEST(a_gateway_that_is_gone_leaves_no_work_behind),
+        TEST(options_are_read_again_on_sighup),
         TEST(rubbish_changes_nothing),
     };
     return cmocka_run_group_tests_name("generator", tests, NULL, NULL);
