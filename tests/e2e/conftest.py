@@ -2,6 +2,7 @@
 tests that break something start their own."""
 
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -104,7 +105,7 @@ def cooking(work, _embed):
 @pytest.fixture(scope="session")
 def hostile(work, _embed):
     _embed.reset()
-    folder = documents.write(work / "hostile-documents", {"falcon.md": documents.HOSTILE})
+    folder = documents.write(work / "hostile-documents", {"falcon.jsonl": json.dumps(documents.HOSTILE) + "\n"})
     build_index(work / "hostile", [folder], _embed, "hostile")
     return work / "hostile"
 

@@ -286,7 +286,7 @@ def test_a_gateway_without_workers_says_what_is_missing(browser, make_cluster):
         page.expected_errors.append("503")
         ask(page)
         wait_state(page, "failed")
-        assert "retriever" in page.inner_text(".problem").lower()
+        assert "ragline-" in page.inner_text(".problem"), "it says what to start"
 
 
 def test_a_key_is_asked_for(browser, make_cluster, guide, work):

@@ -43,12 +43,17 @@ The Heron gauge is calibrated in March by the harbour office, which keeps a bras
 """,
 }
 
-# an attack in every field that a page might show
-HOSTILE = """# <img src=x onerror="window.pwned=1"> Falcon <script>window.pwned=2</script>
-
-The Falcon siren sounds at noon. <script>window.pwned=3</script><img src=x onerror="window.pwned=4">
-<svg onload="window.pwned=5"></svg> [click](javascript:window.pwned=6) The Falcon siren is loud.
-"""
+# an attack in every field that a page might show; JSONL keeps it as it is
+ATTACK = "<script>window.pwned={0}</script><img src=x onerror=window.pwned={0}>"
+HOSTILE = {
+    "id": "falcon" + ATTACK.format(1),
+    "title": "Falcon " + ATTACK.format(2),
+    "text": f"The Falcon siren sounds at noon. {ATTACK.format(3)} <svg onload=window.pwned=4></svg> "
+    "[click](javascript:window.pwned=5) </textarea></script><!-- The Falcon siren is loud.",
+    "url": "javascript:window.pwned=6",
+    "source": "javascript:window.pwned=7",
+    ATTACK.format(8): ATTACK.format(9),
+}
 
 COOKING = {
     "bread.md": """# Rye bread
