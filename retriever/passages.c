@@ -16,6 +16,7 @@ static const char idx_magic[8] = "RLPIDX01";
 enum {
     STRINGS = 6,
     MAX_RECORD = 2 << 20, // bytes; the writer's bounds keep well below
+    MAX_KEPT = 16 << 20,  // bytes of a file that is kept in memory
 };
 
 typedef struct record {
@@ -33,6 +34,8 @@ struct rl_passages {
     uint64_t count;
     uint64_t *offsets; // count + 1
     char *path;
+    char *kept; // the whole file, if it is small
+    size_t kept_size;
 };
 
 void rl_passages_close(rl_passages_t **self_p)
@@ -44,6 +47,7 @@ void rl_passages_close(rl_passages_t **self_p)
         close(self->fd);
     free(self->offsets);
     free(self->path);
+    free(self->kept);
     free(self);
     *self_p = NULL;
 }
@@ -99,7 +103,20 @@ rl_passages_t *rl_passages_open(const char *folder, uint64_t count, char *why, s
         rc = load_offsets(self, path, why, why_size);
     if (rc != 0)
         rl_passages_close(&self);
+    else
+        self->kept = rl_file_read(self->path, MAX_KEPT, &self->kept_size);
     return self;
+}
+
+// Copies `size` bytes from offset `from` on; whether they are there.
+static bool read_at(const rl_passages_t *self, uint64_t from, size_t size, char *out)
+{
+    if (!self->kept)
+        return pread(self->fd, out, size, (off_t)from) == (ssize_t)size;
+    if (from > self->kept_size || size > self->kept_size - from)
+        return false;
+    memcpy(out, self->kept + from, size);
+    return true;
 }
 
 // Points the passage at the strings of its record of `size` bytes; -1 if they do not add up.
@@ -139,8 +156,7 @@ int rl_passages_get(const rl_passages_t *self, const uint64_t *ids, size_t size,
     for (size_t each = 0; each < size; each++) {
         uint64_t from = self->offsets[ids[each] - 1];
         size_t bytes = self->offsets[ids[each]] - from;
-        if (pread(self->fd, at, bytes, (off_t)from) != (ssize_t)bytes ||
-            parse(at, bytes, ids[each], &passages[each]) != 0) {
+        if (!read_at(self, from, bytes, at) || parse(at, bytes, ids[each], &passages[each]) != 0) {
             free(memory);
             return rl_fail(why, why_size,
                            "%s: passage %llu is damaged; build the index again (ragline-index)",

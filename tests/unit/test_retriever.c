@@ -648,19 +648,26 @@ static void a_file_cut_under_the_program_fails_the_task_and_nothing_else(void **
 {
     (void)state;
     const char *folder = help_folder();
-    help_build(folder, 10, 1, 0, "", NULL, 0);
+    // more than is kept in memory
+    char *text = malloc(250001);
+    memset(text, 'x', 250000);
+    memcpy(text, "number ", 7);
+    text[250000] = '\0';
+    const char *texts[] = {text};
+    help_build(folder, 70, 1, 0, "", texts, 1);
     gateway_t gateway = gateway_new();
     program_t *program = start(&gateway, folder, NULL);
     peer_t peer = meet(&gateway, "lexical", 0);
     help_cut(help_path(folder, "g-000001/shard-0/passages.bin"), 20);
-    ask(&peer, 1, "number 3", NULL, 0, 1, 60000);
+    ask(&peer, 1, "number", NULL, 0, 1, 60000);
     assert_fails(&gateway, 1, "index_gone", "passages.bin");
     help_build(folder, 10, 1, 0, "", NULL, 0);
     rl_msg_t *msg = announced(&gateway, "lexical", 0, "g-000002");
     rl_msg_free(&msg);
-    ask(&peer, 2, "number 3", NULL, 0, 1, 60000);
+    ask(&peer, 2, "number", NULL, 0, 1, 60000);
     msg = hits_of(&gateway, 2);
     rl_msg_free(&msg);
+    free(text);
     zmq_close(peer.tasks);
     stop(&program);
     gateway_end(&gateway);
