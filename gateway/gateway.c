@@ -159,6 +159,7 @@ static void on_worker_lost(void *arg, worker_t *worker)
 static void on_worker_ready(void *arg)
 {
     gateway_t *self = arg;
+    self->room = true;
     rl_proc_again(self->proc); // those that wait are looked at when the turn ends
 }
 
@@ -166,6 +167,10 @@ static void on_worker_ready(void *arg)
 static void on_turn_end(void *arg)
 {
     gateway_t *self = arg;
+    if (self->room) {
+        self->room = false;
+        request_searches_again(self);
+    }
     if (self->waiting_size > 0 && !TAILQ_EMPTY(&self->waiting))
         request_generators_free(self);
 }

@@ -40,6 +40,7 @@ typedef struct gateway {
     struct request_queue waiting;  // those that wait for a generator's slot, oldest first
     size_t in_flight, waiting_size;
     double hedge_budget; // hedges that may be sent now
+    bool room; // a retriever that was full has room: searches that wait are asked at the turn's end
     bool draining;
     uint64_t drain_until_us;
     struct event *drain_timer, *silent_timer;

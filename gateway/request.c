@@ -314,6 +314,10 @@ void request_task_lost(task_t *task)
                           .message = "the worker is gone",
                           .status = 503,
                           .retry = true};
+    // It may be alive all the same, only slow: then what it does for nobody must end.
+    rl_msg_t cancel = {.type = RL_CANCEL,
+                       .cancel = {.task = task->id, .route = task->worker->route}};
+    rl_wire_send(task->worker->push, &cancel);
     if (task == self->generation)
         request_generate_failed(task, &failed);
     else

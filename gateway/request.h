@@ -26,6 +26,10 @@ void request_task_lost(task_t *task);
 // A generator became ready or has a slot free: those that wait go on, oldest first.
 void request_generators_free(gateway_t *gateway);
 
+// A retriever has room again, or is new: searches of all requests that wait for one are asked,
+// oldest first.
+void request_searches_again(gateway_t *gateway);
+
 // Looks after answers whose tokens have stopped coming; called a few times a second.
 void request_look_after_silent(gateway_t *gateway);
 

@@ -42,6 +42,17 @@ void request_miss(request_t *self, search_t *search, const char *format, ...)
     search->done_us = rl_now_us();
 }
 
+// The task is over; if its worker was full until now, searches that wait for room are asked when
+// the turn ends.
+static void end_task(gateway_t *gateway, task_t **task)
+{
+    if ((*task)->worker->outstanding >= gateway->settings.max_outstanding) {
+        gateway->room = true;
+        rl_proc_again(gateway->proc);
+    }
+    tasks_end(gateway->tasks, task);
+}
+
 static void cancel_task(gateway_t *gateway, task_t **task)
 {
     if (!*task)
@@ -49,7 +60,7 @@ static void cancel_task(gateway_t *gateway, task_t **task)
     rl_msg_t msg = {.type = RL_CANCEL,
                     .cancel = {.task = (*task)->id, .route = (*task)->worker->route}};
     rl_wire_send((*task)->worker->push, &msg);
-    tasks_end(gateway->tasks, task);
+    end_task(gateway, task);
 }
 
 static void cancel_tasks(request_t *self, search_t *search)
@@ -330,8 +341,7 @@ void request_search(request_t *self)
 
 // ----------------------------------------------------------------------------------------- answers
 
-// A worker has room again: sources of all requests that wait for one are asked, oldest first.
-static void ask_waiting(gateway_t *gateway, const request_t *current)
+void request_searches_again(gateway_t *gateway)
 {
     for (request_t *request = TAILQ_FIRST(&gateway->requests), *next; request; request = next) {
         next = TAILQ_NEXT(request, all);
@@ -340,19 +350,8 @@ static void ask_waiting(gateway_t *gateway, const request_t *current)
         for (size_t at = 0; at < request->searches_size; at++)
             if (request->searches[at].state == SEARCH_WAITING)
                 ask(request, &request->searches[at], NULL);
-        if (request != current) // its caller settles that one
-            settle(request);
+        settle(request);
     }
-}
-
-// The task is over; its worker may have been full until now.
-static void end_task(request_t *self, search_t *search, task_t *task)
-{
-    gateway_t *gateway = self->gateway;
-    bool was_full = task->worker->outstanding >= gateway->settings.max_outstanding;
-    tasks_end(gateway->tasks, task == search->hedge ? &search->hedge : &search->task);
-    if (was_full)
-        ask_waiting(gateway, self);
 }
 
 void request_hits(task_t *task, rl_msg_t *msg)
@@ -367,7 +366,7 @@ void request_hits(task_t *task, rl_msg_t *msg)
         search->sent_us = task->sent_us; // the span is that of the task that answered
         set_text(&search->worker, task->worker->id);
     }
-    end_task(self, search, task);
+    end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);
     cancel_tasks(self, search); // the loser
     search->hits = rl_msg_keep(msg);
     search->state = SEARCH_ANSWERED;
@@ -383,7 +382,7 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
     request_t *self = task->request;
     search_t *search = &self->searches[task->source];
     const worker_t *worker = task->worker;
-    end_task(self, search, task);
+    end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);
     if (search->task || search->hedge)
         return; // the other replica is still at it
     if (failed->retry && search->tries < MAX_TRIES) {
