@@ -99,12 +99,25 @@ static void tell_done(openai_call_t *call)
     call->events.done(call->arg, &call->end, &times);
 }
 
+// Some servers say in their error which key they were given.
+static void hide(char *message, const char *key)
+{
+    size_t size = strlen(key);
+    for (char *at = size ? strstr(message, key) : NULL; at; at = strstr(at + 1, key))
+        memset(at, '*', size);
+}
+
 static void tell_failed(openai_call_t *call, const upstream_failure_t *failure)
 {
     if (call->over)
         return;
     call->over = true;
-    call->events.failed(call->arg, failure);
+    char message[OPENAI_MESSAGE];
+    snprintf(message, sizeof message, "%s", failure->message);
+    hide(message, call->upstream->key);
+    upstream_failure_t told = *failure;
+    told.message = message;
+    call->events.failed(call->arg, &told);
 }
 
 static void broken(openai_call_t *call, const char *what, const char *sample, size_t size)
