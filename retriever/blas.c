@@ -21,8 +21,12 @@ void rl_blas_use_cpu(char **argv)
         better = "SkylakeX";
     if (!better || getenv(name) || strcmp(openblas_get_corename(), "Prescott") != 0)
         return;
-    if (setenv(name, better, 0) == 0)
-        execv("/proc/self/exe", argv);
+    char path[4096]; // not "/proc/self/exe" itself, which would be the process's name then
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (size > 0 && setenv(name, better, 0) == 0) {
+        path[size] = '\0';
+        execv(path, argv);
+    }
     unsetenv(name); // it could not be done: slower, and all the same right
 #else
     (void)argv;
