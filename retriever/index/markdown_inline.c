@@ -208,7 +208,8 @@ void rl_markdown_inline(const char *text, size_t size, rl_buf_t *out)
         } else if (c == '<') {
             end = tag_end(text, size, at, out);
         } else if (c == '&') {
-            end = entity(text + at, size - at, out);
+            size_t length = entity(text + at, size - at, out);
+            end = length ? at + length : 0;
         } else if (c == '*' || c == '_' || c == '~') {
             size_t run = at;
             while (run < size && text[run] == c)

@@ -1,0 +1,28 @@
+// index_help: what the tests of the index builder share: documents as one readable string.
+#ifndef INDEX_HELP_H
+#define INDEX_HELP_H
+
+#include "reader.h"
+
+// Has the text read; fails the test if the reader refuses it.
+void help_read(const rl_reader_t *reader, const char *text, rl_document_t *doc);
+
+// The document's blocks, one after the other: "H1 words|P words|L lines|" (line ends as "/").
+// Malloc'd, owned by the caller.
+char *help_blocks(const rl_document_t *doc);
+
+// Reads the text and compares its blocks and title (NULL: not looked at).
+void help_expect(const rl_reader_t *reader, const char *text, const char *title,
+                 const char *blocks);
+
+// Checks what every document must hold: blocks in order, within the text, at characters' ends.
+void help_check(const rl_document_t *doc);
+
+// tests/data/docs/NAME, wherever the tests are started: the root is looked for upwards. A static
+// buffer.
+const char *help_fixture(const char *name);
+
+// A file of random text made of `seed`: words, sentences, headings, code, other scripts.
+char *help_random_text(unsigned seed, size_t size);
+
+#endif
