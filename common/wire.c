@@ -367,6 +367,8 @@ rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
     self->arg = arg;
     zsock_set_xpub_nodrop(self->socket, 1);
     zsock_set_xpub_verbose(self->socket, 1); // a gateway's reconnection is seen, too
+    // a lost connection ends its pipe: else nobody would hear that the subscription is gone with it
+    zsock_set_immediate(self->socket, 1);
     self->retry = event_new(rl_proc_base(proc), -1, 0, on_retry, self);
     if (!self->retry)
         abort();

@@ -175,6 +175,8 @@ static void on_subscribed(void *arg, const char *topic, bool subscribed)
     rl_info("gateway %s %s", gateway->id,
             subscribed ? "takes tokens: ready" : "takes no tokens any more");
     gateway->all->news = true;
+    if (subscribed)
+        gateway->all->events.returned(gateway->all->arg, gateway);
 }
 
 bool gen_gateways_welcome(gen_gateways_t *self, const rl_welcome_t *welcome)

@@ -16,6 +16,8 @@ typedef struct gen_gateway gen_gateway_t;
 typedef struct gen_gateways_events {
     // It is gone, or was started anew: nobody waits for its answers. The gateway is still valid.
     void (*lost)(void *arg, gen_gateway_t *gateway);
+    // It takes tokens again after it did not: what was on its way may be lost.
+    void (*returned)(void *arg, gen_gateway_t *gateway);
     // It has caught up with what was sent to it: paused answers may go on.
     void (*caught_up)(void *arg, gen_gateway_t *gateway);
 } gen_gateways_events_t;

@@ -146,6 +146,12 @@ static void on_lost(void *arg, gen_gateway_t *gateway)
     gen_tasks_cancel_of(self->generator.tasks, gateway);
 }
 
+static void on_returned(void *arg, gen_gateway_t *gateway)
+{
+    process_t *self = arg;
+    gen_tasks_again_of(self->generator.tasks, gateway);
+}
+
 static void on_caught_up(void *arg, gen_gateway_t *gateway)
 {
     process_t *self = arg;
@@ -249,7 +255,8 @@ static void advertise(process_t *self, const rl_conf_t *conf)
 
 static bool start(process_t *self, rl_proc_t *proc)
 {
-    static const gen_gateways_events_t events = {.lost = on_lost, .caught_up = on_caught_up};
+    static const gen_gateways_events_t events = {
+        .lost = on_lost, .returned = on_returned, .caught_up = on_caught_up};
     generator_t *generator = &self->generator;
     const rl_conf_t *conf = rl_proc_conf(proc);
     struct event_base *base = rl_proc_base(proc);

@@ -118,6 +118,13 @@ int outbox_add(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg)
     return 0;
 }
 
+void outbox_again(outbox_t *self, rl_wire_t *wire)
+{
+    self->sent = self->acked;
+    self->sent_at = 0;
+    send_kept(self, wire);
+}
+
 void outbox_credit(outbox_t *self, rl_wire_t *wire, const rl_credit_t *credit)
 {
     if (credit->seq > self->last)
@@ -135,9 +142,8 @@ void outbox_credit(outbox_t *self, rl_wire_t *wire, const rl_credit_t *credit)
     // an older credit that was overtaken must not take back what a newer one gave
     if (credit->seq == self->acked)
         self->window = credit->window < WINDOW_MAX ? credit->window : WINDOW_MAX;
-    if (credit->again) {
-        self->sent = self->acked;
-        self->sent_at = 0;
-    }
-    send_kept(self, wire);
+    if (credit->again)
+        outbox_again(self, wire);
+    else
+        send_kept(self, wire);
 }

@@ -32,6 +32,9 @@ int outbox_add(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg);
 // nothing.
 void outbox_credit(outbox_t *self, rl_wire_t *wire, const rl_credit_t *credit);
 
+// Sends everything that is not acknowledged once more: a connection was lost and is there again.
+void outbox_again(outbox_t *self, rl_wire_t *wire);
+
 // Nothing more may be sent now: whoever fills it should pause.
 static inline bool outbox_blocked(const outbox_t *self)
 {

@@ -509,6 +509,11 @@ void gen_task_resume(gen_task_t *self)
         self->upstream->type->resume(self->call);
 }
 
+void gen_task_again(gen_task_t *self)
+{
+    outbox_again(&self->outbox, gen_gateway_wire(self->gateway));
+}
+
 void gen_task_credit(gen_task_t *self, const rl_credit_t *credit)
 {
     outbox_credit(&self->outbox, gen_gateway_wire(self->gateway), credit);

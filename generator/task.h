@@ -70,6 +70,8 @@ void gen_task_fail(gen_task_t *self, int status, const char *code, const char *m
 // Nobody waits for it: the connection to the LLM server is closed at once.
 void gen_task_cancel(gen_task_t *self);
 void gen_task_credit(gen_task_t *self, const rl_credit_t *credit);
+// Sends again what is not acknowledged.
+void gen_task_again(gen_task_t *self);
 // Goes on if it is paused and nothing holds it up any more.
 void gen_task_resume(gen_task_t *self);
 

@@ -168,6 +168,11 @@ void gen_tasks_cancel_of(gen_tasks_t *self, const gen_gateway_t *gateway)
     for_each(self, gateway, gen_task_cancel);
 }
 
+void gen_tasks_again_of(gen_tasks_t *self, const gen_gateway_t *gateway)
+{
+    for_each(self, gateway, gen_task_again);
+}
+
 void gen_tasks_resume_of(gen_tasks_t *self, const gen_gateway_t *gateway)
 {
     for_each(self, gateway, gen_task_resume);

@@ -24,6 +24,7 @@ void gen_tasks_turn(gen_tasks_t *self);
 void gen_tasks_sweep(gen_tasks_t *self);
 
 void gen_tasks_cancel_of(gen_tasks_t *self, const gen_gateway_t *gateway);
+void gen_tasks_again_of(gen_tasks_t *self, const gen_gateway_t *gateway);
 void gen_tasks_resume_of(gen_tasks_t *self, const gen_gateway_t *gateway);
 // Ends everything that is not at its end.
 void gen_tasks_fail_all(gen_tasks_t *self, const char *code, const char *message);

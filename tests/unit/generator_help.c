@@ -71,6 +71,14 @@ static void on_turn(void *arg)
         rl_proc_end(world->proc, 0);
 }
 
+void genworld_listen(genworld_t *world, const char *endpoint)
+{
+    char why[256];
+    world->tokens = rl_wire_sub(world->proc, endpoint, rl_proc_id(world->proc), on_message, world,
+                                why, sizeof why);
+    assert_non_null(world->tokens);
+}
+
 int genworld_setup(void **state)
 {
     static char *argv[] = {(char *)"test", (char *)"--log-level", (char *)"error", NULL};
@@ -80,8 +88,7 @@ int genworld_setup(void **state)
     world->proc = rl_proc_new(RL_GATEWAY, "gateway", "", 3, argv, &status);
     world->hub =
         rl_wire_pull(world->proc, "tcp://127.0.0.1:*", on_announce, world, why, sizeof why);
-    world->tokens = rl_wire_sub(world->proc, "tcp://127.0.0.1:*", rl_proc_id(world->proc),
-                                on_message, world, why, sizeof why);
+    genworld_listen(world, "tcp://127.0.0.1:*");
     world->llm = loopback_new(rl_proc_base(world->proc), on_request, world);
     world->guard = evtimer_new(rl_proc_base(world->proc), on_guard, world);
     rl_proc_at_turn_look(world->proc, on_turn, world);

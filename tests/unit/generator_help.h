@@ -45,6 +45,8 @@ int genworld_teardown(void **state);
 
 // Turns the loop until this holds; fails the test after half a minute.
 void genworld_until(genworld_t *world, bool (*wanted)(genworld_t *world));
+// Binds the gateway's tokens there.
+void genworld_listen(genworld_t *world, const char *endpoint);
 void genworld_welcome(genworld_t *world);
 void genworld_send(genworld_t *world, const rl_msg_t *msg);
 // A question with two passages.

@@ -661,6 +661,36 @@ static bool is_unready(genworld_t *world)
     return !world->ready;
 }
 
+static bool has_two_words(genworld_t *world)
+{
+    return strstr(genworld_text(world), "Emmental cheese") != NULL;
+}
+
+static void a_connection_that_is_lost_loses_no_words(void **state)
+{
+    genworld_t *world = *state;
+    char endpoint[128];
+    genworld_start(world, true, NULL);
+    genworld_ask(world, 1);
+    genworld_until(world, genworld_is_asked);
+    genworld_begin(world);
+    genworld_words(world, "Emmental");
+    genworld_until(world, has_text);
+    snprintf(endpoint, sizeof endpoint, "%s", rl_wire_endpoint(world->tokens));
+    rl_wire_destroy(&world->tokens);
+    genworld_until(world, is_unready);
+    genworld_words(world, " cheese");
+    genworld_until(world, nothing_moves);
+    for (size_t at = 0; at < world->messages_size; at++)
+        rl_msg_free(&world->messages[at]); // nothing is acknowledged: all comes again
+    world->messages_size = 0;
+    genworld_listen(world, endpoint);
+    genworld_until(world, has_two_words);
+    genworld_finish(world);
+    genworld_until(world, genworld_is_over);
+    genworld_check_order(world);
+}
+
 static void a_gateway_that_is_gone_leaves_no_work_behind(void **state)
 {
     genworld_t *world = *state;
@@ -769,6 +799,7 @@ int main(void)
         TEST(what_does_not_finish_is_told),
         TEST(a_gateway_started_anew_takes_over),
         TEST(a_gateway_that_is_gone_leaves_no_work_behind),
+        TEST(a_connection_that_is_lost_loses_no_words),
         TEST(options_are_read_again_on_sighup),
         TEST(rubbish_changes_nothing),
     };
