@@ -218,7 +218,7 @@ void rl_markdown_inline(const char *text, size_t size, rl_buf_t *out)
                 rl_buf_add(out, text + at, run - at);
             end = run;
         }
-        if (to > from) // the words of a link may hold marks; no deeper than LONGEST_LINK / 4
+        if (end && to > from) // the words of a link may hold marks; no deeper than LONGEST_LINK / 4
             rl_markdown_inline(text + from, to - from, out);
         if (!end) {
             rl_buf_add(out, text + at, 1);
