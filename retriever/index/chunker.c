@@ -66,7 +66,8 @@ static size_t head_size(const rl_chunk_rules_t *rules, const char *text)
 // Tokens left for the text of a passage under this title and heading path.
 static size_t text_budget(const rl_chunk_rules_t *rules, const char *title, const char *heading)
 {
-    size_t used = 2 + rl_tokens(rules->prefix, strlen(rules->prefix)) +
+    // two at the ends, and two where a word without end was cut
+    size_t used = 4 + rl_tokens(rules->prefix, strlen(rules->prefix)) +
                   rl_tokens(title, head_size(rules, title)) +
                   rl_tokens(heading, head_size(rules, heading));
     size_t least = rules->max_tokens / 4;
