@@ -3,69 +3,19 @@
 // run on while a transfer is paused.
 #include "fetch.h"
 
-#include <curl/curl.h>
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
-#include "buf.h"
 #include "clock.h"
+#include "fetch_private.h"
 #include "log.h"
 
 enum {
-    // libcurl's receive buffer, which it keeps for each transfer
-    STREAM_BUFFER = 1024, // its smallest: a stream comes in small pieces, and many are open
-    BODY_BUFFER = 16384,
-    DEFAULT_MAX_BODY = 1 << 20,
     ERROR_BODY = 16384, // as much of an error's body is kept for its message
-    DEFAULT_CONNECT_MS = 3000,
     LONGEST_RETRY_S = 86400,
-};
-
-struct rl_fetcher {
-    struct event_base *base;
-    CURLM *multi;
-    struct event timer; // libcurl's one timer
-    struct event later; // what may not be done inside libcurl is done from here
-    rl_fetch_t *all;    // transfers
-    rl_fetch_t *due;    // transfers with something to do later
-    long max_idle, size;
-    bool inside; // libcurl is on the stack: it must not be told to add, remove or unpause
-};
-
-// What has to be done with a transfer as soon as libcurl is off the stack.
-enum {
-    DUE_START = 1,
-    DUE_RESUME = 2,
-    DUE_REMOVE = 4
-};
-
-struct rl_fetch {
-    rl_fetcher_t *fetcher;
-    rl_fetch_t *next, *prev; // in fetcher->all
-    rl_fetch_t *next_due;
-    unsigned due;
-    bool queued; // in fetcher->due
-    CURL *easy;
-    struct curl_slist *headers;
-    char *payload; // the request's body, until it is sent
-    size_t payload_size;
-    bool (*on_data)(void *, const char *, size_t);
-    void (*on_done)(void *, const rl_fetch_result_t *);
-    void *arg;
-    rl_buf_t body;
-    struct event limit; // the next time limit that could run out
-    uint64_t started, first_byte, last_byte;
-    uint64_t connect_limit, first_limit, idle_limit, total_limit; // µs, 0: none
-    long status;
-    long retry_after_s;
-    bool added, paused, cancelled, too_large;
-    const char *timed_out; // which limit ran out, NULL: none
-    char peer[160];        // host:port
-    char error[CURL_ERROR_SIZE];
 };
 
 // A socket of libcurl's and its event.
@@ -77,8 +27,7 @@ typedef struct watch {
 
 static void take_finished(rl_fetcher_t *self);
 
-// ---- libcurl's sockets and timer in the loop
-// ------------------------------------------------------
+// ---- libcurl's sockets and timer in the loop --------------------------------------------
 
 static void socket_action(rl_fetcher_t *self, curl_socket_t fd, int what)
 {
@@ -149,8 +98,7 @@ static int set_timer(CURLM *multi, long timeout_ms, void *arg)
     return evtimer_add(&self->timer, &time);
 }
 
-// ---- the end of a transfer
-// ------------------------------------------------------------------------
+// ---- the end of a transfer --------------------------------------------------------------
 
 static void forget(rl_fetch_t *fetch)
 {
@@ -172,11 +120,7 @@ static void forget(rl_fetch_t *fetch)
     curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, self->size + self->max_idle);
     if (fetch->added)
         curl_multi_remove_handle(self->multi, fetch->easy);
-    curl_easy_cleanup(fetch->easy);
-    curl_slist_free_all(fetch->headers);
-    free(fetch->payload);
-    rl_buf_free(&fetch->body);
-    free(fetch);
+    fetch_free(fetch);
 }
 
 static uint64_t info_us(const rl_fetch_t *fetch, CURLINFO info)
@@ -278,8 +222,7 @@ static void take_finished(rl_fetcher_t *self)
     }
 }
 
-// ---- what libcurl says while it reads
-// -------------------------------------------------------------
+// ---- what libcurl says while it reads ---------------------------------------------------
 
 static long retry_after(const char *value)
 {
@@ -296,7 +239,7 @@ static long retry_after(const char *value)
     return seconds < 0 ? 0 : seconds > LONGEST_RETRY_S ? LONGEST_RETRY_S : seconds;
 }
 
-static size_t on_header(char *data, size_t unit, size_t size, void *arg)
+size_t fetch_on_header(char *data, size_t unit, size_t size, void *arg)
 {
     rl_fetch_t *fetch = arg;
     static const char name[] = "retry-after:";
@@ -345,7 +288,7 @@ static void drop_payload(rl_fetch_t *fetch)
     fetch->payload = NULL;
 }
 
-static size_t on_body(char *data, size_t unit, size_t size, void *arg)
+size_t fetch_on_body(char *data, size_t unit, size_t size, void *arg)
 {
     rl_fetch_t *fetch = arg;
     size *= unit;
@@ -365,8 +308,7 @@ static size_t on_body(char *data, size_t unit, size_t size, void *arg)
     return fetch->cancelled ? size + 1 : size;
 }
 
-// ---- time limits
-// ----------------------------------------------------------------------------------
+// ---- time limits ------------------------------------------------------------------------
 
 // When the next limit runs out (0: never), and what to say then. Bytes only move last_byte: the
 // timer is looked at again when it fires, so a token costs no timer.
@@ -424,8 +366,7 @@ static void on_limit(evutil_socket_t fd, short event, void *arg)
     finish(fetch, CURLE_OPERATION_TIMEDOUT);
 }
 
-// ---- what waits until libcurl is off the stack
-// ----------------------------------------------------
+// ---- what waits until libcurl is off the stack ------------------------------------------
 
 static void do_later(rl_fetch_t *fetch, unsigned what)
 {
@@ -484,8 +425,7 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
     take_finished(self);
 }
 
-// ---- the public side
-// ------------------------------------------------------------------------------
+// ---- the public side --------------------------------------------------------------------
 
 rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle)
 {
@@ -524,145 +464,9 @@ void rl_fetcher_destroy(rl_fetcher_t **self_p)
     *self_p = NULL;
 }
 
-// Keeps host:port for messages, and says whether it is this machine. Returns -1 for what is no
-// http(s) URL. A user name or key in the URL never gets here.
-static int read_url(rl_fetch_t *fetch, const char *url, bool *local)
-{
-    char *scheme = NULL, *host = NULL, *port = NULL;
-    CURLU *parts = curl_url();
-    int result = -1;
-    if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-        (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
-        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
-        snprintf(fetch->peer, sizeof fetch->peer, "%.140s:%.8s", host, port);
-        *local = strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
-                 strcmp(host, "[::1]") == 0;
-        result = 0;
-    }
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(parts);
-    return result;
-}
-
-static int add_header(rl_fetch_t *fetch, const char *name, const char *value)
-{
-    rl_buf_t line = rl_buf_make(8192);
-    int result = -1;
-    // a line end in a value would be a header of its own
-    if (!strpbrk(value, "\r\n") && rl_buf_adds(&line, name) == 0 &&
-        rl_buf_adds(&line, value) == 0) {
-        struct curl_slist *headers = curl_slist_append(fetch->headers, line.data);
-        if (headers) {
-            fetch->headers = headers;
-            result = 0;
-        }
-    }
-    rl_buf_free(&line);
-    return result;
-}
-
-static int set_headers(rl_fetch_t *fetch, const rl_fetch_request_t *request)
-{
-    int bad = add_header(fetch, "Accept: ", request->accept ? request->accept : "application/json");
-    if (request->body)
-        bad |= add_header(fetch, "Content-Type: ", "application/json") |
-               add_header(fetch, "Expect:", ""); // never wait for "100 Continue"
-    if (request->bearer && *request->bearer)
-        bad |= add_header(fetch, "Authorization: Bearer ", request->bearer);
-    if (request->traceparent && *request->traceparent)
-        bad |= add_header(fetch, "traceparent: ", request->traceparent);
-    return bad;
-}
-
-static int set_payload(rl_fetch_t *fetch, const rl_fetch_request_t *request)
-{
-    if (!request->body)
-        return 0;
-    fetch->payload = malloc(request->body_size + 1);
-    if (!fetch->payload)
-        return -1;
-    memcpy(fetch->payload, request->body, request->body_size);
-    fetch->payload[request->body_size] = '\0';
-    fetch->payload_size = request->body_size;
-    curl_easy_setopt(fetch->easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDS, fetch->payload);
-    curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)fetch->payload_size);
-    return 0;
-}
-
-static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bool local)
-{
-    CURL *easy = fetch->easy;
-    long connect_ms =
-        request->connect_timeout_ms > 0 ? request->connect_timeout_ms : DEFAULT_CONNECT_MS;
-    curl_easy_setopt(easy, CURLOPT_URL, request->url);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
-    // the URL may carry a secret and a redirect would take the key elsewhere: neither is followed
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    // one connection per stream: pausing one must not hold up another
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
-                     (long)(request->on_data ? STREAM_BUFFER : BODY_BUFFER));
-    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "ragline/" RAGLINE_VERSION);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->error);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->headers);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
-    if (request->method)
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-    if (local) // a proxy of the environment cannot reach this machine's loopback
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    fetch->connect_limit = (uint64_t)connect_ms * 1000;
-}
-
-static uint64_t limit_us(long ms)
-{
-    return ms > 0 ? (uint64_t)ms * 1000 : 0;
-}
-
-static rl_fetch_t *new_fetch(rl_fetcher_t *self, const rl_fetch_request_t *request)
-{
-    rl_fetch_t *fetch = calloc(1, sizeof *fetch);
-    bool local = false;
-    if (!fetch)
-        return NULL;
-    fetch->fetcher = self;
-    fetch->body = rl_buf_make(request->max_body ? request->max_body : DEFAULT_MAX_BODY);
-    fetch->easy = curl_easy_init();
-    if (!fetch->easy || read_url(fetch, request->url, &local) || set_headers(fetch, request) ||
-        set_payload(fetch, request)) {
-        curl_easy_cleanup(fetch->easy);
-        curl_slist_free_all(fetch->headers);
-        free(fetch->payload);
-        free(fetch);
-        return NULL;
-    }
-    set_options(fetch, request, local);
-    fetch->first_limit = limit_us(request->first_byte_timeout_ms);
-    fetch->idle_limit = limit_us(request->idle_timeout_ms);
-    fetch->total_limit = limit_us(request->timeout_ms);
-    fetch->retry_after_s = -1;
-    fetch->on_data = request->on_data;
-    fetch->on_done = request->on_done;
-    fetch->arg = request->arg;
-    return fetch;
-}
-
 rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request)
 {
-    rl_fetch_t *fetch = new_fetch(self, request);
+    rl_fetch_t *fetch = fetch_make(self, request);
     if (!fetch)
         return NULL;
     evtimer_assign(&fetch->limit, self->base, on_limit, fetch);

@@ -97,8 +97,7 @@ void cite_learn(cite_t *self, const rl_passage_t *passages, size_t size)
     rl_buf_free(&terms);
 }
 
-// ---- how well a passage supports a sentence
-// --------------------------------------------------------
+// ---- how well a passage supports a sentence ---------------------------------------------
 
 static size_t find_term(const words_t *words, uint32_t hash)
 {
@@ -200,8 +199,7 @@ double cite_score(const cite_t *self, size_t passage, const char *text, size_t s
     return scores[passage];
 }
 
-// ---- what a sentence gets
-// ---------------------------------------------------------------------------
+// ---- what a sentence gets ---------------------------------------------------------------
 
 static void note_mark(cite_t *self, const char *text, size_t size)
 {
@@ -269,8 +267,7 @@ static size_t finish(cite_t *self, cite_found_t *found)
     return size;
 }
 
-// ---- where sentences end
-// ----------------------------------------------------------------------------
+// ---- where sentences end ----------------------------------------------------------------
 
 static bool is_space(char c)
 {

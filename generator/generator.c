@@ -30,8 +30,7 @@ typedef struct process {
     rl_wire_t *inbox;
 } process_t;
 
-// ---- options
-// -----------------------------------------------------------------------------------------------
+// ---- options ----------------------------------------------------------------------------
 
 static const char *template_file(const rl_conf_t *conf)
 {
@@ -85,8 +84,7 @@ static void on_reload(void *arg)
         rl_error("the generator keeps its old settings");
 }
 
-// ---- gateways in
-// -------------------------------------------------------------------------------------------
+// ---- gateways in ------------------------------------------------------------------------
 
 static void take_generate(generator_t *self, rl_msg_t *msg)
 {
@@ -158,8 +156,7 @@ static void on_caught_up(void *arg, gen_gateway_t *gateway)
     gen_tasks_resume_of(self->generator.tasks, gateway);
 }
 
-// ---- gateways out
-// ------------------------------------------------------------------------------------------
+// ---- gateways out -----------------------------------------------------------------------
 
 static void announce(process_t *self)
 {
@@ -203,8 +200,7 @@ static void on_turn(void *arg)
         announce(self);
 }
 
-// ---- the end
-// -----------------------------------------------------------------------------------------------
+// ---- the end ----------------------------------------------------------------------------
 
 static void on_leave(evutil_socket_t fd, short what, void *arg)
 {
@@ -238,8 +234,7 @@ static void on_stop(void *arg)
     on_leave(-1, 0, self);
 }
 
-// ---- the beginning
-// -----------------------------------------------------------------------------------------
+// ---- the beginning ----------------------------------------------------------------------
 
 // The inbox's endpoint with the host that gateways are told to use.
 static void advertise(process_t *self, const rl_conf_t *conf)

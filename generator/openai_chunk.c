@@ -7,8 +7,7 @@
 
 #include "utf8.h"
 
-// ---- JSON that is not quite valid
-// --------------------------------------------------------------------
+// ---- JSON that is not quite valid -------------------------------------------------------
 //
 // A token can end within a character, and some servers put its bytes into the JSON string as they
 // are. The parser wants UTF-8, so such a byte b (80..FF) travels as U+10FF00 + b, private use at
@@ -113,8 +112,7 @@ static json_t *parse(const char *data, size_t size, bool *wrapped)
     return root;
 }
 
-// ---- what is in it
-// --------------------------------------------------------------------------------------
+// ---- what is in it ----------------------------------------------------------------------
 
 static uint64_t count_in(const json_t *object, const char *key)
 {

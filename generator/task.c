@@ -27,8 +27,7 @@ static const rl_generate_t *generate_of(const gen_task_t *self)
     return &self->generate->generate;
 }
 
-// ---- making, ending
-// -------------------------------------------------------------------------------------
+// ---- making, ending ---------------------------------------------------------------------
 
 void gen_task_enter(gen_task_t *self, gen_state_t state)
 {
@@ -114,8 +113,7 @@ void gen_task_cancel(gen_task_t *self)
     gen_task_enter(self, GEN_CANCELLED);
 }
 
-// ---- what goes to the gateway
-// -----------------------------------------------------------------------------
+// ---- what goes to the gateway -----------------------------------------------------------
 
 static void emit(gen_task_t *self, rl_msg_t *msg)
 {
@@ -191,8 +189,7 @@ static void emit_text(gen_task_t *self, const char *text, size_t size)
     emit(self, &msg);
 }
 
-// ---- words
-// ---------------------------------------------------------------------------------------------------
+// ---- words ------------------------------------------------------------------------------
 
 // Takes from the request what citing needs; the request itself is not needed any more.
 static void learn_passages(gen_task_t *self)
@@ -290,8 +287,7 @@ static void on_progress(void *arg, const char *stage, const char *message)
     gen_task_tell(arg, stage, message);
 }
 
-// ---- the end
-// -----------------------------------------------------------------------------------------------
+// ---- the end ----------------------------------------------------------------------------
 
 static void add_mark(rl_buf_t *out, const char *name, uint64_t us)
 {
@@ -407,8 +403,7 @@ static void on_failed(void *arg, const upstream_failure_t *failure)
                   trouble == UPSTREAM_BUSY || trouble == UPSTREAM_DOWN, failure->retry_after_s);
 }
 
-// ---- asking
-// ---------------------------------------------------------------------------------------------------
+// ---- asking -----------------------------------------------------------------------------
 
 static const upstream_events_t events = {
     .text = on_text,

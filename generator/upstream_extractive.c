@@ -46,8 +46,7 @@ typedef struct extractive_call {
     bool paused, busy, over;
 } extractive_call_t;
 
-// ---- choosing
-// -----------------------------------------------------------------------------------------
+// ---- choosing ---------------------------------------------------------------------------
 
 static size_t question_terms(const char *question, uint32_t *terms)
 {
@@ -217,8 +216,7 @@ static int choose_answer(extractive_call_t *call, const upstream_ask_t *ask)
     return 0;
 }
 
-// ---- saying it, a sentence a turn
-// ------------------------------------------------------------------------
+// ---- saying it, a sentence a turn -------------------------------------------------------
 
 static void extractive_free(extractive_call_t *call)
 {
@@ -296,8 +294,7 @@ static void extractive_cancel(upstream_call_t **base_p)
         extractive_free(call);
 }
 
-// ---- the backend
-// --------------------------------------------------------------------------------------------
+// ---- the backend ------------------------------------------------------------------------
 
 static bool extractive_configure(upstream_t *base, const rl_conf_t *conf, char *why,
                                  size_t why_size)

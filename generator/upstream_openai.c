@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "log.h"
 #include "openai_chunk.h"
+#include "openai_server.h"
 #include "openai_trouble.h"
 #include "sse.h"
 
@@ -22,22 +23,12 @@ enum {
     BODY_MAX = 16 << 20, // bytes of the request
     PIECE = 32 << 10,    // a whole answer goes on in pieces of so many bytes
     DRAIN_MS = 2000,     // an answered response must end soon, or its connection is given up
-    MODELS_MS = 5000,
-    RELEARN_S = 5,
-    TOLD = 200, // bytes of foreign text in a message
+    TOLD = 200,          // bytes of foreign text in a message
 };
 
 typedef struct openai {
     upstream_t base;
-    struct event_base *loop;
-    rl_fetcher_t *fetcher;
-    char *url, *key, *model; // model: "" until learnt
-    json_t *params;          // llm.params: sampling fields where the request does not say
-    bool learns;             // no model is configured: the server's first is taken
-    char peer[200];
-    long connect_ms, first_token_ms, idle_ms;
-    rl_fetch_t *learning;
-    struct event learn_again;
+    openai_server_t server;
     LIST_HEAD(, openai_call) calls;
 } openai_t;
 
@@ -49,7 +40,7 @@ typedef enum body_kind {
 } body_kind_t;
 
 typedef struct openai_call {
-    openai_t *upstream;
+    openai_server_t *server;
     LIST_ENTRY(openai_call) list;
     upstream_events_t events;
     void *arg;
@@ -87,15 +78,14 @@ static void call_destroy(openai_call_t *call)
     free(call);
 }
 
-// ---- the end of a call
-// ----------------------------------------------------------------------------------
+// ---- the end of a call ------------------------------------------------------------------
 
 static void tell_done(openai_call_t *call)
 {
     upstream_times_t times = call->times;
     call->over = call->answered = true;
     call->end.finish = call->finish[0] ? call->finish : "stop";
-    call->end.model = call->model ? call->model : call->upstream->model;
+    call->end.model = call->model ? call->model : call->server->model;
     call->events.done(call->arg, &call->end, &times);
 }
 
@@ -114,7 +104,7 @@ static void tell_failed(openai_call_t *call, const upstream_failure_t *failure)
     call->over = true;
     char message[OPENAI_MESSAGE];
     snprintf(message, sizeof message, "%s", failure->message);
-    hide(message, call->upstream->key);
+    hide(message, call->server->key);
     upstream_failure_t told = *failure;
     told.message = message;
     call->events.failed(call->arg, &told);
@@ -124,8 +114,8 @@ static void broken(openai_call_t *call, const char *what, const char *sample, si
 {
     char told[TOLD] = "", message[TOLD + 400];
     openai_error_text(sample, size, told, sizeof told);
-    snprintf(message, sizeof message, "the LLM server at %s sent %s%s%s", call->upstream->peer,
-             what, told[0] ? ": " : "", told);
+    snprintf(message, sizeof message, "the LLM server at %s sent %s%s%s", call->server->peer, what,
+             told[0] ? ": " : "", told);
     tell_failed(call, &(upstream_failure_t){.trouble = UPSTREAM_BROKEN,
                                             .status = 502,
                                             .code = "llm_broken_answer",
@@ -137,13 +127,11 @@ static void fail_result(openai_call_t *call, const rl_fetch_result_t *result)
 {
     char message[OPENAI_MESSAGE];
     upstream_failure_t failure;
-    openai_trouble(result, call->upstream->peer, call->has_params, &failure, message,
-                   sizeof message);
+    openai_trouble(result, call->server->peer, call->has_params, &failure, message, sizeof message);
     tell_failed(call, &failure);
 }
 
-// ---- time limits
-// ------------------------------------------------------------------------------------------
+// ---- time limits ------------------------------------------------------------------------
 
 static void set_limit(openai_call_t *call, long ms)
 {
@@ -155,7 +143,7 @@ static void set_limit(openai_call_t *call, long ms)
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
     openai_call_t *call = arg;
-    const openai_t *upstream = call->upstream;
+    const openai_server_t *server = call->server;
     (void)fd;
     (void)what;
     if (call->over) { // drained long enough
@@ -164,7 +152,7 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
     }
     if (call->spoke && call->paused)
         return; // resume sets it again
-    long limit_ms = call->spoke ? upstream->idle_ms : upstream->first_token_ms;
+    long limit_ms = call->spoke ? server->idle_ms : server->first_token_ms;
     uint64_t since = rl_now_us() - (call->spoke ? call->active : call->started);
     long left_ms = limit_ms - (long)(since / 1000);
     if (left_ms > 0) {
@@ -176,7 +164,7 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
              call->spoke
                  ? "the LLM server at %s fell silent for %ld ms within its answer (llm.idle_ms)"
                  : "the LLM server at %s sent no token within %ld ms (llm.first_token_ms)",
-             upstream->peer, limit_ms);
+             server->peer, limit_ms);
     tell_failed(call, &(upstream_failure_t){.trouble = UPSTREAM_DOWN,
                                             .status = 504,
                                             .code = "llm_timeout",
@@ -185,14 +173,13 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
     call_destroy(call);
 }
 
-// ---- what the server sends
-// -----------------------------------------------------------------------------------
+// ---- what the server sends --------------------------------------------------------------
 
 static void take_text(openai_call_t *call, const char *text, size_t size)
 {
     if (!call->spoke) {
         call->spoke = true;
-        set_limit(call, call->upstream->idle_ms);
+        set_limit(call, call->server->idle_ms);
     }
     if (!call->events.text(call->arg, text, size))
         call->paused = true;
@@ -203,7 +190,7 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
     char told[TOLD], message[TOLD + 300];
     if (chunk->error) {
         openai_error_text(chunk->error, strlen(chunk->error), told, sizeof told);
-        snprintf(message, sizeof message, "the LLM server at %s reported: %s", call->upstream->peer,
+        snprintf(message, sizeof message, "the LLM server at %s reported: %s", call->server->peer,
                  told);
         tell_failed(call, &(upstream_failure_t){.trouble = UPSTREAM_DOWN,
                                                 .status = 502,
@@ -226,7 +213,7 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
     if (chunk->reasoning && !call->thought) {
         call->thought = true;
         if (!call->spoke)
-            set_limit(call, call->upstream->idle_ms);
+            set_limit(call, call->server->idle_ms);
         call->spoke = true; // the silence is over
         call->events.progress(call->arg, "reasoning", "The model is thinking…");
     }
@@ -361,8 +348,7 @@ static void on_answered(void *arg, const rl_fetch_result_t *result)
     call_destroy(call);
 }
 
-// ---- asking
-// ---------------------------------------------------------------------------------------------------
+// ---- asking -----------------------------------------------------------------------------
 
 static bool is_ours(const char *field)
 {
@@ -407,94 +393,39 @@ static int write_request(openai_call_t *call, const upstream_ask_t *ask)
     json_t *params = json_loads(ask->generate->params, 0, &error);
     call->has_params = json_object_size(params) > 0;
     write_params(out, params, NULL);
-    write_params(out, call->upstream->params, params);
+    write_params(out, call->server->params, params);
     json_decref(params);
     return rl_buf_adds(out, "}");
-}
-
-static rl_fetch_t *fetch_from(const openai_t *self, const char *path, rl_fetch_request_t *request)
-{
-    char url[2048];
-    snprintf(url, sizeof url, "%.1900s%s", self->url, path);
-    request->url = url;
-    request->bearer = self->key;
-    request->connect_timeout_ms = self->connect_ms;
-    return rl_fetch_start(self->fetcher, request);
 }
 
 static int ask_now(openai_call_t *call)
 {
     rl_buf_t body = rl_buf_make(BODY_MAX);
     rl_buf_adds(&body, "{\"model\":");
-    rl_buf_add_json(&body, call->upstream->model, strlen(call->upstream->model));
+    rl_buf_add_json(&body, call->server->model, strlen(call->server->model));
     if (rl_buf_add(&body, call->request.data, call->request.size) == 0)
-        call->fetch = fetch_from(call->upstream, "/chat/completions",
-                                 &(rl_fetch_request_t){.accept = "text/event-stream",
-                                                       .body = body.data,
-                                                       .body_size = body.size,
-                                                       .traceparent = call->traceparent,
-                                                       .on_data = on_data,
-                                                       .on_done = on_answered,
-                                                       .arg = call});
+        call->fetch = openai_server_fetch(call->server, "/chat/completions",
+                                          &(rl_fetch_request_t){.accept = "text/event-stream",
+                                                                .body = body.data,
+                                                                .body_size = body.size,
+                                                                .traceparent = call->traceparent,
+                                                                .on_data = on_data,
+                                                                .on_done = on_answered,
+                                                                .arg = call});
     rl_buf_free(&body);
     rl_buf_free(&call->request);
     call->asked_after = rl_now_us() - call->started;
     return call->fetch ? 0 : -1;
 }
 
-// ---- the model's name
-// --------------------------------------------------------------------------------------------
-
-// Takes the first model that the server names. Returns false when it names none.
-static bool learn(openai_t *self, const rl_fetch_result_t *result)
-{
-    json_error_t error;
-    json_t *root = result->ok && result->status == 200
-                       ? json_loadb(result->body, result->body_size, 0, &error)
-                       : NULL;
-    const char *id =
-        json_string_value(json_object_get(json_array_get(json_object_get(root, "data"), 0), "id"));
-    char *model = id && *id && strlen(id) < 256 ? strdup(id) : NULL;
-    json_decref(root);
-    if (!model)
-        return false;
-    if (self->learns) {
-        if (strcmp(self->model, model) != 0)
-            rl_info("%s answers with %s", self->peer, model);
-        free(self->model);
-        self->model = model;
-    } else {
-        free(model); // one was configured meanwhile
-    }
-    return true;
-}
-
-static void on_learnt(void *arg, const rl_fetch_result_t *result)
-{
-    static const struct timeval again = {RELEARN_S, 0};
-    openai_t *self = arg;
-    self->learning = NULL;
-    if (!learn(self, result))
-        evtimer_add(&self->learn_again, &again);
-}
-
-static void learn_at_leisure(evutil_socket_t fd, short what, void *arg)
-{
-    openai_t *self = arg;
-    (void)fd;
-    (void)what;
-    if (self->learns && !self->model[0] && !self->learning)
-        self->learning = fetch_from(
-            self, "/models",
-            &(rl_fetch_request_t){.timeout_ms = MODELS_MS, .on_done = on_learnt, .arg = self});
-}
+// ---- the model's name -------------------------------------------------------------------
 
 static void on_models(void *arg, const rl_fetch_result_t *result)
 {
     openai_call_t *call = arg;
-    openai_t *self = call->upstream;
+    openai_server_t *self = call->server;
     call->fetch = NULL;
-    if (self->model[0] || learn(self, result)) {
+    if (self->model[0] || openai_server_learn(self, result)) {
         if (ask_now(call) == 0)
             return;
         broken(call, "nothing: the request could not be made", "", 0);
@@ -506,8 +437,7 @@ static void on_models(void *arg, const rl_fetch_result_t *result)
     call_destroy(call);
 }
 
-// ---- the backend
-// --------------------------------------------------------------------------------------------------
+// ---- the backend ------------------------------------------------------------------------
 
 static void openai_resume(upstream_call_t *base)
 {
@@ -516,7 +446,7 @@ static void openai_resume(upstream_call_t *base)
         return;
     call->paused = false;
     call->active = rl_now_us();
-    set_limit(call, call->upstream->idle_ms);
+    set_limit(call, call->server->idle_ms);
     if (call->fetch)
         rl_fetch_resume(call->fetch);
 }
@@ -542,7 +472,7 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     openai_call_t *call = calloc(1, sizeof *call);
     if (!call)
         return NULL;
-    call->upstream = self;
+    call->server = &self->server;
     LIST_INSERT_HEAD(&self->calls, call, list);
     call->events = *events;
     call->arg = arg;
@@ -552,86 +482,30 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     call->end.prefill_ms = -1;
     call->started = call->active = rl_now_us();
     snprintf(call->traceparent, sizeof call->traceparent, "%.63s", ask->generate->traceparent);
-    evtimer_assign(&call->limit, self->loop, on_limit, call);
-    set_limit(call, self->first_token_ms);
+    evtimer_assign(&call->limit, self->server.loop, on_limit, call);
+    set_limit(call, self->server.first_token_ms);
     int bad = write_request(call, ask);
-    if (!bad && self->model[0])
+    if (!bad && self->server.model[0])
         bad = ask_now(call);
     else if (!bad)
-        call->fetch = fetch_from(
-            self, "/models",
-            &(rl_fetch_request_t){.timeout_ms = MODELS_MS, .on_done = on_models, .arg = call});
+        call->fetch = openai_server_fetch(call->server, "/models",
+                                          &(rl_fetch_request_t){.timeout_ms = OPENAI_MODELS_MS,
+                                                                .on_done = on_models,
+                                                                .arg = call});
     if (!bad && call->fetch)
         return (upstream_call_t *)call;
     call_destroy(call);
     return NULL;
 }
 
-static int set_string(char **to, const char *from)
-{
-    char *copy = strdup(from);
-    if (!copy)
-        return -1;
-    free(*to);
-    *to = copy;
-    return 0;
-}
-
-// host:port of the URL, without what could be a secret.
-static void read_peer(openai_t *self)
-{
-    const char *host = strstr(self->url, "://");
-    host = host ? host + 3 : self->url;
-    size_t size = strcspn(host, "/?#");
-    for (size_t at = 0; at < size; at++) {
-        if (host[at] == '@') {
-            host += at + 1;
-            size -= at + 1;
-            at = (size_t)-1;
-        }
-    }
-    snprintf(self->peer, sizeof self->peer, "%.*s", (int)(size < 190 ? size : 190), host);
-}
-
 static bool openai_configure(upstream_t *base, const rl_conf_t *conf, char *why, size_t why_size)
 {
-    openai_t *self = (openai_t *)base;
-    const char *url = rl_conf_str(conf, "llm.url"), *model = rl_conf_str(conf, "llm.model");
-    if (*url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-        snprintf(why, why_size,
-                 "llm.url must start with http:// or https://, such as "
-                 "http://127.0.0.1:8081/v1");
-        return false;
-    }
-    json_error_t error;
-    const char *text = rl_conf_str(conf, "llm.params");
-    json_t *params = *text ? json_loads(text, 0, &error) : NULL;
-    if (*text && !json_is_object(params)) {
-        snprintf(why, why_size, "llm.params must be a JSON object, such as {\"temperature\":0.2}");
-        json_decref(params);
-        return false;
-    }
-    json_decref(self->params);
-    self->params = params;
-    bool moved = !self->url || strcmp(self->url, url) != 0;
-    if (set_string(&self->url, url) || set_string(&self->key, rl_conf_secret(conf, "llm.key")))
-        return false;
-    for (size_t size = strlen(self->url); size > 0 && self->url[size - 1] == '/';)
-        self->url[--size] = '\0';
-    self->learns = !*model && *url;
-    if ((*model || moved || !self->model) && set_string(&self->model, model))
-        return false;
-    self->connect_ms = rl_conf_int(conf, "llm.connect_ms");
-    self->first_token_ms = rl_conf_int(conf, "llm.first_token_ms");
-    self->idle_ms = rl_conf_int(conf, "llm.idle_ms");
-    read_peer(self);
-    learn_at_leisure(-1, 0, self);
-    return true;
+    return openai_server_configure(&((openai_t *)base)->server, conf, why, why_size);
 }
 
 static const char *openai_model(const upstream_t *base)
 {
-    return ((const openai_t *)base)->model;
+    return ((const openai_t *)base)->server.model;
 }
 
 static void openai_destroy(upstream_t **base_p)
@@ -641,12 +515,7 @@ static void openai_destroy(upstream_t **base_p)
         return;
     while (!LIST_EMPTY(&self->calls)) // those whose response has not ended yet
         call_destroy(LIST_FIRST(&self->calls));
-    rl_fetch_cancel(&self->learning);
-    evtimer_del(&self->learn_again);
-    json_decref(self->params);
-    free(self->url);
-    free(self->key);
-    free(self->model);
+    openai_server_free(&self->server);
     free(self);
     *base_p = NULL;
 }
@@ -667,8 +536,6 @@ upstream_t *upstream_openai_new(struct event_base *base, rl_fetcher_t *fetcher)
     if (!self)
         return NULL;
     self->base.type = &openai_type;
-    self->loop = base;
-    self->fetcher = fetcher;
-    evtimer_assign(&self->learn_again, base, learn_at_leisure, self);
+    openai_server_init(&self->server, base, fetcher);
     return &self->base;
 }

@@ -47,8 +47,7 @@ static const rl_failed_t *failure(genworld_t *world)
     return &last->failed;
 }
 
-// ---- the way it should go
-// -------------------------------------------------------------------------
+// ---- the way it should go ---------------------------------------------------------------
 
 static void a_question_is_answered_word_by_word(void **state)
 {
@@ -191,8 +190,7 @@ static void the_server_s_first_model_is_taken(void **state)
     assert_non_null(strstr(world->body, "\"model\":\"first-model\""));
 }
 
-// ---- nobody waits any more
-// ------------------------------------------------------------------------
+// ---- nobody waits any more --------------------------------------------------------------
 
 static void a_cancelled_answer_closes_the_connection(void **state)
 {
@@ -219,8 +217,7 @@ static void cancelled_before_the_first_word_too(void **state)
     assert_int_equal(tokens_of(world), 0);
 }
 
-// ---- window and credit
-// ----------------------------------------------------------------------------
+// ---- window and credit ------------------------------------------------------------------
 
 static uint64_t wanted_messages;
 
@@ -320,8 +317,7 @@ static void an_answer_of_a_slow_gateway_pauses_the_llm(void **state)
     genworld_until(world, genworld_is_closed);
 }
 
-// ---- slots
-// ------------------------------------------------------------------------------------------
+// ---- slots ------------------------------------------------------------------------------
 
 static bool one_waits(genworld_t *world)
 {
@@ -370,8 +366,7 @@ static void a_cancelled_one_frees_its_slot(void **state)
     genworld_until(world, asked_twice);
 }
 
-// ---- what can go wrong
-// -------------------------------------------------------------------------------
+// ---- what can go wrong ------------------------------------------------------------------
 
 static const char *wrong_reply;
 
@@ -582,8 +577,7 @@ static void the_deadline_ends_it(void **state)
     genworld_until(world, genworld_is_closed);
 }
 
-// ---- without an LLM
-// ------------------------------------------------------------------------------------
+// ---- without an LLM ---------------------------------------------------------------------
 
 static void without_an_llm_the_passages_answer(void **state)
 {
@@ -597,8 +591,7 @@ static void without_an_llm_the_passages_answer(void **state)
     assert_null(progress(world, "fallback"));
 }
 
-// ---- the end
-// ---------------------------------------------------------------------------------------------
+// ---- the end ----------------------------------------------------------------------------
 
 static bool has_left(genworld_t *world)
 {
