@@ -81,6 +81,8 @@ def foul_messages(valid, seed=1):
             for wrong in (None, -1, 1.5, "x" * 300, "\0", b"\xff\xfe", [], {}, True, 2**64 - 1,
                           [[["deep"]]], {"a": {"b": 1}}, float("nan"), float("inf")):  # fmt: skip
                 yield f"{name}.{key} = {wrong!r:.20}", msgpack.packb({**fields, key: wrong})
+        if name == "welcome":
+            continue  # a flipped bit may make one that holds, and leads a generator's tokens away
         for _ in range(60):
             bad = bytearray(good)
             for _ in range(rng.choice((1, 1, 2, 4))):
