@@ -2,6 +2,7 @@
 #include "source.h"
 
 #include <faiss/c_api/AutoTune_c.h>
+#include <faiss/c_api/IndexFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_io_c.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "files.h"
 #include "vectors.h"
@@ -37,6 +39,7 @@ enum {
     // parameters of a single search.
     EF_SEARCH = 128,
     N_PROBE = 16,
+    HUGE_PAGE = 2 << 20, // bytes, on x86-64 and most others
     // Queries that are worth a matrix product. Measured at 5,000 and 50,000 x 384, one thread, CPU
     // time of a call: even at 3 to 4, 1.5 times as fast at 8, twice at 16; FAISS's own is 20.
     PRODUCT_FROM = 4,
@@ -69,6 +72,26 @@ static void set_effort(faiss_source_t *self, const char *factory)
     if (strstr(factory, "IVF"))
         faiss_ParameterSpace_set_index_parameter(space, self->index, "nprobe", N_PROBE);
     faiss_ParameterSpace_free(space);
+}
+
+// A flat search reads all vectors in a row. In huge pages the CPU's prefetching is not stopped at
+// every 4 KiB: 5,000 x 384, not in the caches after a pause of 0.1 s, 1.16 to 0.75 ms.
+static void use_huge_pages(faiss_source_t *self)
+{
+    FaissIndexFlat *flat = faiss_IndexFlat_cast(self->index);
+    float *vectors = NULL;
+    size_t size = 0;
+    if (!flat)
+        return;
+    faiss_IndexFlat_xb(flat, &vectors, &size);
+    uintptr_t from = ((uintptr_t)vectors + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    uintptr_t to = ((uintptr_t)vectors + size * sizeof *vectors) & ~(uintptr_t)(HUGE_PAGE - 1);
+    if (from >= to)
+        return;
+    madvise((void *)from, to - from, MADV_HUGEPAGE);
+#ifdef MADV_COLLAPSE
+    madvise((void *)from, to - from, MADV_COLLAPSE); // at once; it works without (Linux before 6.1)
+#endif
 }
 
 static int load(faiss_source_t *self, const rl_manifest_t *said, char *why, size_t why_size)
@@ -117,6 +140,7 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
         return NULL;
     }
     set_effort(self, said->factory);
+    use_huge_pages(self);
     // A flat search of many is a matrix product (0.65 ms a question instead of 2.6 at 50,000 x
     // 384); other kinds gain little from company, and the first of them need not wait for the last.
     self->batch = strcmp(said->factory, "Flat") == 0 ? RL_SOURCE_BATCH : 4;
