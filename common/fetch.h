@@ -17,19 +17,19 @@ rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle);
 void rl_fetcher_destroy(rl_fetcher_t **self_p);
 
 typedef struct rl_fetch_result {
-    bool ok;               // a response came completely (whatever its status)
-    bool timed_out;        // one of the time limits below ran out
-    bool refused;          // no connection could be made
-    long status;           // HTTP status, 0 if none came
-    const char *error;     // what went wrong, in words, "" if ok; never holds a secret
-    const char *type;      // Content-Type, "" if none
-    long retry_after_s;    // Retry-After in seconds (a date counts from now), -1 if none
-    uint64_t connect_us;   // from start to connected (TLS included), 0 if reused
-    uint64_t sent_us;      // from start to request sent
+    bool ok;                // a response came completely (whatever its status)
+    bool timed_out;         // one of the time limits below ran out
+    bool refused;           // no connection could be made
+    long status;            // HTTP status, 0 if none came
+    const char *error;      // what went wrong, in words, "" if ok; never holds a secret
+    const char *type;       // Content-Type, "" if none
+    long retry_after_s;     // Retry-After in seconds (a date counts from now), -1 if none
+    uint64_t connect_us;    // from start to connected (TLS included), 0 if reused
+    uint64_t sent_us;       // from start to request sent
     uint64_t first_byte_us; // from start to the first byte of the response
-    uint64_t total_us;     // from start to its end
-    const char *body;      // what came, if no on_data was given or the status was not 2xx
-    size_t body_size;      //   (at most max_body bytes, NUL-terminated), else ""
+    uint64_t total_us;      // from start to its end
+    const char *body;       // what came, if no on_data was given or the status was not 2xx
+    size_t body_size;       //   (at most max_body bytes, NUL-terminated), else ""
 } rl_fetch_result_t;
 
 typedef struct rl_fetch_request {
@@ -40,11 +40,11 @@ typedef struct rl_fetch_request {
     const char *accept;      // NULL: application/json
     const char *body;        // JSON; copied
     size_t body_size;
-    long connect_timeout_ms; // 0: 3,000
+    long connect_timeout_ms;    // 0: 3,000
     long first_byte_timeout_ms; // 0: none
-    long idle_timeout_ms;    // longest silence once the response began and while not paused; 0: none
-    long timeout_ms;         // the whole transfer; 0: none
-    size_t max_body;         // bound of result.body; 0: 1 MiB; a larger 2xx body is an error
+    long idle_timeout_ms; // longest silence once the response began and while not paused; 0: none
+    long timeout_ms;      // the whole transfer; 0: none
+    size_t max_body;      // bound of result.body; 0: 1 MiB; a larger 2xx body is an error
     // Bytes of a 2xx response as they come; NULL: gathered in result.body. Returns false to pause
     // the transfer after these bytes (which are taken).
     bool (*on_data)(void *arg, const char *data, size_t size);
