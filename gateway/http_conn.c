@@ -88,8 +88,7 @@ static ssize_t read_some(http_conn_t *conn, char *data, size_t size)
     return got;
 }
 
-// ---- closing so that the client sees the last response
-// ------------------------------------------------
+// ---- closing so that the client sees the last response ------------------------------------------
 
 static void linger(http_conn_t *conn)
 {
@@ -117,8 +116,7 @@ static void throw_away(http_conn_t *conn)
         http_out_mark(conn); // one read a turn
 }
 
-// ---- reading requests
-// -------------------------------------------------------------------------------
+// ---- reading requests ---------------------------------------------------------------------------
 
 // Empty lines before a request are passed over (RFC 9112, 2.2). Returns whether one has begun.
 static bool begin_request(http_conn_t *conn)
@@ -294,8 +292,7 @@ void http_conn_go_on(http_conn_t *conn)
         read_request(conn);
 }
 
-// ---- events
-// ---------------------------------------------------------------------------------------------
+// ---- events -------------------------------------------------------------------------------------
 
 // Where nothing is read, a reset shows as an error of the socket.
 static bool socket_failed(const http_conn_t *conn)

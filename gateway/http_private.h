@@ -1,6 +1,6 @@
 // http_private: what the files of the HTTP server share; for them alone.
 //
-// bytes in → http_conn (states, reading) → http_parse → http (route, key) → handler
+// bytes in → http_conn (states, reading) → http_parse → http_admit (route, key) → handler
 //          → http_reply, http_stream (the answer's bytes) → http_out (one write a turn) → bytes out
 #ifndef HTTP_PRIVATE_H
 #define HTTP_PRIVATE_H
@@ -90,8 +90,9 @@ struct http_server {
     int fd;
     struct event *accepting;
     struct event *timer;
-    uint64_t armed_us; // when the timer goes off, 0 if it is not set
-    bool paused;       // not accepting: as many connections as may be
+    uint64_t armed_us;      // when the timer goes off, 0 if it is not set
+    bool paused;            // not accepting: as many connections as may be
+    uint64_t complained_us; // when an accept last failed
     bool draining;
     bool check_host; // without keys only local names may be asked for
     char url[300];
@@ -120,11 +121,14 @@ enum {
     HTTP_NO_BODY = -2,
 };
 
-// http.c
+// http_admit.c
 // The head of conn->req is complete: finds its handler and says what is against it by answering.
 // Returns whether the body may come.
 bool http_admit(http_conn_t *conn);
+// The request is complete: its handler gets it.
 void http_dispatch(http_conn_t *conn);
+
+// http.c
 // Sets the timer so that it goes off at `at_us`, if it would not do so earlier.
 void http_arm(http_server_t *self, uint64_t at_us);
 // A connection has gone: others may come in again.

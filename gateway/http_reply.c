@@ -19,8 +19,7 @@ enum {
     MAX_OWN_HEADERS = 8192 // bytes of headers that a handler may set
 };
 
-// ---- the request
-// ------------------------------------------------------------------------------------------
+// ---- the request --------------------------------------------------------------------------------
 
 // Nobody can guess another's id: it will do as the name of an answer that can be fetched again.
 static void make_id(char *id, size_t id_size)
@@ -128,8 +127,7 @@ void http_drop(http_req_t **req_p)
     http_req_free(req);
 }
 
-// ---- the body as JSON
-// ---------------------------------------------------------------------------------------
+// ---- the body as JSON ---------------------------------------------------------------------------
 
 // A page of another origin can send these without asking first, so they count as JSON only where no
 // browser is at work (browsers say Origin); "curl -d" sends the first.
@@ -205,8 +203,7 @@ json_t *http_json(http_req_t **req_p)
     return json;
 }
 
-// ---- answers
-// ----------------------------------------------------------------------------------------------------
+// ---- answers ------------------------------------------------------------------------------------
 
 const char *http_reason(int status)
 {

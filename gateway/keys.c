@@ -79,8 +79,7 @@ static void table_free(table_t *table)
     *table = (table_t){0};
 }
 
-// ---- one line of the file
-// ---------------------------------------------------------------------------------
+// ---- one line of the file -----------------------------------------------------------------------
 
 static bool read_name(const char *word)
 {
@@ -173,8 +172,7 @@ static keys_caller_t *read_line(char *line, const char **why)
     return caller;
 }
 
-// ---- the file
-// -------------------------------------------------------------------------------------------------
+// ---- the file -----------------------------------------------------------------------------------
 
 static const char *add(table_t *table, keys_caller_t *caller)
 {
@@ -285,8 +283,7 @@ void keys_destroy(keys_t **self_p)
     *self_p = NULL;
 }
 
-// ---- asking
-// -----------------------------------------------------------------------------------------------------
+// ---- asking -------------------------------------------------------------------------------------
 
 bool keys_needed(const keys_t *self)
 {

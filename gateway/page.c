@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +15,12 @@ __asm__(".section .rodata\n"
         ".incbin \"gateway/web/index.html\"\n"
         "page_end:\n"
         ".byte 0\n"
+        ".balign 8\n"
+        "page_size:\n"
+        ".quad page_end - page_begin\n"
         ".previous\n");
-extern const char page_begin[], page_end[];
+extern const char page_begin[]; // ends with a NUL that is not part of it
+extern const uint64_t page_size;
 
 enum {
     MAX_POLICY = 4096
@@ -62,7 +67,7 @@ static const char *etag(void)
     unsigned char hash[SHA256_DIGEST_LENGTH];
     if (*text)
         return text;
-    SHA256((const unsigned char *)page_begin, (size_t)(page_end - page_begin), hash);
+    SHA256((const unsigned char *)page_begin, page_size, hash);
     snprintf(text, sizeof text, "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", hash[0], hash[1], hash[2],
              hash[3], hash[4], hash[5], hash[6], hash[7]);
     return text;
@@ -80,6 +85,5 @@ void page_send(http_req_t **req_p)
     if (known && strstr(known, etag()))
         http_reply(req_p, 304, NULL, NULL, 0);
     else
-        http_reply(req_p, 200, "text/html; charset=utf-8", page_begin,
-                   (size_t)(page_end - page_begin));
+        http_reply(req_p, 200, "text/html; charset=utf-8", page_begin, page_size);
 }

@@ -17,8 +17,7 @@ bool question_refuse(reader_t *self, int status, const char *code, const char *p
     return false;
 }
 
-// ---- values
-// -----------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 bool question_integer(reader_t *self, const char *param, const json_t *value, json_int_t min,
                       json_int_t max, json_int_t *out)

@@ -16,8 +16,7 @@
 
 static served_t served;
 
-// ---- an answer that is told to a face
-// -----------------------------------------------------------------------
+// ---- an answer that is told to a face -----------------------------------------------------------
 
 static const rl_passage_t passages[] = {
     {.id = 17,
@@ -96,7 +95,7 @@ static void tell(http_req_t *req, question_form_t form)
         return;
     answer_t answer = make_answer(id);
     const answer_error_t error = {503, "no_generator", "nobody is there \"now\"", 7};
-    face_t *face = face_new(&req, question);
+    face_t *face = face_new(&req, question, NULL);
     json_t *detail = json_pack("{s:s,s:i}", "state", "overwritten", "more", 1);
     if (*where == 's') {
         face->ops->error(face, &answer, &error);
@@ -159,8 +158,7 @@ static int stop(void **state)
     return 0;
 }
 
-// ---- helpers
-// ----------------------------------------------------------------------------------------------------
+// ---- helpers ------------------------------------------------------------------------------------
 
 static int post(const char *path, const char *body)
 {
@@ -251,8 +249,7 @@ static const char usage[] = "{\"prompt_tokens\":10,\"completion_tokens\":5,\"tot
 static const char cited[] = "[{\"passage\":1,\"start\":0,\"end\":9,\"score\":0.9},"
                             "{\"passage\":2,\"start\":9,\"end\":18,\"score\":0.5}]";
 
-// ---- the faces
-// --------------------------------------------------------------------------------------------------
+// ---- the faces ----------------------------------------------------------------------------------
 
 static void events_of_ask(void **state)
 {

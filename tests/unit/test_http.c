@@ -17,8 +17,7 @@
 static served_t served;
 static atomic_int handled, gone, drained, held;
 
-// ---- handlers
-// ---------------------------------------------------------------------------------------------
+// ---- handlers -----------------------------------------------------------------------------------
 
 static void get_hello(void *arg, http_req_t *req)
 {
@@ -165,8 +164,7 @@ static const http_route_t routes[] = {
     {NULL, NULL, false, NULL},
 };
 
-// ---- helpers
-// ------------------------------------------------------------------------------------------------
+// ---- helpers ------------------------------------------------------------------------------------
 
 static const char *const usual[] = {"--gateway-max-body",
                                     "100000",
@@ -241,8 +239,7 @@ static void wait_alone(void)
     assert_int_equal(count, 1);
 }
 
-// ---- requests
-// -------------------------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
 static void answers_and_keeps_the_connection(void **state)
 {
@@ -411,8 +408,7 @@ static void reads_json_bodies(void **state)
     }
 }
 
-// ---- what is no request
-// ---------------------------------------------------------------------------------------
+// ---- what is no request -------------------------------------------------------------------------
 
 static void refuses_what_is_no_http(void **state)
 {
@@ -526,8 +522,7 @@ static void stays_unharmed_by_random_bytes(void **state)
     wait_alone();
 }
 
-// ---- clients that go
-// ---------------------------------------------------------------------------------------------
+// ---- clients that go ----------------------------------------------------------------------------
 
 static void forgets_a_client_that_hangs_up_at_any_byte(void **state)
 {
@@ -633,8 +628,7 @@ static void says_something_to_a_quiet_stream(void **state)
     close(fd);
 }
 
-// ---- limits of time and number
-// -------------------------------------------------------------------------------------
+// ---- limits of time and number ------------------------------------------------------------------
 
 static void a_request_has_an_absolute_deadline(void **state)
 {

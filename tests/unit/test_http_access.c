@@ -19,8 +19,7 @@
 static served_t served;
 static char keys_file[] = "/tmp/ragline-access-keys-XXXXXX";
 
-// ---- handlers
-// ---------------------------------------------------------------------------------------------------
+// ---- handlers -----------------------------------------------------------------------------------
 
 static void get_name(void *arg, http_req_t *req)
 {
@@ -69,8 +68,7 @@ static void write_keys(const char *text)
     fclose(out);
 }
 
-// ---- keys
-// ---------------------------------------------------------------------------------------------------------
+// ---- keys ---------------------------------------------------------------------------------------
 
 // of "alpha" and "beta"
 #define ANN "ann sha256:8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8\n"
@@ -109,8 +107,7 @@ static void a_key_opens_the_door(void **state)
     unlink(keys_file);
 }
 
-// ---- other origins
-// --------------------------------------------------------------------------------------------
+// ---- other origins ------------------------------------------------------------------------------
 
 #define PREFLIGHT "Access-Control-Request-Method: GET\r\nOrigin: "
 
@@ -151,8 +148,7 @@ static void other_origins_only_where_configured(void **state)
     serve_no_more(&served);
 }
 
-// ---- addresses
-// ------------------------------------------------------------------------------------------------
+// ---- addresses ----------------------------------------------------------------------------------
 
 static int listen_on(const char *address, bool shared, bool public, char *why)
 {

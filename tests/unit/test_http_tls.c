@@ -23,8 +23,7 @@ static char folder[] = "/tmp/ragline-tls-XXXXXX";
 static char cert_file[64], key_file[64];
 static SSL_CTX *client_ctx;
 
-// ---- a certificate of our own
-// -------------------------------------------------------------------------------
+// ---- a certificate of our own -------------------------------------------------------------------
 
 static void write_certificate(const char *name)
 {
@@ -49,8 +48,7 @@ static void write_certificate(const char *name)
     EVP_PKEY_free(key);
 }
 
-// ---- handlers
-// ---------------------------------------------------------------------------------------------------
+// ---- handlers -----------------------------------------------------------------------------------
 
 static void post_echo(void *arg, http_req_t *req)
 {
@@ -127,8 +125,7 @@ static int stop(void **state)
     return rmdir(folder);
 }
 
-// ---- a client
-// ---------------------------------------------------------------------------------------------------
+// ---- a client -----------------------------------------------------------------------------------
 
 static SSL *tls_client(void)
 {
@@ -173,8 +170,7 @@ static void tls_ask(SSL *ssl, const char *path, const char *body)
         tls_read_until(ssl, body);
 }
 
-// ---- tests
-// ------------------------------------------------------------------------------------------------------
+// ---- tests --------------------------------------------------------------------------------------
 
 static void answers_over_tls(void **state)
 {

@@ -17,8 +17,7 @@ static served_t served;
 static char keys_file[] = "/tmp/ragline-question-keys-XXXXXX";
 static json_t *answer; // the last one's body
 
-// ---- a server that shows what it understood
-// ---------------------------------------------------------------
+// ---- a server that shows what it understood -----------------------------------------------------
 
 static json_t *turns_json(const question_t *question)
 {
@@ -103,8 +102,7 @@ static int stop(void **state)
     return unlink(keys_file);
 }
 
-// ---- helpers
-// ----------------------------------------------------------------------------------------------------
+// ---- helpers ------------------------------------------------------------------------------------
 
 static int post_as(const char *key, const char *path, const char *body, size_t size)
 {
@@ -155,8 +153,7 @@ static void refused(const char *path, const char *body, int status, const char *
     assert_true(strlen(said("message")) > 10);
 }
 
-// ---- good ones
-// ------------------------------------------------------------------------------------------------
+// ---- good ones ----------------------------------------------------------------------------------
 
 static void a_question_alone_leaves_all_else_to_the_gateway(void **state)
 {
@@ -264,8 +261,7 @@ static void the_longest_question_and_conversation(void **state)
     }
 }
 
-// ---- wrong ones
-// -----------------------------------------------------------------------------------------------
+// ---- wrong ones ---------------------------------------------------------------------------------
 
 static void wrong_fields_are_named(void **state)
 {
