@@ -24,13 +24,14 @@ static const face_ops_t *choose(const question_t *question)
     return question->form == FORM_ASK && question->stream ? &face_ask_ops : &face_json_ops;
 }
 
-face_t *face_new(http_req_t **req_p, const question_t *question)
+face_t *face_new(http_req_t **req_p, const question_t *question, replay_t *replay)
 {
     face_t *self = calloc(1, sizeof *self);
     if (!self)
         abort();
     *self = (face_t){.ops = choose(question),
                      .req = *req_p,
+                     .replay = replay,
                      .question = question,
                      .next_id = 1,
                      .out = rl_buf_make(MAX_EVENT),
@@ -47,6 +48,7 @@ void face_destroy(face_t **self_p)
         return;
     if (self->req)
         http_drop(&self->req);
+    replay_destroy(&self->replay);
     rl_buf_free(&self->out);
     rl_buf_free(&self->prefix);
     free(self);
@@ -56,13 +58,36 @@ void face_destroy(face_t **self_p)
 // ---- sending
 // --------------------------------------------------------------------------------------------------
 
+bool face_begun(const face_t *self)
+{
+    return self->replay ? !self->req : http_stream_begun(self->req);
+}
+
+size_t face_backlog(const face_t *self)
+{
+    if (self->replay)
+        return replay_backlog(self->replay);
+    return self->req ? http_stream_backlog(self->req) : 0;
+}
+
+void face_end(face_t *self)
+{
+    if (self->replay)
+        replay_end(&self->replay);
+    else
+        http_stream_end(&self->req);
+}
+
 void face_send(face_t *self)
 {
-    if (!http_stream_begun(self->req))
+    if (self->replay && self->req)
+        replay_attach(self->replay, &self->req, 0);
+    if (!face_begun(self))
         http_stream_begin(self->req);
     if (self->out.full)
-        rl_log(RL_LOG_ERROR, http_id(self->req), "an event of more than %d bytes is left out",
-               MAX_EVENT);
+        rl_error("an event of more than %d bytes is left out", MAX_EVENT);
+    else if (self->replay)
+        replay_add(self->replay, self->out.data, self->out.size);
     else
         http_stream_send(self->req, self->out.data, self->out.size);
     if (self->out.room > KEPT)

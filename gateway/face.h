@@ -10,6 +10,7 @@
 #include "answer.h"
 #include "http.h"
 #include "question.h"
+#include "replay.h"
 
 typedef struct face face_t;
 
@@ -38,7 +39,8 @@ typedef struct face_marks {
 
 struct face {
     const face_ops_t *ops;
-    http_req_t *req;            // NULL once the response is complete
+    http_req_t *req;            // NULL once the response is complete, or with its replay
+    replay_t *replay;           // of a resumable answer: its events go there
     const question_t *question; // borrowed
     uint64_t next_id;           // of the next event
     rl_buf_t out;               // scratch for one event
@@ -48,8 +50,11 @@ struct face {
     face_marks_t marks;
 };
 
-// Takes the request; picks the face by form and stream.
-face_t *face_new(http_req_t **req_p, const question_t *question);
+// Takes the request; picks the face by form and stream. `replay` is NULL but for a resumable
+// answer; it then takes the request with the first event.
+face_t *face_new(http_req_t **req_p, const question_t *question, replay_t *replay);
+// Bytes that the client has not taken.
+size_t face_backlog(const face_t *self);
 // Frees it; a response not complete is given up (http_drop).
 void face_destroy(face_t **self_p);
 

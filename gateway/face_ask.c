@@ -94,13 +94,13 @@ static void send_done(face_t *self, const answer_t *answer)
     face_add_coverage(out, answer);
     rl_buf_adds(out, "}");
     end(self);
-    http_stream_end(&self->req);
+    face_end(self);
 }
 
 static void send_error(face_t *self, const answer_t *answer, const answer_error_t *error)
 {
     (void)answer;
-    if (!http_stream_begun(self->req)) {
+    if (!face_begun(self)) {
         face_reply_error(self, error);
         return;
     }
@@ -109,7 +109,7 @@ static void send_error(face_t *self, const answer_t *answer, const answer_error_
     face_add_value(&self->out, body);
     json_decref(body);
     end(self);
-    http_stream_end(&self->req);
+    face_end(self);
 }
 
 const face_ops_t face_ask_ops = {

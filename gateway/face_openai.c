@@ -65,7 +65,7 @@ static void end_chunk(face_t *self)
 // progress, for those who ask for it): what goes wrong before has its HTTP status.
 static void begin_stream(face_t *self)
 {
-    if (http_stream_begun(self->req))
+    if (face_begun(self))
         return;
     begin_chunk(self);
     rl_buf_adds(&self->out, "\"role\":\"assistant\",\"content\":\"\",\"refusal\":null");
@@ -141,7 +141,7 @@ static void end_stream(face_t *self)
 {
     rl_buf_adds(&self->out, "data: [DONE]\n\n");
     face_send(self);
-    http_stream_end(&self->req);
+    face_end(self);
 }
 
 // What the answer says about itself besides OpenAI's members.
@@ -173,7 +173,7 @@ static void send_done(face_t *self, const answer_t *answer)
 static void send_error(face_t *self, const answer_t *answer, const answer_error_t *error)
 {
     (void)answer;
-    if (!http_stream_begun(self->req)) {
+    if (!face_begun(self)) {
         face_reply_error(self, error);
         return;
     }
@@ -183,7 +183,7 @@ static void send_error(face_t *self, const answer_t *answer, const answer_error_
     json_decref(body);
     rl_buf_adds(&self->out, "\n\n");
     face_send(self);
-    http_stream_end(&self->req);
+    face_end(self);
 }
 
 const face_ops_t face_openai_ops = {

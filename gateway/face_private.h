@@ -21,6 +21,10 @@ void face_add_timings(rl_buf_t *out, const answer_t *answer);
 void face_add_value(rl_buf_t *out, const json_t *value);
 void face_add_unsigned(rl_buf_t *out, uint64_t number);
 
+// Whether a piece of the stream has been sent.
+bool face_begun(const face_t *self);
+// Ends the stream.
+void face_end(face_t *self);
 // Sends what is in self->out as a piece of the stream, which begins with it.
 void face_send(face_t *self);
 // Sends what is in self->out as the whole response.

@@ -45,6 +45,8 @@ static const http_route_t routes[] = {
     {"POST", "/v1/ask", false, post_ask},
     {"POST", "/v1/search", false, post_search},
     {"POST", "/v1/chat/completions", false, post_chat},
+    {"GET", "/v1/answers/*", false, gateway_get_answer},
+    {"DELETE", "/v1/answers/*", false, gateway_delete_answer},
     {"GET", "/v1/models", false, gateway_get_models},
     {"GET", "/v1/models/*", false, gateway_get_model},
     {"GET", "/v1/info", false, gateway_get_info},
@@ -279,6 +281,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     TAILQ_INIT(&self->waiting);
     read_settings(self);
     self->metrics = metrics_new();
+    self->replays = replays_new(proc);
     self->tasks = tasks_new();
     self->fetcher = rl_fetcher_new(rl_proc_base(proc), LLM_IDLE_CONNECTIONS);
     self->embedder = embedder_new(proc, self->fetcher);
@@ -313,6 +316,7 @@ void gateway_destroy(gateway_t **self_p)
     if (self->registry)
         request_stop_all(self);
     registry_destroy(&self->registry);
+    replays_destroy(&self->replays);
     http_server_destroy(&self->http);
     rl_wire_destroy(&self->hub);
     rl_wire_destroy(&self->tokens);

@@ -8,6 +8,7 @@
 #include "merge.h"
 #include "metrics.h"
 #include "registry.h"
+#include "replay.h"
 #include "tasks.h"
 
 struct request;
@@ -36,6 +37,7 @@ typedef struct gateway {
     rl_fetcher_t *fetcher;
     embedder_t *embedder;
     metrics_t *metrics;
+    replays_t *replays; // events of resumable answers
     struct request_queue requests; // all at work
     struct request_queue waiting;  // those that wait for a generator's slot, oldest first
     size_t in_flight, waiting_size;
@@ -51,6 +53,8 @@ typedef struct gateway {
 gateway_t *gateway_new(rl_proc_t *proc);
 void gateway_destroy(gateway_t **self_p);
 
+void gateway_get_answer(void *arg, http_req_t *req);
+void gateway_delete_answer(void *arg, http_req_t *req);
 void gateway_get_health(void *arg, http_req_t *req);
 void gateway_get_ready(void *arg, http_req_t *req);
 void gateway_get_metrics(void *arg, http_req_t *req);

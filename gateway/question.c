@@ -244,6 +244,11 @@ static bool read_stream_options(reader_t *self, const char *param, const json_t 
     return true;
 }
 
+static bool read_resumable(reader_t *self, const char *param, const json_t *value)
+{
+    return question_boolean(self, param, value, &self->question->resumable);
+}
+
 static bool read_continuation(reader_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->continuation);
@@ -315,6 +320,7 @@ static const field_t fields[] = {
     {"quorum", RETRIEVAL, false, read_quorum},
     {"require", RETRIEVAL, false, read_require},
     {"continuation", ASK | RAGLINE, false, read_continuation},
+    {"resumable", ASK, false, read_resumable},
     {"timings", RAGLINE, false, read_want_timings},
     {"progress", RAGLINE, false, read_want_progress},
     {"inline_citations", RAGLINE, false, read_inline},

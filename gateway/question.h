@@ -36,6 +36,7 @@ typedef struct question {
     bool stream;
     bool require_all;                  // a missing source is an error
     bool continuation; // an answer whose generator is lost is continued by another one
+    bool resumable;    // the answer outlives its connection, for a client that comes back
     long timeout_ms, soft_ms, hard_ms; // 0: the gateway's default
     unsigned quorum;                   // 0: default
     char *params;        // JSON object for the LLM: sampling fields as the client sent them

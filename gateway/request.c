@@ -73,6 +73,7 @@ static void destroy(request_t *self)
     TAILQ_REMOVE(&gateway->requests, self, all);
     gateway->in_flight--;
     face_destroy(&self->face);
+    keys_drop(&self->caller);
     question_destroy(&self->question);
     for (size_t at = 0; at < self->searches_size; at++) {
         rl_msg_free(&self->searches[at].hits);
@@ -219,8 +220,14 @@ static request_t *make(gateway_t *gateway, http_req_t **req, question_t *questio
     TAILQ_INSERT_TAIL(&gateway->requests, self, all);
     gateway->in_flight++;
     metrics_count(gateway->metrics, COUNT_QUESTIONS, 1);
+    self->caller = keys_keep(http_caller(*req));
     http_on_client(*req, on_client_gone, on_client_drained, self);
-    self->face = face_new(req, question);
+    replay_t *replay = NULL;
+    if (question->resumable && question->stream) {
+        replay_events_t events = {on_client_gone, on_client_drained, self};
+        replay = replay_new(gateway->replays, self->id, self->caller, &events);
+    }
+    self->face = face_new(req, question, replay);
     return self;
 }
 
@@ -303,6 +310,25 @@ void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
     request_t *self = make(gateway, &req, question);
     set_timer(self, &self->timer, (long)request_time_left_ms(self), on_timeout);
     request_search(self);
+}
+
+bool request_cancel(gateway_t *gateway, const char *id, const keys_caller_t *caller)
+{
+    request_t *self;
+    TAILQ_FOREACH(self, &gateway->requests, all)
+    {
+        if (strcmp(self->id, id) == 0 && strcmp(keys_name(self->caller), keys_name(caller)) == 0)
+            break;
+    }
+    if (!self)
+        return false;
+    request_enter(self, REQUEST_CANCELLED);
+    metrics_count(gateway->metrics, COUNT_CANCELLED, 1);
+    answer_error_t error = {
+        .status = 409, .code = "cancelled", .message = "the answer was stopped by its caller"};
+    self->face->ops->error(self->face, &self->answer, &error);
+    destroy(self);
+    return true;
 }
 
 void request_task_lost(task_t *task)

@@ -173,7 +173,7 @@ static void grant(request_t *self)
     if (self->granted - self->seq > settings->window / 2)
         return;
     self->paused =
-        self->face->req && http_stream_backlog(self->face->req) > settings->client_buffer / 2;
+        face_backlog(self->face) > settings->client_buffer / 2;
     if (!self->paused)
         send_credit(self, false);
 }

@@ -61,6 +61,7 @@ struct request {
     answer_t answer;
     char id[40];
     char traceparent[64];
+    const keys_caller_t *caller;
     request_state_t state;
     step_t steps[MAX_STEPS];
     size_t steps_size;

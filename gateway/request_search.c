@@ -294,7 +294,9 @@ static void search_now(request_t *self)
             "cluster.gateways, or look at kinds and collections (GET /v1/workers)");
         return;
     }
-    request_status(self, "searching", "Searching…", NULL);
+    json_t *detail = self->question->resumable ? json_pack("{s:s}", "id", self->id) : NULL;
+    request_status(self, "searching", "Searching…", detail);
+    json_decref(detail);
     bool dense = false;
     for (size_t at = 0; at < self->searches_size; at++) {
         search_t *search = &self->searches[at];

@@ -1,0 +1,48 @@
+// replay: the events of resumable answers, kept so that a client that was cut off can come back and
+// get the rest, each event once, while the answer goes on.
+//
+// answer → replay_add → the log (bounded) → whichever client is there now. Without a client the
+// answer goes on for gateway.resume_ms; then it is given up. A complete answer stays as long.
+#ifndef REPLAY_H
+#define REPLAY_H
+
+#include "buf.h"
+#include "http.h"
+
+typedef struct replays replays_t; // all of a gateway
+typedef struct replay replay_t;   // one answer's events
+
+typedef struct replay_events {
+    void (*abandoned)(void *arg); // nobody came back in time; not called after replay_end
+    void (*drained)(void *arg);   // the client has caught up (see http_on_client)
+    void *arg;
+} replay_events_t;
+
+replays_t *replays_new(rl_proc_t *proc);
+void replays_destroy(replays_t **self_p);
+
+// A new log, which `self` owns. `id` is the answer's; only `caller` may come back to it.
+replay_t *replay_new(replays_t *self, const char *id, const keys_caller_t *caller,
+                     const replay_events_t *events);
+
+// The log of an answer of this caller, NULL if there is none (any more).
+replay_t *replays_find(replays_t *self, const char *id, const keys_caller_t *caller);
+const char *replay_id(const replay_t *self);
+// Whether the answer is complete.
+bool replay_ended(const replay_t *self);
+
+// Gives the log a client that has seen the events up to number `seen`: it gets the others at once
+// and then all as they come. A client that was there before is let go. Takes the request; answers
+// it with 410 where events after `seen` are not kept any more.
+void replay_attach(replay_t *self, http_req_t **req_p, uint64_t seen);
+
+// The next event, numbered from 1 by one.
+void replay_add(replay_t *self, const char *event, size_t size);
+// Bytes that the client at hand has not taken; 0 without one.
+size_t replay_backlog(const replay_t *self);
+// No event will follow. The log stays for those who come back, then frees itself.
+void replay_end(replay_t **self_p);
+// Forgets the log at once; a client at hand is let go.
+void replay_destroy(replay_t **self_p);
+
+#endif
