@@ -1,0 +1,173 @@
+// Files to documents: which are listed, in which order, what their ids are, what is said of those
+// that cannot be used.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "corpus.h"
+#include "index_help.h"
+#include "listing.h"
+#include "retriever_help.h"
+
+static char problems[4000];
+
+static void on_problem(void *arg, const char *where, const char *what)
+{
+    (void)arg;
+    size_t used = strlen(problems);
+    snprintf(problems + used, sizeof problems - used, "%s: %s\n", where, what);
+}
+
+// Ids, one after the other ("a b "), of all documents below these paths.
+static char *ids_of(const char *const *paths, rl_corpus_counts_t *counts)
+{
+    problems[0] = '\0';
+    rl_listing_t *listing = rl_listing_new(on_problem, NULL);
+    for (; *paths; paths++)
+        assert_int_equal(rl_listing_add(listing, *paths), 0);
+    rl_listing_close(listing);
+    rl_corpus_t *corpus = rl_corpus_new(listing, on_problem, NULL);
+    rl_buf_t ids = rl_buf_make(10000);
+    rl_buf_adds(&ids, "");
+    rl_document_t doc;
+    rl_corpus_next_t next;
+    while ((next = rl_corpus_next(corpus, &doc)) != RL_CORPUS_END) {
+        if (next == RL_CORPUS_NOTHING)
+            continue;
+        help_check(&doc);
+        assert_non_null(doc.source);
+        rl_buf_addf(&ids, "%s ", doc.id);
+        rl_document_free(&doc);
+    }
+    *counts = *rl_corpus_counts(corpus);
+    assert_int_equal(counts->bytes, rl_listing_bytes(listing));
+    rl_corpus_destroy(&corpus);
+    rl_listing_destroy(&listing);
+    return rl_buf_take(&ids);
+}
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+    FILE *file = fopen(help_path(folder, name), "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void a_folder_of_everything(void **state)
+{
+    (void)state;
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", help_fixture("guide.md"));
+    *strrchr(folder, '/') = '\0';
+    rl_corpus_counts_t counts;
+    char *ids = ids_of((const char *[]){folder, NULL}, &counts);
+    assert_string_equal(ids, "guide.md heron.1 note-1 note-2 page.html sub/parts.txt ");
+    assert_int_equal(counts.files, 6);
+    assert_int_equal(counts.left_out, 1); // the style sheet
+    assert_int_equal(counts.empty, 1);
+    assert_int_equal(counts.problems, 1);
+    assert_non_null(strstr(problems, "lines.jsonl:3: "));
+    free(ids);
+}
+
+static void names_that_meet_twice(void **state)
+{
+    (void)state;
+    const char *folder = help_folder();
+    char one[200], two[200];
+    snprintf(one, sizeof one, "%s/one", folder);
+    snprintf(two, sizeof two, "%s/two", folder);
+    mkdir(one, 0700);
+    mkdir(two, 0700);
+    write_file(one, "a.md", "text of one");
+    write_file(two, "a.md", "text of two");
+    write_file(two, "b.jsonl",
+               "{\"id\":\"a.md\",\"text\":\"x\"}\n{\"id\":\"a.md\",\"text\":\"y\"}\n");
+    rl_corpus_counts_t counts;
+    char expected[600];
+    char *ids = ids_of((const char *[]){one, two, one, NULL}, &counts);
+    snprintf(expected, sizeof expected, "a.md %s/a.md ", two);
+    assert_string_equal(ids, expected);
+    assert_int_equal(counts.problems, 2); // both lines of b.jsonl
+    assert_non_null(strstr(problems, "b.jsonl:1: "));
+    free(ids);
+    help_remove(folder);
+}
+
+static void links_and_loops(void **state)
+{
+    (void)state;
+    const char *folder = help_folder();
+    write_file(folder, "real.md", "text");
+    assert_int_equal(symlink("real.md", help_path(folder, "another.md")), 0);
+    assert_int_equal(symlink(".", help_path(folder, "loop")), 0);
+    assert_int_equal(symlink("nowhere", help_path(folder, "gone.md")), 0);
+    rl_corpus_counts_t counts;
+    char *ids = ids_of((const char *[]){folder, NULL}, &counts);
+    assert_string_equal(ids, "real.md ");
+    assert_non_null(strstr(problems, "gone.md: "));
+    free(ids);
+    help_remove(folder);
+}
+
+static void what_is_named_must_be_readable(void **state)
+{
+    (void)state;
+    const char *folder = help_folder();
+    write_file(folder, "pic.png", "\x89PNG\r\n\x1a\n\x01\x02\x03\x04\x05");
+    char picture[200];
+    snprintf(picture, sizeof picture, "%s/pic.png", folder);
+    rl_corpus_counts_t counts;
+    char *ids = ids_of((const char *[]){picture, "/nonexistent/x", NULL}, &counts);
+    assert_string_equal(ids, "");
+    assert_non_null(strstr(problems, "pic.png: "));
+    assert_non_null(strstr(problems, "/nonexistent/x: No such file"));
+    free(ids);
+    ids =
+        ids_of((const char *[]){folder, NULL}, &counts); // found in a folder: left out, no problem
+    assert_int_equal(counts.left_out, 1);
+    assert_string_equal(problems, "");
+    free(ids);
+    help_remove(folder);
+}
+
+static void titles_of_files(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"guide.md", "The Heron pump"},
+        {"page.html", "Heron: questions & answers"},
+        {"heron.1", "heron - controls a bilge pump"},
+        {"sub/parts.txt", "Spare parts"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        rl_listing_t *listing = rl_listing_new(on_problem, NULL);
+        rl_listing_add(listing, help_fixture(pairs[i][0]));
+        rl_listing_close(listing);
+        rl_corpus_t *corpus = rl_corpus_new(listing, on_problem, NULL);
+        rl_document_t doc;
+        assert_int_equal(rl_corpus_next(corpus, &doc), RL_CORPUS_DOCUMENT);
+        assert_string_equal(doc.title, pairs[i][1]);
+        rl_document_free(&doc);
+        rl_corpus_destroy(&corpus);
+        rl_listing_destroy(&listing);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_folder_of_everything), cmocka_unit_test(names_that_meet_twice),
+        cmocka_unit_test(links_and_loops),        cmocka_unit_test(what_is_named_must_be_readable),
+        cmocka_unit_test(titles_of_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
