@@ -16,7 +16,7 @@
 #include "lib/text.h"
 
 enum {
-    PAUSE_US = 20000,
+    PAUSE_US = 200000,
     MAX_K = 1000
 };
 
