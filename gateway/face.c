@@ -14,8 +14,7 @@ enum {
     KEPT = 1024,          // memory that stays with an open stream for its next event
 };
 
-// ---- birth and death
-// ----------------------------------------------------------------------------------------
+// ---- birth and death ----------------------------------------------------------------------------
 
 static const face_ops_t *choose(const question_t *question)
 {
@@ -55,8 +54,7 @@ void face_destroy(face_t **self_p)
     *self_p = NULL;
 }
 
-// ---- sending
-// --------------------------------------------------------------------------------------------------
+// ---- sending ------------------------------------------------------------------------------------
 
 bool face_begun(const face_t *self)
 {
@@ -112,8 +110,7 @@ void face_reply_error(face_t *self, const answer_error_t *error)
                      error->message);
 }
 
-// ---- values
-// -----------------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 void face_add_unsigned(rl_buf_t *out, uint64_t number)
 {
@@ -153,12 +150,12 @@ static int add_bytes(const char *data, size_t size, void *out)
 
 void face_add_value(rl_buf_t *out, const json_t *value)
 {
-    if (!value || json_dump_callback(value, add_bytes, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) != 0)
+    if (!value || json_dump_callback(value, add_bytes, out,
+                                     JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) != 0)
         rl_buf_adds(out, "null");
 }
 
-// ---- parts of an answer
-// -----------------------------------------------------------------------------------------
+// ---- parts of an answer -------------------------------------------------------------------------
 
 static void add_kinds(rl_buf_t *out, const bool *kinds)
 {
@@ -278,8 +275,7 @@ void face_add_timings(rl_buf_t *out, const answer_t *answer)
     face_add_value(out, answer->timings);
 }
 
-// ---- citations in the text
-// ------------------------------------------------------------------------------------
+// ---- citations in the text ----------------------------------------------------------------------
 
 void face_marks_feed(face_marks_t *self, const char *text, size_t size)
 {
@@ -314,8 +310,7 @@ const char *face_marks_cite(face_marks_t *self, uint64_t passage, char *room, si
     return room;
 }
 
-// ---- silence
-// ----------------------------------------------------------------------------------------------------
+// ---- silence ------------------------------------------------------------------------------------
 
 void face_no_status(face_t *self, const char *state, const char *message, const json_t *detail)
 {

@@ -22,8 +22,7 @@ static void add_head(rl_buf_t *out, const face_t *self, const char *object, cons
     face_add_string(out, "model", model);
 }
 
-// ---- chunks
-// -----------------------------------------------------------------------------------------------------
+// ---- chunks -------------------------------------------------------------------------------------
 
 static void add_prefix(rl_buf_t *out, const face_t *self, const char *model)
 {
@@ -196,8 +195,7 @@ const face_ops_t face_openai_ops = {
     .error = send_error,
 };
 
-// ---- one object
-// -------------------------------------------------------------------------------------------------
+// ---- one object ---------------------------------------------------------------------------------
 
 // How many bytes these code points take.
 static size_t bytes_of(const char *text, size_t size, uint64_t code_points)

@@ -29,8 +29,7 @@ typedef struct field {
     bool (*read)(reader_t *self, const char *param, const json_t *value);
 } field_t;
 
-// ---- what to ask and where
-// ----------------------------------------------------------------------------------
+// ---- what to ask and where ----------------------------------------------------------------------
 
 static bool read_question(reader_t *self, const char *param, const json_t *value)
 {
@@ -117,8 +116,7 @@ static bool read_model(reader_t *self, const char *param, const json_t *value)
     return good;
 }
 
-// ---- how to retrieve
-// ----------------------------------------------------------------------------------------
+// ---- how to retrieve ----------------------------------------------------------------------------
 
 static bool read_k(reader_t *self, const char *param, const json_t *value)
 {
@@ -216,8 +214,7 @@ static bool read_require(reader_t *self, const char *param, const json_t *value)
            question_wrong(self, param, "\"%s\" must be \"all\" or \"any\".", param);
 }
 
-// ---- how to answer
-// --------------------------------------------------------------------------------------------
+// ---- how to answer ------------------------------------------------------------------------------
 
 static bool read_stream(reader_t *self, const char *param, const json_t *value)
 {
@@ -269,8 +266,7 @@ static bool read_inline(reader_t *self, const char *param, const json_t *value)
     return question_boolean(self, param, value, &self->question->inline_citations);
 }
 
-// ---- what OpenAI's API has and this one has not
-// ------------------------------------------------------------
+// ---- what OpenAI's API has and this one has not -------------------------------------------------
 
 static bool unsupported(reader_t *self, const char *param, const json_t *value)
 {
@@ -292,8 +288,7 @@ static bool only_false(reader_t *self, const char *param, const json_t *value)
     return json_is_false(value) || unsupported(self, param, value);
 }
 
-// ---- the table
-// ------------------------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 static bool read_ragline(reader_t *self, const char *param, const json_t *value);
 
@@ -402,8 +397,7 @@ static bool read_ragline(reader_t *self, const char *param, const json_t *value)
     return read_fields(self, value, RAGLINE);
 }
 
-// ---- the whole
-// --------------------------------------------------------------------------------------------------
+// ---- the whole ----------------------------------------------------------------------------------
 
 // What no field can say alone.
 static bool check_whole(reader_t *self)
