@@ -320,7 +320,8 @@ static void write_timings(const gen_task_t *self, const upstream_end_t *end,
 static void on_done(void *arg, const upstream_end_t *end, const upstream_times_t *times)
 {
     gen_task_t *self = arg;
-    cite_found_t found[CITE_MAX];
+    cite_found_t found[CITE_MAX] = {{0}};
+    size_t found_size = 0;
     rl_buf_t timings = rl_buf_make(4096);
     self->call = NULL;
     if (self->state == GEN_STREAMING) {
@@ -328,7 +329,8 @@ static void on_done(void *arg, const upstream_end_t *end, const upstream_times_t
         if (self->held_size > 0)
             say_repaired(self, self->held, self->held_size); // its rest never came
         if (self->cite)
-            emit_cites(self, found, cite_end(self->cite, found));
+            found_size = cite_end(self->cite, found);
+        emit_cites(self, found, found_size);
     }
     write_timings(self, end, times, &timings);
     rl_msg_t msg = {

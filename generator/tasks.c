@@ -45,13 +45,10 @@ static struct task_bucket *bucket_of(gen_tasks_t *self, uint64_t route, uint64_t
 
 gen_task_t *gen_tasks_find(gen_tasks_t *self, uint64_t route, uint64_t id)
 {
-    gen_task_t *task;
-    SLIST_FOREACH(task, bucket_of(self, route, id), bucket)
-    {
-        if (task->id == id && task->route == route)
-            return task;
-    }
-    return NULL;
+    gen_task_t *task = SLIST_FIRST(bucket_of(self, route, id));
+    while (task && (task->id != id || task->route != route))
+        task = SLIST_NEXT(task, bucket);
+    return task;
 }
 
 static struct task_list *list_of(gen_tasks_t *self, gen_state_t state, size_t **size)
