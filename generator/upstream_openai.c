@@ -29,7 +29,7 @@ enum {
 typedef struct openai {
     upstream_t base;
     openai_server_t server;
-    LIST_HEAD(, openai_call) calls;
+    LIST_HEAD(openai_calls, openai_call) calls;
 } openai_t;
 
 // What the response is, by its first byte: servers do not always label it rightly.
