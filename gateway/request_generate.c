@@ -56,6 +56,7 @@ static bool send_generate(request_t *self, worker_t *worker)
                                  .max_tokens = tokens_left(self),
                                  .deadline_ms = request_time_left_ms(self),
                                  .window = gateway->settings.window}};
+    uint64_t now = rl_now_us(); // before: the generator may be at work before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {
         tasks_end(gateway->tasks, &task);
         return false;
@@ -64,7 +65,7 @@ static bool send_generate(request_t *self, worker_t *worker)
     self->seq = 0;
     self->granted = gateway->settings.window;
     self->generator_tries++;
-    task->sent_us = self->generate_sent_us = self->heard_us = rl_now_us();
+    task->sent_us = self->generate_sent_us = self->heard_us = now;
     free(self->generator);
     self->generator = strdup(worker->id);
     return true;

@@ -135,11 +135,12 @@ bool request_send_search(request_t *self, search_t *search, worker_t *worker, ta
                                .k = hits_of_shard(request_candidates_wanted(self),
                                                   request_passages_wanted(self), worker->shards),
                                .deadline_ms = hard_time_left_ms(self)}};
+    uint64_t now = rl_now_us(); // before: the worker may be done before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {
         tasks_end(gateway->tasks, task_p);
         return false;
     }
-    task->sent_us = rl_now_us();
+    task->sent_us = now;
     return true;
 }
 
