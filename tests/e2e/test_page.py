@@ -8,6 +8,7 @@ import pytest
 
 from conftest import end_cluster, need, new_cluster
 from fakes import llm as fake
+from harness.proxy import CuttingProxy
 from harness.wait import until
 
 pytestmark = [pytest.mark.standin, pytest.mark.browser]
@@ -156,6 +157,23 @@ def test_an_answer_can_be_stopped(page, cluster, llm, artefacts):
     page.screenshot(path=artefacts / "page-stopped.png", full_page=True)
     ask(page)
     wait_state(page, "done")
+
+
+def test_a_page_that_was_cut_off_comes_back_by_itself(browser, cluster, llm):
+    script, gate = fake.gated(["The first half ", "came, "], ["and the second ", "too."])
+    llm.plan(script)
+    proxy = CuttingProxy(cluster.port)
+    try:
+        with opened(browser, proxy.url) as page:
+            page.expected_errors += ["ERR_", "Failed to load resource"]
+            ask(page)
+            wait_true(page, "document.querySelector('.answer')?.textContent.includes('came,')")
+            proxy.cut()
+            gate.open()
+            wait_state(page, "done")
+            assert "The first half came, and the second too." in page.inner_text(".answer")
+    finally:
+        proxy.close()
 
 
 def test_escape_stops_and_enter_asks(page, cluster, llm):
