@@ -157,60 +157,6 @@ static int braces(const char *text, size_t size)
     return open;
 }
 
-// A condition as nroff on a terminal would find it: "n", "t", "!n", 'a'b', 1; *rest_p behind it.
-static bool condition(const rl_man_t *self, const char *text, size_t size, size_t *rest_p)
-{
-    size_t at = 0;
-    bool negated = false, holds = false;
-    while (at < size && (text[at] == ' ' || text[at] == '\t'))
-        at++;
-    if (at < size && text[at] == '!') {
-        negated = true;
-        at++;
-    }
-    char c = at < size ? text[at] : ' ';
-    if (c == '\'' || c == '"') {
-        const char *one = text + at + 1;
-        const char *middle = memchr(one, c, size - at - 1);
-        const char *last =
-            middle ? memchr(middle + 1, c, (size_t)(text + size - middle) - 1) : NULL;
-        if (!last) {
-            *rest_p = size;
-            return false;
-        }
-        rl_buf_t a = rl_buf_make(MAX_LINE), b = rl_buf_make(MAX_LINE);
-        rl_roff_text(self->roff, one, (size_t)(middle - one), &a);
-        rl_roff_text(self->roff, middle + 1, (size_t)(last - middle) - 1, &b);
-        holds = a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-        rl_buf_free(&a);
-        rl_buf_free(&b);
-        at = (size_t)(last - text) + 1;
-    } else {
-        size_t from = at;
-        int parens = 0;
-        while (at < size && (parens > 0 || (text[at] != ' ' && text[at] != '\t'))) {
-            if (at + 1 < size && text[at] == '\\' && text[at + 1] == '{')
-                break;
-            parens += (text[at] == '(' && (at == from || text[at - 1] != 'n')) - (text[at] == ')');
-            at++;
-        }
-        holds = at - from >= 1 && (text[from] == 'n' || (text[from] >= '1' && text[from] <= '9'));
-        if (at - from >= 5 && memcmp(text + from, "\\n(.g", 5) == 0)
-            holds = true; // "is this groff?"
-        if ((text[from] == 'd' || text[from] == 'r') && at - from == 1) {
-            while (at < size && text[at] == ' ') // the name asked for
-                at++;
-            while (at < size && text[at] != ' ')
-                at++;
-            holds = false;
-        }
-    }
-    while (at < size && (text[at] == ' ' || text[at] == '\t'))
-        at++;
-    *rest_p = at;
-    return holds != negated;
-}
-
 // What follows a condition: done if it holds, else skipped with all of its block.
 static void branch(rl_man_t *self, bool holds, const char *rest, size_t size, int depth)
 {
@@ -446,7 +392,7 @@ static void read_request(rl_man_t *self, const char *line, size_t size, int dept
         return; // a comment, or "." alone
     if (is(name, "if ie while")) {
         size_t behind;
-        bool holds = condition(self, rest, size, &behind) && name[0] == 'i';
+        bool holds = rl_roff_condition(self->roff, rest, size, &behind) && name[0] == 'i';
         if (strcmp(name, "ie") == 0 && self->branches < sizeof self->branch / sizeof *self->branch)
             self->branch[self->branches++] = holds;
         branch(self, holds, rest + behind, size - behind, depth);

@@ -61,10 +61,7 @@ static bool is_one_of(const char *word, const char *list)
     return false;
 }
 
-static bool callable(const char *word)
-{
-    return find_macro(word) || is_one_of(word, "Nm Xr Fn Fo Fc Ns Pf Xo Xc Lk In Nd");
-}
+static bool callable(const char *word);
 
 static bool closing(const char *word)
 {
@@ -162,76 +159,135 @@ static void run_function(rl_man_t *self, size_t from)
         rl_man_end_line(self);
 }
 
+// The argument at `at`, if there is one, as a word.
+static void add_arg(rl_man_t *self, size_t at)
+{
+    if (at < self->count)
+        add(self, rl_man_arg(self, at));
+}
+
+// Whether the argument at `at` is a plain word: there, no macro, no punctuation that closes.
+static bool is_word(const rl_man_t *self, size_t at)
+{
+    return at < self->count && !callable(rl_man_arg(self, at)) && !closing(rl_man_arg(self, at));
+}
+
+// In the SYNOPSIS what is declared or called has lines of its own.
+static void synopsis_line(rl_man_t *self)
+{
+    if (self->synopsis)
+        rl_man_end_line(self);
+}
+
+static void run_name(rl_man_t *self, size_t from)
+{
+    bool named = is_word(self, from);
+    if (named && !self->name[0])
+        snprintf(self->name, sizeof self->name, "%s", rl_man_arg(self, from));
+    synopsis_line(self);
+    if (!named)
+        add(self, self->name);
+    run(self, from);
+}
+
+static void run_reference(rl_man_t *self, size_t from)
+{
+    add_arg(self, from);
+    bool section = from + 1 < self->count && !closing(rl_man_arg(self, from + 1));
+    if (section) {
+        add_glued(self, "(");
+        add_glued(self, rl_man_arg(self, from + 1));
+        add_glued(self, ")");
+    }
+    run(self, from + 1 + section);
+}
+
+static void run_function_open(rl_man_t *self, size_t from)
+{
+    add_arg(self, from);
+    add_glued(self, "(");
+    self->glue = true;
+}
+
+static void run_function_close(rl_man_t *self, size_t from)
+{
+    add_glued(self, self->synopsis ? ");" : ")");
+    run(self, from);
+    synopsis_line(self);
+}
+
+static void run_include(rl_man_t *self, size_t from)
+{
+    synopsis_line(self);
+    add(self, self->synopsis ? "#include <" : "<");
+    self->glue = true;
+    add_arg(self, from);
+    add_glued(self, ">");
+    run(self, from + 1);
+    synopsis_line(self);
+}
+
+static void run_description(rl_man_t *self, size_t from)
+{
+    add(self, "-");
+    run(self, from);
+}
+
+static void run_glued(rl_man_t *self, size_t from)
+{
+    self->glue = true;
+    run(self, from);
+}
+
+static void run_prefix(rl_man_t *self, size_t from)
+{
+    add_arg(self, from);
+    self->glue = true;
+    run(self, from + 1);
+}
+
+// A link: its words rather than its address.
+static void run_link(rl_man_t *self, size_t from)
+{
+    run(self, from + (from + 1 < self->count && !closing(rl_man_arg(self, from + 1))));
+}
+
+// Macros with a way of their own.
+static const struct own {
+    const char *name;
+    void (*run)(rl_man_t *self, size_t from);
+} owns[] = {
+    {"Nm", run_name},
+    {"Xr", run_reference},
+    {"Fn", run_function},
+    {"Fo", run_function_open},
+    {"Fc", run_function_close},
+    {"In", run_include},
+    {"Nd", run_description},
+    {"Ns", run_glued},
+    {"Pf", run_prefix},
+    {"Lk", run_link},
+    {"Xo", run},
+    {"Xc", run},
+};
+
+static bool callable(const char *word)
+{
+    for (size_t i = 0; i < sizeof owns / sizeof *owns; i++)
+        if (strcmp(owns[i].name, word) == 0)
+            return true;
+    return find_macro(word) != NULL;
+}
+
 // One macro with its arguments from `from` on.
-static bool call(rl_man_t *self, const char *name, size_t from)
+static void call(rl_man_t *self, const char *name, size_t from)
 {
     const struct macro *macro = find_macro(name);
-    if (macro) {
+    if (macro)
         run_marked(self, macro, from);
-    } else if (strcmp(name, "Nm") == 0) {
-        bool named = from < self->count && !callable(rl_man_arg(self, from)) &&
-                     !closing(rl_man_arg(self, from));
-        if (named && !self->name[0])
-            snprintf(self->name, sizeof self->name, "%s", rl_man_arg(self, from));
-        if (self->synopsis)
-            rl_man_end_line(self); // every form of the command is a line
-        if (!named)
-            add(self, self->name);
-        run(self, from);
-    } else if (strcmp(name, "Xr") == 0) {
-        if (from < self->count)
-            add(self, rl_man_arg(self, from));
-        bool section = from + 1 < self->count && !closing(rl_man_arg(self, from + 1));
-        if (section) {
-            add_glued(self, "(");
-            add_glued(self, rl_man_arg(self, from + 1));
-            add_glued(self, ")");
-        }
-        run(self, from + 1 + section);
-    } else if (strcmp(name, "Fn") == 0) {
-        run_function(self, from);
-    } else if (strcmp(name, "Fo") == 0) {
-        if (from < self->count)
-            add(self, rl_man_arg(self, from));
-        add_glued(self, "(");
-        self->glue = true;
-    } else if (strcmp(name, "Fc") == 0) {
-        add_glued(self, self->synopsis ? ");" : ")");
-        run(self, from);
-        if (self->synopsis)
-            rl_man_end_line(self);
-    } else if (strcmp(name, "In") == 0) {
-        if (self->synopsis)
-            rl_man_end_line(self);
-        add(self, self->synopsis ? "#include <" : "<");
-        self->glue = true;
-        if (from < self->count)
-            add(self, rl_man_arg(self, from));
-        add_glued(self, ">");
-        run(self, from + 1);
-        if (self->synopsis)
-            rl_man_end_line(self);
-    } else if (strcmp(name, "Nd") == 0) {
-        add(self, "-");
-        run(self, from);
-    } else if (strcmp(name, "Ns") == 0) {
-        self->glue = true;
-        run(self, from);
-    } else if (strcmp(name, "Pf") == 0) {
-        if (from < self->count)
-            add(self, rl_man_arg(self, from));
-        self->glue = true;
-        run(self, from + 1);
-    } else if (strcmp(name, "Lk") == 0) {
-        if (from + 1 < self->count && !closing(rl_man_arg(self, from + 1)))
-            from++; // its words rather than its address
-        run(self, from);
-    } else if (is_one_of(name, "Xo Xc")) {
-        run(self, from);
-    } else {
-        return false;
-    }
-    return true;
+    for (size_t i = 0; !macro && i < sizeof owns / sizeof *owns; i++)
+        if (strcmp(owns[i].name, name) == 0)
+            owns[i].run(self, from);
 }
 
 // Words and the macros called among them.

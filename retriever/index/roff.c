@@ -326,6 +326,27 @@ static void add_string(const rl_roff_t *self, const char *name, size_t size, rl_
     add_character(name, size, out);
 }
 
+// Behind \s (size of letters): \s+2, \s'3', \s(12, \s[+1].
+static size_t skip_size(const char *text, size_t size, size_t at)
+{
+    const char *name;
+    size_t name_size;
+    if (at < size && (text[at] == '+' || text[at] == '-'))
+        at++;
+    if (at < size && text[at] == '\'')
+        return skip_quoted(text, size, at);
+    if (at < size && (text[at] == '(' || text[at] == '['))
+        return name_of(text, size, at, &name, &name_size);
+    while (at < size && text[at] >= '0' && text[at] <= '9')
+        at++;
+    return at;
+}
+
+static bool one_of(char c, const char *list)
+{
+    return c && strchr(list, c);
+}
+
 // The escape whose letter is at `at`; returns where it ends.
 static size_t add_escape(const rl_roff_t *self, const char *text, size_t size, size_t at,
                          rl_buf_t *out, int depth)
@@ -333,91 +354,41 @@ static size_t add_escape(const rl_roff_t *self, const char *text, size_t size, s
     const char *name;
     size_t name_size;
     char c = text[at];
-    switch (c) {
-    case '"':
-    case '#':
+    if (one_of(c, "\"#"))
         return size; // a comment
-    case '-':
-    case '.':
-    case '\'':
-    case '`':
-    case '_':
-        rl_buf_add(out, &c, 1);
+    if (one_of(c, "-.'`_\\eE ~0t")) {
+        char shown = one_of(c, "eE") ? '\\' : one_of(c, "~0") ? ' ' : c == 't' ? '\t' : c;
+        rl_buf_add(out, &shown, 1);
         return at + 1;
-    case 'e':
-    case '\\':
-    case 'E':
-        rl_buf_adds(out, "\\");
-        return at + 1;
-    case ' ':
-    case '~':
-    case '0':
-        rl_buf_adds(out, " ");
-        return at + 1;
-    case 't':
-        rl_buf_adds(out, "\t");
-        return at + 1;
-    case '(':
-    case '[':
+    }
+    if (one_of(c, "([")) {
         at = name_of(text, size, at, &name, &name_size);
         add_character(name, name_size, out);
         return at;
-    case 'C':
+    }
+    if (c == 'C') {
         name_size = skip_quoted(text, size, at + 1);
         if (name_size >= at + 3)
             add_character(text + at + 2, name_size - at - 3, out);
         return name_size;
-    case '*':
+    }
+    if (c == '*') {
         at = name_of(text, size, at + 1, &name, &name_size);
         add_string(self, name, name_size, out, depth);
         return at;
-    case 'f':
-    case 'F':
-    case 'm':
-    case 'M':
-    case 'n':
-    case 'g':
-    case 'k':
-    case 'Y':
-    case 'V':
+    }
+    if (one_of(c, "fFmMngkYV")) { // fonts, colours, registers
         at++;
-        if (at < size && (text[at] == '+' || text[at] == '-') && c == 'n')
+        if (c == 'n' && at < size && (text[at] == '+' || text[at] == '-'))
             at++;
         return name_of(text, size, at, &name, &name_size);
-    case 's':
-        at++;
-        if (at < size && (text[at] == '+' || text[at] == '-'))
-            at++;
-        if (at < size && text[at] == '\'')
-            return skip_quoted(text, size, at);
-        if (at < size && (text[at] == '(' || text[at] == '['))
-            return name_of(text, size, at, &name, &name_size);
-        while (at < size && text[at] >= '0' && text[at] <= '9')
-            at++;
-        return at;
-    case 'h':
-    case 'v':
-    case 'w':
-    case 'l':
-    case 'L':
-    case 'o':
-    case 'b':
-    case 'D':
-    case 'X':
-    case 'A':
-    case 'B':
-    case 'N':
-    case 'R':
-    case 'S':
-    case 'H':
-    case 'x':
-        return skip_quoted(text, size, at + 1);
-    case 'Z':
-        return skip_quoted(text, size, at + 1);
-    default:
-        // \& \% \: \/ \, \) \| \^ \c \d \u \r \p \{ \} \! and what is unknown: nothing to be seen
-        return at + ((unsigned char)c < 0x80);
     }
+    if (c == 's')
+        return skip_size(text, size, at + 1);
+    if (one_of(c, "hvwlLobDXABNRSHxZ")) // movements, lines, measures
+        return skip_quoted(text, size, at + 1);
+    // \& \% \: \/ \, \) \| \^ \c \d \u \r \p and what is unknown: nothing to be seen
+    return at + ((unsigned char)c < 0x80);
 }
 
 static void add_text(const rl_roff_t *self, const char *text, size_t size, rl_buf_t *out, int depth)

@@ -20,6 +20,11 @@ void rl_roff_define(rl_roff_t *self, const char *name, size_t name_size, const c
 // Appends the text that a reader sees.
 void rl_roff_text(const rl_roff_t *self, const char *text, size_t size, rl_buf_t *out);
 
+// A condition (of .if and .ie) as nroff on a terminal finds it: "n", "t", "!n", "'a'b'", "1", …;
+// what it cannot know (numbers, whether something is defined) does not hold. *rest_p gets the place
+// behind it.
+bool rl_roff_condition(const rl_roff_t *self, const char *text, size_t size, size_t *rest_p);
+
 // Takes the arguments behind a request's name apart: divided by blanks, or in double quotes, where
 // "" is one. Each is appended to `memory` followed by NUL, still with its escapes; list[i] is where
 // it begins. Returns their number, at most `room`; further ones are left out.
