@@ -56,7 +56,22 @@ const rl_option_t rl_options[] = {
          "hub addresses of the gateways that workers announce themselves to"),
     INT("cluster.announce_ms", "250", 10, 60000, WORKERS,
         "time between two announcements of a worker"),
+    INT("cluster.lookup_ms", "2000", 50, 600000, WORKERS,
+        "names in cluster.gateways are looked up again after this time"),
+    BOOL("cluster.allow_plain", "false", PROCESSES,
+         "without CURVE keys, bind ZeroMQ sockets to other than loopback and ipc all the same"),
 
+    FILENAME("curve.key_file", PROCESSES,
+             "this process's own secret certificate (scripts/make-keys): encrypts all ZeroMQ "
+             "sockets"),
+    STRING("curve.gateway_key", "", PROCESSES,
+           "public key of the gateways, which share one: its 40 characters, or the file of a "
+           "public certificate"),
+    STRING("curve.allowed", "", RL_GATEWAY,
+           "folder of the public certificates of the workers that are let in; read again when it "
+           "changes"),
+
+    FLAG("make-keys", RL_GATEWAY, "FOLDER NAME...: make CURVE key pairs and end"),
     STRING("gateway.listen", "127.0.0.1:8080", RL_GATEWAY,
            "HTTP address and port; port 0 takes a free one"),
     BOOL("gateway.shared", "false", RL_GATEWAY,
@@ -85,6 +100,9 @@ const rl_option_t rl_options[] = {
         "sources that must have answered for the soft deadline to count"),
     NUM("gateway.hedge_share", "0.05", 0, 1, RL_GATEWAY,
         "search tasks that may be sent to a second replica when the first is slow, as a share"),
+    INT("collection.*.soft_ms", "", 1, DAY_MS, RL_GATEWAY, "gateway.soft_ms for this collection"),
+    INT("collection.*.hard_ms", "", 1, DAY_MS, RL_GATEWAY, "gateway.hard_ms for this collection"),
+    INT("collection.*.quorum", "", 1, 1000, RL_GATEWAY, "gateway.quorum for this collection"),
     INT("gateway.timeout_ms", "120000", 1, DAY_MS, RL_GATEWAY, "longest time for a whole answer"),
     INT("gateway.max_in_flight", "4096", 1, 1000000, RL_GATEWAY,
         "questions at work at a time; more are answered 429"),

@@ -75,6 +75,8 @@ struct request {
     char *search_text; // what is looked for: the question, made to stand on its own
     search_t *searches;
     size_t searches_size, pending;
+    long soft_ms, hard_ms; // retrieval's deadlines, from the question's first byte
+    size_t quorum;
     bool soft_over;
     embed_call_t *embed;
     rewrite_t *rewrite;

@@ -105,14 +105,34 @@ static unsigned hits_of_shard(unsigned n, unsigned k, uint64_t shards)
     return share > k ? share : k;
 }
 
-static long hard_ms(const request_t *self)
+// A limit of the question, else the largest of its collections, else the gateway's.
+static long limit_of(const request_t *self, const char *key, long asked, long usual)
 {
-    return self->question->hard_ms ? self->question->hard_ms : self->gateway->settings.hard_ms;
+    const rl_conf_t *conf = rl_proc_conf(self->gateway->proc);
+    long most = 0;
+    for (size_t at = 0; at < self->question->collections_size; at++) {
+        const char *name = self->question->collections[at];
+        long own = rl_conf_given_in(conf, "collection", name, key)
+                       ? strtol(rl_conf_in(conf, "collection", name, key), NULL, 10)
+                       : usual;
+        most = own > most ? own : most;
+    }
+    return asked ? asked : most;
+}
+
+static void read_limits(request_t *self)
+{
+    const question_t *question = self->question;
+    const settings_t *usual = &self->gateway->settings;
+    self->hard_ms = limit_of(self, "hard_ms", question->hard_ms, usual->hard_ms);
+    self->soft_ms = limit_of(self, "soft_ms", question->soft_ms, usual->soft_ms);
+    self->soft_ms = self->soft_ms < self->hard_ms ? self->soft_ms : self->hard_ms;
+    self->quorum = (size_t)limit_of(self, "quorum", question->quorum, usual->quorum);
 }
 
 static uint64_t hard_time_left_ms(const request_t *self)
 {
-    long used = (long)((rl_now_us() - self->received_us) / 1000), left = hard_ms(self) - used;
+    long used = (long)((rl_now_us() - self->received_us) / 1000), left = self->hard_ms - used;
     return left > 0 ? (uint64_t)left : 1;
 }
 
@@ -274,7 +294,7 @@ static void on_retrieval_deadline(evutil_socket_t fd, short what, void *arg)
             if (search->state == SEARCH_MISSING || search->state == SEARCH_ANSWERED)
                 continue;
             cancel_tasks(self, search);
-            request_miss(self, search, "no answer within %ld ms", hard_ms(self));
+            request_miss(self, search, "no answer within %ld ms", self->hard_ms);
         }
         embed_cancel(&self->embed);
     }
@@ -288,6 +308,7 @@ static void on_retrieval_deadline(evutil_socket_t fd, short what, void *arg)
 static void search_now(request_t *self)
 {
     request_enter(self, REQUEST_SEARCHING);
+    read_limits(self);
     if (!plan_sources(self)) {
         request_fail(
             self, 503, "no_retriever", 1,
@@ -314,8 +335,7 @@ static void search_now(request_t *self)
     request_hedge_later(self);
     if (dense)
         start_embedding(self);
-    long soft = self->question->soft_ms ? self->question->soft_ms : self->gateway->settings.soft_ms;
-    request_phase_timer(self, soft < hard_ms(self) ? soft : hard_ms(self), on_retrieval_deadline);
+    request_phase_timer(self, self->soft_ms, on_retrieval_deadline);
     settle(self);
 }
 
@@ -435,12 +455,10 @@ static void settle(request_t *self)
 {
     if (self->state != REQUEST_SEARCHING)
         return;
-    unsigned quorum =
-        self->question->quorum ? self->question->quorum : self->gateway->settings.quorum;
     size_t answered = 0;
     for (size_t at = 0; self->soft_over && at < self->searches_size; at++)
         answered += self->searches[at].state == SEARCH_ANSWERED;
-    bool enough = self->soft_over && !self->question->require_all && answered >= quorum;
+    bool enough = self->soft_over && !self->question->require_all && answered >= self->quorum;
     if (self->pending > 0 && !enough)
         return;
     if (!self->soft_over && ask_stale(self))
