@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "json_scan.h"
 #include "log.h"
 #include "proto.h"
 
@@ -76,35 +77,79 @@ const char *embedder_space(const embedder_t *self)
     return rl_conf_str(rl_proc_conf(self->proc), "embed.model");
 }
 
-// The vector in {"data":[{"embedding":[…]}]}, malloc'd and normalised; NULL with `why` filled.
+// Goes into the object that comes next, up to the value of this member.
+static bool find_member(rl_scan_t *scan, const char *wanted)
+{
+    const char *name;
+    size_t size;
+    if (rl_scan_peek(scan) != '{')
+        return false;
+    rl_scan_enter_object(scan);
+    while (rl_scan_member(scan, &name, &size)) {
+        if (size == strlen(wanted) && memcmp(name, wanted, size) == 0)
+            return true;
+        rl_scan_skip(scan);
+    }
+    return false;
+}
+
+// The numbers of the array that comes next, malloc'd; NULL if it holds anything else, or nothing,
+// or too many.
+static float *scan_numbers(rl_scan_t *scan, size_t *dimension)
+{
+    size_t room = 512;
+    float *vector = NULL;
+    double number;
+    rl_scan_enter_array(scan);
+    for (*dimension = 0; rl_scan_item(scan) && rl_scan_number(scan, &number); ++*dimension) {
+        if (*dimension == RL_MAX_DIMENSION)
+            scan->bad = true;
+        if (!vector || *dimension == room) {
+            room *= 2;
+            vector = realloc(vector, room * sizeof *vector);
+            if (!vector)
+                abort();
+        }
+        vector[*dimension] = (float)number;
+    }
+    if (!scan->bad)
+        return vector;
+    free(vector);
+    return NULL;
+}
+
+// The numbers in {"data":[{"embedding":[…]}]}, malloc'd; NULL with `why` if they are not there.
+// What comes behind them does not matter.
+static float *scan_vector(const rl_fetch_result_t *result, size_t *dimension, const char **why)
+{
+    rl_scan_t scan = rl_scan_make(result->body, result->body_size);
+    bool there = find_member(&scan, "data") && rl_scan_peek(&scan) == '[' &&
+                 rl_scan_enter_array(&scan) && rl_scan_item(&scan) &&
+                 find_member(&scan, "embedding") && rl_scan_peek(&scan) == '[';
+    if (there) {
+        *why = "data[0].embedding is not all numbers, or too long";
+        return scan_numbers(&scan, dimension);
+    }
+    *why = scan.bad || scan.at == result->body ? "it is no JSON object" : "no data[0].embedding";
+    return NULL;
+}
+
+// The vector of a response, malloc'd and normalised; NULL with `why` filled.
 static float *read_vector(const rl_fetch_result_t *result, size_t *dimension, char *why)
 {
-    json_error_t error;
-    json_t *root = json_loadb(result->body, result->body_size, 0, &error);
-    json_t *row = json_object_get(json_array_get(json_object_get(root, "data"), 0), "embedding");
-    size_t size = json_array_size(row), at;
-    float *vector = size > 0 && size <= RL_MAX_DIMENSION ? malloc(size * sizeof *vector) : NULL;
+    const char *trouble = NULL;
+    float *vector = scan_vector(result, dimension, &trouble);
     double norm = 0;
-    json_t *item;
-    if (vector) {
-        json_array_foreach(row, at, item)
-        {
-            vector[at] = (float)json_number_value(item);
-            norm += json_is_number(item) ? (double)vector[at] * (double)vector[at] : NAN;
-        }
-    }
-    json_decref(root);
+    for (size_t at = 0; vector && at < *dimension; at++)
+        norm += (double)vector[at] * (double)vector[at];
     if (!vector || !isfinite(norm) || norm <= 0) {
         snprintf(why, WHY_BYTES, "its answer holds no embedding (%s)",
-                 !root     ? "it is no JSON"
-                 : !vector ? "no data[0].embedding"
-                           : "not all numbers");
+                 vector ? "all zeros, or too large" : trouble);
         free(vector);
         return NULL;
     }
-    for (at = 0; at < size; at++)
+    for (size_t at = 0; at < *dimension; at++)
         vector[at] = (float)(vector[at] / sqrt(norm));
-    *dimension = size;
     return vector;
 }
 

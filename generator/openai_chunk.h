@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 typedef struct openai_chunk {
-    json_t *root;     // owns what is below
+    json_t *root;     // owns what is below; NULL where a few words are all there is
     const char *text; // delta.content or message.content, NULL if none
     size_t text_size;
-    char *raw;          // owned; holds `text` where the server cut a character in two
+    char *raw;          // owned; holds `text` where it is not the root's
     bool reasoning;     // it thinks aloud: there is reasoning_content
     const char *finish; // finish_reason, NULL if none
     const char *model;  // NULL if none
