@@ -3,12 +3,16 @@
 //
 //   load --url http://127.0.0.1:8080/v1/ask --streams 200 --seconds 10
 //
-// The last part of the path says what is asked: ask (ragline), completions (an LLM server, which
-// must be the stand-in), embeddings. Each stream keeps its connection. The clock of a question
-// starts when it is written (for a stream's first: before it connects).
+// The last part of the path says what is asked: ask, search (ragline), completions (an LLM server,
+// which must be the stand-in), embeddings. Each stream keeps its connection. The clock of a
+// question starts when it is written (for a stream's first: before it connects).
 //
 // An answer is whole when it has every token once and in order and all events that belong to it in
 // theirs, numbered without a gap, and no source of passages was missing.
+//
+// With --rate the questions come at fixed times, whether those before are answered or not: a stream
+// that is free takes the next, and one for which none is free is counted as missed. With --refusals
+// an answer 429 is no fault; it is counted and timed.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -39,6 +43,7 @@ enum {
 
 typedef enum asked {
     ASK,
+    SEARCH,
     COMPLETIONS,
     EMBEDDINGS,
 } asked_t;
@@ -53,10 +58,12 @@ enum {
 };
 
 typedef struct stream {
+    struct stream *next_free;
     loop_watched_t watch;
     loop_timer_t timer; // the next question's start, then the longest time for its answer
     reader_t reader;
     bool connected, asking;
+    bool scored;       // this question's times count
     unsigned asked;    // questions so far
     uint64_t start_us; // of this question
     unsigned got, events, tokens;
@@ -70,15 +77,18 @@ static struct {
     struct sockaddr_in address;
     char path[200];
     unsigned streams, questions, tokens, max_tokens, k;
-    double seconds;
-    unsigned long spread_ms, timeout_ms, first;
+    double seconds, rate;
+    unsigned long spread_ms, timeout_ms, first, skip_ms;
+    bool refusals, continuation;
     const char *kinds;
 
     loop_t *loop;
     uint64_t begun_us, ended_us, next;
     unsigned running;
-    unsigned long asked, whole, failed, token_count;
-    samples_t status, sources, first_token, lag, total;
+    unsigned long asked, whole, failed, refused, missed, token_count;
+    samples_t status, sources, first_token, lag, total, refusal;
+    loop_timer_t ticker; // with --rate: the next question is due
+    stream_t *free;
     char told[MAX_TOLD][200];
     unsigned told_size;
 } load = {.streams = 1, .questions = 1, .tokens = 64, .timeout_ms = 60000};
@@ -116,10 +126,11 @@ static void take_tokens(stream_t *stream, const char *data, size_t size)
             blame(stream, "token %u came after token %u", n, stream->tokens);
         stream->tokens = n;
         load.token_count++;
-        if (!(stream->got & GOT_TOKEN))
+        if (!(stream->got & GOT_TOKEN) && stream->scored)
             samples_add(&load.first_token, now - stream->start_us);
         stream->got |= GOT_TOKEN;
-        samples_add(&load.lag, now - stamp);
+        if (stream->scored)
+            samples_add(&load.lag, now - stamp);
     }
 }
 
@@ -161,12 +172,13 @@ static void take_ask_event(stream_t *stream, char *event, size_t size)
             blame(stream, "a token came before the sources");
         take_tokens(stream, data, size - (size_t)(data + 7 - event));
     } else if (strncmp(event, "status\n", 7) == 0) {
-        if (!(stream->got & GOT_STATUS))
+        if (!(stream->got & GOT_STATUS) && stream->scored)
             samples_add(&load.status, us);
         stream->got |= GOT_STATUS;
     } else if (strncmp(event, "sources\n", 8) == 0) {
         mark(stream, "sources", GOT_SOURCES, GOT_STATUS);
-        samples_add(&load.sources, us);
+        if (stream->scored)
+            samples_add(&load.sources, us);
         if (!is_covered(data))
             blame(stream, "a source of passages is missing");
         if (!strstr(data, "\"n\":1,"))
@@ -180,15 +192,28 @@ static void take_ask_event(stream_t *stream, char *event, size_t size)
     }
 }
 
+static void take_found(stream_t *stream, const char *data)
+{
+    stream->got |= GOT_DONE;
+    if (!is_covered(data))
+        blame(stream, "a source of passages is missing");
+    if (!strstr(data, "\"n\":1,"))
+        blame(stream, "no passages");
+}
+
 static void take_event(void *arg, char *event, size_t size)
 {
     stream_t *stream = arg;
+    if (stream->reader.status == 429 && load.refusals)
+        return;
     if (stream->reader.status != 200) {
         blame(stream, "HTTP %d: %.150s", stream->reader.status, event);
         return;
     }
     if (load.what == ASK) {
         take_ask_event(stream, event, size);
+    } else if (load.what == SEARCH) {
+        take_found(stream, event);
     } else if (load.what == COMPLETIONS) {
         if (strcmp(event, "data: [DONE]") == 0)
             stream->got |= GOT_DONE;
@@ -199,27 +224,52 @@ static void take_event(void *arg, char *event, size_t size)
     }
 }
 
+static bool is_over(void)
+{
+    return (double)(rl_now_us() - load.begun_us) >= load.seconds * 1e6;
+}
+
+// With --rate: no question is due any more, and the last has its answer.
+static void end_if_over(void)
+{
+    if (load.running == 0 && is_over())
+        loop_stop(load.loop);
+}
+
 // The question has its answer, or never will.
 static void stream_finish(stream_t *stream)
 {
     unsigned due = load.max_tokens && load.max_tokens < load.tokens ? load.max_tokens : load.tokens;
     load.ended_us = rl_now_us();
     stream->asking = false;
-    if (!(stream->got & GOT_DONE))
+    bool refused = stream->reader.status == 429 && load.refusals;
+    if (!(stream->got & GOT_DONE) && !refused)
         blame(stream, "the answer ended early");
-    if (load.what != EMBEDDINGS && stream->tokens != due)
+    if ((load.what == ASK || load.what == COMPLETIONS) && stream->tokens != due && !refused)
         blame(stream, "%u tokens instead of %u", stream->tokens, due);
-    if (*stream->fault) {
+    if (refused && !*stream->fault) {
+        load.refused++;
+        samples_add(&load.refusal, load.ended_us - stream->start_us);
+    } else if (*stream->fault) {
         load.failed++;
         if (load.told_size < MAX_TOLD)
             memcpy(load.told[load.told_size++], stream->fault, sizeof stream->fault);
         stream_close(stream);
     } else {
         load.whole++;
-        samples_add(&load.total, load.ended_us - stream->start_us);
+        if (stream->scored)
+            samples_add(&load.total, load.ended_us - stream->start_us);
     }
     free(stream->request);
     stream->request = NULL;
+    if (load.rate > 0) {
+        loop_not(load.loop, &stream->timer);
+        stream->next_free = load.free;
+        load.free = stream;
+        load.running--;
+        end_if_over();
+        return;
+    }
     // by the timer, so that a server that refuses at once is no endless recursion
     loop_at(load.loop, &stream->timer, load.ended_us + (*stream->fault ? AFTER_FAULT_US : 0));
 }
@@ -245,7 +295,8 @@ static void make_request(stream_t *stream)
             snprintf(kinds, sizeof kinds, ",\"kinds\":[\"%s\"]", load.kinds);
         if (load.k)
             snprintf(k, sizeof k, ",\"k\":%u", load.k);
-        snprintf(body, sizeof body, "{\"question\":\"%s\"%s%s%s}", question, limit, kinds, k);
+        snprintf(body, sizeof body, "{\"question\":\"%s\"%s%s%s%s}", question, limit, kinds, k,
+                 load.continuation ? ",\"continuation\":true" : "");
     }
     int size = asprintf(&stream->request,
                         "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
@@ -325,6 +376,24 @@ static bool wants_more(const stream_t *stream)
     return stream->asked < load.questions;
 }
 
+static void stream_ask(stream_t *stream)
+{
+    reader_reset(&stream->reader);
+    stream->got = stream->events = stream->tokens = 0;
+    stream->fault[0] = '\0';
+    stream->asking = true;
+    stream->asked++;
+    load.asked++;
+    make_request(stream);
+    stream->start_us = rl_now_us();
+    stream->scored = stream->start_us - load.begun_us >= load.skip_ms * 1000;
+    loop_at(load.loop, &stream->timer, stream->start_us + load.timeout_ms * 1000);
+    if (stream->watch.fd >= 0)
+        write_request(stream);
+    else if (stream_connect(stream) != 0)
+        stream_finish(stream);
+}
+
 static void stream_next(stream_t *stream)
 {
     if (!wants_more(stream)) {
@@ -334,19 +403,24 @@ static void stream_next(stream_t *stream)
             loop_stop(load.loop);
         return;
     }
-    reader_reset(&stream->reader);
-    stream->got = stream->events = stream->tokens = 0;
-    stream->fault[0] = '\0';
-    stream->asking = true;
-    stream->asked++;
-    load.asked++;
-    make_request(stream);
-    stream->start_us = rl_now_us();
-    loop_at(load.loop, &stream->timer, stream->start_us + load.timeout_ms * 1000);
-    if (stream->watch.fd >= 0)
-        write_request(stream);
-    else if (stream_connect(stream) != 0)
-        stream_finish(stream);
+    stream_ask(stream);
+}
+
+static void on_tick(loop_timer_t *timer)
+{
+    stream_t *stream = load.free;
+    if (is_over()) {
+        end_if_over();
+        return;
+    }
+    loop_at(load.loop, timer, timer->due_us + (uint64_t)(1e6 / load.rate));
+    if (!stream) {
+        load.missed++;
+        return;
+    }
+    load.free = stream->next_free;
+    load.running++;
+    stream_ask(stream);
 }
 
 static void on_time(loop_timer_t *timer)
@@ -365,12 +439,15 @@ static void on_time(loop_timer_t *timer)
 static void usage(void)
 {
     fputs(
-        "usage: load --url http://ADDRESS:PORT/v1/ask|chat/completions|embeddings\n"
+        "usage: load --url http://ADDRESS:PORT/v1/ask|search|chat/completions|embeddings\n"
         "  --streams N        at a time (1)        --questions N  of each stream (1)\n"
         "  --seconds S        instead: none begins after this time\n"
         "  --spread-ms MS     the streams begin evenly over this time (0: at once)\n"
         "  --tokens N         of a whole answer (64)   --max-tokens N  asks for fewer\n"
-        "  --kinds dense      --k N    --timeout-ms MS    --first N  number of the first question\n",
+        "  --kinds dense      --k N    --timeout-ms MS    --first N  number of the first question\n"
+        "  --rate N           questions a second at fixed times, for --seconds, on --streams\n"
+        "  --refusals         429 is no fault      --continuation  asks for it\n"
+        "  --skip-ms MS       times of questions asked before are left out\n",
         stderr);
     exit(2);
 }
@@ -386,6 +463,7 @@ static void read_url(const char *url)
     if (inet_pton(AF_INET, host, &load.address.sin_addr) != 1)
         usage();
     load.what = strstr(load.path, "completions")  ? COMPLETIONS
+                : strstr(load.path, "search")     ? SEARCH
                 : strstr(load.path, "embeddings") ? EMBEDDINGS
                                                   : ASK;
 }
@@ -398,7 +476,9 @@ static void read_options(int argc, char **argv)
         {"spread-ms", required_argument, NULL, 'p'},  {"tokens", required_argument, NULL, 't'},
         {"max-tokens", required_argument, NULL, 'm'}, {"kinds", required_argument, NULL, 'd'},
         {"k", required_argument, NULL, 'k'},          {"timeout-ms", required_argument, NULL, 'o'},
-        {"first", required_argument, NULL, 'f'},      {0}};
+        {"first", required_argument, NULL, 'f'},      {"rate", required_argument, NULL, 'r'},
+        {"skip-ms", required_argument, NULL, 'i'},    {"refusals", no_argument, NULL, 'e'},
+        {"continuation", no_argument, NULL, 'c'},     {0}};
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         unsigned long number = optarg ? strtoul(optarg, NULL, 10) : 0;
         switch (option) {
@@ -435,11 +515,24 @@ static void read_options(int argc, char **argv)
         case 'f':
             load.first = number;
             break;
+        case 'r':
+            load.rate = strtod(optarg, NULL);
+            break;
+        case 'i':
+            load.skip_ms = number;
+            break;
+        case 'e':
+            load.refusals = true;
+            break;
+        case 'c':
+            load.continuation = true;
+            break;
         default:
             usage();
         }
     }
-    if (!*load.path || load.streams == 0 || optind < argc)
+    bool timed = load.rate > 0 && load.seconds > 0;
+    if (!*load.path || load.streams == 0 || optind < argc || (load.rate != 0 && !timed))
         usage();
 }
 
@@ -457,15 +550,17 @@ static void print_result(void)
     getrusage(RUSAGE_SELF, &used);
     double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
                  (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-    printf("{\"streams\":%u,\"questions\":%lu,\"whole\":%lu,\"failed\":%lu,\"tokens\":%lu,"
+    printf("{\"streams\":%u,\"questions\":%lu,\"whole\":%lu,\"failed\":%lu,"
+           "\"refused\":%lu,\"missed\":%lu,\"tokens\":%lu,"
            "\"seconds\":%.3f,\"own_cpu_s\":%.3f",
-           load.streams, load.asked, load.whole, load.failed, load.token_count,
-           (double)(load.ended_us - load.begun_us) / 1e6, cpu);
+           load.streams, load.asked, load.whole, load.failed, load.refused, load.missed,
+           load.token_count, (double)(load.ended_us - load.begun_us) / 1e6, cpu);
     print_samples("status", &load.status);
     print_samples("sources", &load.sources);
     print_samples("first_token", &load.first_token);
     print_samples("lag", &load.lag);
     print_samples("total", &load.total);
+    print_samples("refusal", &load.refusal);
     fputs(",\"faults\":[", stdout);
     for (unsigned i = 0; i < load.told_size; i++) {
         fputs(i ? ",\"" : "\"", stdout);
@@ -490,12 +585,18 @@ int main(int argc, char **argv)
     if (!streams)
         abort();
     load.begun_us = load.ended_us = rl_now_us();
-    load.running = load.streams;
-    for (unsigned i = 0; i < load.streams; i++) {
+    load.running = load.rate > 0 ? 0 : load.streams;
+    load.ticker.fn = on_tick;
+    if (load.rate > 0)
+        loop_at(load.loop, &load.ticker, load.begun_us);
+    for (unsigned i = load.streams; i-- > 0;) {
         streams[i].watch.fd = -1;
         streams[i].timer.fn = on_time;
-        loop_at(load.loop, &streams[i].timer,
-                load.begun_us + load.spread_ms * 1000 * i / load.streams);
+        streams[i].next_free = load.free;
+        load.free = &streams[i];
+        if (load.rate == 0)
+            loop_at(load.loop, &streams[i].timer,
+                    load.begun_us + load.spread_ms * 1000 * i / load.streams);
     }
     loop_run(load.loop);
     print_result();

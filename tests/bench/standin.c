@@ -3,6 +3,7 @@
 //   POST /v1/chat/completions   first token after --first-ms, one every --gap-ms, --tokens of them
 //                               (or the request's max_tokens, if that is less); streamed or not.
 //                               With an assistant's turn last, it goes on behind that turn's words.
+//                               A request's "seed" is taken as bytes to lengthen each token by.
 //   POST /v1/embeddings         after --embed-ms, a vector made from the text alone
 //   GET  /v1/models             one model, "standin"
 //   GET  /stats                 what it has done and how exactly; /stats?reset begins anew
@@ -33,6 +34,7 @@ enum {
     MAX_REQUEST = 16 << 20, // bytes of head and body
     MAX_INPUTS = 4096,      // texts of one embedding request
     MAX_OUT = 1 << 20,      // bytes waiting for a client that reads slowly
+    MAX_PAD = 4096,         // bytes that a token is lengthened by
     BACKLOG = 8192,
 };
 
@@ -57,7 +59,7 @@ typedef struct peer {
     char *out; // what the socket did not take, or what waits for its time
     size_t out_at, out_size;
     uint64_t start_us, first_us, gap_us;
-    unsigned sent, tokens, before; // before: tokens that the assistant's turn already had
+    unsigned pad, sent, tokens, before; // before: tokens that the assistant's turn already had
     unsigned prompt_tokens;
     bool usage, blocked;
 } peer_t;
@@ -67,7 +69,8 @@ static struct {
     loop_t *loop;
     loop_watched_t listener;
     uint64_t open, most_open, answers, whole, gone, tokens, embeddings, blocked, bad;
-    samples_t late; // token written − token due, while the client reads
+    uint64_t blocked_now, gone_us; // gone_us: when the last one went within its answer
+    samples_t late;                // token written − token due, while the client reads
 } standin = {.options = {.first_ms = 50, .gap_ms = 10, .embed_ms = 5, .tokens = 64}};
 
 static void turn_to(peer_t *peer, doing_t doing);
@@ -77,9 +80,11 @@ static void peer_close(peer_t *peer)
     loop_not(standin.loop, &peer->timer);
     loop_forget(standin.loop, &peer->watch);
     close(peer->watch.fd);
+    standin.blocked_now -= peer->blocked;
     if (peer->doing == SPEAKING) {
         standin.open--;
         standin.gone++;
+        standin.gone_us = rl_now_us();
     }
     free(peer->in);
     free(peer->out);
@@ -132,6 +137,7 @@ static int send_bytes(peer_t *peer, const char *data, size_t size)
     if (!peer->blocked) {
         peer->blocked = true;
         standin.blocked++;
+        standin.blocked_now++;
         watch_for(peer);
     }
     return 0;
@@ -153,6 +159,7 @@ static int send_kept(peer_t *peer)
     peer->out = NULL;
     peer->out_at = peer->out_size = 0;
     peer->blocked = false;
+    standin.blocked_now--;
     watch_for(peer);
     return 0;
 }
@@ -216,7 +223,7 @@ static long number(const char *body, const char *name, long otherwise)
 // `"…":…` of one chunk, in its HTTP chunk.
 static size_t put_chunk(char *out, size_t room, const char *choice, const char *more)
 {
-    char data[512];
+    char data[MAX_PAD + 512];
     int size = snprintf(data, sizeof data,
                         "data: {\"id\":\"chatcmpl-standin\",\"object\":\"chat.completion.chunk\","
                         "\"created\":1700000000,\"model\":\"standin\",\"choices\":[%s]%s}\n\n",
@@ -245,7 +252,7 @@ static void say_end(peer_t *peer)
 
 static void say_token(peer_t *peer)
 {
-    char out[1024], text[64], choice[160];
+    char out[MAX_PAD + 2048], text[MAX_PAD + 64], choice[MAX_PAD + 160];
     size_t size = 0;
     if (peer->sent == 0) {
         size = (size_t)snprintf(out, sizeof out,
@@ -258,7 +265,9 @@ static void say_token(peer_t *peer)
     }
     if (peer->sent < peer->tokens) {
         uint64_t now = rl_now_us();
-        text_token(text, peer->before + ++peer->sent, now);
+        size_t length = text_token(text, peer->before + ++peer->sent, now);
+        memset(text + length, 'x', peer->pad);
+        text[length + peer->pad] = '\0';
         snprintf(choice, sizeof choice,
                  "{\"index\":0,\"delta\":{\"content\":\"%s\"},\"finish_reason\":null}", text);
         size += put_chunk(out + size, sizeof out - size, choice, "");
@@ -312,6 +321,8 @@ static void complete(peer_t *peer, const char *body)
         refuse(peer, 400, "messages is missing");
         return;
     }
+    long pad = number(body, "seed", 0);
+    peer->pad = (unsigned)(pad < MAX_PAD ? pad : MAX_PAD);
     peer->before = 0;
     if (strncmp(role, "\"assistant\"", 11) == 0)
         for (const char *at = role; (at = text_next_token(at, at + strlen(at), &n, &stamp));)
@@ -439,11 +450,13 @@ static void show_stats(peer_t *peer, bool reset)
         abort();
     fprintf(out,
             "{\"open\":%llu,\"most_open\":%llu,\"answers\":%llu,\"whole\":%llu,\"gone\":%llu,"
-            "\"tokens\":%llu,\"embeddings\":%llu,\"blocked\":%llu,\"bad\":%llu,\"late_ms\":",
+            "\"tokens\":%llu,\"embeddings\":%llu,\"blocked\":%llu,\"blocked_now\":%llu,"
+            "\"gone_us\":%llu,\"bad\":%llu,\"late_ms\":",
             (unsigned long long)standin.open, (unsigned long long)standin.most_open,
             (unsigned long long)standin.answers, (unsigned long long)standin.whole,
             (unsigned long long)standin.gone, (unsigned long long)standin.tokens,
             (unsigned long long)standin.embeddings, (unsigned long long)standin.blocked,
+            (unsigned long long)standin.blocked_now, (unsigned long long)standin.gone_us,
             (unsigned long long)standin.bad);
     samples_json(&standin.late, out);
     fputs("}", out);

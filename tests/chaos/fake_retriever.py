@@ -1,0 +1,143 @@
+"""Retrievers that sleep instead of searching: what a house of many machines looks like from the gateway.
+
+usage: fake_retriever.py HUB[,HUB…]      JSON lines on standard input, an answer to each on standard output
+
+  [{"worker":"a","shard":0,"shards":1,"ms":2,"share":0.05,"slow_ms":300,"serial":false}, …]   these are there
+  {"set":{"a":{"share":1}}}        from now on
+  {"counts":true}                  {"a":{"asked":…,"cancelled":…,"answered":…}}
+
+A query takes `ms`, or `slow_ms` for a `share` of them; with `serial` one query waits for the one before.
+"""
+
+import heapq
+import json
+import os
+import pathlib
+import random
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+
+import zmq  # noqa: E402
+from harness.wire import announcement, message, unpack  # noqa: E402
+
+PERIOD_S = 0.25
+HITS = 10
+
+
+class Worker:
+    def __init__(self, context, poller, settings):
+        self.__dict__.update({"shard": 0, "shards": 1, "ms": 1.0, "share": 0.0, "slow_ms": 0.0, "serial": False})
+        self.__dict__.update(settings)
+        self.asked = self.cancelled = self.answered = 0
+        self.free_at = 0.0
+        self.waiting = set()
+        self.random = random.Random(self.worker)
+        self.socket = context.socket(zmq.PULL)
+        self.socket.rcvhwm = 0
+        self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+        poller.register(self.socket, zmq.POLLIN)
+        self.passages = [
+            {"id": 1 + n, "doc": f"d{self.shard}-{n}", "title": "A fake", "text": f"passage {n} of shard {self.shard}",
+             "start": 0, "end": 20, "hash": 1000 * self.shard + n, "score": 9.0 - n / 2 - self.shard / 1000}
+            for n in range(HITS)
+        ]  # fmt: skip
+
+    def announce(self, hubs):
+        for route, hub in enumerate(hubs):
+            hub.send(
+                announcement(self.worker, tasks=self.endpoint, route=route, shard=self.shard, shards=self.shards,
+                             collection="chaos", slots=8),  # fmt: skip
+                zmq.NOBLOCK,
+            )
+
+    def take(self, now, due):
+        """Reads what is there; puts (when, task…) into `due`."""
+        while True:
+            try:
+                frame = self.socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            for name, fields in unpack(frame):
+                if name == "search":
+                    self.asked += 1
+                    took = (self.slow_ms if self.random.random() < self.share else self.ms) / 1000
+                    begun = max(now, self.free_at) if self.serial else now
+                    self.free_at = begun + took
+                    key = (fields.get("route", 0), fields["task"])
+                    self.waiting.add(key)
+                    heapq.heappush(due, (begun + took, key, self.worker, fields["k"], now, begun))
+                elif name == "cancel":
+                    key = (fields.get("route", 0), fields["task"])
+                    self.cancelled += key in self.waiting
+                    self.waiting.discard(key)
+
+    def answer(self, hubs, key, k, arrived, begun, now):
+        if key not in self.waiting:
+            return
+        self.waiting.discard(key)
+        self.answered += 1
+        hubs[key[0]].send(
+            message("hits", worker=self.worker, task=key[1], generation="g-000001", bound=20.0,
+                    queue_us=int(1e6 * (begun - arrived)), work_us=int(1e6 * (now - begun)),
+                    hits=self.passages[:k])  # fmt: skip
+        )
+
+
+def main():
+    context = zmq.Context()
+    poller = zmq.Poller()
+    poller.register(sys.stdin.fileno(), zmq.POLLIN)
+    hubs = []
+    for endpoint in sys.argv[1].split(","):
+        hub = context.socket(zmq.PUSH)
+        hub.linger = 0
+        hub.connect(endpoint)
+        hubs.append(hub)
+    workers, due, told = {}, [], b""
+    next_announce = time.monotonic()
+    while True:
+        now = time.monotonic()
+        if now >= next_announce:
+            next_announce = now + PERIOD_S
+            for worker in workers.values():
+                try:
+                    worker.announce(hubs)
+                except zmq.Again:
+                    pass
+        while due and due[0][0] <= now:
+            _, key, name, k, arrived, begun = heapq.heappop(due)
+            workers[name].answer(hubs, key, k, arrived, begun, now)
+        wake = min(next_announce, due[0][0] if due else next_announce)
+        wait = wake - time.monotonic()
+        # whole milliseconds are all that poll knows: the rest is looked at without sleeping
+        ready = dict(poller.poll(max(0, int(wait * 1000)) if wait > 0 else 0))
+        now = time.monotonic()
+        for worker in workers.values():
+            if worker.socket in ready:
+                worker.take(now, due)
+        if sys.stdin.fileno() in ready:
+            data = os.read(sys.stdin.fileno(), 65536)
+            if not data:
+                return
+            told += data
+            while b"\n" in told:
+                line, told = told.split(b"\n", 1)
+                print(json.dumps(obey(json.loads(line), workers, context, poller)), flush=True)
+
+
+def obey(words, workers, context, poller):
+    if isinstance(words, list):
+        workers.update({one["worker"]: Worker(context, poller, one) for one in words})
+    elif "set" in words:
+        for name, settings in words["set"].items():
+            workers[name].__dict__.update(settings)
+    return {
+        name: {"asked": worker.asked, "cancelled": worker.cancelled, "answered": worker.answered}
+        for name, worker in workers.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
