@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from fakes import embed as fake_embed
 from fakes import llm as fake
 from harness.cluster import build_index, check_error, error_of
 from harness.documents import write
@@ -463,3 +464,19 @@ def test_a_new_generation_is_there_after_a_restart(make_cluster, embed, work):
     one.start_retriever(work / "changing-index")
     one.wait_workers(2)
     assert "white" in one.search("Plover lamp")["passages"][0]["text"]
+
+
+def test_a_collection_has_deadlines_of_its_own(make_cluster, guide, embed, tmp_path):
+    """Its sources that answer late are not waited for; a request may say otherwise."""
+    config = tmp_path / "ragline.conf"
+    config.write_text("[collection docs]\nsoft_ms = 200\n[gateway]\nsoft_ms = 20000\nhard_ms = 30000\n")
+    one = make_cluster(**{"embed.timeout_ms": 20000})
+    one.start_gateway(env={"RAGLINE_CONFIG": str(config)})
+    one.start_retriever(guide)
+    one.wait_workers(4)
+    slow = fake_embed.slow(2.0, embed.dimension)
+    embed.plan(slow, slow)
+    coverage = one.search(QUESTION)["coverage"]
+    assert (coverage["answered"], coverage["of"]) == (2, 4)
+    assert all("late" in m["reason"] for m in coverage["missing"])
+    assert one.search(QUESTION, soft_ms=20000)["coverage"]["answered"] == 4
