@@ -2,6 +2,7 @@
 #include "proc.h"
 
 #include <curl/curl.h>
+#include <czmq.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,10 @@
 #include <sys/resource.h>
 
 #include "log.h"
+
+enum {
+    SOCKETS_MAX = 16384, // ZeroMQ sockets of a process; more than the gateway has workers
+};
 
 typedef struct hook {
     rl_proc_fn *fn;
@@ -24,6 +29,7 @@ typedef struct hooks {
 struct rl_proc {
     struct event_base *base;
     rl_conf_t *conf;
+    rl_curve_t *curve;
     struct event *signals[3];
     struct event *again;
     hook_t stop, reload;
@@ -68,6 +74,8 @@ static void on_reload_signal(evutil_socket_t signal_number, short what, void *ar
     self->conf = conf;
     setup_log(self);
     rl_info("configuration read again");
+    if (self->curve)
+        rl_curve_reload(self->curve, self->conf);
     if (self->reload.fn)
         self->reload.fn(self->reload.arg);
 }
@@ -115,6 +123,48 @@ static bool make_loop(rl_proc_t *self)
     return self->again != NULL;
 }
 
+// czmq's, with room for more sockets than its usual 1,024: the gateway has one for each worker.
+void *rl_proc_context(void)
+{
+    static bool made;
+    if (!made)
+        zsys_set_max_sockets(SOCKETS_MAX);
+    made = true;
+    return zsys_init();
+}
+
+static void on_curve_turn(void *arg)
+{
+    rl_curve_turn(arg);
+}
+
+static bool start_curve(rl_proc_t *self)
+{
+    char why[512];
+    if (!self->curve)
+        return true;
+    if (rl_curve_start(self->curve, self->base, rl_proc_context(), why, sizeof why) != 0) {
+        rl_error("CURVE: %s", why);
+        return false;
+    }
+    rl_proc_at_turn_look(self, on_curve_turn, self->curve);
+    return true;
+}
+
+// Flags that are answered and done with; false when none was given.
+static bool answer_flags(const rl_proc_t *self, unsigned program, const char *usage)
+{
+    if (rl_conf_wants(self->conf, "help"))
+        rl_conf_help(program, usage, stdout);
+    else if (rl_conf_wants(self->conf, "version"))
+        printf("ragline-%s %s\n", self->name, RAGLINE_VERSION);
+    else if (rl_conf_wants(self->conf, "sample-config"))
+        rl_conf_sample(stdout);
+    else
+        return false;
+    return true;
+}
+
 rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, int argc, char **argv,
                        int *exit_status)
 {
@@ -132,18 +182,18 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
         rl_proc_destroy(&self);
         return NULL;
     }
-    const char *asked = NULL;
-    if (rl_conf_wants(self->conf, asked = "help"))
-        rl_conf_help(program, usage, stdout);
-    else if (rl_conf_wants(self->conf, asked = "version"))
-        printf("ragline-%s %s\n", name, RAGLINE_VERSION);
-    else if (rl_conf_wants(self->conf, asked = "sample-config"))
-        rl_conf_sample(stdout);
-    else if (rl_conf_wants(self->conf, asked = "check-config"))
+    char why[1024];
+    bool done = answer_flags(self, program, usage);
+    if (!done && rl_curve_new(&self->curve, program, self->conf, why, sizeof why) != 0) {
+        fprintf(stderr, "%s\n", why);
+        rl_proc_destroy(&self);
+        return NULL;
+    }
+    if (!done && rl_conf_wants(self->conf, "check-config")) {
         puts("the configuration holds");
-    else
-        asked = NULL;
-    if (asked) {
+        done = true;
+    }
+    if (done) {
         *exit_status = 0;
         rl_proc_destroy(&self);
         return NULL;
@@ -153,8 +203,10 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
     raise_file_limit();
     setup_log(self);
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (!make_loop(self)) {
+    bool loop = make_loop(self);
+    if (!loop)
         rl_error("cannot make an event loop");
+    if (!loop || !start_curve(self)) {
         *exit_status = 1;
         rl_proc_destroy(&self);
     }
@@ -171,6 +223,7 @@ void rl_proc_destroy(rl_proc_t **self_p)
             event_free(self->signals[at]);
     if (self->again)
         event_free(self->again);
+    rl_curve_destroy(&self->curve);
     if (self->base)
         event_base_free(self->base);
     rl_conf_destroy(&self->conf);
@@ -188,6 +241,11 @@ struct event_base *rl_proc_base(rl_proc_t *self)
 const rl_conf_t *rl_proc_conf(const rl_proc_t *self)
 {
     return self->conf;
+}
+
+rl_curve_t *rl_proc_curve(const rl_proc_t *self)
+{
+    return self->curve;
 }
 
 const char *rl_proc_id(const rl_proc_t *self)

@@ -3,6 +3,7 @@
 #define RL_PROC_H
 
 #include "conf.h"
+#include "curve.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -20,6 +21,10 @@ void rl_proc_destroy(rl_proc_t **self_p);
 
 struct event_base *rl_proc_base(rl_proc_t *self);
 const rl_conf_t *rl_proc_conf(const rl_proc_t *self);
+// Keys of the ZeroMQ sockets; NULL: none are configured.
+rl_curve_t *rl_proc_curve(const rl_proc_t *self);
+// The ZeroMQ context of all sockets of this process.
+void *rl_proc_context(void);
 
 // "<name>-<8 hex digits>", new at each start: the instance id in announcements and logs.
 const char *rl_proc_id(const rl_proc_t *self);

@@ -61,6 +61,7 @@ static const field_t announce_fields[] = {
     STRING(rl_announce_t, kind, NAME),
     NUMBER(rl_announce_t, route),
     STRING(rl_announce_t, tasks, ENDPOINT),
+    STRING(rl_announce_t, key, NAME),
     NUMBER(rl_announce_t, period_ms),
     FLAG(rl_announce_t, ready),
     NUMBER(rl_announce_t, queued),

@@ -62,6 +62,7 @@ typedef struct rl_announce {
     const char *kind;    // "dense", "lexical", "generator"
     uint64_t route;      // which of its gateways the worker means; echoed in tasks
     const char *tasks;   // endpoint of its PULL, as the gateway should connect to it
+    const char *key;     // its CURVE public key, "" without CURVE
     uint64_t period_ms;  // till the next announcement
     bool ready;          // takes tasks (a generator: has seen the gateway's subscription)
     uint64_t queued;     // tasks waiting

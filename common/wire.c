@@ -7,6 +7,7 @@
 #include <zmq.h>
 
 #include "clock.h"
+#include "endpoint.h"
 #include "log.h"
 
 enum {
@@ -17,10 +18,13 @@ enum {
     RETRY_US = 1000,        // POLLOUT lies on an XPUB: a blocked one is tried again
     LINGER_MS = 250,        // for the last words of a process (LEAVE)
     RECONNECT_MS = 50,      // first wait before connecting again
-    SOCKETS_MAX = 16384,       // of a process; more than the gateway has workers
     RECONNECT_MAX_MS = 500, //
     HEARTBEAT_MS = 500,     // TCP alone notices a lost peer only after minutes
     HEARTBEAT_TIMEOUT_MS = 1500,
+    // A try to connect that the network has swallowed is given up; TCP's own second one comes after
+    // a second, its third after three, and so on.
+    CONNECT_MS = 1000,
+    HANDSHAKE_MS = 3000,
 };
 
 // A PUB frame that waits to be sent: topic, then messages.
@@ -31,7 +35,8 @@ typedef struct chunk {
 
 struct rl_wire {
     rl_proc_t *proc;
-    int type; // ZMQ_PULL…
+    rl_curve_t *curve; // of a bound one with keys: who may talk to it
+    int type;          // ZMQ_PULL…
     void *socket;
     struct event *readable;
     struct event *retry;
@@ -78,8 +83,14 @@ static void count_bad(rl_wire_t *self, const char *why)
             (unsigned long long)counts.bad);
 }
 
-// One frame: messages one after the other.
-static void take_frame(rl_wire_t *self, const char *data, size_t size)
+// Whether the peer may say this: a worker announces itself with the key that it has proved to have.
+static bool is_its_own(const char *peer, const rl_msg_t *msg)
+{
+    return !peer || msg->type != RL_ANNOUNCE || strcmp(msg->announce.key, peer) == 0;
+}
+
+// One frame: messages one after the other. `peer` is the sender's public key, NULL without CURVE.
+static void take_frame(rl_wire_t *self, const char *peer, const char *data, size_t size)
 {
     counts.bytes_in += size;
     if (size == 0)
@@ -93,7 +104,10 @@ static void take_frame(rl_wire_t *self, const char *data, size_t size)
             return;
         }
         counts.in[msg->type]++;
-        self->fn(self->arg, msg);
+        if (is_its_own(peer, msg))
+            self->fn(self->arg, msg);
+        else
+            count_bad(self, "an announcement with another key than the sender's");
         rl_msg_free(&msg);
         data += used;
         size -= used;
@@ -111,12 +125,15 @@ static void take(rl_wire_t *self, zmq_msg_t *frame)
 {
     const char *data = zmq_msg_data(frame);
     size_t size = zmq_msg_size(frame), topic = self->topic ? strlen(self->topic) : 0;
-    if (self->type == ZMQ_XPUB)
+    const char *peer = self->curve ? zmq_msg_gets(frame, "User-Id") : NULL;
+    if (self->curve && !(peer && rl_curve_allows(self->curve, peer)))
+        count_bad(self, "its sender's key is not allowed any more");
+    else if (self->type == ZMQ_XPUB)
         take_subscription(self, data, size);
     else if (zmq_msg_more(frame) || size < topic)
         count_bad(self, "not one frame");
     else
-        take_frame(self, data + topic, size - topic);
+        take_frame(self, peer, data + topic, size - topic);
 }
 
 static void really_destroy(rl_wire_t *self);
@@ -248,16 +265,6 @@ int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg)
 
 // ----------------------------------------------------------------------------------------- making
 
-// czmq's, with room for more sockets than its usual 1,024: the gateway has one for each worker.
-static void *context(void)
-{
-    static bool made;
-    if (!made)
-        zsys_set_max_sockets(SOCKETS_MAX);
-    made = true;
-    return zsys_init();
-}
-
 static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const char *topic,
                        char *why, size_t why_size)
 {
@@ -271,7 +278,7 @@ static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const ch
         abort();
     // not zsock_new, which takes it for a bug of ours when no socket is left: peers that join in
     // thousands make for that
-    self->socket = zmq_socket(context(), type);
+    self->socket = zmq_socket(rl_proc_context(), type);
     if (!self->socket) {
         snprintf(why, why_size, "%s: no socket left: %s", endpoint, zmq_strerror(errno));
         rl_wire_destroy(&self);
@@ -286,13 +293,59 @@ static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const ch
     zsock_set_reconnect_ivl_max(self->socket, RECONNECT_MAX_MS);
     zsock_set_heartbeat_ivl(self->socket, HEARTBEAT_MS);
     zsock_set_heartbeat_timeout(self->socket, HEARTBEAT_TIMEOUT_MS);
+    zsock_set_connect_timeout(self->socket, CONNECT_MS);
+    zsock_set_handshake_ivl(self->socket, HANDSHAKE_MS);
     return self;
 }
 
+// What is not encrypted is for this machine alone, unless the person who runs it wants otherwise.
+static bool may_bind(const rl_wire_t *self, char *why, size_t why_size)
+{
+    static bool said;
+    if (rl_proc_curve(self->proc) || rl_endpoint_is_local(self->endpoint) ||
+        !strstr(self->endpoint, "://"))
+        return true;
+    if (rl_conf_bool(rl_proc_conf(self->proc), "cluster.allow_plain")) {
+        if (!said)
+            rl_warn("%s: without CURVE keys (cluster.allow_plain): whoever reaches it is believed, "
+                    "and nothing is encrypted",
+                    self->endpoint);
+        said = true;
+        return true;
+    }
+    snprintf(why, why_size,
+             "%s: is not a loopback address, and there are no CURVE keys: make some with "
+             "scripts/make-keys and set curve.key_file, or set cluster.allow_plain = true on a "
+             "network where everybody is trusted",
+             self->endpoint);
+    return false;
+}
+
+// Before the socket is attached. `key`: of the peer to connect to, NULL: a gateway's.
+static bool secure(rl_wire_t *self, bool bind, const char *key, char *why, size_t why_size)
+{
+    rl_curve_t *curve = rl_proc_curve(self->proc);
+    if (bind && !may_bind(self, why, why_size))
+        return false;
+    if (!curve)
+        return true;
+    if ((bind ? rl_curve_serve(curve, self->socket) : rl_curve_connect(curve, self->socket, key)) ==
+        0) {
+        self->curve = bind ? curve : NULL;
+        return true;
+    }
+    snprintf(why, why_size, "%s: \"%s\" is no CURVE key of a peer", self->endpoint, key ? key : "");
+    return false;
+}
+
 // Binds or connects; on failure frees the wire and says why.
-static int attach(rl_wire_t **self_p, bool bind, char *why, size_t why_size)
+static int attach(rl_wire_t **self_p, bool bind, const char *key, char *why, size_t why_size)
 {
     rl_wire_t *self = *self_p;
+    if (!secure(self, bind, key, why, why_size)) {
+        rl_wire_destroy(self_p);
+        return -1;
+    }
     int rc =
         bind ? zmq_bind(self->socket, self->endpoint) : zmq_connect(self->socket, self->endpoint);
     if (rc != 0) {
@@ -330,7 +383,7 @@ rl_wire_t *rl_wire_pull(rl_proc_t *proc, const char *endpoint, rl_wire_fn *fn, v
         return NULL;
     self->fn = fn;
     self->arg = arg;
-    if (attach(&self, true, why, why_size) != 0)
+    if (attach(&self, true, NULL, why, why_size) != 0)
         return NULL;
     watch(self);
     return self;
@@ -345,16 +398,22 @@ rl_wire_t *rl_wire_sub(rl_proc_t *proc, const char *endpoint, const char *topic,
     self->fn = fn;
     self->arg = arg;
     zsock_set_subscribe(self->socket, topic);
-    if (attach(&self, true, why, why_size) != 0)
+    if (attach(&self, true, NULL, why, why_size) != 0)
         return NULL;
     watch(self);
     return self;
 }
 
-rl_wire_t *rl_wire_push(rl_proc_t *proc, const char *endpoint, char *why, size_t why_size)
+rl_wire_t *rl_wire_push_to(rl_proc_t *proc, const char *endpoint, const char *key, char *why,
+                           size_t why_size)
 {
     rl_wire_t *self = make(proc, ZMQ_PUSH, endpoint, NULL, why, why_size);
-    return self && attach(&self, false, why, why_size) == 0 ? self : NULL;
+    return self && attach(&self, false, key, why, why_size) == 0 ? self : NULL;
+}
+
+rl_wire_t *rl_wire_push(rl_proc_t *proc, const char *endpoint, char *why, size_t why_size)
+{
+    return rl_wire_push_to(proc, endpoint, NULL, why, why_size);
 }
 
 rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
@@ -372,7 +431,7 @@ rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
     self->retry = event_new(rl_proc_base(proc), -1, 0, on_retry, self);
     if (!self->retry)
         abort();
-    if (attach(&self, false, why, why_size) != 0)
+    if (attach(&self, false, NULL, why, why_size) != 0)
         return NULL;
     watch(self);
     rl_proc_at_turn_end(proc, flush, self);

@@ -2,6 +2,10 @@
 //
 // ZMQ_FD is edge-triggered, so every socket that is read is looked at again at the end of each
 // turn until ZMQ_EVENTS says nothing is left; and every turn takes a bounded number of messages.
+//
+// With keys (curve.h) every socket is encrypted, and who is not allowed gets nothing through; what
+// binds is then a server, what connects a client. Without, sockets bind only where none but this
+// machine reaches them, unless cluster.allow_plain says otherwise.
 #ifndef RL_WIRE_H
 #define RL_WIRE_H
 
@@ -24,8 +28,11 @@ rl_wire_t *rl_wire_pull(rl_proc_t *proc, const char *endpoint, rl_wire_fn *fn, v
 // SUB, bound, subscribed to `topic`.
 rl_wire_t *rl_wire_sub(rl_proc_t *proc, const char *endpoint, const char *topic, rl_wire_fn *fn,
                        void *arg, char *why, size_t why_size);
-// PUSH, connected.
+// PUSH, connected to a gateway.
 rl_wire_t *rl_wire_push(rl_proc_t *proc, const char *endpoint, char *why, size_t why_size);
+// PUSH, connected to a worker, which must have this public key; it is not looked at without CURVE.
+rl_wire_t *rl_wire_push_to(rl_proc_t *proc, const char *endpoint, const char *key, char *why,
+                           size_t why_size);
 // XPUB, connected; nothing is dropped at the high-water mark (ZMQ_XPUB_NODROP). Messages of one
 // turn to it travel as one frame: topic, then the messages one after the other.
 rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,

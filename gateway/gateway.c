@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "endpoint.h"
 #include "log.h"
 #include "page.h"
 #include "request.h"
@@ -246,10 +247,10 @@ static void on_reload(void *arg)
 
 // ----------------------------------------------------------------------------------------- making
 
-static bool open_sockets(gateway_t *self)
+static bool open_sockets(gateway_t *self, char tokens[RL_ENDPOINT])
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
-    char why[512];
+    char why[2 * RL_ENDPOINT];
     self->hub =
         rl_wire_pull(self->proc, rl_conf_str(conf, "gateway.hub"), from_hub, self, why, sizeof why);
     if (!self->hub) {
@@ -259,6 +260,12 @@ static bool open_sockets(gateway_t *self)
     self->tokens = rl_wire_sub(self->proc, rl_conf_str(conf, "gateway.tokens"),
                                rl_proc_id(self->proc), from_generators, self, why, sizeof why);
     if (!self->tokens) {
+        rl_error("gateway.tokens: %s", why);
+        return false;
+    }
+    if (rl_endpoint_advertised(rl_wire_endpoint(self->tokens),
+                               rl_conf_str(conf, "gateway.tokens_advertise"),
+                               "gateway.tokens_advertise", tokens, why, sizeof why) != 0) {
         rl_error("gateway.tokens: %s", why);
         return false;
     }
@@ -285,14 +292,13 @@ gateway_t *gateway_new(rl_proc_t *proc)
     self->tasks = tasks_new();
     self->fetcher = rl_fetcher_new(rl_proc_base(proc), LLM_IDLE_CONNECTIONS);
     self->embedder = embedder_new(proc, self->fetcher);
-    if (!open_sockets(self)) {
+    char tokens[RL_ENDPOINT]; // as generators reach it
+    if (!open_sockets(self, tokens)) {
         gateway_destroy(&self);
         return NULL;
     }
-    const char *advertised = rl_conf_str(rl_proc_conf(proc), "gateway.tokens_advertise");
     registry_events_t events = {on_worker_lost, on_worker_ready, self};
-    self->registry = registry_new(
-        proc, rl_proc_id(proc), *advertised ? advertised : rl_wire_endpoint(self->tokens), &events);
+    self->registry = registry_new(proc, rl_proc_id(proc), tokens, &events);
     self->drain_timer = event_new(rl_proc_base(proc), -1, EV_PERSIST, on_drain_look, self);
     self->silent_timer = event_new(rl_proc_base(proc), -1, EV_PERSIST, on_silent_look, self);
     struct timeval every = {0, SILENT_LOOK_MS * 1000};

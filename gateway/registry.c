@@ -233,7 +233,7 @@ static worker_t *join(registry_t *self, const rl_announce_t *announce, worker_ro
         return NULL;
     }
     char why[512];
-    rl_wire_t *push = rl_wire_push(self->proc, announce->tasks, why, sizeof why);
+    rl_wire_t *push = rl_wire_push_to(self->proc, announce->tasks, announce->key, why, sizeof why);
     if (!push) {
         refuse(self, announce, why);
         return NULL;
