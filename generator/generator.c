@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "endpoint.h"
 #include "log.h"
 #include "tasks.h"
 
@@ -26,7 +27,7 @@ typedef struct process {
     generator_t generator;
     struct event announce, leave;
     uint64_t leave_until;
-    char tasks[600]; // the inbox's endpoint as gateways reach it
+    char tasks[RL_ENDPOINT]; // the inbox's endpoint as gateways reach it
     rl_wire_t *inbox;
 } process_t;
 
@@ -166,7 +167,6 @@ static void announce(process_t *self)
         .worker = rl_proc_id(generator->proc),
         .kind = "generator",
         .tasks = self->tasks,
-        .period_ms = (uint64_t)rl_conf_int(rl_proc_conf(generator->proc), "cluster.announce_ms"),
         .queued = gen_tasks_waiting(generator->tasks),
         .running = gen_tasks_running(generator->tasks),
         .slots = generator->slots,
@@ -236,18 +236,6 @@ static void on_stop(void *arg)
 
 // ---- the beginning ----------------------------------------------------------------------
 
-// The inbox's endpoint with the host that gateways are told to use.
-static void advertise(process_t *self, const rl_conf_t *conf)
-{
-    const char *endpoint = rl_wire_endpoint(self->inbox);
-    const char *host = rl_conf_str(conf, "generator.advertise");
-    const char *port = strrchr(endpoint, ':');
-    if (*host && strncmp(endpoint, "tcp://", 6) == 0 && port)
-        snprintf(self->tasks, sizeof self->tasks, "tcp://%.500s%s", host, port);
-    else
-        snprintf(self->tasks, sizeof self->tasks, "%s", endpoint);
-}
-
 static bool start(process_t *self, rl_proc_t *proc)
 {
     static const gen_gateways_events_t events = {
@@ -255,7 +243,7 @@ static bool start(process_t *self, rl_proc_t *proc)
     generator_t *generator = &self->generator;
     const rl_conf_t *conf = rl_proc_conf(proc);
     struct event_base *base = rl_proc_base(proc);
-    char why[512];
+    char why[2048];
     generator->proc = proc;
     generator->scratch = rl_buf_make(LONGEST_TEXT);
     generator->tasks = gen_tasks_new(generator);
@@ -272,10 +260,12 @@ static bool start(process_t *self, rl_proc_t *proc)
         rl_error("generator.bind: %s", why);
         return false;
     }
-    advertise(self, conf);
     generator->gateways = gen_gateways_new(proc, &events, self, why, sizeof why);
-    if (!generator->gateways) {
-        rl_error("cluster.gateways: %s", why);
+    if (!generator->gateways ||
+        rl_endpoint_advertised(rl_wire_endpoint(self->inbox),
+                               rl_conf_str(conf, "generator.advertise"), "generator.advertise",
+                               self->tasks, why, sizeof why) != 0) {
+        rl_error("%s", why);
         return false;
     }
     rl_proc_on_stop(proc, on_stop, self);

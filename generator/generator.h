@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "fetch.h"
-#include "gateways.h"
+#include "gen_gateways.h"
 #include "proc.h"
 #include "prompt.h"
 #include "upstream.h"

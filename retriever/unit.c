@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "clock.h"
+#include "endpoint.h"
 #include "files.h"
 #include "log.h"
 #include "vectors.h"
 
 enum {
-    ENDPOINT = 512,
     NAME = 256, // of a worker's id, as in the protocol
     HITS_BYTES =
         RL_MAX_FRAME / 2, // of the texts of one task's hits; the rest of the frame is names
@@ -30,8 +30,8 @@ struct rl_unit {
     rl_wire_t *pull;
     rl_line_t *line;
     const rl_source_backend_t *backend;
-    char id[NAME], collection[80], advertised[ENDPOINT];
-    bool *welcome; // by route: this gateway has answered
+    char id[NAME], collection[80], advertised[RL_ENDPOINT];
+    uint64_t welcome[RL_GATEWAYS_MAX]; // by slot: the route of the gateway that has answered, + 1
     bool left;
     rl_announce_t announce; // but for what changes; its strings are the unit's own
     char generation[RL_STORE_NAME], space[NAME], language[64];
@@ -46,14 +46,15 @@ struct rl_unit {
 // Sends to the gateway of the task's route.
 static void answer(rl_unit_t *self, uint64_t route, const rl_msg_t *msg)
 {
-    if (rl_wire_send(self->context->gateways[route], msg) == 0)
-        return;
+    int slot = rl_gateways_slot(self->context->gateways, route);
+    if (slot < 0 || rl_gateways_send(self->context->gateways, (size_t)slot, msg) == 0)
+        return; // a gateway that is gone misses nothing
     uint64_t now = rl_now_us();
     if (self->complained_us && now - self->complained_us < 1000000)
         return;
     self->complained_us = now;
     rl_warn("%s: gateway %s takes no more: %s dropped", self->id,
-            rl_wire_endpoint(self->context->gateways[route]), rl_msg_name(msg->type));
+            rl_gateways_endpoint(self->context->gateways, (size_t)slot), rl_msg_name(msg->type));
 }
 
 static void fail(rl_unit_t *self, const rl_search_t *search, uint64_t status, const char *code,
@@ -158,7 +159,7 @@ static void take_search(rl_unit_t *self, rl_msg_t *msg)
     const rl_search_t *search = &msg->search;
     uint64_t now = rl_now_us();
     self->context->last_task_us = now;
-    if (search->route >= self->context->gateways_size) {
+    if (rl_gateways_slot(self->context->gateways, search->route) < 0) {
         rl_warn("%s: a task for route %" PRIu64 ", which no gateway has, dropped", self->id,
                 search->route);
         return;
@@ -199,16 +200,34 @@ static void take_cancel(rl_unit_t *self, const rl_cancel_t *cancel)
     }
 }
 
-static void announce_to(rl_unit_t *self, size_t route);
+static bool is_ready(void *arg, size_t slot, uint64_t route)
+{
+    const rl_unit_t *self = arg;
+    return self->welcome[slot] == route + 1;
+}
+
+// The announcement with what changes.
+static const rl_announce_t *say(rl_unit_t *self)
+{
+    size_t waiting = 0, running = 0;
+    rl_line_load(self->line, &waiting, &running);
+    self->announce.queued = waiting;
+    self->announce.running = running;
+    self->announce.service_us = self->service_us;
+    self->announce.served = self->served;
+    return &self->announce;
+}
 
 static void take_welcome(rl_unit_t *self, const rl_welcome_t *welcome)
 {
-    if (welcome->route >= self->context->gateways_size)
+    int slot = rl_gateways_slot(self->context->gateways, welcome->route);
+    if (slot < 0)
         return;
-    if (!self->welcome[welcome->route])
+    if (!is_ready(self, (size_t)slot, welcome->route))
         rl_info("%s: gateway %s gives tasks", self->id, welcome->gateway);
-    self->welcome[welcome->route] = true;
-    announce_to(self, welcome->route);
+    self->welcome[slot] = welcome->route + 1;
+    if (!self->left)
+        rl_gateways_announce_to(self->context->gateways, (size_t)slot, say(self), is_ready, self);
 }
 
 // What gateways say to this worker.
@@ -233,28 +252,10 @@ static void on_message(void *arg, rl_msg_t *msg)
 
 // -------------------------------------------------------------------------------------- announcing
 
-static void announce_to(rl_unit_t *self, size_t route)
-{
-    size_t waiting = 0, running = 0;
-    if (self->left)
-        return;
-    rl_line_load(self->line, &waiting, &running);
-    rl_msg_t msg = {.type = RL_ANNOUNCE};
-    msg.announce = self->announce;
-    msg.announce.route = route;
-    msg.announce.period_ms = self->context->period_ms;
-    msg.announce.ready = self->welcome[route];
-    msg.announce.queued = waiting;
-    msg.announce.running = running;
-    msg.announce.service_us = self->service_us;
-    msg.announce.served = self->served;
-    rl_wire_send(self->context->gateways[route], &msg); // lost ones are made up for by the next
-}
-
 void rl_unit_announce(rl_unit_t *self)
 {
-    for (size_t route = 0; route < self->context->gateways_size; route++)
-        announce_to(self, route);
+    if (!self->left)
+        rl_gateways_announce(self->context->gateways, say(self), is_ready, self);
 }
 
 void rl_unit_leave(rl_unit_t *self)
@@ -264,8 +265,7 @@ void rl_unit_leave(rl_unit_t *self)
     self->left = true;
     rl_msg_t msg = {.type = RL_LEAVE};
     msg.leave.worker = self->id;
-    for (size_t route = 0; route < self->context->gateways_size; route++)
-        rl_wire_send(self->context->gateways[route], &msg);
+    rl_gateways_send_all(self->context->gateways, &msg);
 }
 
 bool rl_unit_has_left(const rl_unit_t *self)
@@ -325,25 +325,21 @@ static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served
 static int bind_socket(rl_unit_t *self, char *why, size_t why_size)
 {
     const rl_unit_context_t *context = self->context;
-    char endpoint[ENDPOINT], inner[ENDPOINT + 256];
+    char endpoint[RL_ENDPOINT], inner[RL_ENDPOINT + 512];
     bool path = strncmp(context->bind, "ipc://", 6) == 0 && !strchr(context->bind, '*');
     int size = path ? snprintf(endpoint, sizeof endpoint, "%s-%s-%" PRIu64, context->bind,
                                rl_proc_id(context->proc), context->units_made)
                     : snprintf(endpoint, sizeof endpoint, "%s", context->bind);
     if (size >= (int)sizeof endpoint)
-        return rl_fail(why, why_size, "retriever.bind: longer than %d bytes", ENDPOINT - 1);
+        return rl_fail(why, why_size, "retriever.bind: longer than %d bytes", RL_ENDPOINT - 1);
     self->pull = rl_wire_pull(context->proc, endpoint, on_message, self, inner, sizeof inner);
     if (!self->pull)
         return rl_fail(why, why_size,
                        "retriever.bind: %s (each shard and kind has a socket of its own: use port "
                        "\"*\", as in tcp://127.0.0.1:*)",
                        inner);
-    const char *bound = rl_wire_endpoint(self->pull), *port = strrchr(bound, ':');
-    if (*context->advertise && strncmp(bound, "tcp://", 6) == 0 && port)
-        size = snprintf(self->advertised, ENDPOINT, "tcp://%s%s", context->advertise, port);
-    else
-        size = snprintf(self->advertised, ENDPOINT, "%s", bound);
-    return size < ENDPOINT ? 0 : rl_fail(why, why_size, "retriever.advertise: too long");
+    return rl_endpoint_advertised(rl_wire_endpoint(self->pull), context->advertise,
+                                  "retriever.advertise", self->advertised, why, why_size);
 }
 
 rl_unit_t *rl_unit_new(rl_unit_context_t *context, rl_served_t *served,
@@ -360,10 +356,9 @@ rl_unit_t *rl_unit_new(rl_unit_context_t *context, rl_served_t *served,
     snprintf(self->collection, sizeof self->collection, "%s", said->collection);
     snprintf(self->id, sizeof self->id, "%s/%s/%" PRIu64 "/%s", rl_proc_id(context->proc),
              said->collection, source->shard, source->backend->kind);
-    self->welcome = calloc(context->gateways_size, sizeof *self->welcome);
     self->line = rl_line_new(context->pool, served, source);
-    int rc = self->welcome && self->line ? bind_socket(self, why, why_size)
-                                         : rl_fail(why, why_size, "out of memory");
+    int rc =
+        self->line ? bind_socket(self, why, why_size) : rl_fail(why, why_size, "out of memory");
     context->units_made++;
     if (rc != 0)
         rl_unit_destroy(&self);
@@ -383,7 +378,6 @@ void rl_unit_destroy(rl_unit_t **self_p)
         free_task(self, self->tasks);
     }
     rl_line_destroy(&self->line);
-    free(self->welcome);
     free(self);
     *self_p = NULL;
 }

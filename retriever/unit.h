@@ -3,6 +3,7 @@
 #ifndef RL_UNIT_H
 #define RL_UNIT_H
 
+#include "gateways.h"
 #include "pool.h"
 #include "wire.h"
 
@@ -12,10 +13,8 @@ typedef struct rl_unit rl_unit_t;
 typedef struct rl_unit_context {
     rl_proc_t *proc;
     rl_pool_t *pool;
-    rl_wire_t **gateways; // PUSH to each of cluster.gateways, by route
-    size_t gateways_size;
+    rl_gateways_t *gateways;
     const char *bind, *advertise; // retriever.bind, retriever.advertise
-    uint64_t period_ms;
     uint64_t threads;
     uint64_t units_made;   // for names of ipc sockets
     uint64_t last_task_us; // when the last task came

@@ -14,7 +14,6 @@
 #include "log.h"
 
 enum {
-    MAX_GATEWAYS = 256,
     MAX_COLLECTIONS = 256,
     CALM_US = 100000, // after LEAVE: no task for so long means that none is on its way
     STOP_LOOK_MS = 10,
@@ -31,7 +30,7 @@ struct rl_worker {
     char *bind, *advertise;
     int wakeup; // eventfd: the threads have something for the loop
     struct event *woken, *tick, *stop_look;
-    uint64_t grace_us, stop_us;
+    uint64_t period_ms, grace_us, stop_us;
 };
 
 // ------------------------------------------------------------------------------------ turns of
@@ -64,8 +63,8 @@ static void on_woken(evutil_socket_t fd, short what, void *arg)
 
 static void set_tick(rl_worker_t *self)
 {
-    struct timeval period = {(time_t)(self->context.period_ms / 1000),
-                             (suseconds_t)(self->context.period_ms % 1000 * 1000)};
+    struct timeval period = {(time_t)(self->period_ms / 1000),
+                             (suseconds_t)(self->period_ms % 1000 * 1000)};
     event_add(self->tick, &period);
 }
 
@@ -113,7 +112,7 @@ void rl_worker_stop(rl_worker_t *self)
 static void read_times(rl_worker_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
-    self->context.period_ms = (uint64_t)rl_conf_int(conf, "cluster.announce_ms");
+    self->period_ms = (uint64_t)rl_conf_int(conf, "cluster.announce_ms");
     self->grace_us = (uint64_t)rl_conf_int(conf, "retriever.grace_ms") * 1000;
 }
 
@@ -173,28 +172,6 @@ static int read_kinds(rl_worker_t *self, char *why, size_t why_size)
     return 0;
 }
 
-static int connect_gateways(rl_worker_t *self, char *why, size_t why_size)
-{
-    const rl_conf_t *conf = rl_proc_conf(self->proc);
-    size_t size = rl_conf_list_size(conf, "cluster.gateways");
-    char inner[768];
-    if (size < 1 || size > MAX_GATEWAYS)
-        return rl_fail(why, why_size, "cluster.gateways: names %zu gateways; it takes 1 to %d",
-                       size, MAX_GATEWAYS);
-    self->context.gateways = calloc(size, sizeof(rl_wire_t *));
-    if (!self->context.gateways)
-        return rl_fail(why, why_size, "out of memory");
-    for (; self->context.gateways_size < size; self->context.gateways_size++) {
-        const char *endpoint =
-            rl_conf_list_at(conf, "cluster.gateways", self->context.gateways_size);
-        rl_wire_t *wire = rl_wire_push(self->proc, endpoint, inner, sizeof inner);
-        if (!wire)
-            return rl_fail(why, why_size, "cluster.gateways: %s", inner);
-        self->context.gateways[self->context.gateways_size] = wire;
-    }
-    return 0;
-}
-
 static int open_collections(rl_worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
@@ -241,8 +218,10 @@ static int start(rl_worker_t *self, char *why, size_t why_size)
     self->context.bind = self->bind;
     self->context.advertise = self->advertise;
     self->context.threads = self->options.source.threads;
-    if (read_shards(self, why, why_size) != 0 || read_kinds(self, why, why_size) != 0 ||
-        connect_gateways(self, why, why_size) != 0 || open_collections(self, why, why_size) != 0)
+    if (read_shards(self, why, why_size) != 0 || read_kinds(self, why, why_size) != 0)
+        return -1;
+    self->context.gateways = rl_gateways_new(self->proc, NULL, NULL, why, why_size);
+    if (!self->context.gateways || open_collections(self, why, why_size) != 0)
         return -1;
     event_add(self->woken, NULL);
     set_tick(self);
@@ -272,8 +251,7 @@ void rl_worker_destroy(rl_worker_t **self_p)
         rl_pool_stop(self->context.pool);
     for (size_t at = 0; at < self->collections_size; at++)
         rl_collection_destroy(&self->collections[at]);
-    for (size_t at = 0; at < self->context.gateways_size; at++)
-        rl_wire_destroy(&self->context.gateways[at]);
+    rl_gateways_destroy(&self->context.gateways);
     rl_pool_destroy(&self->context.pool);
     if (self->woken)
         event_free(self->woken);
@@ -284,7 +262,6 @@ void rl_worker_destroy(rl_worker_t **self_p)
     if (self->wakeup >= 0)
         close(self->wakeup);
     free(self->collections);
-    free(self->context.gateways);
     free(self->shards);
     free(self->backends);
     free(self->bind);

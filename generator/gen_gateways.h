@@ -1,5 +1,5 @@
-// gateways: the gateways that this generator works for: announcements to each, and to each a PUB
-// for its tokens. Nothing is taken from a gateway whose subscription was not seen.
+// gen_gateways: the gateways that this generator works for, with a PUB to each for its tokens.
+// Nothing is taken from a gateway whose subscription was not seen.
 #ifndef GEN_GATEWAYS_H
 #define GEN_GATEWAYS_H
 
@@ -7,8 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proc.h"
-#include "wire.h"
+#include "gateways.h"
 
 typedef struct gen_gateways gen_gateways_t;
 typedef struct gen_gateway gen_gateway_t;
@@ -22,12 +21,12 @@ typedef struct gen_gateways_events {
     void (*caught_up)(void *arg, gen_gateway_t *gateway);
 } gen_gateways_events_t;
 
-// Connects to the hubs of cluster.gateways. NULL with what is wrong in `why`.
+// NULL with what is wrong in `why`.
 gen_gateways_t *gen_gateways_new(rl_proc_t *proc, const gen_gateways_events_t *events, void *arg,
                                  char *why, size_t why_size);
 void gen_gateways_destroy(gen_gateways_t **self_p);
 
-// Announces to every gateway; `announce` is filled in but for route and ready.
+// Announces to every gateway (see rl_gateways_announce).
 void gen_gateways_announce(gen_gateways_t *self, const rl_announce_t *announce);
 // Tells them all that no more tasks are taken.
 void gen_gateways_leave(gen_gateways_t *self, const char *worker);

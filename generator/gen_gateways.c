@@ -1,7 +1,7 @@
-// gateways: announcements to every gateway, and the way of tokens to each.
+// gen_gateways: the way of tokens to each gateway.
 //
 //     silent → (WELCOME) → connected → (subscription seen) → ready → (no subscription) → connected
-#include "gateways.h"
+#include "gen_gateways.h"
 
 #include <event2/event_struct.h>
 #include <stdio.h>
@@ -19,23 +19,21 @@ enum {
 
 struct gen_gateway {
     gen_gateways_t *all;
-    uint64_t route;
-    rl_wire_t *hub;    // PUSH
+    uint64_t route;    // that it was welcomed by
     rl_wire_t *tokens; // PUB, from WELCOME on
     char *id;          // of the gateway's instance, its topic; NULL before WELCOME
     char *endpoint;    // of its tokens
     bool ready;        // its subscription is there
     bool behind;
     uint64_t unready_us; // since when it is not ready, 0: it is, or answers were given up
-    bool muted;          // the hub takes no more: said once
 };
 
 struct gen_gateways {
     rl_proc_t *proc;
     gen_gateways_events_t events;
     void *arg;
-    gen_gateway_t *gateways;
-    size_t size;
+    rl_gateways_t *hubs;
+    gen_gateway_t gateways[RL_GATEWAYS_MAX]; // by slot
     uint64_t orphan_us;
     struct event look; // at those that are behind
     bool news;         // someone became ready: announce at once
@@ -64,7 +62,7 @@ static void look_at_those_behind(evutil_socket_t fd, short what, void *arg)
     bool more = false;
     (void)fd;
     (void)what;
-    for (size_t at = 0; at < self->size; at++) {
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
         gen_gateway_t *gateway = &self->gateways[at];
         if (!gateway->behind)
             continue;
@@ -79,33 +77,28 @@ static void look_at_those_behind(evutil_socket_t fd, short what, void *arg)
         evtimer_add(&self->look, &time);
 }
 
+static void on_gone(void *arg, size_t slot)
+{
+    gen_gateways_t *self = arg;
+    drop_tokens(&self->gateways[slot]);
+}
+
 gen_gateways_t *gen_gateways_new(rl_proc_t *proc, const gen_gateways_events_t *events, void *arg,
                                  char *why, size_t why_size)
 {
-    const rl_conf_t *conf = rl_proc_conf(proc);
     gen_gateways_t *self = calloc(1, sizeof *self);
-    size_t size = rl_conf_list_size(conf, "cluster.gateways");
     if (!self)
         abort();
     self->proc = proc;
     self->events = *events;
     self->arg = arg;
-    self->orphan_us = (uint64_t)rl_conf_int(conf, "generator.orphan_ms") * 1000;
+    self->orphan_us = (uint64_t)rl_conf_int(rl_proc_conf(proc), "generator.orphan_ms") * 1000;
     evtimer_assign(&self->look, rl_proc_base(proc), look_at_those_behind, self);
-    self->gateways = calloc(size + 1, sizeof *self->gateways);
-    if (!self->gateways)
-        abort();
-    for (; self->size < size; self->size++) {
-        gen_gateway_t *gateway = &self->gateways[self->size];
-        gateway->all = self;
-        gateway->route = self->size;
-        gateway->hub = rl_wire_push(proc, rl_conf_list_at(conf, "cluster.gateways", self->size),
-                                    why, why_size);
-        if (!gateway->hub) {
-            gen_gateways_destroy(&self);
-            return NULL;
-        }
-    }
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
+        self->gateways[at].all = self;
+    self->hubs = rl_gateways_new(proc, on_gone, self, why, why_size);
+    if (!self->hubs)
+        gen_gateways_destroy(&self);
     return self;
 }
 
@@ -114,46 +107,35 @@ void gen_gateways_destroy(gen_gateways_t **self_p)
     gen_gateways_t *self = *self_p;
     if (!self)
         return;
-    for (size_t at = 0; at < self->size; at++) {
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
         close_tokens(&self->gateways[at]); // at the end nobody is told: the tasks are gone already
-        rl_wire_destroy(&self->gateways[at].hub);
-    }
+    rl_gateways_destroy(&self->hubs);
     evtimer_del(&self->look);
-    free(self->gateways);
     free(self);
     *self_p = NULL;
 }
 
-static void tell(gen_gateway_t *gateway, const rl_msg_t *msg)
+static bool is_ready(void *arg, size_t slot, uint64_t route)
 {
-    bool muted = rl_wire_send(gateway->hub, msg) != 0;
-    if (muted && !gateway->muted)
-        rl_warn("gateway hub %s takes no announcements; going on trying",
-                rl_wire_endpoint(gateway->hub));
-    gateway->muted = muted;
+    const gen_gateways_t *self = arg;
+    return self->gateways[slot].ready && self->gateways[slot].route == route;
 }
 
 void gen_gateways_announce(gen_gateways_t *self, const rl_announce_t *announce)
 {
-    rl_msg_t msg = {.type = RL_ANNOUNCE, .announce = *announce};
-    for (size_t at = 0; at < self->size; at++) {
-        msg.announce.route = self->gateways[at].route;
-        msg.announce.ready = self->gateways[at].ready;
-        tell(&self->gateways[at], &msg);
-    }
+    rl_gateways_announce(self->hubs, announce, is_ready, self);
 }
 
 void gen_gateways_leave(gen_gateways_t *self, const char *worker)
 {
     rl_msg_t msg = {.type = RL_LEAVE, .leave = {.worker = worker}};
-    for (size_t at = 0; at < self->size; at++)
-        tell(&self->gateways[at], &msg);
+    rl_gateways_send_all(self->hubs, &msg);
 }
 
 void gen_gateways_sweep(gen_gateways_t *self)
 {
     uint64_t now = rl_now_us();
-    for (size_t at = 0; at < self->size; at++) {
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
         gen_gateway_t *gateway = &self->gateways[at];
         if (!gateway->unready_us || now - gateway->unready_us < self->orphan_us)
             continue;
@@ -182,16 +164,19 @@ static void on_subscribed(void *arg, const char *topic, bool subscribed)
 bool gen_gateways_welcome(gen_gateways_t *self, const rl_welcome_t *welcome)
 {
     char why[256];
-    if (welcome->route >= self->size || !*welcome->gateway || !*welcome->tokens) {
+    int slot = rl_gateways_slot(self->hubs, welcome->route);
+    if (slot < 0 || !*welcome->gateway || !*welcome->tokens) {
         rl_warn("a welcome for route %llu, which is none of ours",
                 (unsigned long long)welcome->route);
         return false;
     }
-    gen_gateway_t *gateway = &self->gateways[welcome->route];
-    if (gateway->tokens && strcmp(gateway->id, welcome->gateway) == 0 &&
+    gen_gateway_t *gateway = &self->gateways[slot];
+    if (gateway->tokens && gateway->route == welcome->route &&
+        strcmp(gateway->id, welcome->gateway) == 0 &&
         strcmp(gateway->endpoint, welcome->tokens) == 0)
         return false;
     drop_tokens(gateway); // a gateway started anew knows nothing of the old one's questions
+    gateway->route = welcome->route;
     gateway->id = strdup(welcome->gateway);
     gateway->endpoint = strdup(welcome->tokens);
     if (!gateway->id || !gateway->endpoint)
@@ -217,10 +202,12 @@ bool gen_gateways_news(gen_gateways_t *self)
 
 gen_gateway_t *gen_gateways_find(gen_gateways_t *self, uint64_t route, const char *id)
 {
-    if (route >= self->size)
+    int slot = rl_gateways_slot(self->hubs, route);
+    if (slot < 0)
         return NULL;
-    gen_gateway_t *gateway = &self->gateways[route];
-    return gateway->tokens && strcmp(gateway->id, id) == 0 ? gateway : NULL;
+    gen_gateway_t *gateway = &self->gateways[slot];
+    return gateway->tokens && gateway->route == route && strcmp(gateway->id, id) == 0 ? gateway
+                                                                                      : NULL;
 }
 
 rl_wire_t *gen_gateway_wire(gen_gateway_t *gateway)
