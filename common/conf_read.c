@@ -106,10 +106,11 @@ static void set(rl_conf_t *self, const rl_option_t *option, const char *section_
         split_list(value);
 }
 
-static void set_secret_file(rl_conf_t *self, const rl_option_t *option, const char *path,
-                            const char *where)
+static void set_secret_file(rl_conf_t *self, const rl_option_t *option, const char *section_name,
+                            const char *path, const char *where)
 {
     char line[4096];
+    errno = 0;
     FILE *file = fopen(path, "r");
     if (!file || !fgets(line, sizeof line, file)) {
         complain(self, "%s: %s_file: cannot read %s: %s", where, option->name, path,
@@ -120,7 +121,7 @@ static void set_secret_file(rl_conf_t *self, const rl_option_t *option, const ch
     }
     fclose(file);
     line[strcspn(line, "\r\n")] = '\0';
-    set(self, option, NULL, line, where);
+    set(self, option, section_name, line, where);
 }
 
 // ------------------------------------------------------------------------------------------ names
@@ -184,11 +185,11 @@ static void set_by_name(rl_conf_t *self, const char *section, const char *sectio
         }
         char stem[NAME_MAX_BYTES];
         size_t size = strlen(key);
-        if (option->type == RL_SECRET && !section_name && size > 5 && size < sizeof stem &&
+        if (option->type == RL_SECRET && size > 5 && size < sizeof stem &&
             strcmp(key + size - 5, "_file") == 0) {
             snprintf(stem, sizeof stem, "%.*s", (int)(size - 5), key);
-            if (rl_conf_is_called(option, section, false, stem)) {
-                set_secret_file(self, option, text, where);
+            if (rl_conf_is_called(option, section, section_name != NULL, stem)) {
+                set_secret_file(self, option, section_name, text, where);
                 return;
             }
         }
@@ -326,7 +327,7 @@ static void read_environment(rl_conf_t *self)
         snprintf(file_name, sizeof file_name, "%s_FILE", name);
         text = option->type == RL_SECRET ? getenv(file_name) : NULL;
         if (text)
-            set_secret_file(self, option, text, where);
+            set_secret_file(self, option, NULL, text, where);
     }
 }
 

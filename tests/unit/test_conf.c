@@ -138,6 +138,30 @@ static void secrets_come_from_files_and_are_not_shown(void **state)
     assert_null(strstr(said, "s3cret"));
 }
 
+static void a_named_section_has_secrets_of_its_own(void **state)
+{
+    (void)state;
+    char secret_path[64], text[256];
+    write_file("s3cret\n");
+    strcpy(secret_path, path);
+    snprintf(text, sizeof text,
+             "[llm]\nkey = general\n[upstream a]\nkey_file = %s\n[upstream b]\nkey = other\n"
+             "[upstream c]\n",
+             secret_path);
+    rl_conf_t *conf = load(text, NULL, NULL);
+    assert_non_null(conf);
+    assert_string_equal(rl_conf_in(conf, "upstream", "a", "key"), "s3cret");
+    assert_string_equal(rl_conf_in(conf, "upstream", "b", "key"), "other");
+    assert_string_equal(rl_conf_in(conf, "upstream", "c", "key"), "");
+    assert_string_equal(rl_conf_secret(conf, "llm.key"), "general");
+    rl_conf_destroy(&conf);
+    unlink(secret_path);
+    assert_null(load(text, NULL, NULL)); // the file is gone: said with its place, without a secret
+    assert_non_null(strstr(said, ":4: upstream.*.key_file: cannot read"));
+    assert_null(load("[upstream a]\nmodel_file = /x\n", NULL, NULL)); // only secrets have files
+    assert_non_null(strstr(said, ":2: there is no option upstream.*.model_file"));
+}
+
 static void lists_are_split_and_arguments_kept(void **state)
 {
     (void)state;
@@ -202,6 +226,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_named_with_file_line_key_and_what_may_be),
         cmocka_unit_test(named_sections_are_kept_apart),
         cmocka_unit_test(secrets_come_from_files_and_are_not_shown),
+        cmocka_unit_test(a_named_section_has_secrets_of_its_own),
         cmocka_unit_test(lists_are_split_and_arguments_kept),
         cmocka_unit_test(every_option_has_a_default_that_fits_and_a_help_text),
         cmocka_unit_test(the_sample_file_holds),
