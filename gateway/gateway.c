@@ -196,7 +196,7 @@ static void on_drain_look(evutil_socket_t fd, short what, void *arg)
     const http_counts_t *counts = http_server_counts(self->http);
     if (self->in_flight > 0 && now > self->drain_until_us)
         request_stop_all(self);
-    bool said = counts->open_streams == 0 || now > self->drain_until_us + LAST_WORDS_MS * 1000;
+    bool said = counts->unfinished == 0 || now > self->drain_until_us + LAST_WORDS_MS * 1000;
     if (self->in_flight == 0 && said)
         rl_proc_end(self->proc, 0);
 }
@@ -208,6 +208,7 @@ static void on_stop(void *arg)
             self->settings.grace_ms);
     self->draining = true;
     self->drain_until_us = rl_now_us() + (uint64_t)self->settings.grace_ms * 1000;
+    doors_stopping(self->doors);
     http_server_drain(self->http);
     struct timeval every = {0, DRAIN_LOOK_MS * 1000};
     event_add(self->drain_timer, &every);
@@ -309,6 +310,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     rl_proc_on_reload(proc, on_reload, self);
     if (!embedder_configured(self->embedder))
         rl_info("embed.url is not set: retrieval is lexical only");
+    self->doors = doors_new(proc, self->http, self->registry);
     rl_info("ready at %s; workers announce themselves at %s", http_server_url(self->http),
             rl_wire_endpoint(self->hub));
     return self;
@@ -321,6 +323,7 @@ void gateway_destroy(gateway_t **self_p)
         return;
     if (self->registry)
         request_stop_all(self);
+    doors_destroy(&self->doors);
     registry_destroy(&self->registry);
     replays_destroy(&self->replays);
     http_server_destroy(&self->http);

@@ -3,6 +3,7 @@
 #ifndef GATEWAY_H
 #define GATEWAY_H
 
+#include "doors.h"
 #include "embed.h"
 #include "http.h"
 #include "merge.h"
@@ -46,6 +47,7 @@ typedef struct gateway {
     bool draining;
     uint64_t drain_until_us;
     struct event *drain_timer, *silent_timer;
+    doors_t *doors;
     int64_t started; // Unix time in seconds
 } gateway_t;
 

@@ -18,10 +18,11 @@
 enum {
     FLUSH_LIMIT_S = 60, // a client that takes nothing of a complete response for so long is gone
     LINGER_LIMIT_S = 2,
-    DRAIN_LIMIT_S = 1,     // for requests that are coming in when no more are wanted
-    KERNEL_UNSENT = 65536, // bytes that the kernel takes of a client's unsent ones: its own limit
-                           // is megabytes, which would hide a slow client and add up over many
-    OTHER_FDS = 256,       // descriptors kept for what is no client: workers, logs, transfers
+    DRAIN_LIMIT_S = 1,      // for requests that are coming in when no more are wanted
+    HANDSHAKES_US = 200000, // draining a shared socket: for connections that are being made
+    KERNEL_UNSENT = 65536,  // bytes that the kernel takes of a client's unsent ones: its own limit
+                            // is megabytes, which would hide a slow client and add up over many
+    OTHER_FDS = 256,        // descriptors kept for what is no client: workers, logs, transfers
     RETRY_ACCEPT_US = 100000, // after an accept that failed for want of something
     SILENT_US = 1000000,      // connected and silent for so long: closed if there are too many
     COMPLAIN_US = 10000000,   // a warning at most after so long without its cause
@@ -40,9 +41,20 @@ void http_arm(http_server_t *self, uint64_t at_us)
     evtimer_add(self->timer, &after);
 }
 
+static void stop_listening(http_server_t *self)
+{
+    if (self->accepting)
+        event_free(self->accepting);
+    self->accepting = NULL;
+    self->close_us = 0;
+    if (self->fd >= 0)
+        close(self->fd);
+    self->fd = -1;
+}
+
 static void resume_accepting(http_server_t *self)
 {
-    if (self->paused && !self->draining) {
+    if (self->paused && self->accepting) {
         self->paused = false;
         event_add(self->accepting, NULL);
     }
@@ -55,6 +67,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     self->armed_us = 0;
     uint64_t now = rl_now_us();
+    if (self->close_us > 0 && self->close_us <= now)
+        stop_listening(self);
+    else if (self->close_us > 0)
+        http_arm(self, self->close_us);
     for (int state = 0; state < HTTP_STATES; state++) {
         http_list_t *list = &self->lists[state];
         while (list->limit_us > 0 && list->first && list->first->since_us + list->limit_us <= now)
@@ -193,10 +209,13 @@ static int open_up(http_server_t *self, char *why, size_t why_size)
     if (tls && !self->tls)
         return -1;
     self->check_host = !keys_needed(self->keys) && !public;
-    self->fd = http_listen(rl_conf_str(conf, "gateway.listen"),
-                           rl_conf_bool(conf, "gateway.shared"), !self->check_host, why, why_size);
+    self->shared = rl_conf_bool(conf, "gateway.shared");
+    self->fd = http_listen(rl_conf_str(conf, "gateway.listen"), self->shared, !self->check_host,
+                           &self->passed, why, why_size);
     if (self->fd < 0)
         return -1;
+    self->shared = self->shared && !self->passed;
+    self->waits = self->shared || self->passed;
     char name[256];
     http_listen_name(self->fd, name, sizeof name);
     snprintf(self->url, sizeof self->url, "%s://%s", tls ? "https" : "http", name);
@@ -218,22 +237,13 @@ http_server_t *http_server_new(rl_proc_t *proc, const http_route_t *routes, void
         self->timer = evtimer_new(base, on_timer, self);
         self->accepting = event_new(base, self->fd, EV_READ | EV_PERSIST, on_accept, self);
     }
-    if (!self->timer || !self->accepting || event_add(self->accepting, NULL) != 0) {
+    if (!self->timer || !self->accepting ||
+        (!self->waits && event_add(self->accepting, NULL) != 0)) {
         http_server_destroy(&self);
         return NULL;
     }
     rl_proc_at_turn_end(proc, http_out_turn_end, self);
     return self;
-}
-
-static void stop_listening(http_server_t *self)
-{
-    if (self->accepting)
-        event_free(self->accepting);
-    self->accepting = NULL;
-    if (self->fd >= 0)
-        close(self->fd);
-    self->fd = -1;
 }
 
 void http_server_destroy(http_server_t **self_p)
@@ -296,15 +306,43 @@ const char *http_server_url(const http_server_t *self)
     return self->url;
 }
 
+bool http_server_waits(const http_server_t *self)
+{
+    return self->waits;
+}
+
+void http_server_open(http_server_t *self)
+{
+    if (!self->waits || self->draining)
+        return;
+    if (self->shared && http_listen_begin(self->fd) != 0)
+        rl_error("gateway.listen: %s", strerror(errno));
+    self->waits = false;
+    event_add(self->accepting, NULL);
+}
+
+// Closes the listening socket so that nobody who is connecting is reset.
+static void end_listening(http_server_t *self)
+{
+    if (self->passed || self->waits) {
+        stop_listening(self);
+        return;
+    }
+    if (self->shared && http_listen_no_more(self->fd) == 0) {
+        self->close_us = rl_now_us() + HANDSHAKES_US;
+        return; // and accepts until then
+    }
+    while (self->accepting && accept_one(self))
+        ;
+    stop_listening(self);
+}
+
 void http_server_drain(http_server_t *self)
 {
     if (self->draining)
         return;
     self->draining = true;
-    // those who have connected already are told 503; closing the socket would reset them
-    while (self->accepting && accept_one(self))
-        ;
-    stop_listening(self);
+    end_listening(self);
     // connections that have sent nothing yet are not waited for long
     http_list_t *reading = &self->lists[HTTP_READING];
     if (reading->limit_us > DRAIN_LIMIT_S * 1000000u)
@@ -318,5 +356,8 @@ const http_counts_t *http_server_counts(const http_server_t *self)
 {
     http_server_t *mine = (http_server_t *)self;
     mine->counts.open_streams = self->lists[HTTP_STREAMING].size;
+    mine->counts.unfinished = self->lists[HTTP_READING].size + self->lists[HTTP_WORKING].size +
+                              self->lists[HTTP_STREAMING].size + self->lists[HTTP_FLUSHING].size +
+                              (self->close_us > 0 ? 1 : 0);
     return &self->counts;
 }

@@ -39,12 +39,19 @@ void http_server_destroy(http_server_t **self_p);
 void http_server_reload(http_server_t *self);
 // "http://127.0.0.1:8080", with the real port.
 const char *http_server_url(const http_server_t *self);
-// Stops accepting connections; requests at work go on, further ones on open connections get 503
-// (but for open routes). All is done when counts' open_connections is 0.
+// A server whose port others serve too (a socket that was passed in, gateway.shared) takes nobody
+// in before it is told to: clients are in good hands until it can answer them.
+bool http_server_waits(const http_server_t *self);
+void http_server_open(http_server_t *self);
+// Takes no more clients in: those that wait in the queue of a socket that was passed in are its
+// next owner's, all others are taken in first. Requests at work go on; who had connected and not
+// asked yet gets an answer; further requests on open connections get 503 (but for open routes).
+// Nothing is owed any more when counts' unfinished is 0.
 void http_server_drain(http_server_t *self);
 typedef struct http_counts {
     uint64_t requests, responses_2xx, responses_4xx, responses_5xx, bad_requests, timeouts, hangups;
     uint64_t open_connections, open_streams;
+    uint64_t unfinished; // connections with a request that is coming, at work or being answered
 } http_counts_t;
 const http_counts_t *http_server_counts(const http_server_t *self);
 

@@ -183,7 +183,7 @@ bool http_admit(http_conn_t *conn)
     server->counts.requests++;
     if (!admit_path(conn) || !admit_query(conn) || !admit_caller(conn))
         return false;
-    if (server->draining && !req->route->open) {
+    if (server->draining && conn->used && !req->route->open) {
         refuse(conn, 503, "shutting_down", 1, "This gateway is shutting down; ask again.");
         return false;
     }
@@ -200,6 +200,7 @@ void http_dispatch(http_conn_t *conn)
     http_req_t *req = conn->req;
     http_server_t *server = conn->server;
     conn->body = false;
+    conn->used = true;
     if (conn->in.size == 0)
         rl_buf_free(&conn->in);
     http_conn_set_state(conn, HTTP_WORKING);

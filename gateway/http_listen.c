@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,18 +95,19 @@ static int split(const char *address, char *host, size_t host_size, char *port, 
     return strspn(port, "0123456789") == strlen(port) && strtoul(port, NULL, 10) > 65535 ? -1 : 0;
 }
 
-static int bind_one(const struct addrinfo *info, bool shared)
+static int bind_one(const struct addrinfo *info, bool reuse, bool shared)
 {
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     int on = 1, off = 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (reuse)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (shared)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (info->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && (shared || listen(fd, BACKLOG) == 0))
         return fd;
     int error = errno;
     close(fd);
@@ -112,9 +115,30 @@ static int bind_one(const struct addrinfo *info, bool shared)
     return -1;
 }
 
-int http_listen(const char *address, bool shared, bool public, char *why, size_t why_size)
+int http_listen_begin(int fd)
+{
+    return listen(fd, BACKLOG);
+}
+
+int http_listen_no_more(int fd)
+{
+    // the flags stand in the 14th byte of a TCP header (RFC 9293, 3.1), where the kernel begins
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),          // dropped
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff), // let through, whole
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+int http_listen(const char *address, bool shared, bool public, bool *passed, char *why,
+                size_t why_size)
 {
     int fd = passed_fd();
+    *passed = fd >= 0;
     if (fd >= 0) {
         if (public || http_listen_local(fd))
             return fd;
@@ -139,7 +163,11 @@ int http_listen(const char *address, bool shared, bool public, char *why, size_t
     for (const struct addrinfo *at = found; at && fd < 0; at = at->ai_next) {
         if (!public && !is_loopback(at->ai_addr))
             continue;
-        fd = bind_one(at, shared);
+        // SO_REUSEADDR would let a gateway that shares nothing in beside one that does not listen
+        // yet; it is wanted only where connections of an earlier one that shared nothing linger
+        fd = bind_one(at, !shared, shared);
+        if (fd < 0 && shared && errno == EADDRINUSE)
+            fd = bind_one(at, true, shared);
         if (fd < 0)
             snprintf(why, why_size, "gateway.listen %s: %s%s", address, strerror(errno),
                      errno == EADDRINUSE ? ": another program has this port" : "");

@@ -7,9 +7,19 @@
 #include <stddef.h>
 
 // A bound, listening, non-blocking socket for "127.0.0.1:8080", "[::1]:8080", "localhost:8080",
-// "*:8080" (port 0 or "*" takes a free one); -1 and what is wrong in `why`. `shared` lets several
-// processes listen on one port (SO_REUSEPORT). Without `public` only loopback addresses are taken.
-int http_listen(const char *address, bool shared, bool public, char *why, size_t why_size);
+// "*:8080" (port 0 or "*" takes a free one); -1 and what is wrong in `why`. Without `public` only
+// loopback addresses are taken. `shared` lets several processes listen on one port (SO_REUSEPORT);
+// such a socket is bound only, and gets its share of the clients from http_listen_begin on.
+// `*passed`: it is the service manager's, which keeps it when this process ends.
+int http_listen(const char *address, bool shared, bool public, bool *passed, char *why,
+                size_t why_size);
+int http_listen_begin(int fd); // 0, or -1 and errno
+
+// From here on the kernel drops requests to connect (SYN) to this socket, while connections that
+// are being made are completed: once those have been accepted, closing it resets nobody. Whoever
+// was dropped asks again after a second and is given to another socket of the port. Returns 0, or
+// -1 where the kernel cannot.
+int http_listen_no_more(int fd);
 
 // The socket's address as "127.0.0.1:8080" or "[::1]:8080".
 void http_listen_name(int fd, char *name, size_t name_size);

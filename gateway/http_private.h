@@ -54,6 +54,7 @@ struct http_conn {
     bool ended;    // the client has closed (its side)
     bool doomed;   // to be closed at the turn's end
     bool keep;     // may be used for a further request
+    bool used;     // has brought a request already
     bool high;     // the backlog has been above half of the client's buffer
     bool body;     // the head is complete, the body is being read
     rl_buf_t in;   // bytes read and not yet used
@@ -91,10 +92,13 @@ struct http_server {
     struct event *accepting;
     struct event *timer;
     uint64_t armed_us;      // when the timer goes off, 0 if it is not set
+    bool passed, shared;    // the socket: the service manager's; one of several on its port
+    bool waits;             // not accepting: http_server_open is to come
     bool paused;            // not accepting: as many connections as may be
     uint64_t complained_us; // when an accept last failed
     bool draining;
-    bool check_host; // without keys only local names may be asked for
+    uint64_t close_us; // draining: when a shared socket is closed
+    bool check_host;   // without keys only local names may be asked for
     char url[300];
     char *cors; // gateway.cors_origin
     size_t max_headers, max_body, max_connections, client_buffer;

@@ -234,11 +234,6 @@ static request_t *make(gateway_t *gateway, http_req_t **req, question_t *questio
 // Whether this question can be taken at all; if not, the request has been answered.
 static bool admit(gateway_t *gateway, http_req_t **req)
 {
-    if (gateway->draining) {
-        http_reply_error(req, 503, "shutting_down", NULL, 1,
-                         "this gateway is shutting down; ask again, another one will answer");
-        return false;
-    }
     if (gateway->in_flight >= gateway->settings.max_in_flight) {
         metrics_count(gateway->metrics, COUNT_REFUSED, 1);
         http_reply_error(req, 429, "too_many_questions", NULL, 1,

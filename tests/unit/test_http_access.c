@@ -153,7 +153,8 @@ static void other_origins_only_where_configured(void **state)
 static int listen_on(const char *address, bool shared, bool public, char *why)
 {
     why[0] = '\0';
-    return http_listen(address, shared, public, why, 512);
+    bool passed;
+    return http_listen(address, shared, public, &passed, why, 512);
 }
 
 static void listens_where_it_may(void **state)

@@ -69,7 +69,7 @@ class Cluster:
         self.processes.append(process)
         return process
 
-    def start_gateway(self, wait=True, env=None, **settings):
+    def start_gateway(self, wait=True, env=None, listen=None, **settings):
         given = {
             "gateway.listen": f"127.0.0.1:{self.port}",
             "gateway.hub": self.hub,
@@ -78,7 +78,7 @@ class Cluster:
             **{k: v for k, v in self.settings.items() if k in ("llm.url", "llm.model", "llm.key")},
             **settings,
         }
-        self.gateway = self._start("ragline-gateway", given, env=env)
+        self.gateway = self._start("ragline-gateway", given, env=env, listen=listen)
         if wait:
             self.wait_listening()
         return self.gateway

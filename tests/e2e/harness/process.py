@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,12 @@ if not BUILD.is_absolute():
 DISASTER = re.compile(
     r"ERROR: \w*Sanitizer|runtime error:|Assertion .* failed|\*\*\* stack smashing|"
     r"LeakSanitizer: detected"
+)
+
+# the socket becomes descriptor 3 of a process that has the right id already
+PASS_LISTENER = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3);"
+    "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execv(sys.argv[2], sys.argv[2:])"
 )
 
 running = []  # every process of this session that was started and not yet reaped
@@ -43,13 +50,16 @@ def program(name):
 
 
 class Process:
-    """`expect_exit` is the status that stop() insists on; None accepts any (after a kill)."""
+    """`expect_exit` is the status that stop() insists on; None accepts any (after a kill).
+    `listen` is a listening socket that is passed on as service managers do (sd_listen_fds)."""
 
-    def __init__(self, name, args, folder, env=None, expect_exit=0, argv0=None):
+    def __init__(self, name, args, folder, env=None, expect_exit=0, argv0=None, listen=None):
         self.name = name
         self.expect_exit = expect_exit
         self.log_path = Path(folder) / f"{name}.log"
         command = [str(argv0 or program(name.split(".")[0])), *map(str, args)]
+        if listen:
+            command = [sys.executable, "-c", PASS_LISTENER, str(listen.fileno()), *command]
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen(
                 command,
@@ -58,6 +68,7 @@ class Process:
                 stderr=log,
                 env=environment(env),
                 cwd=folder,
+                pass_fds=[listen.fileno()] if listen else [],
                 start_new_session=True,
             )
         running.append(self)
