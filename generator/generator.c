@@ -1,5 +1,5 @@
 // generator: the face of the process. Its peers are the gateways (tasks, credits and cancels in;
-// announcements and numbered messages out) and the LLM server (behind upstream.h).
+// announcements and numbered messages out) and the LLM servers (behind upstreams.h).
 #include "generator.h"
 
 #include <event2/event_struct.h>
@@ -33,47 +33,16 @@ typedef struct process {
 
 // ---- options ----------------------------------------------------------------------------
 
-static const char *template_file(const rl_conf_t *conf)
-{
-    const char *model = rl_conf_str(conf, "llm.model");
-    if (*model && rl_conf_given_in(conf, "model", model, "template"))
-        return rl_conf_in(conf, "model", model, "template");
-    return rl_conf_str(conf, "llm.template");
-}
-
-// The order in which upstreams are asked.
-static void choose_order(generator_t *self, const rl_conf_t *conf)
-{
-    bool llm = *rl_conf_str(conf, "llm.url");
-    bool fallback = strcmp(rl_conf_str(conf, "llm.fallback"), "extractive") == 0;
-    self->order_size = 0;
-    if (llm)
-        self->order[self->order_size++] = self->llm;
-    if (!llm || fallback)
-        self->order[self->order_size++] = self->extractive;
-}
-
 // Reads what can change while it runs; on an error changes nothing that answers depend on.
 static bool configure(generator_t *self, const rl_conf_t *conf)
 {
-    char why[512] = "out of memory";
-    prompt_template_t *template = prompt_template_new(template_file(conf), why, sizeof why);
-    if (!template) {
-        rl_error("llm.template: %s", why);
-        return false;
-    }
-    if (!self->llm->type->configure(self->llm, conf, why, sizeof why)) {
+    char why[512] = "";
+    if (!gen_upstreams_configure(&self->upstreams, conf, why, sizeof why)) {
         rl_error("%s", why);
-        prompt_template_destroy(&template);
         return false;
     }
-    prompt_template_destroy(&self->template);
-    self->template = template;
     self->slots = (size_t)rl_conf_int(conf, "generator.slots");
     self->queue_max = (size_t)rl_conf_int(conf, "generator.queue");
-    self->context_tokens = (size_t)rl_conf_int(conf, "llm.context_tokens");
-    self->max_tokens = (size_t)rl_conf_int(conf, "llm.max_tokens");
-    choose_order(self, conf);
     return true;
 }
 
@@ -162,7 +131,6 @@ static void on_caught_up(void *arg, gen_gateway_t *gateway)
 static void announce(process_t *self)
 {
     generator_t *generator = &self->generator;
-    const upstream_t *first = generator->order[0];
     rl_announce_t message = {
         .worker = rl_proc_id(generator->proc),
         .kind = "generator",
@@ -172,7 +140,7 @@ static void announce(process_t *self)
         .slots = generator->slots,
         .service_us = gen_tasks_service_us(generator->tasks),
         .served = gen_tasks_served(generator->tasks),
-        .model = first->type->model(first),
+        .model = gen_upstreams_model(&generator->upstreams),
     };
     gen_gateways_announce(generator->gateways, &message);
 }
@@ -185,6 +153,7 @@ static void on_announce(evutil_socket_t fd, short what, void *arg)
     (void)what;
     gen_gateways_sweep(generator->gateways);
     gen_tasks_sweep(generator->tasks);
+    gen_upstreams_sweep(&generator->upstreams);
     if (!generator->leaving)
         announce(self);
     long ms = rl_conf_int(rl_proc_conf(generator->proc), "cluster.announce_ms");
@@ -248,8 +217,7 @@ static bool start(process_t *self, rl_proc_t *proc)
     generator->scratch = rl_buf_make(LONGEST_TEXT);
     generator->tasks = gen_tasks_new(generator);
     generator->fetcher = rl_fetcher_new(base, IDLE_CONNECTIONS);
-    generator->llm = upstream_openai_new(base, generator->fetcher);
-    generator->extractive = upstream_extractive_new(base);
+    gen_upstreams_init(&generator->upstreams, base, generator->fetcher);
     evtimer_assign(&self->announce, base, on_announce, self);
     evtimer_assign(&self->leave, base, on_leave, self);
     if (!configure(generator, conf))
@@ -280,11 +248,7 @@ static void clean_up(process_t *self)
     gen_tasks_destroy(&generator->tasks);
     gen_gateways_destroy(&generator->gateways);
     rl_wire_destroy(&self->inbox);
-    upstream_t *upstreams[] = {generator->llm, generator->extractive};
-    for (size_t at = 0; at < 2; at++)
-        if (upstreams[at])
-            upstreams[at]->type->destroy(&upstreams[at]);
-    prompt_template_destroy(&generator->template);
+    gen_upstreams_free(&generator->upstreams);
     rl_fetcher_destroy(&generator->fetcher);
     rl_buf_free(&generator->scratch);
     evtimer_del(&self->announce);
@@ -300,9 +264,9 @@ int generator_main(int argc, char **argv)
         return status;
     status = 2;
     if (start(&self, proc)) {
-        const upstream_t *first = self.generator.order[0];
         rl_info("takes tasks at %s; %s answers, %zu at a time", self.tasks,
-                first == self.generator.llm ? "the LLM server" : "the extractive upstream",
+                self.generator.upstreams.order[0]->template ? "the LLM server"
+                                                            : "the extractive upstream",
                 self.generator.slots);
         on_announce(-1, 0, &self);
         status = rl_proc_run(proc);

@@ -70,14 +70,13 @@ static void learn_at_leisure(evutil_socket_t fd, short what, void *arg)
 
 // ---- options ----------------------------------------------------------------------------
 
-static int set_string(char **to, const char *from)
+static void set_string(char **to, const char *from)
 {
     char *copy = strdup(from);
     if (!copy)
-        return -1;
+        abort();
     free(*to);
     *to = copy;
-    return 0;
 }
 
 // host:port of the URL, without what could be a secret.
@@ -96,40 +95,50 @@ static void read_peer(openai_server_t *self)
     snprintf(self->peer, sizeof self->peer, "%.*s", (int)(size < 190 ? size : 190), host);
 }
 
-bool openai_server_configure(openai_server_t *self, const rl_conf_t *conf, char *why,
-                             size_t why_size)
+bool openai_server_check(const upstream_settings_t *settings, char *why, size_t why_size)
 {
-    const char *url = rl_conf_str(conf, "llm.url"), *model = rl_conf_str(conf, "llm.model");
+    const char *url = settings->url, *text = settings->params;
     if (*url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
         snprintf(why, why_size,
-                 "llm.url must start with http:// or https://, such as "
-                 "http://127.0.0.1:8081/v1");
+                 "%surl must start with http:// or https://, such as "
+                 "http://127.0.0.1:8081/v1",
+                 settings->where);
         return false;
     }
     json_error_t error;
-    const char *text = rl_conf_str(conf, "llm.params");
     json_t *params = *text ? json_loads(text, 0, &error) : NULL;
-    if (*text && !json_is_object(params)) {
-        snprintf(why, why_size, "llm.params must be a JSON object, such as {\"temperature\":0.2}");
-        json_decref(params);
-        return false;
-    }
+    bool good = !*text || json_is_object(params);
+    if (!good)
+        snprintf(why, why_size, "%sparams must be a JSON object, such as {\"temperature\":0.2}",
+                 settings->where);
+    json_decref(params);
+    return good;
+}
+
+bool openai_server_configure(openai_server_t *self, const upstream_settings_t *settings)
+{
+    const char *model = settings->model;
+    json_error_t error;
+    size_t size = strlen(settings->url);
+    while (size > 0 && settings->url[size - 1] == '/')
+        size--;
+    bool moved =
+        !self->url || strlen(self->url) != size || memcmp(self->url, settings->url, size) != 0;
+    set_string(&self->url, settings->url);
+    self->url[size] = '\0';
+    set_string(&self->key, settings->key);
+    self->learns = !*model && size > 0;
+    if (*model || moved || !self->model)
+        set_string(&self->model, model);
     json_decref(self->params);
-    self->params = params;
-    bool moved = !self->url || strcmp(self->url, url) != 0;
-    if (set_string(&self->url, url) || set_string(&self->key, rl_conf_secret(conf, "llm.key")))
-        return false;
-    for (size_t size = strlen(self->url); size > 0 && self->url[size - 1] == '/';)
-        self->url[--size] = '\0';
-    self->learns = !*model && *url;
-    if ((*model || moved || !self->model) && set_string(&self->model, model))
-        return false;
-    self->connect_ms = rl_conf_int(conf, "llm.connect_ms");
-    self->first_token_ms = rl_conf_int(conf, "llm.first_token_ms");
-    self->idle_ms = rl_conf_int(conf, "llm.idle_ms");
+    self->params = *settings->params ? json_loads(settings->params, 0, &error) : NULL;
+    snprintf(self->where, sizeof self->where, "%s", settings->where);
+    self->connect_ms = settings->connect_ms;
+    self->first_token_ms = settings->first_token_ms;
+    self->idle_ms = settings->idle_ms;
     read_peer(self);
     learn_at_leisure(-1, 0, self);
-    return true;
+    return moved;
 }
 
 void openai_server_init(openai_server_t *self, struct event_base *loop, rl_fetcher_t *fetcher)

@@ -1,5 +1,5 @@
-// openai_server: the LLM server as configured (llm.*): where it is, its key, its limits, and its
-// model's name, which it is asked for where none is configured.
+// openai_server: an LLM server as configured: where it is, its key, its limits, and its model's
+// name, which it is asked for where none is configured.
 #ifndef GEN_OPENAI_SERVER_H
 #define GEN_OPENAI_SERVER_H
 
@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "conf.h"
 #include "fetch.h"
+#include "upstream.h"
 
 enum {
     OPENAI_MODELS_MS = 5000
@@ -20,7 +20,8 @@ typedef struct openai_server {
     struct event_base *loop;
     rl_fetcher_t *fetcher;
     char *url, *key, *model; // model: "" until learnt
-    json_t *params;          // llm.params: sampling fields where the request does not say
+    char where[160];         // "llm." or "[upstream NAME] ", before an option's name in messages
+    json_t *params;          // option params: sampling fields where the request does not say
     bool learns;             // no model is configured: the server's first is taken
     char peer[200];          // host:port, for messages
     long connect_ms, first_token_ms, idle_ms;
@@ -31,11 +32,13 @@ typedef struct openai_server {
 void openai_server_init(openai_server_t *self, struct event_base *loop, rl_fetcher_t *fetcher);
 void openai_server_free(openai_server_t *self);
 
-// (Re)reads llm.*; false with what is wrong in `why`. Begins to learn the model's name if need be.
-bool openai_server_configure(openai_server_t *self, const rl_conf_t *conf, char *why,
-                             size_t why_size);
+// Whether these settings hold; false with what is wrong in `why`.
+bool openai_server_check(const upstream_settings_t *settings, char *why, size_t why_size);
+// Takes over settings that hold, and begins to learn the model's name if need be. Returns whether
+// it is another server from now on.
+bool openai_server_configure(openai_server_t *self, const upstream_settings_t *settings);
 
-// Starts a request for this path behind llm.url; url, key and connection limit are filled in.
+// Starts a request for this path behind the url; url, key and connection limit are filled in.
 rl_fetch_t *openai_server_fetch(const openai_server_t *self, const char *path,
                                 rl_fetch_request_t *request);
 

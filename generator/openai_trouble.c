@@ -6,26 +6,35 @@
 
 #include "openai_chunk.h"
 
-// By HTTP status; the first row that fits.
+// By HTTP status; the first row that fits. "@" stands for "llm." or the section's name.
 static const struct {
     long from, to;
     upstream_trouble_t trouble;
     const char *code;
     const char *hint;
 } rows[] = {
-    {300, 399, UPSTREAM_MISTAKE, "llm_not_found", "set llm.url to where it leads"},
-    {401, 401, UPSTREAM_MISTAKE, "llm_unauthorized", "check llm.key or llm.key_file"},
-    {403, 403, UPSTREAM_MISTAKE, "llm_unauthorized", "check llm.key and that it may use llm.model"},
-    {404, 405, UPSTREAM_MISTAKE, "llm_not_found", "check llm.url (it ends in /v1) and llm.model"},
+    {300, 399, UPSTREAM_MISTAKE, "llm_not_found", "set @url to where it leads"},
+    {401, 401, UPSTREAM_MISTAKE, "llm_unauthorized", "check @key or @key_file"},
+    {403, 403, UPSTREAM_MISTAKE, "llm_unauthorized", "check @key and that it may use @model"},
+    {404, 405, UPSTREAM_MISTAKE, "llm_not_found", "check @url (it ends in /v1) and @model"},
     {408, 408, UPSTREAM_DOWN, "llm_timeout", "it took too long there"},
     {429, 429, UPSTREAM_BUSY, "llm_busy", "it has too much to do"},
-    {400, 499, UPSTREAM_MISTAKE, "llm_bad_request", "check llm.model and llm.context_tokens"},
+    {400, 499, UPSTREAM_MISTAKE, "llm_bad_request", "check @model and @context_tokens"},
     {500, 599, UPSTREAM_DOWN, "llm_failed", "its own log says why"},
-    {0, 999, UPSTREAM_BROKEN, "llm_broken_answer", "is llm.url right?"},
+    {0, 999, UPSTREAM_BROKEN, "llm_broken_answer", "is @url right?"},
 };
 
-static void trouble_of_status(const rl_fetch_result_t *result, const char *peer, bool has_params,
-                              upstream_failure_t *failure, char *message, size_t size)
+static void add_hint(char *message, size_t size, const char *hint, const char *where)
+{
+    size_t used = strlen(message);
+    for (; *hint && used < size; hint++)
+        used += (size_t)(*hint == '@' ? snprintf(message + used, size - used, "%s", where)
+                                      : snprintf(message + used, size - used, "%c", *hint));
+}
+
+static void trouble_of_status(const rl_fetch_result_t *result, const openai_server_t *server,
+                              bool has_params, upstream_failure_t *failure, char *message,
+                              size_t size)
 {
     char told[300] = "";
     size_t at = 0;
@@ -44,27 +53,28 @@ static void trouble_of_status(const rl_fetch_result_t *result, const char *peer,
         // what the client asked for may be what it refuses
         failure->status = has_params ? 400 : 502;
         if (has_params)
-            hint = "check the request's sampling fields, llm.model and llm.context_tokens";
+            hint = "check the request's sampling fields, @model and @context_tokens";
     }
     if (result->body_size > 0)
         openai_error_text(result->body, result->body_size, told, sizeof told);
-    snprintf(message, size, "the LLM server at %s answered %ld%s%s%s: %s", peer, result->status,
-             told[0] ? " (" : "", told, told[0] ? ")" : "", hint);
+    snprintf(message, size, "the LLM server at %s answered %ld%s%s%s: ", server->peer,
+             result->status, told[0] ? " (" : "", told, told[0] ? ")" : "");
+    add_hint(message, size, hint, server->where);
 }
 
-void openai_trouble(const rl_fetch_result_t *result, const char *peer, bool has_params,
+void openai_trouble(const rl_fetch_result_t *result, const openai_server_t *server, bool has_params,
                     upstream_failure_t *failure, char *message, size_t message_size)
 {
     *failure = (upstream_failure_t){.message = message, .retry_after_s = -1, .status = 502};
     if (result->status >= 300 || (result->ok && result->status < 200)) {
-        trouble_of_status(result, peer, has_params, failure, message, message_size);
+        trouble_of_status(result, server, has_params, failure, message, message_size);
         return;
     }
     failure->trouble = UPSTREAM_DOWN;
     if (result->refused) {
         failure->code = "llm_unreachable";
-        snprintf(message, message_size, "the LLM server cannot be reached (llm.url): %s",
-                 result->error);
+        snprintf(message, message_size, "the LLM server cannot be reached (%surl): %s",
+                 server->where, result->error);
     } else if (result->timed_out) {
         failure->code = "llm_timeout";
         failure->status = 504;

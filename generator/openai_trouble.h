@@ -5,16 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "fetch.h"
-#include "upstream.h"
+#include "openai_server.h"
 
 enum {
     OPENAI_MESSAGE = 1024
 };
 
-// `peer` is the server's host:port; `has_params`: the client gave sampling fields, which may be
+// `has_params`: the client gave sampling fields, which may be
 // what the server does not like. The failure's message is written into `message`.
-void openai_trouble(const rl_fetch_result_t *result, const char *peer, bool has_params,
+void openai_trouble(const rl_fetch_result_t *result, const openai_server_t *server, bool has_params,
                     upstream_failure_t *failure, char *message, size_t message_size);
 
 #endif

@@ -37,12 +37,16 @@ typedef struct gen_task {
     uint64_t at_us[GEN_STATES]; // when it last came into each state, 0: never
     uint64_t first_token_us, deadline_us;
     outbox_t outbox;
-    rl_msg_t *generate;   // until the first words: a retry or fallback needs it
-    size_t attempt;       // index in generator->order
-    upstream_t *upstream; // that is asked, or was last
-    unsigned retries;
+    rl_msg_t *generate;               // until the first words: a retry or fallback needs it
+    gen_upstream_t *upstream;         // that is asked, while there is a call
+    bool probe;                       // the call is the one that tries a failing server again
+    unsigned version;                 // of the order that the next two are about:
+    unsigned tried;                   //   a bit for each place that is not to be asked any more
+    uint64_t ready_us[UPSTREAMS_MAX]; // when one that was busy may be asked again, 0: it was not
+    unsigned retries;                 // of busy ones
     upstream_call_t *call;
-    bool paused;
+    bool paused, overdue;
+    bool told;    // how much of the passages is read
     char held[4]; // the start of a character of which only a part has come
     size_t held_size;
     cite_t *cite; // NULL where the upstream cites by itself

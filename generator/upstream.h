@@ -1,5 +1,6 @@
 // upstream: what writes answers: an LLM server, or the passages' own sentences. A backend is a
-// struct of functions; a new one is one file and one line in upstreams.c.
+// struct of functions; a new one is one file and one line in upstreams.c, which has the order in
+// which they are asked.
 #ifndef GEN_UPSTREAM_H
 #define GEN_UPSTREAM_H
 
@@ -8,7 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "conf.h"
 #include "fetch.h"
 #include "prompt.h"
 #include "proto.h"
@@ -64,10 +64,20 @@ typedef struct upstream_events {
     void (*failed)(void *arg, const upstream_failure_t *failure);
 } upstream_events_t;
 
+// The options of one, from llm.* or a section "[upstream NAME]". Only looked at.
+typedef struct upstream_settings {
+    const char *where; // comes before an option's name in messages: "llm.", "[upstream NAME] "
+    const char *url, *key, *model;
+    const char *params; // JSON object or ""
+    long connect_ms, first_token_ms, idle_ms;
+} upstream_settings_t;
+
 typedef struct upstream_type {
     const char *name; // in DONE: "openai", "extractive"
-    // (Re)reads its options; false with what is wrong in `why`.
-    bool (*configure)(upstream_t *self, const rl_conf_t *conf, char *why, size_t why_size);
+    // Whether these settings hold; false with what is wrong in `why`.
+    bool (*check)(const upstream_settings_t *settings, char *why, size_t why_size);
+    // Takes over settings that hold. Returns whether it is another server from now on.
+    bool (*configure)(upstream_t *self, const upstream_settings_t *settings);
     // What it answers with, "" if not known yet.
     const char *(*model)(const upstream_t *self);
     // NULL if memory runs out.

@@ -296,14 +296,19 @@ static void extractive_cancel(upstream_call_t **base_p)
 
 // ---- the backend ------------------------------------------------------------------------
 
-static bool extractive_configure(upstream_t *base, const rl_conf_t *conf, char *why,
-                                 size_t why_size)
+static bool extractive_check(const upstream_settings_t *settings, char *why, size_t why_size)
 {
-    (void)base;
-    (void)conf; // nothing to set
+    (void)settings; // nothing to set
     (void)why;
     (void)why_size;
     return true;
+}
+
+static bool extractive_configure(upstream_t *base, const upstream_settings_t *settings)
+{
+    (void)base;
+    (void)settings;
+    return false;
 }
 
 static const char *extractive_model(const upstream_t *base)
@@ -320,6 +325,7 @@ static void extractive_destroy(upstream_t **base_p)
 
 static const upstream_type_t extractive_type = {
     .name = "extractive",
+    .check = extractive_check,
     .configure = extractive_configure,
     .model = extractive_model,
     .start = extractive_start,

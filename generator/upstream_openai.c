@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "log.h"
 #include "openai_chunk.h"
+#include "openai_request.h"
 #include "openai_server.h"
 #include "openai_trouble.h"
 #include "sse.h"
@@ -127,7 +128,7 @@ static void fail_result(openai_call_t *call, const rl_fetch_result_t *result)
 {
     char message[OPENAI_MESSAGE];
     upstream_failure_t failure;
-    openai_trouble(result, call->server->peer, call->has_params, &failure, message, sizeof message);
+    openai_trouble(result, call->server, call->has_params, &failure, message, sizeof message);
     tell_failed(call, &failure);
 }
 
@@ -162,9 +163,9 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
     char message[400];
     snprintf(message, sizeof message,
              call->spoke
-                 ? "the LLM server at %s fell silent for %ld ms within its answer (llm.idle_ms)"
-                 : "the LLM server at %s sent no token within %ld ms (llm.first_token_ms)",
-             server->peer, limit_ms);
+                 ? "the LLM server at %s fell silent for %ld ms within its answer (%sidle_ms)"
+                 : "the LLM server at %s sent no token within %ld ms (%sfirst_token_ms)",
+             server->peer, limit_ms, server->where);
     tell_failed(call, &(upstream_failure_t){.trouble = UPSTREAM_DOWN,
                                             .status = 504,
                                             .code = "llm_timeout",
@@ -293,9 +294,10 @@ static void take_whole(openai_call_t *call, const rl_fetch_result_t *result)
 {
     openai_chunk_t chunk;
     const char *why = "", *data = call->whole.data;
-    char what[160];
+    char what[240];
     if (data[0] == '<' || strstr(result->type, "html")) {
-        snprintf(what, sizeof what, "HTML instead of an answer (is llm.url right?)");
+        snprintf(what, sizeof what, "HTML instead of an answer (is %surl right?)",
+                 call->server->where);
         broken(call, what, data, call->whole.size);
         return;
     }
@@ -350,54 +352,6 @@ static void on_answered(void *arg, const rl_fetch_result_t *result)
 
 // ---- asking -----------------------------------------------------------------------------
 
-static bool is_ours(const char *field)
-{
-    static const char *const ours[] = {
-        "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens",
-        "n"};
-    for (size_t at = 0; at < sizeof ours / sizeof *ours; at++)
-        if (strcmp(field, ours[at]) == 0)
-            return true;
-    return false;
-}
-
-static void write_params(rl_buf_t *out, json_t *params, const json_t *except)
-{
-    const char *field;
-    json_t *value;
-    json_object_foreach(params, field, value)
-    {
-        if (is_ours(field) || json_object_get(except, field))
-            continue;
-        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        rl_buf_adds(out, ",");
-        rl_buf_add_json(out, field, strlen(field));
-        rl_buf_adds(out, ":");
-        rl_buf_adds(out, text ? text : "null");
-        free(text);
-    }
-}
-
-// Everything of the request behind the model's name. The sampling fields are the gateway's to
-// check; here they only must be an object.
-static int write_request(openai_call_t *call, const upstream_ask_t *ask)
-{
-    rl_buf_t *out = &call->request;
-    const prompt_t *prompt = ask->prompt;
-    rl_buf_adds(out, ",\"messages\":");
-    rl_buf_add(out, prompt->messages.data, prompt->messages.size);
-    rl_buf_addf(out,
-                ",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_tokens\":%llu",
-                (unsigned long long)ask->max_tokens);
-    json_error_t error;
-    json_t *params = json_loads(ask->generate->params, 0, &error);
-    call->has_params = json_object_size(params) > 0;
-    write_params(out, params, NULL);
-    write_params(out, call->server->params, params);
-    json_decref(params);
-    return rl_buf_adds(out, "}");
-}
-
 static int ask_now(openai_call_t *call)
 {
     rl_buf_t body = rl_buf_make(BODY_MAX);
@@ -432,7 +386,9 @@ static void on_models(void *arg, const rl_fetch_result_t *result)
     } else if (!result->ok || result->status >= 300) {
         fail_result(call, result);
     } else {
-        broken(call, "no list of models (set llm.model)", result->body, result->body_size);
+        char what[240];
+        snprintf(what, sizeof what, "no list of models (set %smodel)", self->where);
+        broken(call, what, result->body, result->body_size);
     }
     call_destroy(call);
 }
@@ -484,7 +440,7 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     snprintf(call->traceparent, sizeof call->traceparent, "%.63s", ask->generate->traceparent);
     evtimer_assign(&call->limit, self->server.loop, on_limit, call);
     set_limit(call, self->server.first_token_ms);
-    int bad = write_request(call, ask);
+    int bad = openai_request_write(&call->request, ask, self->server.params, &call->has_params);
     if (!bad && self->server.model[0])
         bad = ask_now(call);
     else if (!bad)
@@ -498,9 +454,9 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     return NULL;
 }
 
-static bool openai_configure(upstream_t *base, const rl_conf_t *conf, char *why, size_t why_size)
+static bool openai_configure(upstream_t *base, const upstream_settings_t *settings)
 {
-    return openai_server_configure(&((openai_t *)base)->server, conf, why, why_size);
+    return openai_server_configure(&((openai_t *)base)->server, settings);
 }
 
 static const char *openai_model(const upstream_t *base)
@@ -522,6 +478,7 @@ static void openai_destroy(upstream_t **base_p)
 
 static const upstream_type_t openai_type = {
     .name = "openai",
+    .check = openai_server_check,
     .configure = openai_configure,
     .model = openai_model,
     .start = openai_start,

@@ -317,6 +317,7 @@ def falling(work, _llm, _embed, guide):
     from conftest import end_cluster, new_cluster
 
     settings = {"llm.fallback": "extractive", "llm.first_token_ms": 1500, "llm.idle_ms": 1000}
+    settings["llm.breaker_failures"] = 0  # each test wants the LLM to be asked (test_upstreams.py has the rest)
     cluster = new_cluster(work, "falling", llm=_llm, embed=_embed, **settings)
     try:
         yield cluster.start(guide)

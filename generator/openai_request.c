@@ -1,0 +1,52 @@
+// openai_request: the body of a request for a chat completion.
+#include "openai_request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// Fields that a request's or the configuration's params do not decide.
+static bool is_ours(const char *field)
+{
+    static const char *const ours[] = {
+        "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens",
+        "n"};
+    for (size_t at = 0; at < sizeof ours / sizeof *ours; at++)
+        if (strcmp(field, ours[at]) == 0)
+            return true;
+    return false;
+}
+
+static void write_params(rl_buf_t *out, json_t *params, const json_t *except)
+{
+    const char *field;
+    json_t *value;
+    json_object_foreach(params, field, value)
+    {
+        if (is_ours(field) || json_object_get(except, field))
+            continue;
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        rl_buf_adds(out, ",");
+        rl_buf_add_json(out, field, strlen(field));
+        rl_buf_adds(out, ":");
+        rl_buf_adds(out, text ? text : "null");
+        free(text);
+    }
+}
+
+int openai_request_write(rl_buf_t *out, const upstream_ask_t *ask, json_t *defaults,
+                         bool *has_params)
+{
+    const prompt_t *prompt = ask->prompt;
+    rl_buf_adds(out, ",\"messages\":");
+    rl_buf_add(out, prompt->messages.data, prompt->messages.size);
+    rl_buf_addf(out,
+                ",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_tokens\":%llu",
+                (unsigned long long)ask->max_tokens);
+    json_error_t error;
+    json_t *params = json_loads(ask->generate->params, 0, &error);
+    *has_params = json_object_size(params) > 0;
+    write_params(out, params, NULL);
+    write_params(out, defaults, params);
+    json_decref(params);
+    return rl_buf_adds(out, "}");
+}

@@ -1,0 +1,18 @@
+// openai_request: the body of a request for a chat completion.
+#ifndef GEN_OPENAI_REQUEST_H
+#define GEN_OPENAI_REQUEST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "buf.h"
+#include "upstream.h"
+
+// Appends everything of the request behind the model's name, with the closing brace. The sampling
+// fields of the request are the gateway's to check, here they only must be an object; `defaults`
+// (NULL: none) are those where the request does not say. *has_params: whether it said any. Returns
+// 0, or -1 when it is too long.
+int openai_request_write(rl_buf_t *out, const upstream_ask_t *ask, json_t *defaults,
+                         bool *has_params);
+
+#endif

@@ -1,0 +1,278 @@
+// task_ask: whom a task asks, and what it does when that fails: wait for one that is busy, go to
+// the next one, or end.
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "task_parts.h"
+
+enum {
+    RETRIES_MAX = 3, // after "too busy"
+    SHORT_S = 1,     // a server that wants no more than this is waited for, though another is there
+    NEVER_S = 1000000,  // what a server says beyond this is the same to us
+    LEAST_US = 50000,   // before a server is asked again
+    AFTER_US = 1000000, // that must be left of a task's time when it is asked again
+    MARGIN_TOKENS = 16, // of the context, for what chat templates add
+};
+
+static bool go_on(gen_task_t *self, const upstream_failure_t *failure);
+
+static unsigned bit(int place)
+{
+    return 1u << place;
+}
+
+// ---- what a call tells ------------------------------------------------------------------
+
+void gen_task_heard(gen_task_t *self)
+{
+    gen_upstream_speaks(self->upstream);
+    self->probe = false;
+}
+
+static void on_progress(void *arg, const char *stage, const char *message)
+{
+    gen_task_heard(arg);
+    gen_task_tell(arg, stage, message);
+}
+
+static void on_failed(void *arg, const upstream_failure_t *failure)
+{
+    gen_task_t *self = arg;
+    upstream_trouble_t trouble = failure->trouble;
+    self->call = NULL;
+    gen_upstream_failed(self->upstream, self->probe, failure);
+    if (self->state != GEN_STREAMING && trouble != UPSTREAM_MISTAKE && go_on(self, failure))
+        return;
+    gen_task_fail(self, failure->status, failure->code, failure->message,
+                  trouble == UPSTREAM_BUSY || trouble == UPSTREAM_DOWN, failure->retry_after_s);
+}
+
+void gen_task_leave(gen_task_t *self)
+{
+    if (!self->call)
+        return;
+    self->upstream->backend->type->cancel(&self->call);
+    gen_upstream_left(self->upstream, self->probe, self->overdue);
+}
+
+// ---- asking one -------------------------------------------------------------------------
+
+static const upstream_events_t events = {
+    .text = gen_task_on_text,
+    .cite = gen_task_on_cite,
+    .progress = on_progress,
+    .done = gen_task_on_done,
+    .failed = on_failed,
+};
+
+static void tell_prompted(gen_task_t *self, const prompt_t *prompt)
+{
+    rl_buf_t data = rl_buf_make(4096);
+    size_t passages = prompt->passages_used + prompt->passages_dropped;
+    rl_buf_addf(&data, "{\"message\":\"Reading %zu passage%s", prompt->passages_used,
+                prompt->passages_used == 1 ? "" : "s");
+    if (prompt->passages_dropped > 0)
+        rl_buf_addf(&data, " of %zu: the others do not fit into the model's context", passages);
+    else if (prompt->shortened)
+        rl_buf_adds(&data, ", shortened to fit into the model's context");
+    if (prompt->turns_dropped > 0)
+        rl_buf_addf(&data, "; %zu earlier turn%s left out", prompt->turns_dropped,
+                    prompt->turns_dropped == 1 ? "" : "s");
+    rl_buf_addf(&data,
+                "…\",\"passages_used\":%zu,\"passages_dropped\":%zu,\"shortened\":%s,"
+                "\"turns_dropped\":%zu,\"tokens\":%zu}",
+                prompt->passages_used, prompt->passages_dropped,
+                prompt->shortened ? "true" : "false", prompt->turns_dropped, prompt->tokens);
+    gen_task_tell_data(self, "prompted", &data);
+}
+
+// The question does not fit into this one's context, but may into another's.
+static void too_long(gen_task_t *self, size_t tokens, size_t context, size_t budget,
+                     size_t max_tokens)
+{
+    char message[400];
+    snprintf(message, sizeof message,
+             "the question with its template takes about %zu tokens, and %scontext_tokens (%zu) "
+             "leaves %zu beside the answer's %zu (max_tokens)",
+             tokens, self->upstream->where, context, budget, max_tokens);
+    self->tried |= bit(gen_upstreams_place(&self->generator->upstreams, self->upstream));
+    if (gen_upstreams_next(&self->generator->upstreams, self->tried, true) >= 0)
+        gen_task_ask(self);
+    else
+        gen_task_fail(self, 400, "question_too_long", message, false, -1);
+}
+
+// Returns false when it does not fit: then the task has gone on or failed.
+static bool build_prompt(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt)
+{
+    const gen_upstream_t *upstream = self->upstream;
+    size_t context = upstream->context_tokens, reserved = max_tokens + MARGIN_TOKENS;
+    size_t budget = context > reserved ? context - reserved : 0;
+    if (prompt_build(upstream->template, gen_task_generate(self), budget, prompt) != 0) {
+        size_t tokens = prompt->tokens;
+        prompt_free(prompt);
+        too_long(self, tokens, context, budget, (size_t)max_tokens);
+        return false;
+    }
+    self->cite = cite_new();
+    self->prompt_tokens = prompt->tokens;
+    // a second try with the same is no news
+    bool news = !self->told || self->passages_used != prompt->passages_used;
+    self->told = true;
+    self->passages_used = prompt->passages_used;
+    if (news)
+        tell_prompted(self, prompt);
+    return true;
+}
+
+static void ask_this(gen_task_t *self, gen_upstream_t *upstream)
+{
+    const rl_generate_t *generate = gen_task_generate(self);
+    uint64_t max_tokens = upstream->max_tokens;
+    prompt_t prompt = {0};
+    self->upstream = upstream;
+    if (generate->max_tokens > 0 && generate->max_tokens < max_tokens)
+        max_tokens = generate->max_tokens;
+    if (self->state != GEN_PROMPTED)
+        gen_task_enter(self, GEN_PROMPTED);
+    cite_destroy(&self->cite);
+    if (!upstream->template)
+        self->passages_used = generate->passages_size;
+    else if (!build_prompt(self, max_tokens, &prompt))
+        return;
+    if (self->state >= GEN_DONE) { // it could not even be told
+        prompt_free(&prompt);
+        return;
+    }
+    gen_task_enter(self, GEN_ASKING);
+    self->probe = gen_upstream_begin(upstream);
+    self->call = upstream->backend->type->start(
+        upstream->backend, &(upstream_ask_t){generate, &prompt, max_tokens}, &events, self);
+    prompt_free(&prompt);
+    if (!self->call) {
+        gen_upstream_left(upstream, self->probe, false);
+        gen_task_fail(self, 503, "out_of_memory", "the generator could not start the request", true,
+                      -1);
+    }
+}
+
+// ---- whom -------------------------------------------------------------------------------
+
+static void tell_fallback(gen_task_t *self, const gen_upstream_t *from, const gen_upstream_t *to,
+                          const char *reason, const char *code)
+{
+    rl_buf_t data = rl_buf_make(8192);
+    rl_log(RL_LOG_WARN, self->request, "falling back to %s: %s", to->name, reason);
+    rl_buf_adds(&data, "{\"message\":\"The language model does not answer; ");
+    rl_buf_adds(&data, to->template ? "another one is asked"
+                                    : "these are the passages' own sentences instead");
+    rl_buf_adds(&data, "\",\"reason\":");
+    rl_buf_add_json(&data, reason, strlen(reason));
+    rl_buf_addf(&data, ",\"code\":\"%s\",\"from\":", code);
+    rl_buf_add_json(&data, from->name, strlen(from->name));
+    rl_buf_addf(&data,
+                ",\"breaker\":\"%s\",\"upstream\":", breaker_state_name(from->breaker.state));
+    rl_buf_add_json(&data, to->name, strlen(to->name));
+    rl_buf_adds(&data, "}");
+    gen_task_tell_data(self, "fallback", &data);
+}
+
+// The options were read again: what was learnt of the old order says nothing of the new one.
+static void follow_order(gen_task_t *self)
+{
+    const gen_upstreams_t *upstreams = &self->generator->upstreams;
+    if (self->version == upstreams->version)
+        return;
+    self->version = upstreams->version;
+    self->tried = 0;
+    memset(self->ready_us, 0, sizeof self->ready_us);
+}
+
+void gen_task_ask(gen_task_t *self)
+{
+    const gen_upstreams_t *upstreams = &self->generator->upstreams;
+    char why[240];
+    follow_order(self);
+    int place = gen_upstreams_next(upstreams, self->tried, false);
+    if (place < 0) // an answer late is worth more than none
+        place = gen_upstreams_least_bad(upstreams, self->tried);
+    if (place < 0)
+        place = 0;
+    if (place > 0 && self->tried == 0) {
+        gen_upstream_why_open(upstreams->order[0], why, sizeof why);
+        tell_fallback(self, upstreams->order[0], upstreams->order[place], why, "upstream_resting");
+    }
+    if (self->state < GEN_DONE)
+        ask_this(self, upstreams->order[place]);
+}
+
+// Waits until the server at `place` may be asked again. False when the task's time does not allow
+// it.
+static bool wait_for(gen_task_t *self, int place)
+{
+    uint64_t now = rl_now_us(), ready = self->ready_us[place];
+    char message[160];
+    if (self->retries == RETRIES_MAX || ready + AFTER_US > self->deadline_us)
+        return false;
+    uint64_t wait = ready > now + LEAST_US ? ready - now : LEAST_US;
+    self->retries++;
+    self->tried &= ~bit(place);
+    self->ready_us[place] = 0;
+    snprintf(message, sizeof message, "The language model is busy; asking again in %llu s…",
+             (unsigned long long)((wait + 500000) / 1000000));
+    gen_task_tell(self, "retry", message);
+    struct timeval time = {(time_t)(wait / 1000000), (suseconds_t)(wait % 1000000)};
+    if (self->state < GEN_DONE)
+        evtimer_add(&self->retry, &time);
+    return true;
+}
+
+// Of those that said "later", the one that is ready first.
+static bool wait_for_any(gen_task_t *self)
+{
+    int best = -1;
+    for (int place = 0; place < UPSTREAMS_MAX; place++)
+        if (self->ready_us[place] && (best < 0 || self->ready_us[place] < self->ready_us[best]))
+            best = place;
+    return best >= 0 && wait_for(self, best);
+}
+
+// After a failure before the first word. A server that is busy is waited for where its time is
+// short or no other server may be asked; only then comes what needs no server. False when there is
+// nothing left to ask.
+static bool go_on(gen_task_t *self, const upstream_failure_t *failure)
+{
+    const gen_upstreams_t *upstreams = &self->generator->upstreams;
+    follow_order(self);
+    int place = gen_upstreams_place(upstreams, self->upstream);
+    if (place >= 0)
+        self->tried |= bit(place);
+    if (place >= 0 && failure->trouble == UPSTREAM_BUSY) {
+        bool said = failure->retry_after_s >= 0;
+        uint64_t wait_s = said ? (uint64_t)failure->retry_after_s : 1u << self->retries;
+        wait_s = wait_s < NEVER_S ? wait_s : NEVER_S;
+        self->ready_us[place] = rl_now_us() + wait_s * 1000000;
+        if (said && wait_s <= SHORT_S && self->retries == 0 && wait_for(self, place))
+            return true;
+    }
+    int next = gen_upstreams_next(upstreams, self->tried, true);
+    if (next < 0 && wait_for_any(self))
+        return true;
+    if (next < 0)
+        next = gen_upstreams_next(upstreams, self->tried, false);
+    if (next < 0)
+        next = gen_upstreams_least_bad(upstreams, self->tried);
+    if (next < 0)
+        return false;
+    tell_fallback(self, self->upstream, upstreams->order[next], failure->message, failure->code);
+    if (self->state < GEN_DONE)
+        ask_this(self, upstreams->order[next]);
+    return true;
+}
+
+void gen_task_start(gen_task_t *self)
+{
+    gen_task_ask(self);
+}

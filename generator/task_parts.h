@@ -1,0 +1,37 @@
+// task_parts: what the files of a task share: task.c (its life), task_ask.c (whom to ask, and what
+// to do when that fails), task_words.c (the words that come). For them alone.
+#ifndef GEN_TASK_PARTS_H
+#define GEN_TASK_PARTS_H
+
+#include "task.h"
+
+static inline const rl_generate_t *gen_task_generate(const gen_task_t *self)
+{
+    return &self->generate->generate;
+}
+
+// task.c
+
+// Numbers a message and sends it; a task that has no room for it fails.
+void gen_task_emit(gen_task_t *self, rl_msg_t *msg);
+// As PROGRESS; frees the data.
+void gen_task_tell_data(gen_task_t *self, const char *stage, rl_buf_t *data);
+// Lets go of everything but what is still to be acknowledged.
+void gen_task_stop(gen_task_t *self);
+
+// task_ask.c
+
+// Asks the one that is meant next.
+void gen_task_ask(gen_task_t *self);
+// Gives up the call at work, if there is one.
+void gen_task_leave(gen_task_t *self);
+// The upstream has shown that it is at work.
+void gen_task_heard(gen_task_t *self);
+
+// task_words.c: an upstream's events
+
+bool gen_task_on_text(void *arg, const char *text, size_t size);
+void gen_task_on_cite(void *arg, unsigned passage, double score);
+void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times_t *times);
+
+#endif

@@ -1,0 +1,202 @@
+// task_words: the words of an answer as they come from an upstream, with citations, up to DONE.
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "task_parts.h"
+#include "utf8.h"
+
+enum {
+    LEARN_AT_ONCE = 64, // bytes of first text: so long that a sentence may end in it
+};
+
+// ---- what goes to the gateway -----------------------------------------------------------
+
+static void emit_cites(gen_task_t *self, const cite_found_t *found, size_t size)
+{
+    for (size_t at = 0; at < size && self->state == GEN_STREAMING; at++) {
+        rl_msg_t msg = {.type = RL_TOKEN,
+                        .token = {.task = self->id,
+                                  .text = "",
+                                  .cite = found[at].passage,
+                                  .cite_score = found[at].score}};
+        gen_task_emit(self, &msg);
+    }
+}
+
+// `text` is valid UTF-8, `size` bytes of it; not always followed by a NUL.
+static void emit_text(gen_task_t *self, const char *text, size_t size)
+{
+    rl_buf_t *scratch = &self->generator->scratch;
+    if (size == 0 || self->state != GEN_STREAMING)
+        return;
+    if (text[size] != '\0') {
+        rl_buf_clear(scratch);
+        if (rl_buf_add(scratch, text, size) != 0)
+            return;
+        text = scratch->data;
+    }
+    rl_msg_t msg = {.type = RL_TOKEN, .token = {.task = self->id, .text = text}};
+    gen_task_emit(self, &msg);
+}
+
+// ---- words ------------------------------------------------------------------------------
+
+// Takes from the request what citing needs; the request itself is not needed any more.
+static void learn_passages(gen_task_t *self)
+{
+    if (!self->generate)
+        return;
+    if (self->cite)
+        cite_learn(self->cite, gen_task_generate(self)->passages, self->passages_used);
+    rl_msg_free(&self->generate);
+}
+
+// The first words: from here on there is no other upstream.
+static void begin_streaming(gen_task_t *self, size_t size)
+{
+    const char *prefix = gen_task_generate(self)->prefix;
+    cite_found_t found[CITE_MAX];
+    size_t found_size;
+    gen_task_enter(self, GEN_STREAMING);
+    gen_task_heard(self);
+    self->first_token_us = self->at_us[GEN_STREAMING];
+    if (self->cite) // the sentence may have begun before the answer was broken off
+        cite_take(self->cite, prefix, strlen(prefix), found, &found_size);
+    if (size >= LEARN_AT_ONCE || *prefix)
+        learn_passages(self);
+}
+
+static void say(gen_task_t *self, const char *text, size_t size)
+{
+    cite_found_t found[CITE_MAX];
+    while (size > 0 && self->state == GEN_STREAMING) {
+        size_t found_size = 0, part = size;
+        if (self->cite)
+            part = cite_take(self->cite, text, size, found, &found_size);
+        emit_text(self, text, part);
+        emit_cites(self, found, found_size);
+        text += part;
+        size -= part;
+    }
+}
+
+static void say_repaired(gen_task_t *self, const char *text, size_t size)
+{
+    size_t repaired_size = 0;
+    char *repaired = rl_utf8_repair(text, size, &repaired_size);
+    if (repaired)
+        say(self, repaired, repaired_size);
+    free(repaired);
+}
+
+// Text of which the last character may be incomplete: its bytes are held until the rest comes.
+static void say_whole(gen_task_t *self, const char *text, size_t size)
+{
+    size_t whole = rl_utf8_whole(text, size);
+    if (rl_utf8_valid(text, whole))
+        say(self, text, whole);
+    else
+        say_repaired(self, text, whole);
+    self->held_size = size - whole;
+    memcpy(self->held, text + whole, self->held_size);
+}
+
+bool gen_task_on_text(void *arg, const char *text, size_t size)
+{
+    gen_task_t *self = arg;
+    if (size == 0 || self->state >= GEN_DONE)
+        return true;
+    if (self->state != GEN_STREAMING)
+        begin_streaming(self, size);
+    else
+        learn_passages(self); // not before the first words were on their way
+    self->tokens++;
+    if (self->held_size > 0) {
+        char *joined = malloc(self->held_size + size + 1);
+        if (!joined)
+            abort();
+        memcpy(joined, self->held, self->held_size);
+        memcpy(joined + self->held_size, text, size);
+        joined[self->held_size + size] = '\0';
+        say_whole(self, joined, self->held_size + size);
+        free(joined);
+    } else {
+        say_whole(self, text, size);
+    }
+    self->paused = self->state < GEN_DONE &&
+                   (outbox_blocked(&self->outbox) || gen_gateway_behind(self->gateway));
+    return !self->paused;
+}
+
+void gen_task_on_cite(void *arg, unsigned passage, double score)
+{
+    emit_cites(arg, &(cite_found_t){passage, score}, 1);
+}
+
+// ---- the end ----------------------------------------------------------------------------
+
+static void add_mark(rl_buf_t *out, const char *name, uint64_t us)
+{
+    if (us > 0)
+        rl_buf_addf(out, ",\"%s\":%llu", name, (unsigned long long)us);
+}
+
+// The marks that proto.h describes.
+static void write_timings(const gen_task_t *self, const upstream_end_t *end,
+                          const upstream_times_t *times, rl_buf_t *out)
+{
+    uint64_t from = self->at_us[GEN_RECEIVED], asked = self->at_us[GEN_ASKING] - from;
+    rl_buf_addf(out, "{\"queue_us\":%llu", (unsigned long long)(self->at_us[GEN_PROMPTED] - from));
+    add_mark(out, "prompt_us", asked);
+    if (times->first_byte_us) {
+        add_mark(out, "connect_us", asked + times->connect_us);
+        add_mark(out, "sent_us", asked + times->sent_us);
+        add_mark(out, "first_byte_us", asked + times->first_byte_us);
+    }
+    add_mark(out, "first_token_us", self->first_token_us ? self->first_token_us - from : 0);
+    add_mark(out, "total_us", rl_now_us() - from);
+    add_mark(out, "retries", self->retries);
+    if (end->cached_tokens >= 0)
+        rl_buf_addf(out, ",\"cached_tokens\":%lld", (long long)end->cached_tokens);
+    if (end->prefill_ms >= 0)
+        rl_buf_addf(out, ",\"prefill_ms\":%.3f", end->prefill_ms);
+    rl_buf_adds(out, "}");
+}
+
+void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times_t *times)
+{
+    gen_task_t *self = arg;
+    cite_found_t found[CITE_MAX] = {{0}};
+    size_t found_size = 0;
+    rl_buf_t timings = rl_buf_make(4096);
+    self->call = NULL;
+    gen_upstream_done(self->upstream);
+    if (self->state == GEN_STREAMING) {
+        learn_passages(self);
+        if (self->held_size > 0)
+            say_repaired(self, self->held, self->held_size); // its rest never came
+        if (self->cite)
+            found_size = cite_end(self->cite, found);
+        emit_cites(self, found, found_size);
+    }
+    write_timings(self, end, times, &timings);
+    rl_msg_t msg = {
+        .type = RL_DONE,
+        .done = {.task = self->id,
+                 .finish = end->finish,
+                 .model = end->model,
+                 .upstream = self->upstream->backend->type->name,
+                 .prompt_tokens = end->counted ? end->prompt_tokens : self->prompt_tokens,
+                 .completion_tokens = end->counted ? end->completion_tokens : self->tokens,
+                 .counted = end->counted,
+                 .passages_used = self->passages_used,
+                 .timings = timings.data}};
+    if (self->state < GEN_DONE)
+        gen_task_emit(self, &msg);
+    rl_buf_free(&timings);
+    if (self->state >= GEN_DONE)
+        return; // failed at the last moment
+    gen_task_enter(self, GEN_DONE);
+    gen_task_stop(self);
+}

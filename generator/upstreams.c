@@ -1,0 +1,239 @@
+// upstreams: the order of what writes answers, and what is known of each.
+#include "upstreams.h"
+
+#include <event2/util.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "upstreams_read.h"
+
+enum {
+    LATER_S = 1000000
+}; // longest Retry-After that counts
+
+// ---- the order --------------------------------------------------------------------------
+
+void gen_upstreams_init(gen_upstreams_t *self, struct event_base *loop, rl_fetcher_t *fetcher)
+{
+    *self = (gen_upstreams_t){.loop = loop, .fetcher = fetcher};
+    LIST_INIT(&self->all);
+}
+
+static void let_go(gen_upstream_t *upstream)
+{
+    LIST_REMOVE(upstream, list);
+    upstream->backend->type->destroy(&upstream->backend);
+    prompt_template_destroy(&upstream->template);
+    free(upstream);
+}
+
+void gen_upstreams_free(gen_upstreams_t *self)
+{
+    while (!LIST_EMPTY(&self->all))
+        let_go(LIST_FIRST(&self->all));
+    self->size = 0;
+}
+
+void gen_upstreams_sweep(gen_upstreams_t *self)
+{
+    gen_upstream_t *next;
+    for (gen_upstream_t *at = LIST_FIRST(&self->all); at; at = next) {
+        next = LIST_NEXT(at, list);
+        if (at->calls == 0 && gen_upstreams_place(self, at) < 0)
+            let_go(at);
+    }
+}
+
+// The one of this name, or a new one. "extractive" is the name of nothing else.
+static gen_upstream_t *by_name(gen_upstreams_t *self, const char *name)
+{
+    gen_upstream_t *upstream;
+    LIST_FOREACH(upstream, &self->all, list)
+    {
+        if (strcmp(upstream->name, name) == 0)
+            return upstream;
+    }
+    upstream = calloc(1, sizeof *upstream);
+    if (!upstream)
+        abort();
+    snprintf(upstream->name, sizeof upstream->name, "%s", name);
+    upstream->backend = strcmp(name, "extractive") == 0
+                            ? upstream_extractive_new(self->loop)
+                            : upstream_openai_new(self->loop, self->fetcher);
+    if (!upstream->backend)
+        abort();
+    LIST_INSERT_HEAD(&self->all, upstream, list);
+    return upstream;
+}
+
+static void take_over(gen_upstreams_t *self, upstream_plan_t *plan, const rl_conf_t *conf)
+{
+    gen_upstream_t *upstream = by_name(self, plan->name);
+    if (upstream->backend->type->configure(upstream->backend, &plan->settings))
+        breaker_reset(&upstream->breaker);
+    breaker_set(&upstream->breaker, (unsigned)rl_conf_int(conf, "llm.breaker_failures"),
+                (uint64_t)rl_conf_int(conf, "llm.breaker_ms") * 1000);
+    prompt_template_destroy(&upstream->template);
+    snprintf(upstream->where, sizeof upstream->where, "%s", plan->where);
+    upstream->template = plan->template;
+    plan->template = NULL;
+    upstream->context_tokens = plan->context_tokens;
+    upstream->max_tokens = plan->max_tokens;
+    self->order[self->size++] = upstream;
+}
+
+bool gen_upstreams_configure(gen_upstreams_t *self, const rl_conf_t *conf, char *why,
+                             size_t why_size)
+{
+    upstreams_plan_t plan;
+    bool good = upstreams_plan_read(&plan, conf, why, why_size);
+    for (size_t at = 0; good && at < plan.size; at++) {
+        const upstream_type_t *type = by_name(self, plan.llms[at].name)->backend->type;
+        good = type->check(&plan.llms[at].settings, why, why_size);
+    }
+    if (good) {
+        self->size = 0;
+        self->version++;
+        for (size_t at = 0; at < plan.size; at++)
+            take_over(self, &plan.llms[at], conf);
+        if (plan.extractive) {
+            self->order[self->size] = by_name(self, "extractive");
+            self->order[self->size++]->max_tokens = (size_t)rl_conf_int(conf, "llm.max_tokens");
+        }
+    }
+    upstreams_plan_free(&plan);
+    return good;
+}
+
+const char *gen_upstreams_model(const gen_upstreams_t *self)
+{
+    const gen_upstream_t *first = self->order[0];
+    for (size_t at = 0; at < self->size; at++)
+        if (self->order[at]->breaker.state == BREAKER_CLOSED) {
+            first = self->order[at];
+            break;
+        }
+    return first->backend->type->model(first->backend);
+}
+
+int gen_upstreams_next(const gen_upstreams_t *self, unsigned tried, bool llm)
+{
+    uint64_t now = rl_now_us();
+    for (size_t at = 0; at < self->size; at++)
+        if (!(tried & 1u << at) && (!llm || self->order[at]->template) &&
+            breaker_admits(&self->order[at]->breaker, now))
+            return (int)at;
+    return -1;
+}
+
+int gen_upstreams_least_bad(const gen_upstreams_t *self, unsigned tried)
+{
+    int best = -1;
+    for (size_t at = 0; at < self->size; at++)
+        if (!(tried & 1u << at) &&
+            (best < 0 || self->order[at]->breaker.until_us < self->order[best]->breaker.until_us))
+            best = (int)at;
+    return best;
+}
+
+int gen_upstreams_place(const gen_upstreams_t *self, const gen_upstream_t *upstream)
+{
+    for (size_t at = 0; at < self->size; at++)
+        if (self->order[at] == upstream)
+            return (int)at;
+    return -1;
+}
+
+// ---- what becomes of answers ------------------------------------------------------------
+
+void gen_upstream_why_open(const gen_upstream_t *upstream, char *why, size_t why_size)
+{
+    const breaker_t *breaker = &upstream->breaker;
+    uint64_t now = rl_now_us();
+    if (breaker->state == BREAKER_OPEN && breaker->until_us > now)
+        snprintf(why, why_size,
+                 "the upstream %s failed %u times in a row; it is tried again in %.1f s",
+                 upstream->name, breaker->failures, (double)(breaker->until_us - now) / 1e6);
+    else
+        snprintf(why, why_size, "the upstream %s failed %u times in a row; it is being tried again",
+                 upstream->name, breaker->failures);
+}
+
+static void log_change(const gen_upstream_t *upstream, breaker_state_t before, const char *reason)
+{
+    const breaker_t *breaker = &upstream->breaker;
+    char why[240];
+    if (breaker->state == before)
+        return;
+    switch (breaker->state) {
+    case BREAKER_CLOSED:
+        rl_info("the upstream %s answers again", upstream->name);
+        break;
+    case BREAKER_OPEN:
+        gen_upstream_why_open(upstream, why, sizeof why);
+        rl_warn("%s: %s", why, reason);
+        break;
+    case BREAKER_HALF_OPEN:
+        rl_info("the upstream %s is tried again with one question", upstream->name);
+        break;
+    }
+}
+
+static double dice(void)
+{
+    unsigned char byte;
+    evutil_secure_rng_get_bytes(&byte, sizeof byte);
+    return byte / 255.0;
+}
+
+bool gen_upstream_begin(gen_upstream_t *upstream)
+{
+    breaker_state_t before = upstream->breaker.state;
+    bool probe = breaker_ask(&upstream->breaker, rl_now_us());
+    upstream->calls++;
+    log_change(upstream, before, "");
+    return probe;
+}
+
+void gen_upstream_speaks(gen_upstream_t *upstream)
+{
+    breaker_state_t before = upstream->breaker.state;
+    breaker_speaks(&upstream->breaker);
+    log_change(upstream, before, "");
+}
+
+void gen_upstream_done(gen_upstream_t *upstream)
+{
+    breaker_state_t before = upstream->breaker.state;
+    upstream->calls--;
+    breaker_done(&upstream->breaker);
+    log_change(upstream, before, "");
+}
+
+void gen_upstream_failed(gen_upstream_t *upstream, bool probe, const upstream_failure_t *failure)
+{
+    breaker_state_t before = upstream->breaker.state;
+    upstream_trouble_t trouble = failure->trouble;
+    long later_s = failure->retry_after_s < 0 ? 0 : failure->retry_after_s;
+    uint64_t later = (uint64_t)(later_s < LATER_S ? later_s : LATER_S) * 1000000;
+    upstream->calls--;
+    if (trouble == UPSTREAM_MISTAKE && probe)
+        breaker_speaks(&upstream->breaker); // it is there; what is wrong is said to the client
+    else if (trouble == UPSTREAM_DOWN || trouble == UPSTREAM_BUSY || probe)
+        breaker_failed(&upstream->breaker, probe, rl_now_us(), later, dice());
+    log_change(upstream, before, failure->message);
+}
+
+void gen_upstream_left(gen_upstream_t *upstream, bool probe, bool overdue)
+{
+    breaker_state_t before = upstream->breaker.state;
+    upstream->calls--;
+    if (probe && overdue)
+        breaker_failed(&upstream->breaker, probe, rl_now_us(), 0, dice());
+    else
+        breaker_left(&upstream->breaker, probe, rl_now_us());
+    log_change(upstream, before, overdue ? "it said nothing" : "nobody waits for its answer");
+}
