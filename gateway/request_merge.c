@@ -45,7 +45,10 @@ static void leave_out_stale(request_t *self)
 
 static void list_missing(request_t *self)
 {
-    self->missing = calloc(self->searches_size, sizeof *self->missing);
+    size_t size = 0;
+    for (size_t at = 0; at < self->searches_size; at++)
+        size += self->searches[at].state != SEARCH_ANSWERED;
+    self->missing = calloc(size + 1, sizeof *self->missing);
     if (!self->missing)
         abort();
     for (size_t at = 0; at < self->searches_size; at++) {
@@ -87,6 +90,8 @@ static void merge_hits(request_t *self)
     free(inputs);
     for (size_t at = 0; at < self->searches_size; at++)
         rl_msg_free(&self->searches[at].hits); // the best are copied
+    free(self->vector); // searching is over: an open stream need not hold it
+    self->vector = NULL;
 }
 
 static void fail_without_hits(request_t *self)
