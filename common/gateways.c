@@ -23,8 +23,14 @@ typedef struct slot {
     uint64_t route;     // of the gateway that has the slot, or that will be next
     name_t *name;       // that it was found by; NULL: by its address
     uint64_t missed_us; // since when the name does not have the address, 0: it has
-    bool muted;         // the hub takes no more: said once
+    uint64_t muted_us;  // since when the hub takes no more, or it was last connected anew
+    bool muted;         // said once
+    char *id;           // of the gateway, once it has said it
 } slot_t;
+
+enum {
+    ANEW_US = 1000000, // a hub that takes no more is connected to anew after this time
+};
 
 struct rl_gateways {
     rl_proc_t *proc;
@@ -33,9 +39,29 @@ struct rl_gateways {
     slot_t slots[RL_GATEWAYS_MAX];
     name_t names[RL_GATEWAYS_MAX];
     size_t names_size;
+    rl_buf_t known; // "ID ENDPOINT" of all that have said their ids, a line each
 };
 
 // ----------------------------------------------------------------------------- who comes and goes
+
+static void list_known(rl_gateways_t *self)
+{
+    rl_buf_clear(&self->known);
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
+        if (self->slots[at].hub && self->slots[at].id)
+            rl_buf_addf(&self->known, "%s %s\n", self->slots[at].id,
+                        rl_wire_endpoint(self->slots[at].hub));
+}
+
+void rl_gateways_named(rl_gateways_t *self, uint64_t route, const char *id)
+{
+    int at = rl_gateways_slot(self, route);
+    if (at < 0 || (self->slots[at].id && strcmp(self->slots[at].id, id) == 0))
+        return;
+    free(self->slots[at].id);
+    self->slots[at].id = strdup(id);
+    list_known(self);
+}
 
 static int add(rl_gateways_t *self, const char *endpoint, name_t *name, char *why, size_t why_size)
 {
@@ -69,7 +95,10 @@ static void drop(rl_gateways_t *self, slot_t *slot)
     if (self->gone)
         self->gone(self->arg, (size_t)(slot - self->slots));
     rl_wire_destroy(&slot->hub);
+    free(slot->id);
+    slot->id = NULL;
     slot->route += RL_GATEWAYS_MAX;
+    list_known(self);
 }
 
 // Those that the name stood for and does not any more: a gateway that is about to end leaves the
@@ -142,6 +171,7 @@ rl_gateways_t *rl_gateways_new(rl_proc_t *proc, rl_gateways_gone_fn *gone, void 
     if (!self)
         abort();
     self->proc = proc;
+    self->known = rl_buf_make(RL_GATEWAYS_MAX * 1024);
     self->gone = gone;
     self->arg = arg;
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
@@ -166,8 +196,11 @@ void rl_gateways_destroy(rl_gateways_t **self_p)
         return;
     for (size_t at = 0; at < self->names_size; at++)
         rl_lookup_destroy(&self->names[at].lookup);
-    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
         rl_wire_destroy(&self->slots[at].hub);
+        free(self->slots[at].id);
+    }
+    rl_buf_free(&self->known);
     free(self);
     *self_p = NULL;
 }
@@ -198,6 +231,22 @@ void rl_gateways_send_all(rl_gateways_t *self, const rl_msg_t *msg)
             rl_wire_send(self->slots[at].hub, msg);
 }
 
+// ZeroMQ never tries again after a handshake that has failed, as with a gateway that has not heard
+// of this worker's key yet; and what waits for one that was away so long that its pipe is full is
+// of no use to it.
+static void connect_anew(rl_gateways_t *self, slot_t *slot)
+{
+    char why[3 * RL_ENDPOINT];
+    rl_wire_t *hub = rl_wire_push(self->proc, rl_wire_endpoint(slot->hub), why, sizeof why);
+    slot->muted_us = rl_now_us();
+    if (!hub) {
+        rl_warn("cluster.gateways: %s", why);
+        return;
+    }
+    rl_wire_destroy(&slot->hub);
+    slot->hub = hub;
+}
+
 void rl_gateways_announce_to(rl_gateways_t *self, size_t at, const rl_announce_t *announce,
                              rl_gateways_ready_fn *ready, void *arg)
 {
@@ -208,13 +257,18 @@ void rl_gateways_announce_to(rl_gateways_t *self, size_t at, const rl_announce_t
         return;
     msg.announce.route = slot->route;
     msg.announce.ready = ready(arg, at, slot->route);
+    msg.announce.gateways = self->known.data;
     msg.announce.key = curve ? rl_curve_public(curve) : "";
     msg.announce.period_ms = (uint64_t)rl_conf_int(rl_proc_conf(self->proc), "cluster.announce_ms");
     bool muted = rl_wire_send(slot->hub, &msg) != 0; // a lost one is made up for by the next
     if (muted && !slot->muted)
         rl_warn("gateway hub %s takes no announcements; going on trying",
                 rl_wire_endpoint(slot->hub));
+    if (muted && !slot->muted)
+        slot->muted_us = rl_now_us();
     slot->muted = muted;
+    if (muted && rl_now_us() - slot->muted_us > ANEW_US)
+        connect_anew(self, slot);
 }
 
 void rl_gateways_announce(rl_gateways_t *self, const rl_announce_t *announce,

@@ -32,6 +32,10 @@ int rl_gateways_slot(const rl_gateways_t *self, uint64_t route);
 // Where the hub of the slot's gateway is.
 const char *rl_gateways_endpoint(const rl_gateways_t *self, size_t slot);
 
+// The gateway that has this route has said its id; announcements tell it to the others, so that
+// gateways know each other.
+void rl_gateways_named(rl_gateways_t *self, uint64_t route, const char *id);
+
 // Sends to one gateway's hub; -1 when it takes no more.
 int rl_gateways_send(rl_gateways_t *self, size_t slot, const rl_msg_t *msg);
 // Sends to all.

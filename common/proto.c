@@ -77,7 +77,7 @@ static const field_t announce_fields[] = {
     NUMBER(rl_announce_t, dimension),
     NUMBER(rl_announce_t, passages),
     STRING(rl_announce_t, language, NAME),
-    STRING(rl_announce_t, model, NAME),
+    STRING(rl_announce_t, model, NAME), STRING(rl_announce_t, gateways, TEXT),
 };
 
 static const field_t leave_fields[] = {
@@ -170,6 +170,19 @@ static const field_t done_fields[] = {
     STRING(rl_done_t, timings, TEXT),
 };
 
+static const field_t resume_fields[] = {
+    STRING(rl_resume_t, answer, NAME),  STRING(rl_resume_t, gateway, NAME),
+    NUMBER(rl_resume_t, client),        STRING(rl_resume_t, caller, NAME),
+    NUMBER(rl_resume_t, seen),          FLAG(rl_resume_t, gone),
+    FLAG(rl_resume_t, stop),
+};
+
+static const field_t events_fields[] = {
+    NUMBER(rl_events_t, client), STRING(rl_events_t, events, LONG),
+    NUMBER(rl_events_t, status), STRING(rl_events_t, code, NAME),
+    STRING(rl_events_t, message, 8192), FLAG(rl_events_t, ended),
+};
+
 // Every message, by type; the directions stand beside rl_msg_type_t.
 const message_t rl_messages[RL_MSG_TYPES] = {
     [RL_ANNOUNCE] = {"announce", TABLE(announce_fields, rl_announce_t)},
@@ -184,6 +197,8 @@ const message_t rl_messages[RL_MSG_TYPES] = {
     [RL_PROGRESS] = {"progress", TABLE(progress_fields, rl_progress_t)},
     [RL_TOKEN] = {"token", TABLE(token_fields, rl_token_t)},
     [RL_DONE] = {"done", TABLE(done_fields, rl_done_t)},
+    [RL_RESUME] = {"resume", TABLE(resume_fields, rl_resume_t)},
+    [RL_EVENTS] = {"events", TABLE(events_fields, rl_events_t)},
 };
 
 const char *rl_msg_name(rl_msg_type_t type)

@@ -33,6 +33,8 @@ typedef enum rl_msg_type {
     RL_PROGRESS,     // generator → gateway  PUB   what a generator is at (numbered like tokens)
     RL_TOKEN,        // generator → gateway  PUB   words, numbered
     RL_DONE,         // generator → gateway  PUB   the answer is complete (numbered)
+    RL_RESUME,       // gateway → gateway     PUSH  a client of mine comes back to your answer
+    RL_EVENTS,       // gateway → gateway     PUSH  events that this client has not seen
     RL_MSG_TYPES,    // not a message: their number + 1
 } rl_msg_type_t;
 
@@ -80,6 +82,8 @@ typedef struct rl_announce {
     const char *language;   // stemming language
     // generators
     const char *model; // what it answers with: the model's name, or "extractive"
+    // all
+    const char *gateways; // those it knows, a line each: "ID ENDPOINT-OF-ITS-HUB"
 } rl_announce_t;
 
 typedef struct rl_leave {
@@ -187,6 +191,26 @@ typedef struct rl_done {
                          // said: prefill_ms, cached_tokens
 } rl_done_t;
 
+// Resumable answers: a client may land on another gateway than the one that holds its answer.
+typedef struct rl_resume {
+    const char *answer;
+    const char *gateway; // that asks; EVENTS go to its hub
+    uint64_t client;     // which of its clients, echoed in EVENTS
+    const char *caller;  // name of the client's key
+    uint64_t seen;       // number of the last event that it has
+    bool gone;           // it has left: nothing more for it
+    bool stop;           // it wants the answer stopped
+} rl_resume_t;
+
+typedef struct rl_events {
+    uint64_t client;
+    const char *events;  // text/event-stream, whole events
+    uint64_t status;     // != 0: there are none, and this HTTP status says why
+    const char *code;
+    const char *message;
+    bool ended;          // none will follow
+} rl_events_t;
+
 typedef struct rl_msg {
     rl_msg_type_t type;
     union {
@@ -202,6 +226,8 @@ typedef struct rl_msg {
         rl_progress_t progress;
         rl_token_t token;
         rl_done_t done;
+        rl_resume_t resume;
+        rl_events_t events;
     };
 } rl_msg_t;
 

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ID = 64 };
+enum {
+    MAX_ID = 64
+};
 
 // The id in "/v1/answers/{id}" + `rest`; false if the path is another.
 static bool read_id(const http_req_t *req, const char *rest, char id[MAX_ID])
@@ -57,14 +59,27 @@ void gateway_get_answer(void *arg, http_req_t *req)
     }
     if (!read_seen(&req, &seen))
         return;
-    replay_t *replay = replays_find(self->replays, id, http_caller(req));
+    replay_t *replay = replays_find(self->replays, id, keys_name(http_caller(req)));
     if (replay)
         replay_attach(replay, &req, seen);
+    else if (relays_may_have(self->relays, id))
+        relays_begin(self->relays, id, seen, &req);
     else
         http_reply_error(&req, 410, "answer_gone", NULL, 0,
                          "there is no answer %s to come back to: it was not asked for with "
                          "\"resumable\": true, or its time is over (gateway.resume_ms)",
                          id);
+}
+
+// Stops an answer of this gateway and forgets its events. Returns what it was, NULL if there is
+// none.
+static const char *stop(gateway_t *self, const char *id, const char *caller)
+{
+    bool stopped = request_cancel(self, id, caller);
+    replay_t *replay = replays_find(self->replays, id, caller);
+    const char *was = stopped ? "cancelled" : replay ? "complete" : NULL;
+    replay_destroy(&replay);
+    return was;
 }
 
 void gateway_delete_answer(void *arg, http_req_t *req)
@@ -75,16 +90,21 @@ void gateway_delete_answer(void *arg, http_req_t *req)
         no_such_path(req);
         return;
     }
-    bool stopped = request_cancel(self, id, http_caller(req));
-    replay_t *replay = replays_find(self->replays, id, http_caller(req));
-    if (stopped || replay) {
-        bool was_complete = replay && !stopped;
-        replay_destroy(&replay);
-        http_reply_json(&req, 200,
-                        json_pack("{s:s, s:s}", "id", id, "status",
-                                  was_complete ? "complete" : "cancelled"));
-        return;
-    }
-    http_reply_error(&req, 404, "answer_not_found", NULL, 0,
-                     "no answer %s is at work; it may be complete", id);
+    const char *caller = keys_name(http_caller(req));
+    const char *was = stop(self, id, caller);
+    if (!was && relays_may_have(self->relays, id) && relays_stop(self->relays, id, caller))
+        was = "passed on"; // to the gateway that holds it
+    if (was)
+        http_reply_json(&req, 200, json_pack("{s:s, s:s}", "id", id, "status", was));
+    else
+        http_reply_error(&req, 404, "answer_not_found", NULL, 0,
+                         "no answer %s is at work; it may be complete", id);
+}
+
+void gateway_resume(gateway_t *self, const rl_resume_t *resume)
+{
+    if (resume->stop)
+        stop(self, resume->answer, resume->caller);
+    else
+        replays_resume(self->replays, resume);
 }

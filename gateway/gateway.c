@@ -107,9 +107,16 @@ static void from_hub(void *arg, rl_msg_t *msg)
     switch (msg->type) {
     case RL_ANNOUNCE:
         registry_announced(self->registry, &msg->announce);
+        peers_seen(self->peers, msg->announce.gateways);
         break;
     case RL_LEAVE:
         registry_left(self->registry, &msg->leave);
+        break;
+    case RL_RESUME:
+        gateway_resume(self, &msg->resume);
+        break;
+    case RL_EVENTS:
+        relays_events(self->relays, &msg->events);
         break;
     case RL_HITS:
         if ((task = find_search(self, msg->hits.task, msg->hits.worker)))
@@ -289,7 +296,9 @@ gateway_t *gateway_new(rl_proc_t *proc)
     TAILQ_INIT(&self->waiting);
     read_settings(self);
     self->metrics = metrics_new();
-    self->replays = replays_new(proc);
+    self->peers = peers_new(proc);
+    self->relays = relays_new(proc, self->peers);
+    self->replays = replays_new(proc, self->peers);
     self->tasks = tasks_new();
     self->fetcher = rl_fetcher_new(rl_proc_base(proc), LLM_IDLE_CONNECTIONS);
     self->embedder = embedder_new(proc, self->fetcher);
@@ -325,12 +334,14 @@ void gateway_destroy(gateway_t **self_p)
         request_stop_all(self);
     doors_destroy(&self->doors);
     registry_destroy(&self->registry);
+    relays_destroy(&self->relays);
     replays_destroy(&self->replays);
     http_server_destroy(&self->http);
     rl_wire_destroy(&self->hub);
     rl_wire_destroy(&self->tokens);
     embedder_destroy(&self->embedder);
     rl_fetcher_destroy(&self->fetcher);
+    peers_destroy(&self->peers);
     tasks_destroy(&self->tasks);
     metrics_destroy(&self->metrics);
     if (self->drain_timer)

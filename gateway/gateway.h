@@ -9,6 +9,7 @@
 #include "merge.h"
 #include "metrics.h"
 #include "registry.h"
+#include "relay.h"
 #include "replay.h"
 #include "tasks.h"
 
@@ -38,6 +39,8 @@ typedef struct gateway {
     rl_fetcher_t *fetcher;
     embedder_t *embedder;
     metrics_t *metrics;
+    peers_t *peers;     // the other gateways
+    relays_t *relays;   // clients whose answer one of them holds
     replays_t *replays; // events of resumable answers
     struct request_queue requests; // all at work
     struct request_queue waiting;  // those that wait for a generator's slot, oldest first
@@ -57,6 +60,8 @@ void gateway_destroy(gateway_t **self_p);
 
 void gateway_get_answer(void *arg, http_req_t *req);
 void gateway_delete_answer(void *arg, http_req_t *req);
+// Another gateway's client comes back to an answer of this one, leaves it, or stops it.
+void gateway_resume(gateway_t *self, const rl_resume_t *resume);
 void gateway_get_health(void *arg, http_req_t *req);
 void gateway_get_ready(void *arg, http_req_t *req);
 void gateway_get_metrics(void *arg, http_req_t *req);

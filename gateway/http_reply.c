@@ -13,7 +13,7 @@
 #include "utf8.h"
 
 enum {
-    ID_BYTES = 12,
+    ID_BYTES = 8,
     ID_POOL = 64, // ids per call of getrandom
     MAX_JSON_DEPTH = 64,
     MAX_OWN_HEADERS = 8192 // bytes of headers that a handler may set
@@ -22,7 +22,8 @@ enum {
 // ---- the request --------------------------------------------------------------------------------
 
 // Nobody can guess another's id: it will do as the name of an answer that can be fetched again.
-static void make_id(char *id, size_t id_size)
+// "req_", the gateway's own eight digits (so that others know whose answer it is), and random ones.
+static void make_id(const char *gateway, char *id, size_t id_size)
 {
     static unsigned char pool[ID_BYTES * ID_POOL];
     static size_t used = sizeof pool;
@@ -31,7 +32,8 @@ static void make_id(char *id, size_t id_size)
             abort();
         used = 0;
     }
-    int length = snprintf(id, id_size, "req_");
+    const char *dash = strrchr(gateway, '-');
+    int length = snprintf(id, id_size, "req_%.8s", dash ? dash + 1 : "");
     for (size_t at = 0; at < ID_BYTES; at++)
         snprintf(id + length + at * 2, id_size - (size_t)length - at * 2, "%02x", pool[used++]);
 }
@@ -47,7 +49,7 @@ http_req_t *http_req_new(http_conn_t *conn)
     self->headers = rl_buf_make(MAX_OWN_HEADERS);
     self->received_us = rl_now_us();
     self->caller = keys_anonymous(conn->server->keys);
-    make_id(self->id, sizeof self->id);
+    make_id(rl_proc_id(conn->server->proc), self->id, sizeof self->id);
     return self;
 }
 

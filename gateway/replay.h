@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "http.h"
+#include "peers.h"
 
 typedef struct replays replays_t; // all of a gateway
 typedef struct replay replay_t;   // one answer's events
@@ -18,15 +19,15 @@ typedef struct replay_events {
     void *arg;
 } replay_events_t;
 
-replays_t *replays_new(rl_proc_t *proc);
+replays_t *replays_new(rl_proc_t *proc, peers_t *peers);
 void replays_destroy(replays_t **self_p);
 
 // A new log, which `self` owns. `id` is the answer's; only `caller` may come back to it.
 replay_t *replay_new(replays_t *self, const char *id, const keys_caller_t *caller,
                      const replay_events_t *events);
 
-// The log of an answer of this caller, NULL if there is none (any more).
-replay_t *replays_find(replays_t *self, const char *id, const keys_caller_t *caller);
+// The log of an answer of the caller with this name, NULL if there is none (any more).
+replay_t *replays_find(replays_t *self, const char *id, const char *caller);
 const char *replay_id(const replay_t *self);
 // Whether the answer is complete.
 bool replay_ended(const replay_t *self);
@@ -35,6 +36,9 @@ bool replay_ended(const replay_t *self);
 // and then all as they come. A client that was there before is let go. Takes the request; answers
 // it with 410 where events after `seen` are not kept any more.
 void replay_attach(replay_t *self, http_req_t **req_p, uint64_t seen);
+
+// A client of another gateway comes back (RESUME), or has left again. What it gets is sent there.
+void replays_resume(replays_t *self, const rl_resume_t *resume);
 
 // The next event, numbered from 1 by one.
 void replay_add(replay_t *self, const char *event, size_t size);

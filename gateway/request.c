@@ -307,12 +307,12 @@ void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
     request_search(self);
 }
 
-bool request_cancel(gateway_t *gateway, const char *id, const keys_caller_t *caller)
+bool request_cancel(gateway_t *gateway, const char *id, const char *caller)
 {
     request_t *self;
     TAILQ_FOREACH(self, &gateway->requests, all)
     {
-        if (strcmp(self->id, id) == 0 && strcmp(keys_name(self->caller), keys_name(caller)) == 0)
+        if (strcmp(self->id, id) == 0 && strcmp(keys_name(self->caller), caller) == 0)
             break;
     }
     if (!self)

@@ -30,9 +30,9 @@ void request_generators_free(gateway_t *gateway);
 // oldest first.
 void request_searches_again(gateway_t *gateway);
 
-// Stops an answer of this caller; its client gets an error "cancelled". False if there is none
-// with this id at work.
-bool request_cancel(gateway_t *gateway, const char *id, const keys_caller_t *caller);
+// Stops an answer of the caller with this name; its client gets an error "cancelled". False if
+// there is none with this id at work.
+bool request_cancel(gateway_t *gateway, const char *id, const char *caller);
 
 // Looks after answers whose tokens have stopped coming; called a few times a second.
 void request_look_after_silent(gateway_t *gateway);

@@ -179,6 +179,7 @@ bool gen_gateways_welcome(gen_gateways_t *self, const rl_welcome_t *welcome)
     gateway->route = welcome->route;
     gateway->id = strdup(welcome->gateway);
     gateway->endpoint = strdup(welcome->tokens);
+    rl_gateways_named(self->hubs, welcome->route, welcome->gateway);
     if (!gateway->id || !gateway->endpoint)
         abort();
     gateway->tokens = rl_wire_pub(self->proc, gateway->endpoint, gateway->id, on_subscribed,

@@ -226,6 +226,7 @@ static void take_welcome(rl_unit_t *self, const rl_welcome_t *welcome)
     if (!is_ready(self, (size_t)slot, welcome->route))
         rl_info("%s: gateway %s gives tasks", self->id, welcome->gateway);
     self->welcome[slot] = welcome->route + 1;
+    rl_gateways_named(self->context->gateways, welcome->route, welcome->gateway);
     if (!self->left)
         rl_gateways_announce_to(self->context->gateways, (size_t)slot, say(self), is_ready, self);
 }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conftest import end_cluster, new_cluster
 from fakes import llm as fake
 from harness.cluster import check_error, error_of
 from harness.wait import until
@@ -198,3 +199,78 @@ def test_a_lost_generator_is_replaced_in_the_middle_of_an_answer(make_cluster, g
                 generator.kill()
     assert events[-1].name == "done"
     assert text_of(events) == "one two three."
+
+
+# ---- several gateways ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_gateways(work, _llm, _embed, guide):
+    """Two gateways that share a retriever and a generator."""
+    one = new_cluster(work, "resume-one", llm=_llm, embed=_embed)
+    two = new_cluster(work, "resume-two", llm=_llm, embed=_embed)
+    try:
+        both = {"cluster.gateways": f"{one.hub},{two.hub}"}
+        one.settings |= {"gateway.resume_ms": 2000, "log.level": "debug"}
+        two.settings |= {"gateway.resume_ms": 2000, "log.level": "debug"}
+        one.start_gateway()
+        two.start_gateway()
+        one.start_retriever(guide, **both)
+        one.start_generator(**both)
+        one.wait_workers(5)
+        two.wait_workers(5)
+        yield one, two
+    finally:
+        end_cluster(two)
+        end_cluster(one)
+
+
+def test_a_client_that_lands_on_another_gateway_is_passed_on(two_gateways, llm):
+    one, two = two_gateways
+    script, gate = fake.gated(["one ", "zwei ü "], ["three ", "four."])
+    llm.plan(script)
+    answer_id, events = ask_and_hang_up(one, 2)
+    with two.connect() as connection:
+        path = f"/v1/answers/{answer_id}/events"
+        connection.request("GET", path, headers={"Last-Event-ID": events[-1].id})
+        head = connection.head()
+        assert head.status == 200
+        gate.open()
+        everything = events + list(connection.events(head))
+    assert [int(e.id) for e in everything] == list(range(1, len(everything) + 1)), "each once"
+    assert everything[-1].name == "done"
+    assert text_of(everything) == "one zwei ü three four."
+    again = come_back(two, answer_id, 0)[1]
+    assert [e.text for e in again] == [e.text for e in everything]
+
+
+def test_one_that_leaves_the_other_gateway_again_ends_its_answer(two_gateways, llm):
+    one, two = two_gateways
+    script, _gate = fake.gated(["one "], ["never."])
+    llm.plan(script)
+    answer_id, _ = ask_and_hang_up(one, 1)
+    with two.connect() as connection:
+        connection.request("GET", f"/v1/answers/{answer_id}/events")
+        head = connection.head()
+        next(e for e in connection.events(head) if e.name == "token")
+        assert not llm.asked()[-1].hung_up_at
+    until(lambda: llm.asked()[-1].hung_up_at, "the transfer from the LLM is closed", 10)
+
+
+def test_the_stop_button_at_another_gateway(two_gateways, llm):
+    one, two = two_gateways
+    script, _gate = fake.gated(["one "], ["never."])
+    llm.plan(script)
+    answer_id, _ = ask_and_hang_up(one, 1)
+    answer = two.call("DELETE", f"/v1/answers/{answer_id}")
+    assert (answer.status, answer.json()["status"]) == (200, "passed on")
+    until(lambda: llm.asked()[-1].hung_up_at, "the transfer from the LLM is closed", 5)
+
+
+def test_answers_that_no_gateway_has(two_gateways):
+    one, two = two_gateways
+    holder = one.get("/v1/workers").json()["gateway"].split("-")[1]
+    for answer_id in (f"req_{holder}{'0' * 16}", f"req_{'0' * 24}", "req_", "x"):
+        head, _ = come_back(two, answer_id, 0)
+        assert head.status == 410, answer_id
+        check_error(error_of(head))
