@@ -48,8 +48,8 @@ static void list_missing(request_t *self)
     size_t size = 0;
     for (size_t at = 0; at < self->searches_size; at++)
         size += self->searches[at].state != SEARCH_ANSWERED;
-    self->missing = calloc(size + 1, sizeof *self->missing);
-    if (!self->missing)
+    self->missing = size > 0 ? calloc(size, sizeof *self->missing) : NULL;
+    if (size > 0 && !self->missing)
         abort();
     for (size_t at = 0; at < self->searches_size; at++) {
         const search_t *search = &self->searches[at];
