@@ -200,7 +200,7 @@ static void say_refused(rl_curve_t *self, const char *key, const char *address)
             it = &self->refused[at];
     if (!it) {
         it = &self->refused[self->refused_next++ % REMEMBERED];
-        // a peer with a new key at each try fills the places; then one line a second is enough
+        // a peer with a new key at each try fills the places; then two lines a second are enough
         if (it->said_us && now - it->said_us < REMEMBERED * 1000000ull / 2)
             return;
         *it = (refused_t){0};

@@ -58,6 +58,8 @@ const rl_option_t rl_options[] = {
         "time between two announcements of a worker"),
     INT("cluster.lookup_ms", "2000", 50, 600000, WORKERS,
         "names in cluster.gateways are looked up again after this time"),
+    INT("cluster.forget_ms", "60000", 0, DAY_MS, WORKERS,
+        "a gateway whose name has lost its address is announced to for so long after that"),
     BOOL("cluster.allow_plain", "false", PROCESSES,
          "without CURVE keys, bind ZeroMQ sockets to other than loopback and ipc all the same"),
 

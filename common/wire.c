@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "endpoint.h"
+#include "handshakes.h"
 #include "log.h"
 
 enum {
@@ -38,6 +39,7 @@ struct rl_wire {
     rl_curve_t *curve; // of a bound one with keys: who may talk to it
     int type;          // ZMQ_PULL…
     void *socket;
+    rl_handshakes_t *handshakes; // but for the gateway's many PUSHes
     struct event *readable;
     struct event *retry;
     rl_wire_fn *fn;
@@ -327,6 +329,8 @@ static bool secure(rl_wire_t *self, bool bind, const char *key, char *why, size_
     rl_curve_t *curve = rl_proc_curve(self->proc);
     if (bind && !may_bind(self, why, why_size))
         return false;
+    if (curve ? !key : self->type == ZMQ_PUSH && !key)
+        self->handshakes = rl_handshakes_new(self->proc, self->socket, self->endpoint, bind);
     if (!curve)
         return true;
     if ((bind ? rl_curve_serve(curve, self->socket) : rl_curve_connect(curve, self->socket, key)) ==
@@ -449,6 +453,7 @@ static void really_destroy(rl_wire_t *self)
         event_free(self->readable);
     if (self->retry)
         event_free(self->retry);
+    rl_handshakes_destroy(&self->handshakes);
     if (self->socket)
         zmq_close(self->socket);
     rl_buf_free(&self->scratch);
