@@ -40,7 +40,7 @@ enum {
 
 typedef struct options {
     double first_ms, gap_ms, embed_ms;
-    long tokens;
+    long tokens, send_buffer; // send_buffer: of a connection, 0: the kernel's choice
     int port;
 } options_t;
 
@@ -422,6 +422,8 @@ static int set_option(const char *name, const char *value)
         standin.options.embed_ms = amount;
     else if (strncmp(name, "tokens", 6) == 0)
         standin.options.tokens = (long)amount;
+    else if (strncmp(name, "send-buffer", 11) == 0)
+        standin.options.send_buffer = (long)amount;
     else
         return -1;
     return 0;
@@ -432,7 +434,7 @@ static void set(peer_t *peer, const char *query)
     while (*query && *query != ' ') {
         size_t name = strcspn(query, "=& ");
         if (query[name] != '=' || set_option(query, query + name + 1) != 0) {
-            refuse(peer, 400, "first-ms, gap-ms, embed-ms and tokens can be set");
+            refuse(peer, 400, "first-ms, gap-ms, embed-ms, tokens and send-buffer can be set");
             return;
         }
         query += strcspn(query, "& ");
@@ -580,12 +582,15 @@ static void on_connection(loop_watched_t *watch, uint32_t events)
     (void)events;
     for (int turns = 0; turns < 64; turns++) {
         int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), yes = 1;
+        int room = (int)standin.options.send_buffer;
         if (fd < 0)
             return;
         peer_t *peer = calloc(1, sizeof *peer);
         if (!peer)
             abort();
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        if (room > 0) // else it takes a megabyte before a reader that has stopped can be seen
+            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
         peer->watch = (loop_watched_t){.fn = on_peer, .fd = fd};
         loop_watch(standin.loop, &peer->watch, EPOLLIN);
     }
@@ -614,10 +619,13 @@ static void listen_on(int port)
 
 static void read_options(int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"port", required_argument, NULL, 'p'},     {"first-ms", required_argument, NULL, 'o'},
-        {"gap-ms", required_argument, NULL, 'o'},   {"tokens", required_argument, NULL, 'o'},
-        {"embed-ms", required_argument, NULL, 'o'}, {0}};
+    static const struct option names[] = {{"port", required_argument, NULL, 'p'},
+                                          {"first-ms", required_argument, NULL, 'o'},
+                                          {"gap-ms", required_argument, NULL, 'o'},
+                                          {"tokens", required_argument, NULL, 'o'},
+                                          {"embed-ms", required_argument, NULL, 'o'},
+                                          {"send-buffer", required_argument, NULL, 'o'},
+                                          {0}};
     int option, at;
     while ((option = getopt_long(argc, argv, "", names, &at)) != -1) {
         if (option == 'p')

@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 # most telling first
-NAMES = ["storm", "tail"]
+NAMES = ["storm", "tail", "overload", "clients", "swap", "rubbish", "batch", "scale", "many"]
 
 
 def main():
