@@ -100,10 +100,13 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     for (worker_t *worker = TAILQ_FIRST(&self->workers), *next; worker; worker = next) {
         next = TAILQ_NEXT(worker, all);
         worker->seen_us = worker->seen_us + deaf < now ? worker->seen_us + deaf : now;
-        if (worker->leaving) {
-            if (worker->outstanding == 0 || now - worker->leaving_us > LEAVING_US)
-                drop(self, worker);
-        } else if (now - worker->seen_us > worker->period_ms * 1000 * MISSED_MAX) {
+        bool silent = now - worker->seen_us > worker->period_ms * 1000 * MISSED_MAX;
+        if (worker->leaving &&
+            (worker->outstanding == 0 || now - worker->leaving_us > LEAVING_US)) {
+            drop(self, worker);
+        } else if (silent && (!worker->leaving || worker->role == ROLE_GENERATOR)) {
+            // a generator says again and again that it leaves; a retriever's tasks end by
+            // themselves
             rl_warn("worker %s is lost: no announcement for %llu ms, %zu tasks were with it",
                     worker->id, (unsigned long long)((now - worker->seen_us) / 1000),
                     worker->outstanding);
@@ -346,12 +349,15 @@ void registry_announced(registry_t *self, const rl_announce_t *announce)
 void registry_left(registry_t *self, const rl_leave_t *leave)
 {
     worker_t *worker = find(self, leave->worker);
-    if (!worker || worker->leaving)
+    if (!worker)
+        return;
+    worker->seen_us = rl_now_us();
+    if (worker->leaving)
         return;
     rl_info("worker %s leaves, %zu tasks are with it", worker->id, worker->outstanding);
     worker->leaving = true;
     worker->ready = false;
-    worker->leaving_us = rl_now_us();
+    worker->leaving_us = worker->seen_us;
     self->counts.left++;
 }
 

@@ -12,7 +12,7 @@
 #include "utf8.h"
 
 enum {
-    MAX_CONTINUATIONS = 16,  // of one answer
+    MAX_CONTINUATIONS = 16, // of one answer
     MAX_GENERATORS = 3,     // tried for one question, one after the other
     NO_GENERATOR_MS = 3000, // how long one is waited for when none is there any more
     GAP_AGAIN_US = 100000,  // a gap is asked about at most this often
@@ -93,14 +93,17 @@ static void on_no_generator(evutil_socket_t fd, short what, void *arg)
 static void join_queue(request_t *self)
 {
     gateway_t *gateway = self->gateway;
-    bool there = registry_has_generator(gateway->registry);
+    bool alone = !registry_has_generator(gateway->registry);
     if (!self->queued) {
         TAILQ_INSERT_TAIL(&gateway->waiting, self, wait);
         gateway->waiting_size++;
         self->queued = true;
         request_status(self, "waiting", "Waiting for a free generator…", NULL);
     }
-    request_phase_timer(self, there ? -1 : NO_GENERATOR_MS, on_no_generator);
+    // called in every turn: the time runs from when the last generator went
+    if (alone != self->alone)
+        request_phase_timer(self, alone ? NO_GENERATOR_MS : -1, on_no_generator);
+    self->alone = alone;
 }
 
 // One that has failed at it (`except`) is asked again only where there is no other.
@@ -117,6 +120,7 @@ static void try_generators(request_t *self, const worker_t *except)
     }
     leave_queue(self);
     request_phase_timer(self, -1, NULL);
+    self->alone = false;
     request_enter(self, REQUEST_GENERATING);
 }
 
@@ -130,7 +134,7 @@ void request_generators_free(gateway_t *gateway)
     for (request_t *self = TAILQ_FIRST(&gateway->waiting), *next; self; self = next) {
         next = TAILQ_NEXT(self, wait);
         try_generators(self, NULL);
-        if (self->queued)
+        if (self->queued && !self->alone)
             return; // no room for the first: none for the others
     }
 }
@@ -171,10 +175,9 @@ static void send_credit(request_t *self, bool again)
 static void grant(request_t *self)
 {
     const settings_t *settings = &self->gateway->settings;
-    if (self->granted - self->seq > settings->window / 2)
+    if (self->granted > self->seq + settings->window / 2)
         return;
-    self->paused =
-        face_backlog(self->face) > settings->client_buffer / 2;
+    self->paused = face_backlog(self->face) > settings->client_buffer / 2;
     if (!self->paused)
         send_credit(self, false);
 }

@@ -71,11 +71,13 @@ struct request {
     struct event *phase;       // the phase at hand: retrieval's deadlines, a wait for a generator
     bool shown;                // a first status has gone out
     bool queued;               // stands in gateway->waiting
+    bool alone;                // and no generator is there: it fails if none comes
     // retrieval
     char *search_text; // what is looked for: the question, made to stand on its own
     search_t *searches;
     size_t searches_size, pending;
-    long soft_ms, hard_ms; // retrieval's deadlines, from the question's first byte
+    uint64_t retrieval_us; // when its deadlines begin: at the question's first byte, or rewritten
+    long soft_ms, hard_ms;
     size_t quorum;
     bool soft_over;
     embed_call_t *embed;
@@ -90,10 +92,10 @@ struct request {
     char *generator; // id of the worker
     unsigned generator_tries;
     uint64_t generate_sent_us, heard_us;
-    uint64_t seq, granted; // highest number taken; numbers up to this may be sent
-    bool paused;           // the client is behind: no credit until it has caught up
-    uint64_t gap_us;       // when a gap was last asked about
-    size_t text_length; // code points
+    uint64_t seq, granted;          // highest number taken; numbers up to this may be sent
+    bool paused;                    // the client is behind: no credit until it has caught up
+    uint64_t gap_us;                // when a gap was last asked about
+    size_t text_length;             // code points
     uint64_t tokens, tokens_before; // of the answer; of them, by generators that were lost
     unsigned continuations;
     char *generator_timings;

@@ -154,7 +154,11 @@ static void on_announce(evutil_socket_t fd, short what, void *arg)
     gen_gateways_sweep(generator->gateways);
     gen_tasks_sweep(generator->tasks);
     gen_upstreams_sweep(&generator->upstreams);
-    if (!generator->leaving)
+    // Said again while answers are at work: a gateway that hears it no more knows that they are
+    // lost.
+    if (generator->leaving)
+        gen_gateways_leave(generator->gateways, rl_proc_id(generator->proc));
+    else
         announce(self);
     long ms = rl_conf_int(rl_proc_conf(generator->proc), "cluster.announce_ms");
     struct timeval time = {ms / 1000, ms % 1000 * 1000};

@@ -291,6 +291,45 @@ def test_a_generator_killed_in_the_middle_of_an_answer(make_cluster, guide, llm)
     assert one.ask(QUESTION).names()[-1] == "done", "a new generator serves at once"
 
 
+def test_a_generator_killed_while_it_leaves(make_cluster, guide, llm):
+    """It said that it leaves and announces itself no more: that it has died is noticed all the same."""
+    one = make_cluster()
+    one.start(guide)
+    first = one.processes[-1]
+    llm.always(fake.silent())
+    asked = Background(one, QUESTION)
+    llm.wait_requests(1)
+    first.signal(signal.SIGTERM)
+    until(lambda: not one.ready_workers("generator"), "it takes no more")
+    one.start_generator()
+    one.wait_workers(1, kind="generator")
+    llm.reset()
+    first.kill()
+    stream = asked.join()
+    assert stream.complete and stream.names()[-1] == "done"
+    one.wait_idle()
+
+
+def test_all_generators_go_while_questions_wait(make_cluster, guide, llm):
+    """Those in the queue are told so soon, every one of them, not at the end of their time."""
+    one = make_cluster()
+    one.start_gateway()
+    one.start_retriever(guide)
+    generator = one.start_generator(**{"generator.slots": 1, "generator.queue": 0})
+    one.wait_ready()
+    llm.always(fake.silent())
+    asked = [Background(one, QUESTION) for _ in range(4)]
+    for each in asked:
+        each.wait_event("sources")
+    until(lambda: one.metrics()["ragline_questions_waiting"] >= 2, "questions wait for a generator")
+    generator.kill()
+    for each in asked:
+        stream = each.join()
+        check_error(stream.error)
+        assert stream.error["code"] == "no_generator"
+    one.wait_idle()
+
+
 def connected(process, recorded, llm):
     """Whether this process holds a connection to the fake (by /proc)."""
     import os

@@ -168,6 +168,21 @@ static void one_that_leaves_gets_nothing_more_and_goes_when_done(void **state)
     assert_int_equal(self->lost, 1);
 }
 
+static void a_generator_that_dies_while_it_leaves_is_lost_with_its_tasks(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "generator", 0);
+    a.slots = 1;
+    a.period_ms = 20;
+    registry_announced(self->registry, &a);
+    tasks_begin(self->tasks, registry_pick_generator(self->registry, NULL), NULL, 0);
+    rl_leave_t leave = {.worker = "a"};
+    registry_left(self->registry, &leave);
+    assert_int_equal(rl_proc_run(self->proc), 0);
+    assert_int_equal(self->lost, 1);
+    assert_int_equal(tasks_size(self->tasks), 0);
+}
+
 static void generators_are_chosen_by_work_per_slot(void **state)
 {
     fixture_t *self = *state;
@@ -242,6 +257,7 @@ int main(void)
         TEST(a_shard_without_a_worker_is_still_a_source),
         TEST(a_worker_that_is_not_heard_of_is_lost_with_its_tasks),
         TEST(one_that_leaves_gets_nothing_more_and_goes_when_done),
+        TEST(a_generator_that_dies_while_it_leaves_is_lost_with_its_tasks),
         TEST(generators_are_chosen_by_work_per_slot),
         TEST(wrong_announcements_are_refused),
         TEST(old_task_ids_are_not_found_again),
