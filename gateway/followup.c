@@ -17,6 +17,7 @@ enum {
     LOOK_BACK = 3,        // user turns looked at
     REWRITE_MS = 4000,
     REWRITE_TOKENS = 80,
+    REWRITE_BYTES = 4096, // what is longer is no question
 };
 
 // Words that point back to something said before. English and German: where others are needed,
@@ -119,6 +120,17 @@ struct rewrite {
     void *arg;
 };
 
+// The question in what the LLM said, malloc'd: its first line, without the quotation marks that
+// some models put around it. NULL if there is none.
+static char *standalone_question(const char *text)
+{
+    text += strspn(text, " \t\r\n\"");
+    size_t size = strcspn(text, "\r\n");
+    while (size > 0 && strchr(" \t\"", text[size - 1]))
+        size--;
+    return size > 0 && size <= REWRITE_BYTES ? strndup(text, size) : NULL;
+}
+
 static void on_rewritten(void *arg, const rl_fetch_result_t *result)
 {
     rewrite_t *rewrite = arg;
@@ -128,16 +140,16 @@ static void on_rewritten(void *arg, const rl_fetch_result_t *result)
     json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
     const char *text =
         json_string_value(json_object_get(json_object_get(choice, "message"), "content"));
-    char *line = NULL;
-    if (text) {
-        text += strspn(text, " \t\r\n\"");
-        line = strndup(text, strcspn(text, "\r\n"));
-    } else {
+    char *line = text ? standalone_question(text) : NULL;
+    if (!line && !result->ok)
         rl_warn(
             "the LLM did not rewrite a follow-up question (%s): the conversation's words are used",
-            result->ok ? "no text in its answer" : result->error);
-    }
-    rewrite->done(rewrite->arg, line && *line ? line : NULL);
+            result->error);
+    else if (!line)
+        rl_warn("the LLM did not rewrite a follow-up question (status %ld, no question in its "
+                "answer): the conversation's words are used",
+                result->status);
+    rewrite->done(rewrite->arg, line);
     free(line);
     json_decref(root);
     free(rewrite);
@@ -181,7 +193,9 @@ rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question, cons
     if (!rewrite || !body)
         abort();
     *rewrite = (rewrite_t){.done = done, .arg = arg};
-    snprintf(url, sizeof url, "%s/chat/completions", base);
+    size_t size = strlen(base);
+    snprintf(url, sizeof url, "%.*s/chat/completions",
+             (int)(size > 0 && base[size - 1] == '/' ? size - 1 : size), base);
     rl_fetch_request_t request = {.url = url,
                                   .bearer = rl_conf_secret(conf, "llm.key"),
                                   .traceparent = traceparent,

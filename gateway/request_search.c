@@ -132,7 +132,7 @@ static void read_limits(request_t *self)
 
 static uint64_t hard_time_left_ms(const request_t *self)
 {
-    long used = (long)((rl_now_us() - self->received_us) / 1000), left = self->hard_ms - used;
+    long used = (long)((rl_now_us() - self->retrieval_us) / 1000), left = self->hard_ms - used;
     return left > 0 ? (uint64_t)left : 1;
 }
 
@@ -345,12 +345,14 @@ static void on_rewritten(void *arg, const char *text)
     self->rewrite = NULL;
     if (text)
         set_text(&self->search_text, text);
+    self->retrieval_us = rl_now_us(); // the LLM's time is not the retrievers'
     search_now(self);
 }
 
 void request_search(request_t *self)
 {
     self->search_text = followup_text(self->question);
+    self->retrieval_us = self->received_us;
     if (self->gateway->settings.rewrite && followup_is(self->question)) {
         request_enter(self, REQUEST_REWRITING);
         request_status(self, "rewriting", "Putting the question in context…", NULL);
