@@ -111,9 +111,19 @@ size_t text_vector_json(const float *vector, char *out)
     return (size_t)(at - out);
 }
 
-// A word of the vocabulary: consonants and vowels in turn, so that the stemmer has work to do.
+// A word of the vocabulary. The most frequent ones are English and left out of the index as stop
+// words, as in real text; the others are consonants and vowels in turn, for the stemmer to work on.
 static char *put_word(char *out, unsigned rank)
 {
+    static const char *const frequent[] = {
+        "the",  "of",    "and",  "to",    "a",     "in",    "is",    "that",    "it",    "was",
+        "for",  "on",    "are",  "as",    "with",  "they",  "be",    "at",      "this",  "have",
+        "from", "or",    "had",  "by",    "not",   "but",   "what",  "all",     "were",  "we",
+        "when", "your",  "can",  "there", "an",    "which", "their", "if",      "do",    "how",
+        "each", "other", "then", "them",  "these", "so",    "some",  "her",     "would", "him",
+        "into", "has",   "more", "no",    "than",  "been",  "who",   "through", "where", "before"};
+    if (rank < sizeof frequent / sizeof *frequent)
+        return stpcpy(out, frequent[rank]);
     static const char consonants[] = "bcdfghklmnprstvz", vowels[] = "aeiou";
     do {
         *out++ = consonants[rank % 16];
@@ -130,7 +140,7 @@ size_t text_passage(char *out, unsigned count, uint64_t seed)
     char *at = out;
     for (unsigned i = 0; i < count; i++) {
         // Zipf's law: ranks fall off evenly on a logarithmic scale
-        unsigned rank = (unsigned)exp(fraction(&seed) * log(VOCABULARY));
+        unsigned rank = (unsigned)exp(fraction(&seed) * log(VOCABULARY)) - 1;
         if (i > 0)
             *at++ = ' ';
         at = put_word(at, rank);
