@@ -15,6 +15,9 @@ enum {
     REMEMBER_US = 600000000, // how long a kind of retrieval is missed after it was last there
     LEAVING_US = 120000000,  // longest time a leaving worker is waited for
     WELCOME_EVERY_US = 1000000,
+    SLOW_TIMES = 2,   // slower than the fastest replica by so much is slow; less is chance
+    PROBE_EVERY = 32, // one choice of so many does not mind who is slow: it may have recovered
+    LOAD_UNIT = 16,   // what a task counts at a replica that is not slow
 };
 
 static const char *const role_names[ROLES] = {"dense", "lexical", "generator"};
@@ -381,23 +384,61 @@ static unsigned random_number(registry_t *self)
     return self->random ? self->random : (self->random = 1);
 }
 
+// Whether an announcement is overdue: it may be dead or stopped, and not be known to be lost yet.
+static bool is_late(const worker_t *worker, uint64_t now)
+{
+    return now > worker->seen_us && now - worker->seen_us > worker->period_ms * 1500;
+}
+
+static uint64_t fastest_median(const replicas_t *replicas)
+{
+    const worker_t *worker;
+    uint64_t fastest = 0;
+    LIST_FOREACH(worker, &replicas->workers, replica)
+    {
+        uint64_t median = worker->latency.median_us;
+        if (worker->ready && median && (!fastest || median < fastest))
+            fastest = median;
+    }
+    return fastest;
+}
+
+// The time that one more task has to expect: how many are before it and, at a replica that is much
+// slower than the fastest (0: not known), how much longer each takes there.
+static uint64_t load_of(const worker_t *worker, uint64_t fastest)
+{
+    uint64_t median = worker->latency.median_us, unit = LOAD_UNIT;
+    if (fastest && median > fastest * SLOW_TIMES)
+        unit = LOAD_UNIT * median / fastest;
+    return (worker->outstanding + 1) * unit;
+}
+
 worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t *except,
                         size_t bound)
 {
     worker_t *best = NULL, *worker;
+    uint64_t best_load = 0, now = rl_now_us();
+    bool best_late = false;
     unsigned ties = 0;
     replicas_t *replicas = find_replicas(self, source);
     if (!replicas)
         return NULL;
+    bool probe = random_number(self) % PROBE_EVERY == 0;
+    uint64_t fastest = probe ? 0 : fastest_median(replicas);
     LIST_FOREACH(worker, &replicas->workers, replica)
     {
         if (!worker->ready || worker == except || worker->outstanding >= bound)
             continue;
-        if (best && worker->outstanding > best->outstanding)
+        bool late = is_late(worker, now);
+        uint64_t load = load_of(worker, fastest);
+        if (best && (late != best_late ? late : load > best_load))
             continue;
-        ties = best && worker->outstanding == best->outstanding ? ties + 1 : 1;
-        if (ties == 1 || random_number(self) % ties == 0)
-            best = worker;
+        ties = best && late == best_late && load == best_load ? ties + 1 : 1;
+        if (ties > 1 && random_number(self) % ties != 0)
+            continue;
+        best = worker;
+        best_load = load;
+        best_late = late;
     }
     return best;
 }
@@ -406,11 +447,20 @@ worker_t *registry_pick_generator(registry_t *self, const worker_t *except)
 {
     worker_t *best = NULL, *worker;
     unsigned ties = 0;
+    uint64_t now = rl_now_us();
     TAILQ_FOREACH(worker, &self->workers, all)
     {
         if (!worker->ready || worker == except || worker->role != ROLE_GENERATOR ||
             worker->outstanding >= worker->slots)
             continue;
+        bool late = is_late(worker, now);
+        if (best && late != is_late(best, now)) {
+            if (!late) { // whoever is late is the last choice
+                best = worker;
+                ties = 1;
+            }
+            continue;
+        }
         // outstanding / slots, compared without dividing
         uint64_t mine = best ? worker->outstanding * best->slots : 0;
         uint64_t its = best ? best->outstanding * worker->slots : 1;

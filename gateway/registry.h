@@ -69,7 +69,9 @@ void registry_announced(registry_t *self, const rl_announce_t *announce);
 void registry_left(registry_t *self, const rl_leave_t *leave);
 
 // The ready replica with the least outstanding work (ties at random) that is not `except` (may be
-// NULL) and has fewer than `bound` tasks; NULL if there is none.
+// NULL) and has fewer than `bound` tasks; NULL if there is none. At a replica that is much slower
+// than the others each task counts for more, so that it gets less; one whose announcement is
+// overdue is the last choice.
 worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t *except,
                         size_t bound);
 // The same among generators, by outstanding work per slot; only those with a free slot.

@@ -13,7 +13,8 @@
 
 enum {
     MAX_CONTINUATIONS = 16, // of one answer
-    MAX_GENERATORS = 3,     // tried for one question, one after the other
+    MAX_GENERATORS = 3,     // that failed at one question, one after the other
+    MAX_LOST = 8,           // generators lost over one question before its first word
     NO_GENERATOR_MS = 3000, // how long one is waited for when none is there any more
     GAP_AGAIN_US = 100000,  // a gap is asked about at most this often
     SILENT_US = 1000000,    // a stream silent for so long is asked whether it sent something
@@ -378,6 +379,15 @@ static bool may_continue(const request_t *self, const rl_failed_t *failed, bool 
     return lost || (failed->status >= 500 && strcmp(failed->code, "deadline") != 0);
 }
 
+// Before the first word another generator may try it. That generators are lost is seldom the
+// question's doing, but where it is, it must not take down one after the other.
+static bool may_try_again(const request_t *self, const rl_failed_t *failed, bool lost)
+{
+    if (lost)
+        return self->generators_lost < MAX_LOST;
+    return failed->retry && self->generator_tries - self->generators_lost < MAX_GENERATORS;
+}
+
 void request_generate_failed(task_t *task, const rl_failed_t *failed)
 {
     request_t *self = task->request;
@@ -387,10 +397,12 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
     gateway_t *gateway = self->gateway;
     const worker_t *worker = task->worker;
     bool lost = strcmp(failed->code, "worker_lost") == 0;
-    if (lost)
+    if (lost) {
         tasks_end(gateway->tasks, &self->generation);
-    else
+        self->generators_lost++;
+    } else {
         end_generation(self);
+    }
     if (self->first_token_us && may_continue(self, failed, lost)) {
         metrics_count(gateway->metrics, COUNT_RETRIES, 1);
         self->continuations++;
@@ -400,7 +412,7 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
         request_fail(self, 502, lost ? "generator_lost" : failed->code, 0,
                      "the answer broke off after %zu characters: %s", self->text_length,
                      lost ? "its generator was lost" : failed->message);
-    } else if ((failed->retry || lost) && self->generator_tries < MAX_GENERATORS) {
+    } else if (may_try_again(self, failed, lost)) {
         metrics_count(gateway->metrics, COUNT_RETRIES, 1);
         try_generators(self, worker);
     } else {

@@ -1,7 +1,8 @@
 // request_hedge: a search that has taken longer than 95 of 100 do at the source's fastest replica
 // is sent to a second replica; the first answer counts, the other task is cancelled. Hedges are a
-// bounded share of all searches, so that they cannot make an overload worse. Dean, Barroso 2013,
-// "The Tail at Scale".
+// bounded share of all searches, so that they cannot make an overload worse. One search in twenty
+// takes that long by definition, which alone would use up the usual share: half of what can be
+// saved up is kept for those that take twice as long. Dean, Barroso 2013, "The Tail at Scale".
 #include "request_private.h"
 
 #include "clock.h"
@@ -13,11 +14,14 @@ static void on_hedge_timer(evutil_socket_t fd, short what, void *arg)
     request_hedge_later(arg);
 }
 
+enum {
+    MIN_LOOK_US = 1000,
+    MAX_LOOK_US = 20000,
+};
+
 static void hedge(request_t *self, search_t *search)
 {
     gateway_t *gateway = self->gateway;
-    if (gateway->hedge_budget < 1)
-        return;
     worker_t *other = registry_pick(gateway->registry, &search->source, search->task->worker,
                                     gateway->settings.max_outstanding);
     if (!other || !request_send_search(self, search, other, &search->hedge))
@@ -39,10 +43,17 @@ static uint64_t hedge_due(request_t *self)
         uint64_t due = search->sent_us + after;
         if (!after)
             continue;
-        if (due <= now)
+        if (self->gateway->hedge_budget < REQUEST_HEDGES_SAVED / 2)
+            due += after;
+        if (due <= now && self->gateway->hedge_budget >= 1) {
             hedge(self, search);
-        else if (!next || due - now < next)
-            next = due - now;
+            continue;
+        }
+        // those that cannot be afforded now are looked at again
+        uint64_t wait = due > now ? due - now : after < MAX_LOOK_US ? after : MAX_LOOK_US;
+        wait = wait > MIN_LOOK_US ? wait : MIN_LOOK_US;
+        if (!next || wait < next)
+            next = wait;
     }
     return next;
 }

@@ -23,8 +23,9 @@ typedef enum request_state {
 extern const char *const request_state_names[REQUEST_STATES];
 
 enum {
-    MAX_SOURCES = 1024, // shards × kinds × collections of one question
-    MAX_STEPS = 24,     // state changes of one request that are kept
+    MAX_SOURCES = 1024,        // shards × kinds × collections of one question
+    REQUEST_HEDGES_SAVED = 10, // hedges that a quiet time can save up
+    MAX_STEPS = 24,            // state changes of one request that are kept
 };
 
 typedef enum search_state {
@@ -89,8 +90,8 @@ struct request {
     answer_missing_t *missing;
     // generation
     task_t *generation;
-    char *generator; // id of the worker
-    unsigned generator_tries;
+    char *generator;                           // id of the worker
+    unsigned generator_tries, generators_lost; // asked; of them lost
     uint64_t generate_sent_us, heard_us;
     uint64_t seq, granted;          // highest number taken; numbers up to this may be sent
     bool paused;                    // the client is behind: no credit until it has caught up

@@ -13,7 +13,6 @@
 
 enum {
     MAX_TRIES = 3,     // workers asked for one source, one after the other
-    HEDGES_SAVED = 10, // that a quiet time can save up
 };
 
 static void ask(request_t *self, search_t *search, const worker_t *except);
@@ -60,6 +59,7 @@ static void cancel_task(gateway_t *gateway, task_t **task)
     rl_msg_t msg = {.type = RL_CANCEL,
                     .cancel = {.task = (*task)->id, .route = (*task)->worker->route}};
     rl_wire_send((*task)->worker->push, &msg);
+    latency_at_least(&(*task)->worker->latency, rl_now_us() - (*task)->sent_us);
     end_task(gateway, task);
 }
 
@@ -171,8 +171,8 @@ static bool send_search(request_t *self, search_t *search, worker_t *worker)
         return false;
     metrics_count(gateway->metrics, COUNT_SEARCHES, 1);
     gateway->hedge_budget += gateway->settings.hedge_share;
-    if (gateway->hedge_budget > HEDGES_SAVED)
-        gateway->hedge_budget = HEDGES_SAVED;
+    if (gateway->hedge_budget > REQUEST_HEDGES_SAVED)
+        gateway->hedge_budget = REQUEST_HEDGES_SAVED;
     search->sent_us = search->task->sent_us;
     search->state = SEARCH_ASKED;
     search->tries++;

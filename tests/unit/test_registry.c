@@ -122,6 +122,66 @@ static void ties_are_broken_at_random(void **state)
     assert_in_range(chosen, 300, 700);
 }
 
+static size_t times_chosen(fixture_t *self, const char *id)
+{
+    source_t source = {"docs", 0, KIND_DENSE, NULL};
+    size_t chosen = 0;
+    for (int at = 0; at < 1000; at++)
+        chosen += strcmp(registry_pick(self->registry, &source, NULL, 1000)->id, id) == 0;
+    return chosen;
+}
+
+static void a_slow_replica_gets_less_but_is_tried_again(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "dense", 0), b = retriever("b", "dense", 0);
+    registry_announced(self->registry, &a);
+    worker_t *slow = registry_first(self->registry);
+    registry_announced(self->registry, &b);
+    worker_t *fast = registry_next(slow);
+    for (int at = 0; at < LATENCY_LAST; at++) {
+        latency_add(&slow->latency, at % 20 == 0 ? 300000 : 1500); // now and then is not slow
+        latency_add(&fast->latency, 1000);
+    }
+    assert_in_range(times_chosen(self, "a"), 300, 700);
+    for (int at = 0; at < LATENCY_LAST; at++)
+        latency_add(&slow->latency, 20000);
+    assert_in_range(times_chosen(self, "a"), 1, 60);
+    for (int at = 0; at < 30; at++) // 30 at one are as long as 1 or 2 at the other
+        tasks_begin(self->tasks, fast, NULL, 0);
+    assert_in_range(times_chosen(self, "a"), 940, 1000);
+}
+
+static void tasks_given_up_count_only_where_they_took_long(void **state)
+{
+    latency_t latency = {0};
+    (void)state;
+    for (int at = 0; at < LATENCY_LAST; at++)
+        latency_add(&latency, 1000 + at);
+    for (int at = 0; at < LATENCY_LAST; at++)
+        latency_at_least(&latency, 10);
+    assert_in_range(latency.median_us, 1000, 1000 + LATENCY_LAST);
+    for (int at = 0; at < LATENCY_LAST; at++)
+        latency_at_least(&latency, 9000);
+    assert_int_equal(latency.median_us, 9000);
+}
+
+static void a_worker_whose_announcement_is_overdue_is_the_last_choice(void **state)
+{
+    fixture_t *self = *state;
+    rl_announce_t a = retriever("a", "dense", 0), b = retriever("b", "dense", 0);
+    registry_announced(self->registry, &a);
+    registry_announced(self->registry, &b);
+    source_t source = {"docs", 0, KIND_DENSE, NULL};
+    worker_t *late = registry_first(self->registry);
+    worker_t *other = registry_next(late);
+    late->period_ms = 0;
+    late->seen_us--;
+    tasks_begin(self->tasks, other, NULL, 0); // busier, and chosen all the same
+    assert_ptr_equal(registry_pick(self->registry, &source, NULL, 10), other);
+    assert_ptr_equal(registry_pick(self->registry, &source, other, 10), late);
+}
+
 static void a_shard_without_a_worker_is_still_a_source(void **state)
 {
     fixture_t *self = *state;
@@ -254,6 +314,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_least_busy_replica_is_chosen),
         TEST(ties_are_broken_at_random),
+        TEST(a_slow_replica_gets_less_but_is_tried_again),
+        TEST(tasks_given_up_count_only_where_they_took_long),
+        TEST(a_worker_whose_announcement_is_overdue_is_the_last_choice),
         TEST(a_shard_without_a_worker_is_still_a_source),
         TEST(a_worker_that_is_not_heard_of_is_lost_with_its_tasks),
         TEST(one_that_leaves_gets_nothing_more_and_goes_when_done),
