@@ -24,39 +24,55 @@ bool rl_key_is(const char *text)
     return strlen(text) == RL_KEY - 1 && zmq_z85_decode(key, text) != NULL;
 }
 
-// The file as a tree; NULL with what is wrong.
-static zconfig_t *load(const char *file, char *why, size_t why_size)
+// A certificate's file as text, for free(); NULL with what is wrong.
+static char *load(const char *file, char *why, size_t why_size)
 {
     struct stat stat_of;
-    if (stat(file, &stat_of) != 0) {
+    FILE *in = stat(file, &stat_of) == 0 ? fopen(file, "r") : NULL;
+    if (!in) {
         snprintf(why, why_size, "%s: %s", file, strerror(errno));
         return NULL;
     }
-    bool fits = S_ISREG(stat_of.st_mode) && stat_of.st_size <= MAX_CERT;
-    zconfig_t *root = fits ? zconfig_load(file) : NULL;
-    if (!root)
-        snprintf(why, why_size, "%s: not a certificate, or it cannot be read", file);
-    return root;
+    char *text = calloc(1, MAX_CERT + 1);
+    if (!text)
+        abort();
+    if (!S_ISREG(stat_of.st_mode) || fread(text, 1, MAX_CERT + 1, in) > MAX_CERT) {
+        snprintf(why, why_size, "%s: is not a certificate", file);
+        free(text);
+        text = NULL;
+    }
+    fclose(in);
+    return text;
 }
 
-// A key of the certificate; not zcert_load, which takes a key that is wrong for one of all zeros.
-static int read_key(zconfig_t *root, const char *path, const char *file, char key[RL_KEY],
+// The line `NAME = "KEY"`. Read here, not by zconfig, which prints a line that it does not
+// understand, and it may be one with a secret; nor by zcert_load, which takes a key that is wrong
+// for one of all zeros.
+static int read_key(const char *text, const char *name, const char *file, char key[RL_KEY],
                     char *why, size_t why_size)
 {
-    const char *text = zconfig_get(root, path, "");
-    if (!rl_key_is(text)) {
-        snprintf(why, why_size, "%s: it has no right %s", file, path + 1);
-        return -1;
+    size_t size = strlen(name);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += strspn(line, "\n \t");
+        if (strncmp(line, name, size) != 0)
+            continue;
+        const char *value = line + size + strspn(line + size, " \t");
+        if (*value != '=')
+            continue;
+        value += 1 + strspn(value + 1, " \t\"'");
+        snprintf(key, RL_KEY, "%.*s", (int)strcspn(value, "\"'\r\n \t"), value);
+        if (rl_key_is(key) && strcspn(value, "\"'\r\n \t") == RL_KEY - 1)
+            return 0;
     }
-    snprintf(key, RL_KEY, "%s", text);
-    return 0;
+    snprintf(why, why_size, "%s: it has no right %s, as scripts/make-keys writes it", file, name);
+    return -1;
 }
 
 int rl_cert_read_public(const char *file, char public_key[RL_KEY], char *why, size_t why_size)
 {
-    zconfig_t *root = load(file, why, why_size);
-    int rc = root ? read_key(root, "/curve/public-key", file, public_key, why, why_size) : -1;
-    zconfig_destroy(&root);
+    char *text = load(file, why, why_size);
+    int rc = text ? read_key(text, "public-key", file, public_key, why, why_size) : -1;
+    free(text);
     return rc;
 }
 
@@ -64,11 +80,13 @@ int rl_cert_read_secret(const char *file, char public_key[RL_KEY], char secret_k
                         char *why, size_t why_size)
 {
     char right[RL_KEY] = "";
-    zconfig_t *root = load(file, why, why_size);
-    int rc = root ? read_key(root, "/curve/public-key", file, public_key, why, why_size) : -1;
+    char *text = load(file, why, why_size);
+    int rc = text ? read_key(text, "public-key", file, public_key, why, why_size) : -1;
     if (rc == 0)
-        rc = read_key(root, "/curve/secret-key", file, secret_key, why, why_size);
-    zconfig_destroy(&root);
+        rc = read_key(text, "secret-key", file, secret_key, why, why_size);
+    if (text)
+        explicit_bzero(text, MAX_CERT);
+    free(text);
     if (rc == 0 && (zmq_curve_public(right, secret_key) != 0 || strcmp(right, public_key) != 0)) {
         snprintf(why, why_size, "%s: its two keys do not belong together", file);
         rc = -1;
