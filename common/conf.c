@@ -106,7 +106,9 @@ const char *rl_conf_in(const rl_conf_t *self, const char *section, const char *n
 
 bool rl_conf_given_in(const rl_conf_t *self, const char *section, const char *name, const char *key)
 {
-    return find_in(self, section, name, key) != NULL;
+    const value_t *value = find_in(self, section, name, key);
+    bool number = value && (value->option->type == RL_INT || value->option->type == RL_NUMBER);
+    return value && (!number || *value->text); // an empty text says something, no number does not
 }
 
 size_t rl_conf_args(const rl_conf_t *self)

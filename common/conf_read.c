@@ -151,7 +151,7 @@ static size_t distance(const char *a, const char *b)
 static const char *nearest(const char *name, bool named)
 {
     const char *best = NULL;
-    size_t best_distance = 8;
+    size_t best_distance = strlen(name) / 2 < 8 ? strlen(name) / 2 : 8;
     for (size_t at = 0; at < rl_options_size; at++) {
         if (is_named(&rl_options[at]) != named || rl_options[at].type == RL_FLAG)
             continue;
@@ -310,16 +310,54 @@ static void read_file(rl_conf_t *self, const char *path)
 
 // ---------------------------------------------------------------------- environment, command line
 
+extern char **environ; // POSIX; <unistd.h> has it for _GNU_SOURCE only
+
+static bool is_in_environment(const rl_option_t *option)
+{
+    return !is_named(option) && option->type != RL_FLAG;
+}
+
+static void environment_name(const rl_option_t *option, char name[NAME_MAX_BYTES])
+{
+    snprintf(name, NAME_MAX_BYTES, "RAGLINE_%s", option->name);
+    for (char *p = name; *p; p++)
+        *p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
+}
+
+// A variable that is nearly an option's is a mistake; others may be anybody's (a cluster manager
+// makes some for every service that it runs).
+static void check_variable(rl_conf_t *self, const char *variable)
+{
+    char given[NAME_MAX_BYTES], name[NAME_MAX_BYTES], meant[NAME_MAX_BYTES] = "";
+    size_t best = 3;
+    snprintf(given, sizeof given, "%.*s", (int)strcspn(variable, "="), variable);
+    for (size_t at = 0; at < rl_options_size; at++) {
+        if (!is_in_environment(&rl_options[at]))
+            continue;
+        environment_name(&rl_options[at], name);
+        size_t size = strlen(name), apart = distance(given, name);
+        bool file = rl_options[at].type == RL_SECRET && strncmp(given, name, size) == 0 &&
+                    strcmp(given + size, "_FILE") == 0;
+        if (apart == 0 || file)
+            return;
+        if (apart < best) {
+            best = apart;
+            memcpy(meant, name, sizeof meant);
+        }
+    }
+    if (*meant)
+        complain(self, "environment variable %s: there is no option of this name; did you mean %s?",
+                 given, meant);
+}
+
 static void read_environment(rl_conf_t *self)
 {
     for (size_t at = 0; at < rl_options_size; at++) {
         const rl_option_t *option = &rl_options[at];
-        if (is_named(option) || option->type == RL_FLAG)
+        if (!is_in_environment(option))
             continue;
         char name[NAME_MAX_BYTES], file_name[NAME_MAX_BYTES + 8], where[NAME_MAX_BYTES + 32];
-        snprintf(name, sizeof name, "RAGLINE_%s", option->name);
-        for (char *p = name; *p; p++)
-            *p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
+        environment_name(option, name);
         const char *text = getenv(name);
         snprintf(where, sizeof where, "environment variable %s", name);
         if (text)
@@ -329,6 +367,9 @@ static void read_environment(rl_conf_t *self)
         if (text)
             set_secret_file(self, option, NULL, text, where);
     }
+    for (char **each = environ; *each; each++)
+        if (strncmp(*each, "RAGLINE_", 8) == 0)
+            check_variable(self, *each);
 }
 
 static const char *const common_flags[] = {"help", "version", "check-config", "sample-config"};
@@ -360,12 +401,13 @@ static int read_option(rl_conf_t *self, int at)
     const char *value = equals ? equals + 1 : self->argv[at + 1];
     char where[NAME_MAX_BYTES + 16];
     snprintf(where, sizeof where, "option --%s", word);
-    if (!value) {
+    char *dash = strchr(word, '-');
+    bool config = strcmp(word, "config") == 0;
+    if (!value && (dash || config)) {
         complain(self, "%s: a value must follow", where);
         return 1;
     }
-    char *dash = strchr(word, '-');
-    if (strcmp(word, "config") == 0) {
+    if (config) {
         free(self->file);
         self->file = copy(value);
     } else if (!dash) {
@@ -376,7 +418,7 @@ static int read_option(rl_conf_t *self, int at)
             *p = *p == '-' ? '_' : *p;
         set_by_name(self, word, NULL, dash + 1, value, where);
     }
-    return equals ? 1 : 2;
+    return equals || !value ? 1 : 2;
 }
 
 static void read_arguments(rl_conf_t *self)

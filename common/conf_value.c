@@ -25,6 +25,8 @@ static bool is_one_of(const char *words, const char *value)
 static bool fits_number(const rl_option_t *option, const char *value, char *why, size_t why_size)
 {
     char *end;
+    if (!*value && !*option->value)
+        return true; // as if it were not given
     errno = 0;
     double number = strtod(value, &end);
     bool whole = option->type == RL_NUMBER || number == floor(number);

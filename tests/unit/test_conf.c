@@ -87,6 +87,23 @@ static void the_command_line_wins_over_environment_over_file(void **state)
     unsetenv("RAGLINE_GATEWAY_K");
 }
 
+static void a_misspelt_variable_is_named_another_is_not_ours(void **state)
+{
+    (void)state;
+    setenv("RAGLINE_GATEWAY_KK", "4", 1);
+    assert_null(load(NULL, NULL, NULL));
+    assert_non_null(strstr(said, "RAGLINE_GATEWAY_KK: there is no option of this name; did you "
+                                 "mean RAGLINE_GATEWAY_K?"));
+    unsetenv("RAGLINE_GATEWAY_KK");
+    setenv("RAGLINE_GATEWAY_PORT", "tcp://10.0.0.1:80", 1);
+    setenv("RAGLINE_CACHE", "/tmp", 1);
+    rl_conf_t *conf = load(NULL, NULL, NULL);
+    assert_non_null(conf);
+    rl_conf_destroy(&conf);
+    unsetenv("RAGLINE_GATEWAY_PORT");
+    unsetenv("RAGLINE_CACHE");
+}
+
 static void mistakes_are_named_with_file_line_key_and_what_may_be(void **state)
 {
     (void)state;
@@ -223,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_hold_where_nothing_is_said),
         cmocka_unit_test(the_command_line_wins_over_environment_over_file),
+        cmocka_unit_test(a_misspelt_variable_is_named_another_is_not_ours),
         cmocka_unit_test(mistakes_are_named_with_file_line_key_and_what_may_be),
         cmocka_unit_test(named_sections_are_kept_apart),
         cmocka_unit_test(secrets_come_from_files_and_are_not_shown),
