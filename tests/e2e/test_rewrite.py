@@ -76,7 +76,7 @@ def test_an_llm_that_is_silent_holds_a_question_up_for_seconds_only(cluster, llm
 
 def test_a_client_that_goes_ends_the_rewriting(cluster, llm):
     llm.plan(fake.never())
-    stream = cluster.ask(FOLLOW_UP, on_event=lambda stream, event: bool(llm.asked()))
+    stream = cluster.ask(FOLLOW_UP, on_event=lambda stream, event: bool(llm.wait_requests(1)))
     assert states(stream) == ["rewriting"] or not stream.names()
     until(lambda: llm.asked() and llm.asked()[0].hung_up_at, "the call is given up", 2)
     cluster.wait_idle()
