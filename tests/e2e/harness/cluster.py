@@ -49,6 +49,7 @@ class Cluster:
             self.settings |= {"embed.url": embed.url, "embed.model": embed.model}
         self.hub = f"tcp://127.0.0.1:{free_port()}"
         self.tokens = f"tcp://127.0.0.1:{free_port()}"
+        self.address = "127.0.0.1"  # that the gateway is asked at
         self.port = free_port()
         self.gateway = None
         self.processes = []
@@ -56,7 +57,7 @@ class Cluster:
 
     @property
     def url(self):
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.address}:{self.port}"
 
     @property
     def base_url(self):
@@ -71,7 +72,7 @@ class Cluster:
 
     def start_gateway(self, wait=True, env=None, listen=None, **settings):
         given = {
-            "gateway.listen": f"127.0.0.1:{self.port}",
+            "gateway.listen": f"{self.address}:{self.port}",
             "gateway.hub": self.hub,
             "gateway.tokens": self.tokens,
             **self._of("gateway", "embed", "log"),
