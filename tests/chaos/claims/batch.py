@@ -77,7 +77,7 @@ def stage_us(work):
 
 
 def run(short=False, say=print):
-    passages, rounds = (10_000, 3) if short else (50_000, 10)
+    passages, rounds = (4_000, 2) if short else (50_000, 10)
     with House() as house:
         say(f"  building an index of {passages:,} x {DIMENSION}, flat")
         index = house.make_index(passages=passages, words=10, **{"index.factory": "Flat"})

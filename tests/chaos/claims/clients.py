@@ -73,7 +73,7 @@ def vanish(house, count, seconds):
 
 
 def run(short=False, say=print):
-    slow_count, gone_count, normal, seconds = (20, 20, 20, 3) if short else (200, 200, 100, 20)
+    slow_count, gone_count, normal, seconds = (20, 20, 20, 2) if short else (200, 200, 100, 20)
     with House(**{"llm.max_tokens": 4000, "llm.context_tokens": 20000, "generator.slots": 1000}) as house:
         llm = house.start_llm(first_ms=50, gap_ms=GAP_MS, tokens=4000, send_buffer=32768)
         index = house.make_index(passages=500)

@@ -10,7 +10,7 @@ USED = 0.9  # of the slots, at the sustainable rate: arrivals are not exactly ev
 
 
 def run(short=False, say=print):
-    seconds = 4 if short else 30
+    seconds = 3 if short else 30
     with House() as house:
         llm = house.start_llm(first_ms=FIRST_MS, gap_ms=GAP_MS, tokens=TOKENS)
         index = house.make_index(passages=500)
@@ -31,7 +31,7 @@ def run(short=False, say=print):
         used, began = sum(map(cpu_s, ragline)), time.monotonic()
         over = ask(10, seconds)
         share = (sum(map(cpu_s, ragline)) - used) / (time.monotonic() - began) / 2
-        after = ask(1, 6 if short else 10, skip_ms=2000)
+        after = ask(1, 4 if short else 10, skip_ms=2000)
         growth_kb = memory_kb(gateway) - before_kb
         most_open = llm.stats()["most_open"]
         house.check_alive()

@@ -59,7 +59,7 @@ class Outsider:
                     break
                 for sock in sockets:
                     try:
-                        sock.send(topic + data if sock.socket_type == zmq.XPUB else data)
+                        sock.send(topic + data if sock.type == zmq.XPUB else data)
                         self.sent += 1
                     except zmq.Again:
                         pass
@@ -92,7 +92,7 @@ class Outsider:
 
 
 def run(short=False, say=print):
-    seconds = 4 if short else 60
+    seconds = 3 if short else 60
     with House() as house:
         house.start_llm(first_ms=20, gap_ms=5, tokens=32)
         house.start_embed(embed_ms=1)

@@ -96,7 +96,7 @@ class Storm:
 
 
 def run(short=False, say=print):
-    streams, seconds = (40, 8) if short else (200, 60)
+    streams, seconds = (40, 6) if short else (200, 60)
     with House(gateways=2) as house:
         house.start_llm(first_ms=50, gap_ms=50, tokens=64)
         house.start_embed(embed_ms=5)

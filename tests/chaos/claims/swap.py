@@ -63,7 +63,7 @@ class Asker:
 
 
 def run(short=False, say=print):
-    swaps, seconds = (3, 6) if short else (10, 60)
+    swaps, seconds = (3, 3) if short else (10, 60)
     with House() as house:
         house.start_llm(first_ms=5, gap_ms=1, tokens=16)
         house.start_embed(embed_ms=1)
