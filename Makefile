@@ -68,7 +68,7 @@ BENCH_LIB := $(patsubst %,$(BUILD)/%.o,$(wildcard tests/bench/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_HELP := $(patsubst %,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 
-.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs eval lint format asan tsan fuzz \
+.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs chaos eval lint format asan tsan fuzz \
     fuzz-programs install clean system
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -195,6 +195,10 @@ fuzz:  ## fuzz the code that parses foreign bytes (FUZZ_SECONDS=10 each)
 
 bench: all bench-programs  ## measure, a line per claim: name, measured, limit, holds or falls short
 	@if [ -x tests/bench/run ]; then tests/bench/run $(BENCH_ARGS); else $(BUILD)/bench/bench $(BENCH_ARGS); fi
+
+chaos: all bench-programs  ## kill, stop, overrun, swap: a line per claim (CHAOS_ARGS="--short storm tail", --list)
+	@$(if $(NO_DEPS),,scripts/deps test)
+	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/chaos/run.py $(CHAOS_ARGS)
 
 eval: all  ## quality of retrieval on a labelled set: make eval DATA=folder
 	@tests/eval/run $(DATA)
