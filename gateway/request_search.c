@@ -12,7 +12,7 @@
 #include "log.h"
 
 enum {
-    MAX_TRIES = 3,     // workers asked for one source, one after the other
+    MAX_TRIES = 3, // workers asked for one source, one after the other
 };
 
 static void ask(request_t *self, search_t *search, const worker_t *except);
