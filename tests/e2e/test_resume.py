@@ -10,7 +10,7 @@ from harness.wait import until
 pytestmark = pytest.mark.standin
 
 QUESTION = "What pressure does the Kestrel pump run at?"
-SETTINGS = {"gateway.resume_ms": 2000, "gateway.resume_buffer": 20000}
+SETTINGS = {"gateway.resume_ms": 5000, "gateway.resume_buffer": 20000}
 
 
 def ask_and_hang_up(cluster, tokens, **fields):
@@ -61,7 +61,7 @@ def test_a_complete_answer_is_kept_a_while(cluster, llm):
     assert head.status == 200
     assert [e.text for e in rest[: len(events)]] == [e.text for e in events]
     assert rest[-1].name == "done"
-    until(lambda: come_back(cluster, answer_id, 0)[0].status == 410, "then it is forgotten", 10)
+    until(lambda: come_back(cluster, answer_id, 0)[0].status == 410, "then it is forgotten", 30)
 
 
 def test_an_answer_nobody_comes_back_to_is_given_up(cluster, llm):
@@ -70,7 +70,7 @@ def test_an_answer_nobody_comes_back_to_is_given_up(cluster, llm):
     ask_and_hang_up(cluster, 1)
     asked = llm.asked()[-1]
     assert not asked.hung_up_at, "it goes on without its client"
-    until(lambda: asked.hung_up_at, "the transfer from the LLM is closed", 10)
+    until(lambda: asked.hung_up_at, "the transfer from the LLM is closed", 30)
     until(lambda: cluster.metrics()["ragline_questions_in_flight"] == 0, "nothing is at work")
 
 
@@ -211,8 +211,8 @@ def two_gateways(work, _llm, _embed, guide):
     two = new_cluster(work, "resume-two", llm=_llm, embed=_embed)
     try:
         both = {"cluster.gateways": f"{one.hub},{two.hub}"}
-        one.settings |= {"gateway.resume_ms": 2000, "log.level": "debug"}
-        two.settings |= {"gateway.resume_ms": 2000, "log.level": "debug"}
+        one.settings |= {"gateway.resume_ms": 5000, "log.level": "debug"}
+        two.settings |= {"gateway.resume_ms": 5000, "log.level": "debug"}
         one.start_gateway()
         two.start_gateway()
         one.start_retriever(guide, **both)
@@ -254,7 +254,7 @@ def test_one_that_leaves_the_other_gateway_again_ends_its_answer(two_gateways, l
         head = connection.head()
         next(e for e in connection.events(head) if e.name == "token")
         assert not llm.asked()[-1].hung_up_at
-    until(lambda: llm.asked()[-1].hung_up_at, "the transfer from the LLM is closed", 10)
+    until(lambda: llm.asked()[-1].hung_up_at, "the transfer from the LLM is closed", 30)
 
 
 def test_the_stop_button_at_another_gateway(two_gateways, llm):
