@@ -307,6 +307,7 @@ void show_end(show_t *self)
 {
     clear_status(self);
     words_end(self->words);
+    fflush(stdout); // the last words stand before what is said about them, on a pipe too
     fflush(stderr);
 }
 
