@@ -222,11 +222,16 @@ format:  ## bring all C into the house's form
 	@scripts/deps lint
 	clang-format -i $(C_FILES)
 
-install: all  ## to $(DESTDIR)$(PREFIX)/bin
+DEPLOY := scripts/deploy/systemd
+install: all  ## to $(DESTDIR)$(PREFIX): programs, systemd units
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/ragline"
 	install -m 755 $(PROGRAMS) "$(DESTDIR)$(PREFIX)/bin/"
-	@for f in README.md LICENSE ragline.conf generator/templates/*; do \
-	    [ ! -f "$$f" ] || install -m 644 "$$f" "$(DESTDIR)$(PREFIX)/share/ragline/"; done
+	install -m 644 README.md LICENSE $(DEPLOY)/ragline.conf generator/templates/* "$(DESTDIR)$(PREFIX)/share/ragline/"
+	install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system" "$(DESTDIR)$(PREFIX)/lib/sysusers.d"
+	@for unit in $(notdir $(wildcard $(DEPLOY)/ragline*.service $(DEPLOY)/ragline*.socket)); do \
+	    sed 's|/usr/local/bin|$(PREFIX)/bin|' "$(DEPLOY)/$$unit" >"$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit" && \
+	    chmod 644 "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit" || exit 1; done
+	install -m 644 $(DEPLOY)/ragline.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/ragline.conf"
 
 clean:  ## remove what was built (not the cache folder)
 	rm -rf build build-asan build-tsan build-fuzz
