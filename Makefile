@@ -194,14 +194,15 @@ fuzz:  ## fuzz the code that parses foreign bytes (FUZZ_SECONDS=10 each)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/test --only fuzz
 
 bench: all bench-programs  ## measure, a line per claim: name, measured, limit, holds or falls short
-	@if [ -x tests/bench/run ]; then tests/bench/run $(BENCH_ARGS); else $(BUILD)/bench/bench $(BENCH_ARGS); fi
+	@RAGLINE_BUILD=$(BUILD) tests/bench/run $(BENCH_ARGS)
 
 chaos: all bench-programs  ## kill, stop, overrun, swap: a line per claim (CHAOS_ARGS="--short storm tail", --list)
 	@$(if $(NO_DEPS),,scripts/deps test)
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/chaos/run.py $(CHAOS_ARGS)
 
-eval: all  ## quality of retrieval on a labelled set: make eval DATA=folder
-	@tests/eval/run $(DATA)
+eval: all  ## quality of retrieval on labelled sets: make eval DATA="folder…" (EVAL_ARGS=--sweep)
+	@scripts/models
+	@RAGLINE_BUILD=$(BUILD) tests/eval/run $(DATA) $(EVAL_ARGS)
 
 demo:  ## index real documentation, ask a question, leave the page running
 	@scripts/demo
