@@ -288,8 +288,8 @@ void genworld_words(genworld_t *world, const char *words)
 
 void genworld_finish(genworld_t *world)
 {
-    send_event(world,
-               "data: {\"choices\":[{\"finish_reason\":\"stop\",\"index\":0,\"delta\":{}}]}\n\n");
+    send_event(world, "data: {\"choices\":[{\"finish_reason\":\"stop\",\"index\":0,\"delta\":{}}],"
+                      "\"model\":\"tiny-1\"}\n\n");
     send_event(world,
                "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":90,\"completion_tokens\":5,"
                "\"prompt_tokens_details\":{\"cached_tokens\":80}},"
