@@ -253,9 +253,9 @@ static bool admit(gateway_t *gateway, http_req_t **req)
 }
 
 // The collections to search: as named, or the configured ones, or all; those that the caller may
-// not read are left out of a default. Names what is unknown.
+// not read are left out of a default; `forbidden` if that leaves none. Names what is unknown.
 static const char *resolve_collections(gateway_t *gateway, question_t *question,
-                                       const keys_caller_t *caller)
+                                       const keys_caller_t *caller, bool *forbidden)
 {
     for (size_t at = 0; at < question->collections_size; at++)
         if (!registry_knows(gateway->registry, question->collections[at]))
@@ -273,6 +273,7 @@ static const char *resolve_collections(gateway_t *gateway, question_t *question,
             question->collections[question->collections_size++] = strdup(name);
     }
     free(known);
+    *forbidden = count > 0 && question->collections_size == 0;
     return NULL;
 }
 
@@ -283,7 +284,14 @@ void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
     question_t *question = question_read(&req, form);
     if (!question)
         return;
-    const char *unknown = resolve_collections(gateway, question, http_caller(req));
+    bool forbidden = false;
+    const char *unknown = resolve_collections(gateway, question, http_caller(req), &forbidden);
+    if (forbidden) {
+        http_reply_error(&req, 403, "collection_forbidden", "collection", 0,
+                         "this API key may read none of the collections that are there");
+        question_destroy(&question);
+        return;
+    }
     if (unknown) {
         bool by_model = form == FORM_CHAT && strncmp(question->model, "ragline/", 8) == 0 &&
                         strcmp(question->model + 8, unknown) == 0;

@@ -203,7 +203,8 @@ static void ask(request_t *self, search_t *search, const worker_t *except)
     gateway_t *gateway = self->gateway;
     worker_t *worker = registry_pick(gateway->registry, &search->source, except,
                                      gateway->settings.max_outstanding);
-    if (!worker && registry_has(gateway->registry, &search->source) && !except)
+    bool full = !worker && registry_pick(gateway->registry, &search->source, except, SIZE_MAX);
+    if (full)
         search->state = SEARCH_WAITING; // all are full: asked again when one answers
     else if (!worker)
         request_miss(self, search,

@@ -1,6 +1,7 @@
 """Malformed messages on every ZeroMQ socket: counted and dropped, and whoever got them goes on."""
 
 import random
+import threading
 import time
 
 import msgpack
@@ -545,3 +546,47 @@ def test_msgpack_of_the_tests_is_what_the_programs_speak(gateway):
     """The harness itself: what it packs and unpacks is the real protocol."""
     packed = wire.message("cancel", task=3)
     assert msgpack.unpackb(packed) == {"v": 1, "m": 9, "task": 3}
+
+
+def test_tasks_of_a_lost_retriever_wait_where_the_other_is_full(make_cluster, peer):
+    """Its replica has as much as it may have: the search waits for it, and is not given up."""
+    one = make_cluster(**{"gateway.max_outstanding": 1, "gateway.hedge_share": 0, "gateway.hard_ms": 20000})
+    one.start_gateway()
+    hub, stop, dead = peer.push(one.hub), threading.Event(), threading.Event()
+    sockets = {name: peer.pull() for name in ("first", "second")}
+
+    def announce():
+        while not stop.wait(0.03):
+            for name, (_, endpoint) in sockets.items():
+                if name == "second" or not dead.is_set():
+                    hub.send(wire.announcement(name, tasks=endpoint, period_ms=100))
+
+    def answer(name):
+        """Takes a search at the second and answers it."""
+        while True:
+            for kind, fields in wire.unpack(sockets[name][0].recv()):
+                if kind == "search":
+                    answers.send(wire.message("hits", worker=name, task=fields["task"], generation="g-000001", hits=[passage()]))
+                    return
+
+    announcing = threading.Thread(target=announce)
+    announcing.start()
+    answers, results = peer.push(one.hub), []
+    body = {"question": "pump", "kinds": ["lexical"], "soft_ms": 20000}
+    asking = [threading.Thread(target=lambda: results.append(one.post("/v1/search", body))) for _ in range(2)]
+    try:
+        one.wait_workers(2)
+        for thread in asking:
+            thread.start()
+        until(lambda: sum(w["outstanding"] for w in one.workers()) == 2, "each has one")
+        dead.set()
+        until(lambda: len(one.workers()) == 1, "the first is lost")
+        answer("second")
+        answer("second")
+        for thread in asking:
+            thread.join(20)
+    finally:
+        stop.set()
+        announcing.join()
+    assert [r.status for r in results] == [200, 200], [r.body for r in results]
+    assert all(r.json()["coverage"]["answered"] == 1 for r in results)
