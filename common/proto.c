@@ -77,7 +77,8 @@ static const field_t announce_fields[] = {
     NUMBER(rl_announce_t, dimension),
     NUMBER(rl_announce_t, passages),
     STRING(rl_announce_t, language, NAME),
-    STRING(rl_announce_t, model, NAME), STRING(rl_announce_t, gateways, TEXT),
+    STRING(rl_announce_t, model, NAME),
+    STRING(rl_announce_t, gateways, TEXT),
 };
 
 static const field_t leave_fields[] = {
@@ -171,15 +172,15 @@ static const field_t done_fields[] = {
 };
 
 static const field_t resume_fields[] = {
-    STRING(rl_resume_t, answer, NAME),  STRING(rl_resume_t, gateway, NAME),
-    NUMBER(rl_resume_t, client),        STRING(rl_resume_t, caller, NAME),
-    NUMBER(rl_resume_t, seen),          FLAG(rl_resume_t, gone),
+    STRING(rl_resume_t, answer, NAME), STRING(rl_resume_t, gateway, NAME),
+    NUMBER(rl_resume_t, client),       STRING(rl_resume_t, caller, NAME),
+    NUMBER(rl_resume_t, seen),         FLAG(rl_resume_t, gone),
     FLAG(rl_resume_t, stop),
 };
 
 static const field_t events_fields[] = {
-    NUMBER(rl_events_t, client), STRING(rl_events_t, events, LONG),
-    NUMBER(rl_events_t, status), STRING(rl_events_t, code, NAME),
+    NUMBER(rl_events_t, client),        STRING(rl_events_t, events, LONG),
+    NUMBER(rl_events_t, status),        STRING(rl_events_t, code, NAME),
     STRING(rl_events_t, message, 8192), FLAG(rl_events_t, ended),
 };
 

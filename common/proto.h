@@ -204,11 +204,11 @@ typedef struct rl_resume {
 
 typedef struct rl_events {
     uint64_t client;
-    const char *events;  // text/event-stream, whole events
-    uint64_t status;     // != 0: there are none, and this HTTP status says why
+    const char *events; // text/event-stream, whole events
+    uint64_t status;    // != 0: there are none, and this HTTP status says why
     const char *code;
     const char *message;
-    bool ended;          // none will follow
+    bool ended; // none will follow
 } rl_events_t;
 
 typedef struct rl_msg {

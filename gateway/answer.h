@@ -29,7 +29,7 @@ typedef struct answer_citation {
 } answer_citation_t;
 
 typedef struct answer {
-    const char *id; // http_id of the request
+    const char *id;  // http_id of the request
     int64_t created; // Unix time in seconds
     // retrieval
     const answer_passage_t *passages; // best first
@@ -48,10 +48,10 @@ typedef struct answer {
 } answer_t;
 
 typedef struct answer_error {
-    int status;          // HTTP
-    const char *code;    // "no_generator", "llm_unreachable"…
+    int status;       // HTTP
+    const char *code; // "no_generator", "llm_unreachable"…
     const char *message;
-    long retry_after_s;  // 0: none
+    long retry_after_s; // 0: none
 } answer_error_t;
 
 #endif

@@ -39,9 +39,9 @@ typedef struct gateway {
     rl_fetcher_t *fetcher;
     embedder_t *embedder;
     metrics_t *metrics;
-    peers_t *peers;     // the other gateways
-    relays_t *relays;   // clients whose answer one of them holds
-    replays_t *replays; // events of resumable answers
+    peers_t *peers;                // the other gateways
+    relays_t *relays;              // clients whose answer one of them holds
+    replays_t *replays;            // events of resumable answers
     struct request_queue requests; // all at work
     struct request_queue waiting;  // those that wait for a generator's slot, oldest first
     size_t in_flight, waiting_size;

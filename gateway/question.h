@@ -34,7 +34,7 @@ typedef struct question {
     bool kinds[KINDS];       // which kinds of retrieval to use (all true by default)
     double weights[KINDS];   // < 0: the gateway's default
     bool stream;
-    bool require_all;                  // a missing source is an error
+    bool require_all;  // a missing source is an error
     bool continuation; // an answer whose generator is lost is continued by another one
     bool resumable;    // the answer outlives its connection, for a client that comes back
     long timeout_ms, soft_ms, hard_ms; // 0: the gateway's default

@@ -90,7 +90,7 @@ static void merge_hits(request_t *self)
     free(inputs);
     for (size_t at = 0; at < self->searches_size; at++)
         rl_msg_free(&self->searches[at].hits); // the best are copied
-    free(self->vector); // searching is over: an open stream need not hold it
+    free(self->vector);                        // searching is over: an open stream need not hold it
     self->vector = NULL;
 }
 
