@@ -297,6 +297,39 @@ def test_a_choice_of_collections(browser, cluster, llm):
         assert "docs" in labels and "cooking" in labels
 
 
+def test_who_is_there(page, cluster, artefacts):
+    page.click("#show-workers")
+    wait_true(page, "document.querySelectorAll('#workers-rows tr').length === 7")
+    assert "7 workers" in page.inner_text("#workers-said")
+    rows = "[...document.querySelectorAll('#workers-rows tr')].map(row => [row.querySelector('small').textContent, row.textContent])"
+    rows = dict(page.evaluate(rows))
+    there = {worker["worker"]: worker for worker in cluster.workers()}
+    for worker in there.values():
+        row = rows[worker["worker"]]
+        assert row.startswith(worker["kind"]) and "ready" in row and row.endswith(" ago")
+        if worker["kind"] == "generator":
+            assert "fake-llm" in row and f"0 of {worker['slots']} at work" in row
+        else:
+            shard = f"{worker['collection']}, shard {worker['shard'] + 1} of {worker['shards']}"
+            assert f"{shard}, {worker['generation']}" in row
+    page.screenshot(path=artefacts / "page-workers.png")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#workers", state="hidden")
+    assert page.evaluate("document.activeElement.id") == "show-workers", "the focus is where it was"
+
+
+def test_who_is_there_keeps_up(browser, make_cluster, guide):
+    one = make_cluster()
+    one.start_gateway()
+    with opened(browser, one.url) as page:
+        page.click("#show-workers")
+        wait_true(page, "document.getElementById('workers-said').textContent.includes('No worker is there')")
+        one.start_retriever(guide)
+        wait_true(page, "document.querySelectorAll('#workers-rows tr').length === 4")
+        page.click("#close-workers")
+        page.wait_for_selector("#workers", state="hidden")
+
+
 def test_a_gateway_without_workers_says_what_is_missing(browser, make_cluster):
     one = make_cluster()
     one.start_gateway()
