@@ -28,7 +28,7 @@ static const struct {
     [COUNT_EMBED_ERRORS] = {"ragline_embedding_errors_total",
                             "Questions that the embedding server did not embed."},
     [COUNT_FALLBACKS] = {"ragline_fallbacks_total",
-                         "Answers written by the fallback, not by the model."},
+                         "Answers begun by another upstream than the first in the order."},
 };
 
 static const struct {

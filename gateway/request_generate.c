@@ -17,6 +17,7 @@ enum {
     MAX_LOST = 8,           // generators lost over one question before its first word
     NO_GENERATOR_MS = 3000, // how long one is waited for when none is there any more
     GAP_AGAIN_US = 100000,  // a gap is asked about at most this often
+    UNHEARD_US = 5000000,   // a task of which nothing was heard at all is sent to another generator
     SILENT_US = 1000000,    // a stream silent for so long is asked whether it sent something
     MAX_CITATIONS = 4096,
     MAX_SENTENCE = 4096, // bytes that a sentence is looked back for
@@ -211,14 +212,24 @@ static bool take_number(request_t *self, uint64_t seq)
     return false;
 }
 
+// A generator says at once what it does with a task. One that has said nothing after so long never
+// got it (it was between two gateways, say): the task goes to another.
+static bool never_arrived(const request_t *self, uint64_t now)
+{
+    return self->seq == 0 && now - self->generate_sent_us > UNHEARD_US;
+}
+
 void request_look_after_silent(gateway_t *gateway)
 {
     uint64_t now = rl_now_us();
-    request_t *self;
-    TAILQ_FOREACH(self, &gateway->requests, all)
-    {
+    for (request_t *self = TAILQ_FIRST(&gateway->requests), *next; self; self = next) {
+        next = TAILQ_NEXT(self, all);
         if (!self->generation || self->paused || now - self->heard_us < SILENT_US)
             continue;
+        if (never_arrived(self, now)) {
+            request_task_lost(self->generation);
+            continue;
+        }
         self->heard_us = now;
         send_credit(self, true);
     }

@@ -11,6 +11,7 @@ import zmq
 from fakes import llm as fake
 from harness import wire
 from harness.wait import until
+from test_members import Background
 
 pytestmark = [pytest.mark.standin, pytest.mark.timeout(300)]
 
@@ -362,6 +363,21 @@ def test_a_worker_that_answers_twice(cluster, peer):
         assert [p["text"] for p in join().json()["passages"]] == ["first"]
     finally:
         fake_worker.leave()
+
+
+def test_a_question_that_never_reached_its_generator_goes_to_another(make_cluster, guide, peer):
+    """A generator that says nothing at all of its task did not get it."""
+    one = make_cluster()
+    one.start_gateway()
+    one.start_retriever(guide)
+    one.wait_workers(4)
+    deaf = FakeRetriever(one, peer, "none", kind="generator")
+    deaf.join()
+    asked = Background(one, QUESTION)
+    asked.wait_event("sources")
+    one.start_generator()
+    stream = asked.join()
+    assert stream.names()[-1] == "done", stream.events[-1]
 
 
 def test_a_worker_that_never_answers(cluster, peer):
