@@ -28,7 +28,7 @@ HITS = 10
 
 class Worker:
     def __init__(self, context, poller, settings):
-        self.__dict__.update({"shard": 0, "shards": 1, "ms": 1.0, "share": 0.0, "slow_ms": 0.0, "serial": False})
+        self.shard, self.shards, self.ms, self.share, self.slow_ms, self.serial = 0, 1, 1.0, 0.0, 0.0, False
         self.__dict__.update(settings)
         self.asked = self.cancelled = self.answered = 0
         self.free_at = 0.0

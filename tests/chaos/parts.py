@@ -4,7 +4,6 @@ C (tests/bench), and a claim's outcome."""
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -201,7 +200,7 @@ class House:
     def index(self, documents, collection="chaos", shards=1, **settings):
         out = self.folder / collection
         given = {"index.out": out, "index.collection": collection, "index.shards": shards, **settings}
-        done = run("ragline-index", [*options(given), str(documents)], self.folder)
+        done = run("ragline-index", [*options(given), str(documents)], self.folder, timeout=300)
         assert done.returncode == 0, done.stderr
         return out
 
@@ -331,7 +330,3 @@ def percentile(values, share):
 
 def sleep_until(when):
     time.sleep(max(0.0, when - time.monotonic()))
-
-
-def load_1():
-    return os.getloadavg()[0]

@@ -14,6 +14,7 @@ import os
 import pathlib
 import resource
 import signal
+import subprocess
 import sys
 import time
 
@@ -45,7 +46,7 @@ def main():
         print(f"[{time.monotonic() - began:5.0f} s] {module.__doc__.splitlines()[0]}")
         try:
             claims += module.run(short=args.short)
-        except AssertionError as why:
+        except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as why:
             print(f"  {name} could not be shown: {why}")
             broken.append(name)
     if claims:

@@ -17,12 +17,12 @@ DIMENSION, AT_ONCE, K = 384, 64, 50
 class Asker:
     """A gateway's side of the retriever's sockets, and nothing else of it: what is measured is the search stage."""
 
-    def __init__(self, endpoint, hub_port_socket):
+    def __init__(self, hub):
         self.context = zmq.Context()
         self.hub = self.context.socket(zmq.PULL)
         self.hub.rcvtimeo = 20_000
-        self.hub.bind(hub_port_socket)
-        self.endpoint, self.tasks, self.count = endpoint, None, 0
+        self.hub.bind(hub)
+        self.tasks, self.count = None, 0
         self.random = random.Random(1)
 
     def join(self):
@@ -81,7 +81,7 @@ def run(short=False, say=print):
     with House() as house:
         say(f"  building an index of {passages:,} x {DIMENSION}, flat")
         index = house.make_index(passages=passages, words=10, **{"index.factory": "Flat"})
-        asker = Asker(None, house.gateways[0].hub)
+        asker = Asker(house.gateways[0].hub)
         house.closers.append(asker.close)
         house.start_retriever(index, **{"retriever.kinds": "dense", "retriever.threads": 1})
         asker.join()
