@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "conf_value.h"
 
 static void complain(rl_conf_t *self, const char *format, ...)
@@ -231,6 +232,30 @@ static bool known_section(const char *section, bool named)
     return false;
 }
 
+// The sections there are, for a complaint: "log cluster … collection NAME …".
+static void list_sections(rl_buf_t *out)
+{
+    for (size_t at = 0; at < rl_options_size; at++) {
+        const char *name = rl_options[at].name;
+        size_t size = strcspn(name, ".");
+        bool seen = rl_options[at].type == RL_FLAG;
+        for (size_t before = 0; before < at && !seen; before++)
+            seen = strncmp(rl_options[before].name, name, size + 1) == 0;
+        if (!seen)
+            rl_buf_addf(out, "%s%.*s%s", out->size ? ", " : "", (int)size, name,
+                        is_named(&rl_options[at]) ? " NAME" : "");
+    }
+}
+
+static void complain_section(rl_conf_t *self, const char *where, const char *name, bool named)
+{
+    rl_buf_t all = rl_buf_make(4096);
+    list_sections(&all);
+    complain(self, "%s: there is no section [%s%s]; there are: %s", where, name,
+             named ? " NAME" : "", all.data);
+    rl_buf_free(&all);
+}
+
 // "[section]" or "[section NAME]"; the line is cut up in place. Returns false if it is neither.
 static bool read_section(rl_conf_t *self, char *line, const char *where, char **section,
                          char **section_name)
@@ -251,7 +276,7 @@ static bool read_section(rl_conf_t *self, char *line, const char *where, char **
     *section = copy(name);
     *section_name = *second ? copy(second) : NULL;
     if (!known_section(name, *section_name != NULL)) {
-        complain(self, "%s: there is no section [%s%s]", where, name, *section_name ? " NAME" : "");
+        complain_section(self, where, name, *section_name != NULL);
         return false;
     }
     if (*section_name)

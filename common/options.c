@@ -112,7 +112,7 @@ const rl_option_t rl_options[] = {
         "tasks given to one retriever at a time; what does not fit waits in the gateway"),
     INT("gateway.window", "64", 4, 1024, RL_GATEWAY,
         "messages of one answer that a generator may send ahead of the client"),
-    INT("gateway.max_body", "262144", 1024, 67108864, RL_GATEWAY, "bytes of a request's body"),
+    INT("gateway.max_body", "262144", 1024, 1048576, RL_GATEWAY, "bytes of a request's body"),
     INT("gateway.max_headers", "16384", 1024, 1048576, RL_GATEWAY, "bytes of a request's headers"),
     INT("gateway.max_connections", "16384", 1, 1000000, RL_GATEWAY, "open client connections"),
     INT("gateway.request_timeout_ms", "10000", 100, DAY_MS, RL_GATEWAY,

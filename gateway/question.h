@@ -19,7 +19,7 @@ typedef enum question_form {
 } question_form_t;
 
 enum {
-    QUESTION_MAX_COLLECTIONS = 16,
+    QUESTION_MAX_COLLECTIONS = 64,
     QUESTION_MAX_K = 100
 };
 

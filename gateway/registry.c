@@ -10,8 +10,9 @@
 enum {
     MAX_WORKERS = 4096,
     MAX_COLLECTIONS = 1024,
-    MISSED_MAX = 3,          // announcements missed before a worker counts as lost
-    SWEEP_MS = 50,           // how often that is looked at
+    MISSED_HALVES = 7, // half periods without an announcement until a worker counts as lost: the
+                       // third one missed, and half a period for a busy machine
+    SWEEP_MS = 50,     // how often that is looked at
     REMEMBER_US = 600000000, // how long a kind of retrieval is missed after it was last there
     LEAVING_US = 120000000,  // longest time a leaving worker is waited for
     WELCOME_EVERY_US = 1000000,
@@ -103,7 +104,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     for (worker_t *worker = TAILQ_FIRST(&self->workers), *next; worker; worker = next) {
         next = TAILQ_NEXT(worker, all);
         worker->seen_us = worker->seen_us + deaf < now ? worker->seen_us + deaf : now;
-        bool silent = now - worker->seen_us > worker->period_ms * 1000 * MISSED_MAX;
+        bool silent = now - worker->seen_us > worker->period_ms * 500 * MISSED_HALVES;
         if (worker->leaving &&
             (worker->outstanding == 0 || now - worker->leaving_us > LEAVING_US)) {
             drop(self, worker);

@@ -12,6 +12,7 @@
 #include "utf8.h"
 
 enum {
+    MAX_PREFIX = 1 << 20,   // bytes of an answer that can be continued (rl_generate_t.prefix)
     MAX_CONTINUATIONS = 16, // of one answer
     MAX_GENERATORS = 3,     // that failed at one question, one after the other
     MAX_LOST = 8,           // generators lost over one question before its first word
@@ -385,7 +386,8 @@ void request_done(task_t *task, const rl_done_t *done)
 // it, and the fault is one that another may not have.
 static bool may_continue(const request_t *self, const rl_failed_t *failed, bool lost)
 {
-    if (!self->question->continuation || self->continuations >= MAX_CONTINUATIONS)
+    if (!self->question->continuation || self->continuations >= MAX_CONTINUATIONS ||
+        self->answer.text.size > MAX_PREFIX)
         return false;
     return lost || (failed->status >= 500 && strcmp(failed->code, "deadline") != 0);
 }

@@ -25,7 +25,7 @@ extern const char *const request_state_names[REQUEST_STATES];
 enum {
     MAX_SOURCES = 1024,        // shards × kinds × collections of one question
     REQUEST_HEDGES_SAVED = 10, // hedges that a quiet time can save up
-    MAX_STEPS = 24,            // state changes of one request that are kept
+    MAX_STEPS = 60,            // state changes of one request that are kept
 };
 
 typedef enum search_state {

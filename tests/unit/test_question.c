@@ -283,8 +283,12 @@ static void wrong_fields_are_named(void **state)
         {"\"collections\":[]", "collections", "invalid_value"},
         {"\"collections\":[\"a\",7]", "collections[1]", "invalid_value"},
         {"\"collections\":[\"a\",\"a\"]", "collections[1]", "invalid_value"},
-        {"\"collections\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", "collections",
-         "invalid_value"},
+        {"\"collections\":["
+         "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,2"
+         "7,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50"
+         ",51,52,53,54,55,56,57,58,59,60,61,62,63,64,65"
+         "]",
+         "collections", "invalid_value"},
         {"\"collection\":\"a\",\"collections\":[\"a\"]", "collections", "invalid_value"},
         {"\"collection\":\"a\",\"model\":\"ragline/a\"", "model", "invalid_value"},
         {"\"kinds\":[]", "kinds", "invalid_value"},
