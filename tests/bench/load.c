@@ -279,7 +279,7 @@ static void stream_finish(stream_t *stream)
 static void make_request(stream_t *stream)
 {
     char question[QUESTION_WORDS * 16], limit[48] = "", body[1024];
-    text_passage(question, QUESTION_WORDS, 1000003 * (load.first + load.next++));
+    text_question(question, QUESTION_WORDS, 1000003 * (load.first + load.next++));
     if (load.max_tokens)
         snprintf(limit, sizeof limit, ",\"max_tokens\":%u", load.max_tokens);
     if (load.what == EMBEDDINGS) {

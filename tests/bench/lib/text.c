@@ -7,7 +7,9 @@
 
 enum {
     SENTENCE = 12,
-    VOCABULARY = 20000
+    VOCABULARY = 20000,
+    CONTENT_RANK = 60, // the first word that is no stop word
+    CONTENT_WORDS = 20
 };
 
 static uint64_t next_random(uint64_t *state) // splitmix64 (Steele, Lea and Flood, 2014)
@@ -149,4 +151,15 @@ size_t text_passage(char *out, unsigned count, uint64_t seed)
     }
     *at = '\0';
     return (size_t)(at - out);
+}
+
+size_t text_question(char *out, unsigned count, uint64_t seed)
+{
+    size_t size = text_passage(out, count - 1, seed);
+    out[size - 1] = ' '; // its full stop
+    // the most frequent words that are no stop words stand in any corpus of a hundred passages
+    char *end = put_word(out + size, CONTENT_RANK + (unsigned)(seed % CONTENT_WORDS));
+    *end++ = '?';
+    *end = '\0';
+    return (size_t)(end - out);
 }

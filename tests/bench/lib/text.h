@@ -31,5 +31,7 @@ size_t text_vector_json(const float *vector, char *out);
 // Words of a passage: `count` words, with sentences, into `out` (at least 16 bytes a word); the
 // same for the same `seed`. Word frequencies fall off as in real text. Returns the length.
 size_t text_passage(char *out, unsigned count, uint64_t seed);
+// A question of `count` words, one of which is sure to be found.
+size_t text_question(char *out, unsigned count, uint64_t seed);
 
 #endif
