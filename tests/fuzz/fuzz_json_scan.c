@@ -56,8 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (walked_holds && !skipped_holds)
         abort(); // what is passed over is checked as what is taken
     json_t *tree = json_loadb(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    if (tree && !skipped_holds && size < 64)
-        abort(); // deeper nesting than this it may refuse
+    // Deeper nesting than this it may refuse; and jansson passes over a NUL byte between values.
+    if (tree && !skipped_holds && size < 64 && !memchr(text, '\0', size))
+        abort();
     json_decref(tree);
     free(text);
     return 0;
