@@ -1,0 +1,247 @@
+// flat: inner products in bytes first, in floats where it matters.
+#include "flat.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum {
+    LANES = 16, // floats of the largest register
+    ROWS = 4,   // summed side by side, so that no addition waits for the one before
+    HIGHEST = 127,
+    HUGE_PAGE = 2 << 20,
+};
+
+// Rounding errors of the sums themselves, which the bound does not know: far above those of
+// RL_MAX_DIMENSION additions of floats of vectors of length 1.
+static const float SLACK = 1e-4f;
+
+typedef float lanes_t __attribute__((vector_size(LANES * sizeof(float))));
+
+struct rl_flat {
+    const float *rows;
+    size_t count, dimension;
+    size_t
+        stride; // bytes of a row of codes: the dimension, filled up with zeros to whole registers
+    int8_t *codes; // a row is about scale * codes
+    float *scales;
+    float error; // the longest rest that rounding has left off
+};
+
+// ---- the copy -----------------------------------------------------------------------------------
+
+// Rounds a row; returns the length of what is left off. A row that is not finite becomes zeros.
+static float round_row(const float *row, size_t dimension, int8_t *codes, float *scale)
+{
+    float highest = 0;
+    double rest = 0;
+    for (size_t at = 0; at < dimension; at++) {
+        if (!isfinite(row[at])) {
+            *scale = 0;
+            return 0;
+        }
+        highest = fmaxf(highest, fabsf(row[at]));
+    }
+    *scale = highest / HIGHEST;
+    for (size_t at = 0; at < dimension && highest > 0; at++) {
+        codes[at] = (int8_t)lrintf(row[at] / *scale);
+        double off = (double)row[at] - (double)*scale * codes[at];
+        rest += off * off;
+    }
+    return (float)sqrt(rest);
+}
+
+rl_flat_t *rl_flat_new(const float *rows, size_t count, size_t dimension)
+{
+    rl_flat_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->rows = rows;
+    self->count = count;
+    self->dimension = dimension;
+    self->stride = (dimension + LANES - 1) / LANES * LANES;
+    size_t bytes = ((count + ROWS) * self->stride + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    self->codes = aligned_alloc(HUGE_PAGE, bytes);
+    self->scales = calloc(count + ROWS, sizeof *self->scales);
+    if (!self->codes || !self->scales) {
+        rl_flat_destroy(&self);
+        return NULL;
+    }
+    madvise(self->codes, bytes, MADV_HUGEPAGE);
+    memset(self->codes, 0, bytes);
+    for (size_t at = 0; at < count; at++) {
+        float rest = round_row(rows + at * dimension, dimension, self->codes + at * self->stride,
+                               &self->scales[at]);
+        self->error = fmaxf(self->error, rest);
+    }
+    return self;
+}
+
+void rl_flat_destroy(rl_flat_t **self_p)
+{
+    rl_flat_t *self = *self_p;
+    if (!self)
+        return;
+    free(self->codes);
+    free(self->scales);
+    free(self);
+    *self_p = NULL;
+}
+
+// ---- products -----------------------------------------------------------------------------------
+
+static inline __attribute__((always_inline)) float sum_of(const lanes_t *lanes)
+{
+    float sum = 0;
+    for (size_t lane = 0; lane < LANES; lane++)
+        sum += (*lanes)[lane];
+    return sum;
+}
+
+// The products of all rows with the query (filled up to the stride), about.
+typedef void(products_fn)(const rl_flat_t *self, const float *query, float *out);
+
+static void products_any(const rl_flat_t *self, const float *query, float *out)
+{
+    for (size_t row = 0; row < self->count; row++) {
+        const int8_t *codes = self->codes + row * self->stride;
+        lanes_t sums = {0};
+        for (size_t at = 0; at < self->stride; at += LANES)
+            for (size_t lane = 0; lane < LANES; lane++)
+                sums[lane] += (float)codes[at + lane] * query[at + lane];
+        out[row] = sum_of(&sums) * self->scales[row];
+    }
+}
+
+#if defined(__x86_64__)
+// (the compiler does not find these conversions by itself)
+__attribute__((target("avx512f"))) static void products_avx512(const rl_flat_t *self,
+                                                               const float *query, float *out)
+{
+    for (size_t row = 0; row < self->count; row += ROWS) {
+        const int8_t *codes = self->codes + row * self->stride;
+        __m512 sums[ROWS] = {0};
+        for (size_t at = 0; at < self->stride; at += 16) {
+            __m512 part = _mm512_loadu_ps(query + at);
+#pragma GCC unroll 4
+            for (size_t each = 0; each < ROWS; each++) {
+                const void *from = codes + each * self->stride + at;
+                __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(from));
+                sums[each] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(wide), part, sums[each]);
+            }
+        }
+        for (size_t each = 0; each < ROWS; each++)
+            out[row + each] = _mm512_reduce_add_ps(sums[each]) * self->scales[row + each];
+    }
+}
+
+__attribute__((target("avx2,fma"))) static void products_avx2(const rl_flat_t *self,
+                                                              const float *query, float *out)
+{
+    for (size_t row = 0; row < self->count; row += ROWS) {
+        const int8_t *codes = self->codes + row * self->stride;
+        __m256 sums[ROWS] = {0};
+        for (size_t at = 0; at < self->stride; at += 8) {
+            __m256 part = _mm256_loadu_ps(query + at);
+#pragma GCC unroll 4
+            for (size_t each = 0; each < ROWS; each++) {
+                const void *from = codes + each * self->stride + at;
+                __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from));
+                sums[each] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(wide), part, sums[each]);
+            }
+        }
+        for (size_t each = 0; each < ROWS; each++) {
+            float lanes[8];
+            _mm256_storeu_ps(lanes, sums[each]);
+            out[row + each] = (lanes[0] + lanes[1] + lanes[2] + lanes[3] + lanes[4] + lanes[5] +
+                               lanes[6] + lanes[7]) *
+                              self->scales[row + each];
+        }
+    }
+}
+#endif
+
+static products_fn *choose_products(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f"))
+        return products_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return products_avx2;
+#endif
+    return products_any;
+}
+
+static float exact_product(const rl_flat_t *self, size_t row, const float *query)
+{
+    const float *vector = self->rows + row * self->dimension;
+    lanes_t sums = {0}, one, other;
+    size_t at = 0;
+    for (; at + LANES <= self->dimension; at += LANES) {
+        memcpy(&one, vector + at, sizeof one);
+        memcpy(&other, query + at, sizeof other);
+        sums += one * other;
+    }
+    float sum = sum_of(&sums);
+    for (; at < self->dimension; at++)
+        sum += vector[at] * query[at];
+    return sum;
+}
+
+// ---- the best -----------------------------------------------------------------------------------
+
+typedef struct best {
+    float *scores;
+    int64_t *labels;
+    size_t size, k;
+} best_t;
+
+static inline void offer(best_t *best, float score, size_t label)
+{
+    if (!isfinite(score) || (best->size == best->k && score <= best->scores[best->k - 1]))
+        return;
+    size_t at = best->size < best->k ? best->size++ : best->k - 1;
+    for (; at > 0 && score > best->scores[at - 1]; at--) {
+        best->scores[at] = best->scores[at - 1];
+        best->labels[at] = best->labels[at - 1];
+    }
+    best->scores[at] = score;
+    best->labels[at] = (int64_t)label;
+}
+
+int rl_flat_search(const rl_flat_t *self, const float *query, size_t k, float *scores,
+                   int64_t *labels)
+{
+    float *filled = malloc((self->stride + self->count + ROWS) * sizeof *filled);
+    if (!filled)
+        return -1;
+    float *about = filled + self->stride;
+    memcpy(filled, query, self->dimension * sizeof *filled);
+    memset(filled + self->dimension, 0, (self->stride - self->dimension) * sizeof *filled);
+    double length = 0;
+    for (size_t at = 0; at < self->dimension; at++)
+        length += (double)query[at] * query[at];
+    choose_products()(self, filled, about);
+
+    best_t best = {scores, labels, 0, k};
+    for (size_t row = 0; row < self->count; row++)
+        offer(&best, about[row], row);
+    float wrong = self->error * (float)sqrt(length) + SLACK * (float)(1 + sqrt(length));
+    // what is further than twice the error below the k-th cannot be better than it
+    float least = best.size == k ? scores[k - 1] - 2 * wrong : -INFINITY;
+    best.size = 0;
+    for (size_t row = 0; row < self->count; row++)
+        if (about[row] >= least)
+            offer(&best, exact_product(self, row, query), row);
+    for (size_t rest = best.size; rest < k; rest++) {
+        scores[rest] = 0;
+        labels[rest] = -1;
+    }
+    free(filled);
+    return 0;
+}
