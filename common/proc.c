@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <time.h>
 
+#include "clock.h"
 #include "log.h"
 
 enum {
@@ -34,6 +36,7 @@ struct rl_proc {
     struct event *again;
     hook_t stop, reload;
     hooks_t look, end;
+    uint64_t pace_us, turn_us; // see rl_proc_pace; when the last turn began
     bool stopping, ended;
     int exit_status;
     char name[32];
@@ -312,9 +315,28 @@ void rl_proc_again(rl_proc_t *self)
     event_active(self->again, EV_TIMEOUT, 1);
 }
 
+void rl_proc_pace(rl_proc_t *self, unsigned us)
+{
+    self->pace_us = us;
+}
+
+static void keep_pace(rl_proc_t *self)
+{
+    if (!self->pace_us)
+        return;
+    uint64_t now = rl_now_us(), due = self->turn_us + self->pace_us;
+    if (now < due) {
+        struct timespec wait = {0, (long)(due - now) * 1000};
+        nanosleep(&wait, NULL); // a signal may cut it short
+        now = rl_now_us();
+    }
+    self->turn_us = now;
+}
+
 int rl_proc_run(rl_proc_t *self)
 {
     while (!self->ended) {
+        keep_pace(self);
         if (event_base_loop(self->base, EVLOOP_ONCE) < 0) {
             rl_error("the event loop failed");
             return 1;

@@ -48,6 +48,12 @@ void rl_proc_no_turn(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 // Makes the loop come round again at once (the turn hooks run), from the loop's own thread.
 void rl_proc_again(rl_proc_t *self);
 
+// While many are served at a time, turns begin at least `us` apart (0: as soon as there is anything
+// to do): what comes in between is handled together, which saves waking up for each token. Measured
+// at 200 streams of 100 tokens a second with 500 us: a third less CPU time, 1 ms more to a first
+// token. To be called from the loop's own thread, as often as one likes.
+void rl_proc_pace(rl_proc_t *self, unsigned us);
+
 // Runs until rl_proc_end; returns the exit status given there.
 int rl_proc_run(rl_proc_t *self);
 void rl_proc_end(rl_proc_t *self, int exit_status);

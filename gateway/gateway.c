@@ -14,6 +14,8 @@
 enum {
     LLM_IDLE_CONNECTIONS = 32, // to the embedding server, kept open
     SILENT_LOOK_MS = 250,
+    CROWD = 32,    // so many questions at a time: events are handled together,
+    PACE_US = 500, // in turns so far apart
     DRAIN_LOOK_MS = 10,
     LAST_WORDS_MS = 1000, // for the last errors to reach their clients
 };
@@ -183,6 +185,7 @@ static void on_turn_end(void *arg)
     }
     if (self->waiting_size > 0 && !TAILQ_EMPTY(&self->waiting))
         request_generators_free(self);
+    rl_proc_pace(self->proc, self->in_flight >= CROWD ? PACE_US : 0);
 }
 
 static void on_silent_look(evutil_socket_t fd, short what, void *arg)

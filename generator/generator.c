@@ -16,6 +16,8 @@ enum {
     IDLE_CONNECTIONS = 64, // to the LLM server, kept for the next answer
     LONGEST_TEXT = 1 << 20,
     LEAVING_LOOK_MS = 20,
+    CROWD = 32,    // so many answers at a time: tokens are handled together,
+    PACE_US = 500, // in turns so far apart
 };
 
 static const char usage[] =
@@ -169,6 +171,8 @@ static void on_turn(void *arg)
 {
     process_t *self = arg;
     gen_tasks_turn(self->generator.tasks);
+    rl_proc_pace(self->generator.proc,
+                 gen_tasks_running(self->generator.tasks) >= CROWD ? PACE_US : 0);
     if (gen_gateways_news(self->generator.gateways) && !self->generator.leaving)
         announce(self);
 }
