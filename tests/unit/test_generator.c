@@ -258,6 +258,8 @@ static void no_more_than_the_window_is_sent(void **state)
     for (int at = 0; at < 50; at++)
         genworld_words(world, "word ");
     genworld_finish(world);
+    wanted_messages = 5;
+    genworld_until(world, has_messages);
     genworld_until(world, nothing_moves);
     assert_int_equal(world->messages_size, 5);
     genworld_credit(world, 5, 3, false);
@@ -310,6 +312,8 @@ static void an_answer_of_a_slow_gateway_pauses_the_llm(void **state)
     genworld_begin(world);
     for (int at = 0; at < 100000; at++) // 20 MB: far more than the kernel's buffers hold
         genworld_words(world, "word ");
+    wanted_messages = 4;
+    genworld_until(world, has_messages);
     genworld_until(world, nothing_moves);
     assert_int_equal(world->messages_size, 4);
     assert_true(loopback_unsent(world->conn) > 1 << 20);
