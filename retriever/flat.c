@@ -12,6 +12,8 @@
 enum {
     LANES = 16, // floats of the largest register
     ROWS = 4,   // summed side by side, so that no addition waits for the one before
+    AHEAD =
+        8192, // bytes to fetch ahead: not in the cache, 5,000 x 384 take 0.20 instead of 0.33 ms
     HIGHEST = 127,
     HUGE_PAGE = 2 << 20,
 };
@@ -127,6 +129,7 @@ __attribute__((target("avx512f"))) static void products_avx512(const rl_flat_t *
         __m512 sums[ROWS] = {0};
         for (size_t at = 0; at < self->stride; at += 16) {
             __m512 part = _mm512_loadu_ps(query + at);
+            __builtin_prefetch(codes + AHEAD + at * ROWS);
 #pragma GCC unroll 4
             for (size_t each = 0; each < ROWS; each++) {
                 const void *from = codes + each * self->stride + at;
@@ -147,6 +150,8 @@ __attribute__((target("avx2,fma"))) static void products_avx2(const rl_flat_t *s
         __m256 sums[ROWS] = {0};
         for (size_t at = 0; at < self->stride; at += 8) {
             __m256 part = _mm256_loadu_ps(query + at);
+            if (at % 16 == 0)
+                __builtin_prefetch(codes + AHEAD + at * ROWS);
 #pragma GCC unroll 4
             for (size_t each = 0; each < ROWS; each++) {
                 const void *from = codes + each * self->stride + at;

@@ -46,7 +46,7 @@ enum {
     // time of a call: even at 3 to 4, 1.5 times as fast at 8, twice at 16; FAISS's own is 20.
     PRODUCT_FROM = 4,
     // Fewer are searched one by one in bytes where the index is flat: 5,000 x 384, ms a question: 1
-    // 0.15 (FAISS 0.27), 4 0.15 (0.21), 8 0.15 (0.12); after a pause of 0.1 s 0.35 (1.0).
+    // 0.10 (FAISS 0.27), 4 0.10 (0.21), 8 0.10 (0.12); after a pause of 0.1 s 0.2 (1.0).
     FLAT_BELOW = 8,
     FLAT_THREADS = 2, // with more of them FAISS is faster
 };
