@@ -104,8 +104,9 @@ void face_reply(face_t *self)
         http_reply(&self->req, 200, "application/json", self->out.data, self->out.size);
 }
 
-void face_reply_error(face_t *self, const answer_error_t *error)
+void face_reply_error(face_t *self, const answer_t *answer, const answer_error_t *error)
 {
+    (void)answer;
     http_reply_error(&self->req, error->status, error->code, NULL, error->retry_after_s, "%s",
                      error->message);
 }
@@ -267,6 +268,17 @@ void face_add_usage(rl_buf_t *out, const answer_t *answer)
     rl_buf_adds(out, ",");
     add_count(out, "total_tokens", answer->prompt_tokens + answer->completion_tokens);
     rl_buf_adds(out, "}");
+}
+
+void face_add_outcome(rl_buf_t *out, const answer_t *answer)
+{
+    face_add_string(out, "finish_reason", answer->finish);
+    rl_buf_adds(out, ",");
+    face_add_string(out, "model", answer->model);
+    rl_buf_adds(out, ",");
+    face_add_string(out, "upstream", answer->upstream);
+    rl_buf_adds(out, ",");
+    face_add_usage(out, answer);
 }
 
 void face_add_timings(rl_buf_t *out, const answer_t *answer)

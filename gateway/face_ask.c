@@ -81,13 +81,7 @@ static void send_done(face_t *self, const answer_t *answer)
     rl_buf_adds(out, "{");
     face_add_string(out, "id", answer->id);
     rl_buf_adds(out, ",");
-    face_add_string(out, "finish_reason", answer->finish);
-    rl_buf_adds(out, ",");
-    face_add_string(out, "model", answer->model);
-    rl_buf_adds(out, ",");
-    face_add_string(out, "upstream", answer->upstream);
-    rl_buf_adds(out, ",");
-    face_add_usage(out, answer);
+    face_add_outcome(out, answer);
     rl_buf_adds(out, ",");
     face_add_citations(out, answer);
     rl_buf_addf(out, ",\"passages_used\":%llu,", (unsigned long long)answer->passages_used);
@@ -99,9 +93,8 @@ static void send_done(face_t *self, const answer_t *answer)
 
 static void send_error(face_t *self, const answer_t *answer, const answer_error_t *error)
 {
-    (void)answer;
     if (!face_begun(self)) {
-        face_reply_error(self, error);
+        face_reply_error(self, answer, error);
         return;
     }
     json_t *body = http_error_json(error->status, error->code, NULL, error->message);

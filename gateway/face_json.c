@@ -19,24 +19,12 @@ static void reply_done(face_t *self, const answer_t *answer)
     if (self->question->form == FORM_ASK) {
         face_add_citations(out, answer);
         rl_buf_adds(out, ",");
-        face_add_string(out, "finish_reason", answer->finish);
-        rl_buf_adds(out, ",");
-        face_add_string(out, "model", answer->model);
-        rl_buf_adds(out, ",");
-        face_add_string(out, "upstream", answer->upstream);
-        rl_buf_adds(out, ",");
-        face_add_usage(out, answer);
+        face_add_outcome(out, answer);
         rl_buf_addf(out, ",\"passages_used\":%llu,", (unsigned long long)answer->passages_used);
     }
     face_add_timings(out, answer);
     rl_buf_adds(out, "}");
     face_reply(self);
-}
-
-static void reply_error(face_t *self, const answer_t *answer, const answer_error_t *error)
-{
-    (void)answer;
-    face_reply_error(self, error);
 }
 
 const face_ops_t face_json_ops = {
@@ -46,5 +34,5 @@ const face_ops_t face_json_ops = {
     .token = face_no_token,
     .cite = face_no_cite,
     .done = reply_done,
-    .error = reply_error,
+    .error = face_reply_error,
 };

@@ -171,9 +171,8 @@ static void send_done(face_t *self, const answer_t *answer)
 // OpenAI's clients raise an APIError at a chunk with an "error".
 static void send_error(face_t *self, const answer_t *answer, const answer_error_t *error)
 {
-    (void)answer;
     if (!face_begun(self)) {
-        face_reply_error(self, error);
+        face_reply_error(self, answer, error);
         return;
     }
     json_t *body = http_error_json(error->status, error->code, NULL, error->message);
@@ -251,12 +250,6 @@ static void reply_done(face_t *self, const answer_t *answer)
     face_reply(self);
 }
 
-static void reply_error(face_t *self, const answer_t *answer, const answer_error_t *error)
-{
-    (void)answer;
-    face_reply_error(self, error);
-}
-
 const face_ops_t face_openai_whole_ops = {
     .name = "openai_whole",
     .status = face_no_status,
@@ -264,5 +257,5 @@ const face_ops_t face_openai_whole_ops = {
     .token = face_no_token,
     .cite = face_no_cite,
     .done = reply_done,
-    .error = reply_error,
+    .error = face_reply_error,
 };

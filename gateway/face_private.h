@@ -16,6 +16,8 @@ void face_add_passages(rl_buf_t *out, const char *name, const answer_t *answer);
 void face_add_coverage(rl_buf_t *out, const answer_t *answer);
 void face_add_citations(rl_buf_t *out, const answer_t *answer);
 void face_add_usage(rl_buf_t *out, const answer_t *answer);
+// How the answer ended and what wrote it: finish_reason, model, upstream, usage.
+void face_add_outcome(rl_buf_t *out, const answer_t *answer);
 void face_add_timings(rl_buf_t *out, const answer_t *answer);
 // A value alone; NULL is null.
 void face_add_value(rl_buf_t *out, const json_t *value);
@@ -30,7 +32,7 @@ void face_send(face_t *self);
 // Sends what is in self->out as the whole response.
 void face_reply(face_t *self);
 // Answers with the error as JSON, with its status.
-void face_reply_error(face_t *self, const answer_error_t *error);
+void face_reply_error(face_t *self, const answer_t *answer, const answer_error_t *error);
 
 // Looks through text on its way for citations that the model wrote.
 void face_marks_feed(face_marks_t *self, const char *text, size_t size);

@@ -120,52 +120,72 @@ static void products_any(const rl_flat_t *self, const float *query, float *out)
 }
 
 #if defined(__x86_64__)
-// (the compiler does not find these conversions by itself)
+// The compiler does not find these conversions by itself. Rows are summed in variables of their
+// own, ROWS of them: an array would be on the stack, which GCC 12 does not align to 64 bytes under
+// the address sanitizer (its bug 110027).
+static inline __attribute__((always_inline, target("avx512f"))) __m512
+add16(__m512 sum, const int8_t *codes, __m512 part)
+{
+    __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)codes));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(wide), part, sum);
+}
+
 __attribute__((target("avx512f"))) static void products_avx512(const rl_flat_t *self,
                                                                const float *query, float *out)
 {
+    size_t stride = self->stride;
     for (size_t row = 0; row < self->count; row += ROWS) {
-        const int8_t *codes = self->codes + row * self->stride;
-        __m512 sums[ROWS] = {0};
-        for (size_t at = 0; at < self->stride; at += 16) {
+        const int8_t *codes = self->codes + row * stride;
+        __m512 one = _mm512_setzero_ps(), two = one, three = one, four = one;
+        for (size_t at = 0; at < stride; at += 16) {
             __m512 part = _mm512_loadu_ps(query + at);
             __builtin_prefetch(codes + AHEAD + at * ROWS);
-#pragma GCC unroll 4
-            for (size_t each = 0; each < ROWS; each++) {
-                const void *from = codes + each * self->stride + at;
-                __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(from));
-                sums[each] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(wide), part, sums[each]);
-            }
+            one = add16(one, codes + at, part);
+            two = add16(two, codes + stride + at, part);
+            three = add16(three, codes + 2 * stride + at, part);
+            four = add16(four, codes + 3 * stride + at, part);
         }
-        for (size_t each = 0; each < ROWS; each++)
-            out[row + each] = _mm512_reduce_add_ps(sums[each]) * self->scales[row + each];
+        out[row] = _mm512_reduce_add_ps(one) * self->scales[row];
+        out[row + 1] = _mm512_reduce_add_ps(two) * self->scales[row + 1];
+        out[row + 2] = _mm512_reduce_add_ps(three) * self->scales[row + 2];
+        out[row + 3] = _mm512_reduce_add_ps(four) * self->scales[row + 3];
     }
+}
+
+static inline __attribute__((always_inline, target("avx2,fma"))) __m256
+add8(__m256 sum, const int8_t *codes, __m256 part)
+{
+    __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)codes));
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(wide), part, sum);
+}
+
+static inline __attribute__((always_inline, target("avx2,fma"))) float sum8(__m256 sum)
+{
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
+    half = _mm_hadd_ps(half, half);
+    return _mm_cvtss_f32(_mm_hadd_ps(half, half));
 }
 
 __attribute__((target("avx2,fma"))) static void products_avx2(const rl_flat_t *self,
                                                               const float *query, float *out)
 {
+    size_t stride = self->stride;
     for (size_t row = 0; row < self->count; row += ROWS) {
-        const int8_t *codes = self->codes + row * self->stride;
-        __m256 sums[ROWS] = {0};
-        for (size_t at = 0; at < self->stride; at += 8) {
+        const int8_t *codes = self->codes + row * stride;
+        __m256 one = _mm256_setzero_ps(), two = one, three = one, four = one;
+        for (size_t at = 0; at < stride; at += 8) {
             __m256 part = _mm256_loadu_ps(query + at);
             if (at % 16 == 0)
                 __builtin_prefetch(codes + AHEAD + at * ROWS);
-#pragma GCC unroll 4
-            for (size_t each = 0; each < ROWS; each++) {
-                const void *from = codes + each * self->stride + at;
-                __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from));
-                sums[each] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(wide), part, sums[each]);
-            }
+            one = add8(one, codes + at, part);
+            two = add8(two, codes + stride + at, part);
+            three = add8(three, codes + 2 * stride + at, part);
+            four = add8(four, codes + 3 * stride + at, part);
         }
-        for (size_t each = 0; each < ROWS; each++) {
-            float lanes[8];
-            _mm256_storeu_ps(lanes, sums[each]);
-            out[row + each] = (lanes[0] + lanes[1] + lanes[2] + lanes[3] + lanes[4] + lanes[5] +
-                               lanes[6] + lanes[7]) *
-                              self->scales[row + each];
-        }
+        out[row] = sum8(one) * self->scales[row];
+        out[row + 1] = sum8(two) * self->scales[row + 1];
+        out[row + 2] = sum8(three) * self->scales[row + 2];
+        out[row + 3] = sum8(four) * self->scales[row + 3];
     }
 }
 #endif
