@@ -34,12 +34,12 @@ static const struct {
 static const struct {
     const char *name, *label, *help;
 } histograms[HISTOGRAMS] = {
-    [STAGE_EMBED] = {"ragline_stage_duration_seconds", "stage=\"embed\"", "Time in each stage."},
-    [STAGE_SEARCH] = {"ragline_stage_duration_seconds", "stage=\"search\"", NULL},
-    [STAGE_MERGE] = {"ragline_stage_duration_seconds", "stage=\"merge\"", NULL},
-    [STAGE_WAIT] = {"ragline_stage_duration_seconds", "stage=\"wait\"", NULL},
-    [STAGE_FIRST_TOKEN] = {"ragline_stage_duration_seconds", "stage=\"generate\"", NULL},
-    [STAGE_STREAM] = {"ragline_stage_duration_seconds", "stage=\"stream\"", NULL},
+    [HISTOGRAM_EMBED] = {"ragline_stage_duration_seconds", "stage=\"embed\"", "Time in each stage."},
+    [HISTOGRAM_SEARCH] = {"ragline_stage_duration_seconds", "stage=\"search\"", NULL},
+    [HISTOGRAM_MERGE] = {"ragline_stage_duration_seconds", "stage=\"merge\"", NULL},
+    [HISTOGRAM_WAIT] = {"ragline_stage_duration_seconds", "stage=\"wait\"", NULL},
+    [HISTOGRAM_FIRST_TOKEN] = {"ragline_stage_duration_seconds", "stage=\"generate\"", NULL},
+    [HISTOGRAM_STREAM] = {"ragline_stage_duration_seconds", "stage=\"stream\"", NULL},
     [TIME_TO_STATUS] = {"ragline_time_to_first_status_seconds", "",
                         "From a question's first byte to its first status."},
     [TIME_TO_SOURCES] = {"ragline_time_to_first_source_seconds", "",

@@ -28,14 +28,14 @@ typedef enum counter {
 
 // Durations, in the order of the path. Stages first, then times since the question came.
 typedef enum histogram {
-    STAGE_EMBED,
-    STAGE_SEARCH,
-    STAGE_MERGE,
-    STAGE_WAIT,
-    STAGE_FIRST_TOKEN,
-    STAGE_STREAM,
-    STAGES,
-    TIME_TO_STATUS = STAGES,
+    HISTOGRAM_EMBED,
+    HISTOGRAM_SEARCH,
+    HISTOGRAM_MERGE,
+    HISTOGRAM_WAIT,
+    HISTOGRAM_FIRST_TOKEN,
+    HISTOGRAM_STREAM,
+    HISTOGRAM_STAGES,
+    TIME_TO_STATUS = HISTOGRAM_STAGES,
     TIME_TO_SOURCES,
     TIME_TO_TOKEN,
     TIME_TO_END,

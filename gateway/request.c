@@ -22,11 +22,11 @@ const char *const request_state_names[REQUEST_STATES] = {
 // Which stage's histogram the time in a state goes to.
 static const int state_stages[REQUEST_STATES] = {[REQUEST_RECEIVED] = -1,
                                                  [REQUEST_REWRITING] = -1,
-                                                 [REQUEST_SEARCHING] = STAGE_SEARCH,
-                                                 [REQUEST_MERGING] = STAGE_MERGE,
-                                                 [REQUEST_WAITING] = STAGE_WAIT,
-                                                 [REQUEST_GENERATING] = STAGE_FIRST_TOKEN,
-                                                 [REQUEST_STREAMING] = STAGE_STREAM,
+                                                 [REQUEST_SEARCHING] = HISTOGRAM_SEARCH,
+                                                 [REQUEST_MERGING] = HISTOGRAM_MERGE,
+                                                 [REQUEST_WAITING] = HISTOGRAM_WAIT,
+                                                 [REQUEST_GENERATING] = HISTOGRAM_FIRST_TOKEN,
+                                                 [REQUEST_STREAMING] = HISTOGRAM_STREAM,
                                                  [REQUEST_DONE] = -1,
                                                  [REQUEST_FAILED] = -1,
                                                  [REQUEST_CANCELLED] = -1};

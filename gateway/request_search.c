@@ -218,7 +218,7 @@ static void on_embedded(void *arg, const embed_result_t *result)
     request_t *self = arg;
     self->embed = NULL;
     self->embed_end_us = rl_now_us();
-    metrics_time(self->gateway->metrics, STAGE_EMBED, result->total_us);
+    metrics_time(self->gateway->metrics, HISTOGRAM_EMBED, result->total_us);
     if (result->vector) {
         self->dimension = result->dimension;
         self->vector = malloc(result->dimension * sizeof *self->vector);
