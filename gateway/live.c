@@ -1,0 +1,332 @@
+// live: the last minute, a second at a time.
+#include "live.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "histogram.h"
+#include "wire.h"
+
+// What is counted. Another counter is another row here (and in the table below): readers of the
+// endpoint show names that they do not know as they are.
+enum {
+    ROW_QUESTIONS,
+    ROW_ANSWERS,
+    ROW_FAILED,
+    ROW_CANCELLED,
+    ROW_REFUSED,
+    ROW_INCOMPLETE,
+    ROW_FALLBACKS,
+    ROW_TOKENS,
+    ROW_SEARCHES,
+    ROW_HEDGES,
+    ROW_HEDGES_WON,
+    ROW_RETRIES,
+    ROW_EMBED_ERRORS,
+    ROW_GAPS,
+    ROW_STRAYS,
+    ROW_BAD_MESSAGES,
+    ROWS
+};
+static const struct {
+    const char *name; // that clients see
+    counter_t counter;
+} rows[ROWS] = {
+    [ROW_QUESTIONS] = {"questions", COUNT_QUESTIONS},
+    [ROW_ANSWERS] = {"answers", COUNT_DONE},
+    [ROW_FAILED] = {"failed", COUNT_FAILED},
+    [ROW_CANCELLED] = {"cancelled", COUNT_CANCELLED},
+    [ROW_REFUSED] = {"refused", COUNT_REFUSED},
+    [ROW_INCOMPLETE] = {"incomplete", COUNT_INCOMPLETE},
+    [ROW_FALLBACKS] = {"fallbacks", COUNT_FALLBACKS},
+    [ROW_TOKENS] = {"tokens", COUNT_TOKENS},
+    [ROW_SEARCHES] = {"searches", COUNT_SEARCHES},
+    [ROW_HEDGES] = {"hedges", COUNT_HEDGES},
+    [ROW_HEDGES_WON] = {"hedges_won", COUNT_HEDGES_WON},
+    [ROW_RETRIES] = {"retries", COUNT_RETRIES},
+    [ROW_EMBED_ERRORS] = {"embed_errors", COUNT_EMBED_ERRORS},
+    [ROW_GAPS] = {"gaps", COUNT_GAPS},
+    [ROW_STRAYS] = {"strays", COUNT_STRAYS},
+    [ROW_BAD_MESSAGES] = {"bad_messages", COUNTERS}, // of the wire, see read_totals
+};
+
+// Times since the question came.
+enum {
+    TO_STATUS,
+    TO_SOURCES,
+    TO_FIRST_TOKEN,
+    TO_END,
+    TIMES
+};
+static const char *const time_names[TIMES] = {"status", "sources", "first_token", "end"};
+
+typedef struct second {
+    uint64_t took_us; // about a million; more where the process was held up
+    uint64_t counts[ROWS];
+    size_t in_flight; // at its end
+    rl_histogram_t times[TIMES], stages[STAGES];
+    uint64_t path_us[STAGES]; // charged on the way to the first token
+} second_t;
+
+struct live {
+    second_t seconds[LIVE_SECONDS + 1]; // a ring; the one at `at` is not over yet
+    size_t at, size;                    // size: those that are over
+    uint64_t since_us;                  // when the one at `at` began
+    uint64_t totals[ROWS];
+};
+
+live_t *live_new(uint64_t now_us)
+{
+    live_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    self->since_us = now_us;
+    return self;
+}
+
+void live_destroy(live_t **self_p)
+{
+    free(*self_p);
+    *self_p = NULL;
+}
+
+// --------------------------------------------------------------------------------------- answers
+
+static void add(second_t *self, stage_t stage, uint64_t us)
+{
+    if (us > 0)
+        rl_histogram_add(&self->stages[stage], us);
+}
+
+static void add_search(second_t *self, const span_t *span, bool spanned[STAGES])
+{
+    uint64_t inside = span->queue_us + span->work_us;
+    spanned[STAGE_MISSING] = spanned[STAGE_DISPATCH] = true;
+    spanned[STAGE_SEARCH_NETWORK] = spanned[STAGE_SEARCH_QUEUE] = spanned[STAGE_SEARCH_WORK] = true;
+    add(self, STAGE_DISPATCH, span->dispatch);
+    if (span->missing) {
+        add(self, STAGE_MISSING, span->took_us);
+        return;
+    }
+    add(self, STAGE_SEARCH_NETWORK, span->took_us > inside ? span->took_us - inside : 0);
+    add(self, STAGE_SEARCH_QUEUE, span->queue_us);
+    add(self, STAGE_SEARCH_WORK, span->work_us);
+}
+
+static void add_stages(second_t *self, const timeline_t *timeline)
+{
+    path_step_t path[TIMELINE_MAX_PATH];
+    bool spanned[STAGES] = {false}; // has pieces of work of its own
+    uint64_t charged[STAGES] = {0};
+    for (size_t at = 0; at < timeline->spans_size; at++) {
+        const span_t *span = &timeline->spans[at];
+        if (span->stage == STAGE_SEARCH_WORK) {
+            add_search(self, span, spanned);
+            continue;
+        }
+        spanned[span->stage] = true;
+        add(self, span->stage, span->took_us);
+    }
+    size_t steps = timeline_path(timeline, path);
+    for (size_t at = 0; at < steps; at++)
+        charged[path[at].stage] += path[at].took_us;
+    for (int stage = 0; stage < STAGES; stage++) {
+        if (timeline->first_token_us)
+            self->path_us[stage] += charged[stage];
+        if (!spanned[stage] && stage != STAGE_TOKENS && stage != STAGE_CLIENT)
+            add(self, (stage_t)stage, charged[stage]);
+    }
+    if (!spanned[STAGE_TOKENS] && timeline->first_token_us &&
+        timeline->end_us > timeline->first_token_us)
+        add(self, STAGE_TOKENS, timeline->end_us - timeline->first_token_us);
+    if (!spanned[STAGE_CLIENT])
+        add(self, STAGE_CLIENT, timeline->client_us);
+}
+
+void live_answer(live_t *self, const timeline_t *timeline)
+{
+    second_t *second = &self->seconds[self->at];
+    const uint64_t times[TIMES] = {
+        [TO_STATUS] = timeline->first_status_us,
+        [TO_SOURCES] = timeline->sources_us,
+        [TO_FIRST_TOKEN] = timeline->first_token_us,
+        [TO_END] = timeline->outcome == REQUEST_DONE ? timeline->end_us : 0,
+    };
+    for (int time = 0; time < TIMES; time++)
+        if (times[time])
+            rl_histogram_add(&second->times[time], times[time]);
+    add_stages(second, timeline);
+}
+
+// --------------------------------------------------------------------------------------- seconds
+
+static void read_totals(const metrics_t *metrics, uint64_t totals[ROWS])
+{
+    for (int row = 0; row < ROWS; row++)
+        totals[row] = rows[row].counter == COUNTERS ? rl_wire_counts()->bad
+                                                    : metrics_value(metrics, rows[row].counter);
+}
+
+void live_tick(live_t *self, const metrics_t *metrics, size_t in_flight, uint64_t now_us)
+{
+    second_t *second = &self->seconds[self->at];
+    uint64_t totals[ROWS];
+    read_totals(metrics, totals);
+    for (int row = 0; row < ROWS; row++)
+        second->counts[row] = totals[row] - self->totals[row];
+    memcpy(self->totals, totals, sizeof totals);
+    second->took_us = now_us > self->since_us ? now_us - self->since_us : 1;
+    second->in_flight = in_flight;
+    self->since_us = now_us;
+    self->at = (self->at + 1) % (LIVE_SECONDS + 1);
+    if (self->size < LIVE_SECONDS)
+        self->size++;
+    memset(&self->seconds[self->at], 0, sizeof self->seconds[self->at]);
+}
+
+// The second that ended `back` seconds ago; 0 is the last one.
+static const second_t *past(const live_t *self, size_t back)
+{
+    return &self->seconds[(self->at + LIVE_SECONDS - back) % (LIVE_SECONDS + 1)];
+}
+
+// The last `size` seconds as one.
+static size_t add_up(const live_t *self, size_t size, second_t *sum)
+{
+    memset(sum, 0, sizeof *sum);
+    size = size < self->size ? size : self->size;
+    for (size_t back = 0; back < size; back++) {
+        const second_t *second = past(self, back);
+        sum->took_us += second->took_us;
+        for (int row = 0; row < ROWS; row++)
+            sum->counts[row] += second->counts[row];
+        for (int time = 0; time < TIMES; time++)
+            rl_histogram_merge(&sum->times[time], &second->times[time]);
+        for (int stage = 0; stage < STAGES; stage++) {
+            rl_histogram_merge(&sum->stages[stage], &second->stages[stage]);
+            sum->path_us[stage] += second->path_us[stage];
+        }
+    }
+    return size;
+}
+
+// --------------------------------------------------------------------------------------- writing
+
+static double ms(double us)
+{
+    return us / 1000;
+}
+
+static void write_histogram(rl_buf_t *out, const rl_histogram_t *histogram, unsigned parts)
+{
+    rl_buf_addf(out,
+                "{\"count\":%llu,\"mean_ms\":%.3f,\"p50_ms\":%.3f,\"p90_ms\":%.3f,"
+                "\"p99_ms\":%.3f,\"max_ms\":%.3f",
+                (unsigned long long)histogram->count, ms(rl_histogram_mean(histogram)),
+                ms(rl_histogram_percentile(histogram, 0.5)),
+                ms(rl_histogram_percentile(histogram, 0.9)),
+                ms(rl_histogram_percentile(histogram, 0.99)), ms((double)histogram->max_us));
+    if (parts & LIVE_BUCKETS) {
+        const char *comma = "";
+        rl_buf_addf(out, ",\"min_ms\":%.3f,\"buckets\":[", ms((double)histogram->min_us));
+        for (size_t bucket = 0; bucket < RL_HISTOGRAM_BUCKETS; bucket++) {
+            if (!histogram->buckets[bucket])
+                continue;
+            rl_buf_addf(out, "%s[%zu,%llu]", comma, bucket,
+                        (unsigned long long)histogram->buckets[bucket]);
+            comma = ",";
+        }
+        rl_buf_adds(out, "]");
+    }
+}
+
+static void write_window(const live_t *self, size_t size, unsigned parts, rl_buf_t *out)
+{
+    second_t *sum = malloc(sizeof *sum);
+    if (!sum)
+        abort();
+    add_up(self, size, sum);
+    double seconds = (double)sum->took_us / 1e6;
+    rl_buf_addf(out, "\"%zu\":{\"seconds\":%.3f,\"counts\":{", size, seconds);
+    for (int row = 0; row < ROWS; row++)
+        rl_buf_addf(out, "%s\"%s\":%llu", row ? "," : "", rows[row].name,
+                    (unsigned long long)sum->counts[row]);
+    rl_buf_adds(out, "},\"per_second\":{");
+    for (int row = 0; row < ROWS; row++)
+        rl_buf_addf(out, "%s\"%s\":%.3f", row ? "," : "", rows[row].name,
+                    seconds > 0 ? (double)sum->counts[row] / seconds : 0);
+    rl_buf_adds(out, "},\"times\":{");
+    for (int time = 0; time < TIMES; time++) {
+        rl_buf_addf(out, "%s\"%s\":", time ? "," : "", time_names[time]);
+        write_histogram(out, &sum->times[time], parts);
+        rl_buf_adds(out, "}");
+    }
+    uint64_t path = 0;
+    for (int stage = 0; stage < STAGES; stage++)
+        path += sum->path_us[stage];
+    rl_buf_adds(out, "},\"stages\":{");
+    for (int stage = 0; stage < STAGES; stage++) {
+        rl_buf_addf(out, "%s\"%s\":", stage ? "," : "", stage_names[stage]);
+        write_histogram(out, &sum->stages[stage], parts);
+        rl_buf_addf(out, ",\"first_token_ms\":%.3f,\"first_token_share\":%.4f}",
+                    ms((double)sum->path_us[stage]),
+                    path ? (double)sum->path_us[stage] / (double)path : 0);
+    }
+    rl_buf_adds(out, "}}");
+    free(sum);
+}
+
+// Columns rather than rows: the names are said once.
+static void write_history(const live_t *self, rl_buf_t *out)
+{
+    static const struct {
+        const char *name;
+        int row;
+    } rates[] = {{"questions", ROW_QUESTIONS},
+                 {"answers", ROW_ANSWERS},
+                 {"failed", ROW_FAILED},
+                 {"refused", ROW_REFUSED},
+                 {"tokens", ROW_TOKENS}};
+    static const double shares[] = {0.5, 0.9, 0.99};
+    rl_buf_adds(out, ",\"history\":{");
+    for (size_t rate = 0; rate < sizeof rates / sizeof *rates; rate++) {
+        rl_buf_addf(out, "\"%s\":[", rates[rate].name);
+        for (size_t back = self->size; back-- > 0;) {
+            const second_t *second = past(self, back);
+            rl_buf_addf(out, "%.1f%s",
+                        (double)second->counts[rates[rate].row] * 1e6 / (double)second->took_us,
+                        back ? "," : "");
+        }
+        rl_buf_adds(out, "],");
+    }
+    rl_buf_adds(out, "\"in_flight\":[");
+    for (size_t back = self->size; back-- > 0;)
+        rl_buf_addf(out, "%zu%s", past(self, back)->in_flight, back ? "," : "");
+    for (size_t share = 0; share < sizeof shares / sizeof *shares; share++) {
+        rl_buf_addf(out, "],\"first_token_p%.0f_ms\":[", shares[share] * 100);
+        for (size_t back = self->size; back-- > 0;) {
+            const rl_histogram_t *first = &past(self, back)->times[TO_FIRST_TOKEN];
+            if (first->count)
+                rl_buf_addf(out, "%.3f", ms(rl_histogram_percentile(first, shares[share])));
+            else
+                rl_buf_adds(out, "null");
+            rl_buf_adds(out, back ? "," : "");
+        }
+    }
+    rl_buf_adds(out, "]}");
+}
+
+void live_write(const live_t *self, unsigned parts, rl_buf_t *out)
+{
+    rl_buf_adds(out, "\"totals\":{");
+    for (int row = 0; row < ROWS; row++)
+        rl_buf_addf(out, "%s\"%s\":%llu", row ? "," : "", rows[row].name,
+                    (unsigned long long)self->totals[row]);
+    rl_buf_adds(out, "},\"windows\":{");
+    write_window(self, 10, parts, out);
+    rl_buf_adds(out, ",");
+    write_window(self, LIVE_SECONDS, parts, out);
+    rl_buf_adds(out, "}");
+    if (parts & LIVE_HISTORY)
+        write_history(self, out);
+}

@@ -1,0 +1,46 @@
+// live: what the gateway does right now: counts and durations of the last minute, a second at a
+// time, in memory of a fixed size. What it says is what GET /v1/live sends (README, "Live").
+//
+// A second is looked at when it is over: what is told here is at most a second old.
+#ifndef LIVE_H
+#define LIVE_H
+
+#include "buf.h"
+#include "metrics.h"
+#include "timeline.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct live live_t;
+
+enum {
+    LIVE_SECONDS = 60, // that are remembered
+};
+
+// `now_us` by rl_now_us: the first second begins then.
+live_t *live_new(uint64_t now_us);
+void live_destroy(live_t **self_p);
+
+// An answer has ended, in whatever way. Called once for each.
+//
+// A stage's durations are those of its pieces of work (each search of an answer counts); where the
+// timeline has none, what the way to the first token was charged for it. Stages that took no time
+// are not counted.
+void live_answer(live_t *self, const timeline_t *timeline);
+
+// The second is over (or whatever time has gone by since the last call): the counters are read and
+// the next one begins. `in_flight`: questions at work.
+void live_tick(live_t *self, const metrics_t *metrics, size_t in_flight, uint64_t now_us);
+
+typedef enum live_parts {
+    LIVE_HISTORY = 1, // the last minute's seconds, one by one
+    LIVE_BUCKETS = 2, // the histograms themselves, so that several gateways can be added up
+} live_parts_t;
+
+// Appends the members "totals", "windows" and, where wanted, "history" of the snapshot: without
+// braces around them. `parts`: LIVE_HISTORY | LIVE_BUCKETS, or 0.
+void live_write(const live_t *self, unsigned parts, rl_buf_t *out);
+
+#endif
