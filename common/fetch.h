@@ -36,7 +36,9 @@ typedef struct rl_fetch_request {
     const char *url;
     const char *method;      // NULL: POST if there is a body, else GET
     const char *bearer;      // sent as Authorization: Bearer; NULL or "" for none
-    const char *traceparent; // W3C header, NULL or "" for none
+    const char *traceparent; // W3C headers, NULL or "" for none
+    const char *tracestate;
+    const char *const *headers; // more lines, "Name: value", up to a NULL; NULL for none
     const char *accept;      // NULL: application/json
     const char *body;        // JSON; copied
     size_t body_size;

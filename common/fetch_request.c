@@ -64,6 +64,10 @@ static int set_headers(rl_fetch_t *fetch, const rl_fetch_request_t *request)
         bad |= add_header(fetch, "Authorization: Bearer ", request->bearer);
     if (request->traceparent && *request->traceparent)
         bad |= add_header(fetch, "traceparent: ", request->traceparent);
+    if (request->tracestate && *request->tracestate)
+        bad |= add_header(fetch, "tracestate: ", request->tracestate);
+    for (size_t at = 0; request->headers && request->headers[at]; at++)
+        bad |= add_header(fetch, "", request->headers[at]);
     return bad;
 }
 

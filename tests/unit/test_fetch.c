@@ -139,6 +139,8 @@ static void a_request_carries_what_was_asked(void **state)
     request.body_size = 7;
     request.bearer = "s3cret";
     request.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    request.tracestate = "congo=t61rcWkgMzE";
+    request.headers = (const char *const[]){"X-One: 1", "X-Two: 2", NULL};
     start(world, request);
     until(world, &world->done, 1);
     assert_true(world->result.ok);
@@ -152,6 +154,8 @@ static void a_request_carries_what_was_asked(void **state)
     assert_ptr_equal(strstr(world->head, "POST /v1/x HTTP/1.1\r\n"), world->head);
     assert_non_null(strstr(world->head, "Authorization: Bearer s3cret\r\n"));
     assert_non_null(strstr(world->head, "traceparent: 00-0af7"));
+    assert_non_null(strstr(world->head, "tracestate: congo=t61rcWkgMzE\r\n"));
+    assert_non_null(strstr(world->head, "X-One: 1\r\nX-Two: 2\r\n"));
     assert_non_null(strstr(world->head, "Accept: application/json\r\n"));
     assert_non_null(strstr(world->head, "Content-Type: application/json\r\n"));
     assert_null(strstr(world->head, "Expect:"));
