@@ -7,6 +7,8 @@
 
 #include "clock.h"
 #include "endpoint.h"
+#include "live.h"
+#include "live_feed.h"
 #include "log.h"
 #include "page.h"
 #include "request.h"
@@ -54,6 +56,7 @@ static const http_route_t routes[] = {
     {"GET", "/v1/models/*", false, gateway_get_model},
     {"GET", "/v1/info", false, gateway_get_info},
     {"GET", "/v1/workers", false, gateway_get_workers},
+    {"GET", "/v1/live", false, gateway_get_live},
     {"GET", "/healthz", true, gateway_get_health},
     {"GET", "/readyz", true, gateway_get_ready},
     {"GET", "/metrics", true, gateway_get_metrics},
@@ -219,6 +222,7 @@ static void on_stop(void *arg)
     self->draining = true;
     self->drain_until_us = rl_now_us() + (uint64_t)self->settings.grace_ms * 1000;
     doors_stopping(self->doors);
+    live_feed_stop(self->live_feed);
     http_server_drain(self->http);
     struct timeval every = {0, DRAIN_LOOK_MS * 1000};
     event_add(self->drain_timer, &every);
@@ -299,6 +303,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     TAILQ_INIT(&self->waiting);
     read_settings(self);
     self->metrics = metrics_new();
+    self->live = live_new(rl_now_us());
     self->peers = peers_new(proc);
     self->relays = relays_new(proc, self->peers);
     self->replays = replays_new(proc, self->peers);
@@ -322,6 +327,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     rl_proc_on_reload(proc, on_reload, self);
     if (!embedder_configured(self->embedder))
         rl_info("embed.url is not set: retrieval is lexical only");
+    self->live_feed = live_feed_new(self);
     self->doors = doors_new(proc, self->http, self->registry);
     rl_info("ready at %s; workers announce themselves at %s", http_server_url(self->http),
             rl_wire_endpoint(self->hub));
@@ -336,6 +342,7 @@ void gateway_destroy(gateway_t **self_p)
     if (self->registry)
         request_stop_all(self);
     doors_destroy(&self->doors);
+    live_feed_destroy(&self->live_feed);
     registry_destroy(&self->registry);
     relays_destroy(&self->relays);
     replays_destroy(&self->replays);
@@ -347,6 +354,7 @@ void gateway_destroy(gateway_t **self_p)
     peers_destroy(&self->peers);
     tasks_destroy(&self->tasks);
     metrics_destroy(&self->metrics);
+    live_destroy(&self->live);
     if (self->drain_timer)
         event_free(self->drain_timer);
     if (self->silent_timer)

@@ -39,6 +39,8 @@ typedef struct gateway {
     rl_fetcher_t *fetcher;
     embedder_t *embedder;
     metrics_t *metrics;
+    struct live *live;           // the last minute
+    struct live_feed *live_feed; // those who watch it
     peers_t *peers;                // the other gateways
     relays_t *relays;              // clients whose answer one of them holds
     replays_t *replays;            // events of resumable answers
@@ -66,6 +68,7 @@ void gateway_get_health(void *arg, http_req_t *req);
 void gateway_get_ready(void *arg, http_req_t *req);
 void gateway_get_metrics(void *arg, http_req_t *req);
 void gateway_get_workers(void *arg, http_req_t *req);
+void gateway_get_live(void *arg, http_req_t *req);
 void gateway_get_info(void *arg, http_req_t *req);
 void gateway_get_models(void *arg, http_req_t *req);
 void gateway_get_model(void *arg, http_req_t *req);

@@ -56,6 +56,7 @@ typedef struct http_counts {
 const http_counts_t *http_server_counts(const http_server_t *self);
 
 // What was asked. Strings live as long as the request.
+const char *http_method(const http_req_t *req); // "HEAD" comes to GET's routes too
 const char *http_path(const http_req_t *req);
 const char *http_query(const http_req_t *req, const char *name);  // decoded, NULL if absent
 const char *http_header(const http_req_t *req, const char *name); // NULL if absent

@@ -64,6 +64,11 @@ void http_req_free(http_req_t *self)
     free(self);
 }
 
+const char *http_method(const http_req_t *req)
+{
+    return req->head.method;
+}
+
 const char *http_path(const http_req_t *req)
 {
     return req->head.path;

@@ -37,6 +37,10 @@ bool request_cancel(gateway_t *gateway, const char *id, const char *caller);
 // Looks after answers whose tokens have stopped coming; called a few times a second.
 void request_look_after_silent(gateway_t *gateway);
 
+// Adds to `states` (of REQUEST_STATES) how many requests are in each; returns when the oldest came
+// (by rl_now_us), 0 if there is none.
+uint64_t request_count_states(const gateway_t *gateway, size_t *states);
+
 // Ends all that are still at work with an error: the gateway stops.
 void request_stop_all(gateway_t *gateway);
 

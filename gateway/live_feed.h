@@ -1,0 +1,19 @@
+// live_feed: GET /v1/live: a snapshot of this gateway as JSON, or one a second as server-sent
+// events to all who watch (README, "Live").
+#ifndef LIVE_FEED_H
+#define LIVE_FEED_H
+
+#include "gateway.h"
+
+typedef struct live_feed live_feed_t;
+
+// Begins to look at the gateway once a second; gateway->live must be there.
+live_feed_t *live_feed_new(gateway_t *gateway);
+// Those who watch are let go.
+void live_feed_destroy(live_feed_t **self_p);
+
+// The gateway stops: those who watch are told so and let go, since a stream that is open would hold
+// it up.
+void live_feed_stop(live_feed_t *self);
+
+#endif
