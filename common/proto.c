@@ -77,6 +77,8 @@ static const field_t announce_fields[] = {
     NUMBER(rl_announce_t, dimension),
     NUMBER(rl_announce_t, passages),
     STRING(rl_announce_t, language, NAME),
+    STRING(rl_announce_t, fields, RL_MAX_FIELDS),
+    FLAG(rl_announce_t, fields_more),
     STRING(rl_announce_t, model, NAME),
     STRING(rl_announce_t, gateways, TEXT),
 };

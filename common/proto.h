@@ -18,6 +18,7 @@ enum {
     RL_MAX_HITS = 1000,         // hits of one task, passages of one prompt
     RL_MAX_TURNS = 256,         // turns of one conversation
     RL_MAX_DIMENSION = 1 << 16, // components of one vector
+    RL_MAX_FIELDS = 16 << 10,   // bytes of the names and types of a collection's metadata
 };
 
 typedef enum rl_msg_type {
@@ -80,6 +81,9 @@ typedef struct rl_announce {
     uint64_t dimension;     // 0 if lexical
     uint64_t passages;      // in this shard
     const char *language;   // stemming language
+    const char *fields; // JSON object: names and types of the metadata's fields that filters can
+                        // name, of all shards; "" if there are none to be had
+    bool fields_more;   // there are too many to name them all
     // generators
     const char *model; // what it answers with: the model's name, or "extractive"
     // all
@@ -106,7 +110,7 @@ typedef struct rl_search {
     uint64_t vector_size; // components
     uint64_t k;           // hits wanted, 1..RL_MAX_HITS
     uint64_t deadline_ms; // time left from now
-    const char *filter;   // JSON condition on metadata, "" for none
+    const char *filter;   // condition on metadata (filter.h, its canonical text), "" for none
 } rl_search_t;
 
 typedef struct rl_hits {

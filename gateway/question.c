@@ -307,6 +307,7 @@ static const field_t fields[] = {
     {"collection", RETRIEVAL, false, read_collection},
     {"collections", RETRIEVAL, false, read_collections},
     {"k", RETRIEVAL, false, read_k},
+    {"filter", RETRIEVAL, true, question_filter},
     {"kinds", RETRIEVAL, false, read_kinds},
     {"weights", RETRIEVAL, false, read_weights},
     {"timeout_ms", RETRIEVAL, false, read_timeout},
@@ -469,6 +470,7 @@ void question_destroy(question_t **self_p)
         free(self->collections[at]);
     free(self->turns);
     free(self->text);
+    free(self->filter);
     free(self->params);
     free(self->model);
     free(self);

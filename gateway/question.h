@@ -39,6 +39,7 @@ typedef struct question {
     bool resumable;    // the answer outlives its connection, for a client that comes back
     long timeout_ms, soft_ms, hard_ms; // 0: the gateway's default
     unsigned quorum;                   // 0: default
+    char *filter;        // condition on the passages' metadata: canonical text (filter.h), or NULL
     char *params;        // JSON object for the LLM: sampling fields as the client sent them
     unsigned max_tokens; // 0: default
     char *model;         // as the client named it ("ragline" if it did not)

@@ -34,6 +34,9 @@ bool question_messages(reader_t *self, const char *param, const json_t *value);
 // Takes over what is asked, if it is not empty and not too long.
 bool question_text(reader_t *self, const char *param, const char *text, size_t size);
 
+// question_filter.c: the condition on metadata.
+bool question_filter(reader_t *self, const char *param, const json_t *value);
+
 // question_params.c: fields that go through to the LLM.
 bool question_temperature(reader_t *self, const char *param, const json_t *value);
 bool question_top_p(reader_t *self, const char *param, const json_t *value);

@@ -89,6 +89,8 @@ static void drop(registry_t *self, worker_t *worker)
     free(worker->space);
     free(worker->model);
     free(worker->language);
+    free(worker->fields);
+    json_decref(worker->field_types);
     free(worker);
 }
 
@@ -287,6 +289,38 @@ static void make_shards(layout_t *layout, uint64_t shards)
     layout->made = shards > layout->made ? shards : layout->made;
 }
 
+// They seldom change: read once.
+static void take_fields(worker_t *worker, const rl_announce_t *announce)
+{
+    worker->fields_more = announce->fields_more;
+    if (worker->fields && strcmp(worker->fields, announce->fields) == 0)
+        return;
+    replace(&worker->fields, announce->fields);
+    json_decref(worker->field_types);
+    worker->field_types = json_loads(announce->fields, 0, NULL);
+    if (!json_is_object(worker->field_types)) {
+        json_decref(worker->field_types);
+        worker->field_types = NULL;
+    }
+}
+
+const json_t *registry_fields(registry_t *self, const char *collection, bool *more)
+{
+    worker_t *worker;
+    bool served = false;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (worker->role == ROLE_GENERATOR || strcmp(worker->collection, collection) != 0)
+            continue;
+        served = true;
+        *more = worker->fields_more;
+        if (worker->field_types)
+            return worker->field_types;
+    }
+    *more = !served;
+    return NULL;
+}
+
 // Puts a retriever among the replicas of its shard and kind, and notes what its collection
 // consists of.
 static void place(registry_t *self, worker_t *worker, uint64_t now)
@@ -343,6 +377,7 @@ void registry_announced(registry_t *self, const rl_announce_t *announce)
     replace(&worker->space, announce->space);
     replace(&worker->model, announce->model);
     replace(&worker->language, announce->language);
+    take_fields(worker, announce);
     if (role != ROLE_GENERATOR)
         place(self, worker, now);
     welcome(self, worker, now);

@@ -29,6 +29,9 @@ typedef struct worker {
     // as announced
     uint64_t queued, running, slots, service_us, served, period_ms;
     char *collection, *generation, *space, *model, *language;
+    char *fields;        // of the metadata, as announced
+    json_t *field_types; // the same, read; NULL if it is no object
+    bool fields_more;
     uint64_t shard, shards, dimension, passages;
     // as seen from here
     uint64_t seen_us;     // of the last announcement
@@ -91,6 +94,11 @@ const worker_t *registry_any(registry_t *self, const source_t *source);
 size_t registry_sources(registry_t *self, const char *collection, const bool kinds[KINDS],
                         source_t *out, size_t max);
 bool registry_knows(registry_t *self, const char *collection);
+
+// Names and types of the fields that filters on the collection can name: {"year": "number"}, owned
+// by the registry; NULL if none are announced. *more: there may be others (too many to be named, or
+// nobody serves the collection now).
+const json_t *registry_fields(registry_t *self, const char *collection, bool *more);
 
 // Names of all collections in the order of their names; caller frees the array, not the names.
 const char **registry_collections(registry_t *self, size_t *size);

@@ -86,6 +86,13 @@ static json_t *collection_json(registry_t *self, const char *name)
     json_object_set_new(out, "passages", number(passages));
     json_object_set_new(out, "generation", json_string(generation));
     json_object_set_new(out, "kinds", kinds);
+    bool more = false;
+    const json_t *fields = registry_fields(self, name, &more);
+    if (fields) {
+        json_object_set(out, "fields", (json_t *)fields);
+        if (more)
+            json_object_set_new(out, "fields_more", json_true());
+    }
     return out;
 }
 

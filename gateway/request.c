@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "filters.h"
 #include "log.h"
 #include "utf8.h"
 
@@ -300,6 +301,10 @@ void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
                          by_model ? "there is no model ragline/%s; GET /v1/models lists them"
                                   : "there is no collection %s; GET /v1/info lists them",
                          unknown);
+        question_destroy(&question);
+        return;
+    }
+    if (!filters_fit(gateway->registry, question, &req)) {
         question_destroy(&question);
         return;
     }

@@ -154,7 +154,8 @@ bool request_send_search(request_t *self, search_t *search, worker_t *worker, ta
                                .vector_size = dense ? self->dimension : 0,
                                .k = hits_of_shard(request_candidates_wanted(self),
                                                   request_passages_wanted(self), worker->shards),
-                               .deadline_ms = hard_time_left_ms(self)}};
+                               .deadline_ms = hard_time_left_ms(self),
+                               .filter = self->question->filter}};
     uint64_t now = rl_now_us(); // before: the worker may be done before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {
         tasks_end(gateway->tasks, task_p);

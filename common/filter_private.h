@@ -1,0 +1,17 @@
+// filter_private: what the files of the filter share; for them alone.
+#ifndef RL_FILTER_PRIVATE_H
+#define RL_FILTER_PRIVATE_H
+
+#include "filter.h"
+
+// By type, then by value; strings in byte order.
+int filter_value_compare(const void *a, const void *b);
+
+// Not `part`, which it takes over. NULL if memory runs out (then the part is gone too).
+rl_filter_t *filter_not(rl_filter_t *part);
+
+// Brings it into its canonical form: parts of the same kind are one list, in order, each once; no
+// list of one; not not is nothing. Returns false if memory runs out.
+bool filter_make_canonical(rl_filter_t **self_p);
+
+#endif
