@@ -292,12 +292,13 @@ static void make_shards(layout_t *layout, uint64_t shards)
 // They seldom change: read once.
 static void take_fields(worker_t *worker, const rl_announce_t *announce)
 {
+    const char *fields = announce->fields ? announce->fields : "";
     worker->fields_more = announce->fields_more;
-    if (worker->fields && strcmp(worker->fields, announce->fields) == 0)
+    if (worker->fields && strcmp(worker->fields, fields) == 0)
         return;
-    replace(&worker->fields, announce->fields);
+    replace(&worker->fields, fields);
     json_decref(worker->field_types);
-    worker->field_types = json_loads(announce->fields, 0, NULL);
+    worker->field_types = json_loads(fields, 0, NULL);
     if (!json_is_object(worker->field_types)) {
         json_decref(worker->field_types);
         worker->field_types = NULL;
