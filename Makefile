@@ -35,15 +35,17 @@ CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS)
 FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
 FAISS_LIBS = $(shell scripts/deps --faiss libs)
 LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto -lm
+LIBS_SCREEN := -lncursesw -ltinfo
 LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lgumbo -lz -lgomp -lstdc++ -lm
 
 INC_common := -Icommon
 INC_gateway := -Icommon -Igateway
 INC_gateway/ask := -Icommon -Igateway/ask
+INC_gateway/top := -Icommon -Igateway/top
 INC_retriever := -Icommon -Iretriever
 INC_retriever/index := -Icommon -Iretriever -Iretriever/index
 INC_generator := -Icommon -Igenerator
-INC_ALL := -Icommon -Igateway -Igateway/ask -Iretriever -Iretriever/index -Igenerator
+INC_ALL := -Icommon -Igateway -Igateway/ask -Igateway/top -Iretriever -Iretriever/index -Igenerator
 
 # ---- what there is ------------------------------------------------------------------------------------------------
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/*.cc))
@@ -52,12 +54,14 @@ objects = $(patsubst %,$(BUILD)/%.o,$(call sources,$(1)))
 LIB_common := $(BUILD)/libcommon.a
 LIB_gateway := $(BUILD)/libgateway.a
 LIB_ask := $(BUILD)/libask.a
+LIB_top := $(BUILD)/libtop.a
 LIB_retriever := $(BUILD)/libretriever.a
 LIB_index := $(BUILD)/libindex.a
 LIB_generator := $(BUILD)/libgenerator.a
 
 PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/ragline-gateway) \
     $(if $(wildcard gateway/ask/main.c),$(BUILD)/ragline-ask) \
+    $(if $(wildcard gateway/top/main.c),$(BUILD)/ragline-top) \
     $(if $(wildcard retriever/main.c),$(BUILD)/ragline-retriever) \
     $(if $(wildcard retriever/index/main.c),$(BUILD)/ragline-index) \
     $(if $(wildcard generator/main.c),$(BUILD)/ragline-generator)
@@ -97,6 +101,7 @@ endef
 $(eval $(call library,common,common))
 $(eval $(call library,gateway,gateway))
 $(eval $(call library,ask,gateway/ask))
+$(eval $(call library,top,gateway/top))
 $(eval $(call library,retriever,retriever))
 $(eval $(call library,index,retriever/index))
 $(eval $(call library,generator,generator))
@@ -109,6 +114,9 @@ $(BUILD)/ragline-gateway: $(BUILD)/gateway/main.c.o $(LIB_gateway) $(LIB_common)
 $(BUILD)/ragline-ask: $(BUILD)/gateway/ask/main.c.o $(LIB_ask) $(LIB_common)
 	$(call show,LINK,$@)
 	$(Q)$(call link,$(LIBS))
+$(BUILD)/ragline-top: $(BUILD)/gateway/top/main.c.o $(LIB_top) $(LIB_common)
+	$(call show,LINK,$@)
+	$(Q)$(call link,$(LIBS) $(LIBS_SCREEN))
 $(BUILD)/ragline-generator: $(BUILD)/generator/main.c.o $(LIB_generator) $(LIB_common)
 	$(call show,LINK,$@)
 	$(Q)$(call link,$(LIBS))
@@ -132,6 +140,7 @@ $$(BUILD)/$(1)/%.cc.o: $(1)/%.cc Makefile | system
 endef
 $(eval $(call compile,common,$$(INC_common)))
 $(eval $(call compile,gateway/ask,$$(INC_gateway/ask)))
+$(eval $(call compile,gateway/top,$$(INC_gateway/top)))
 $(eval $(call compile,gateway,$$(INC_gateway)))
 $(eval $(call compile,retriever/index,$$(INC_retriever/index) $$(FAISS_CFLAGS)))
 $(eval $(call compile,retriever,$$(INC_retriever) $$(FAISS_CFLAGS)))
@@ -148,8 +157,8 @@ $(BUILD)/gateway/page.c.o: $(wildcard gateway/web/*)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 # What is under test comes from its library; whatever a test brings itself wins over the library's.
-ALL_LIBS := $(LIB_gateway) $(LIB_ask) $(LIB_index) $(LIB_retriever) $(LIB_generator) $(LIB_common)
-group = -Wl,--start-group $(ALL_LIBS) -Wl,--end-group $(LIBS) $(LIBS_SEARCH)
+ALL_LIBS := $(LIB_gateway) $(LIB_ask) $(LIB_top) $(LIB_index) $(LIB_retriever) $(LIB_generator) $(LIB_common)
+group = -Wl,--start-group $(ALL_LIBS) -Wl,--end-group $(LIBS) $(LIBS_SEARCH) $(LIBS_SCREEN)
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.c.o $(UNIT_HELP) $(ALL_LIBS)
 	@mkdir -p $(@D)

@@ -18,6 +18,7 @@ enum {
     RL_GENERATOR = 4,
     RL_INDEX = 8,
     RL_ASK = 16,
+    RL_TOP = 32,
 };
 
 typedef struct rl_conf rl_conf_t;

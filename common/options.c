@@ -3,7 +3,7 @@
 
 #include "conf.h"
 
-#define ALL (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR | RL_INDEX | RL_ASK)
+#define ALL (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR | RL_INDEX | RL_ASK | RL_TOP)
 #define PROCESSES (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR)
 #define WORKERS (RL_RETRIEVER | RL_GENERATOR)
 
@@ -245,8 +245,20 @@ const rl_option_t rl_options[] = {
         "longest time for a whole answer; 0: the gateway's choice"),
     FLAG("search", RL_ASK, "only the passages, no answer"),
     FLAG("workers", RL_ASK, "list the workers that the gateway knows"),
-    FLAG("json", RL_ASK, "the gateway's JSON as it is, when all of it is there"),
+    FLAG("json", RL_ASK | RL_TOP,
+         "the gateway's JSON as it is, when all of it is there; ragline-top: one object a second"),
     FLAG("quiet", RL_ASK, "nothing but the answer and what is wrong or missing"),
+
+    LIST("top.urls", "http://127.0.0.1:8080", RL_TOP,
+         "the gateways to watch, where none is named on the command line"),
+    SECRET("top.key", RL_TOP, "API key for the gateways"),
+    CHOICE("top.sort", "kind", "kind load latency p95 served seen name", RL_TOP,
+           "order of the workers"),
+    CHOICE("top.stages", "path", "path share p50 p99", RL_TOP,
+           "order of the stages: along the path, or what takes longest first"),
+    STRING("top.filter", "", RL_TOP, "only workers whose line has this in it"),
+    FLAG("once", RL_TOP, "say it once and end"),
+    FLAG("plain", RL_TOP, "a line a second, on a terminal too"),
 };
 
 const size_t rl_options_size = sizeof rl_options / sizeof *rl_options;

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     strcpy(file, path);
     char program[] = "fuzz", option[] = "--config";
     char *argv[] = {program, option, file, NULL};
-    unsigned users[] = {RL_GATEWAY, RL_RETRIEVER, RL_GENERATOR, RL_INDEX, RL_ASK};
+    unsigned users[] = {RL_GATEWAY, RL_RETRIEVER, RL_GENERATOR, RL_INDEX, RL_ASK, RL_TOP};
     rl_conf_t *conf = rl_conf_new(users[size % 5], 3, argv);
     if (conf) {
         rl_conf_str(conf, "log.level");
