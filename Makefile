@@ -42,10 +42,11 @@ INC_common := -Icommon
 INC_gateway := -Icommon -Igateway
 INC_gateway/ask := -Icommon -Igateway/ask
 INC_gateway/top := -Icommon -Igateway/top
+INC_gateway/profile := -Icommon -Igateway/profile
 INC_retriever := -Icommon -Iretriever
 INC_retriever/index := -Icommon -Iretriever -Iretriever/index
 INC_generator := -Icommon -Igenerator
-INC_ALL := -Icommon -Igateway -Igateway/ask -Igateway/top -Iretriever -Iretriever/index -Igenerator
+INC_ALL := -Icommon -Igateway -Igateway/ask -Igateway/top -Igateway/profile -Iretriever -Iretriever/index -Igenerator
 
 # ---- what there is ------------------------------------------------------------------------------------------------
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/*.cc))
@@ -55,6 +56,7 @@ LIB_common := $(BUILD)/libcommon.a
 LIB_gateway := $(BUILD)/libgateway.a
 LIB_ask := $(BUILD)/libask.a
 LIB_top := $(BUILD)/libtop.a
+LIB_profile := $(BUILD)/libprofile.a
 LIB_retriever := $(BUILD)/libretriever.a
 LIB_index := $(BUILD)/libindex.a
 LIB_generator := $(BUILD)/libgenerator.a
@@ -62,6 +64,7 @@ LIB_generator := $(BUILD)/libgenerator.a
 PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/ragline-gateway) \
     $(if $(wildcard gateway/ask/main.c),$(BUILD)/ragline-ask) \
     $(if $(wildcard gateway/top/main.c),$(BUILD)/ragline-top) \
+    $(if $(wildcard gateway/profile/main.c),$(BUILD)/ragline-profile) \
     $(if $(wildcard retriever/main.c),$(BUILD)/ragline-retriever) \
     $(if $(wildcard retriever/index/main.c),$(BUILD)/ragline-index) \
     $(if $(wildcard generator/main.c),$(BUILD)/ragline-generator)
@@ -72,7 +75,7 @@ BENCH_LIB := $(patsubst %,$(BUILD)/%.o,$(wildcard tests/bench/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_HELP := $(patsubst %,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 
-.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs chaos eval lint format asan tsan fuzz \
+.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs chaos profile-check soak eval lint format asan tsan fuzz \
     fuzz-programs install clean system
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -102,6 +105,7 @@ $(eval $(call library,common,common))
 $(eval $(call library,gateway,gateway))
 $(eval $(call library,ask,gateway/ask))
 $(eval $(call library,top,gateway/top))
+$(eval $(call library,profile,gateway/profile))
 $(eval $(call library,retriever,retriever))
 $(eval $(call library,index,retriever/index))
 $(eval $(call library,generator,generator))
@@ -117,6 +121,9 @@ $(BUILD)/ragline-ask: $(BUILD)/gateway/ask/main.c.o $(LIB_ask) $(LIB_common)
 $(BUILD)/ragline-top: $(BUILD)/gateway/top/main.c.o $(LIB_top) $(LIB_common)
 	$(call show,LINK,$@)
 	$(Q)$(call link,$(LIBS) $(LIBS_SCREEN))
+$(BUILD)/ragline-profile: $(BUILD)/gateway/profile/main.c.o $(LIB_profile) $(LIB_common)
+	$(call show,LINK,$@)
+	$(Q)$(call link,$(LIBS))
 $(BUILD)/ragline-generator: $(BUILD)/generator/main.c.o $(LIB_generator) $(LIB_common)
 	$(call show,LINK,$@)
 	$(Q)$(call link,$(LIBS))
@@ -141,6 +148,7 @@ endef
 $(eval $(call compile,common,$$(INC_common)))
 $(eval $(call compile,gateway/ask,$$(INC_gateway/ask)))
 $(eval $(call compile,gateway/top,$$(INC_gateway/top)))
+$(eval $(call compile,gateway/profile,$$(INC_gateway/profile)))
 $(eval $(call compile,gateway,$$(INC_gateway)))
 $(eval $(call compile,retriever/index,$$(INC_retriever/index) $$(FAISS_CFLAGS)))
 $(eval $(call compile,retriever,$$(INC_retriever) $$(FAISS_CFLAGS)))
@@ -157,7 +165,7 @@ $(BUILD)/gateway/page.c.o: $(wildcard gateway/web/*)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 # What is under test comes from its library; whatever a test brings itself wins over the library's.
-ALL_LIBS := $(LIB_gateway) $(LIB_ask) $(LIB_top) $(LIB_index) $(LIB_retriever) $(LIB_generator) $(LIB_common)
+ALL_LIBS := $(LIB_gateway) $(LIB_ask) $(LIB_top) $(LIB_profile) $(LIB_index) $(LIB_retriever) $(LIB_generator) $(LIB_common)
 group = -Wl,--start-group $(ALL_LIBS) -Wl,--end-group $(LIBS) $(LIBS_SEARCH) $(LIBS_SCREEN)
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.c.o $(UNIT_HELP) $(ALL_LIBS)
@@ -208,6 +216,15 @@ bench: all bench-programs  ## measure, a line per claim: name, measured, limit, 
 chaos: all bench-programs  ## kill, stop, overrun, swap: a line per claim (CHAOS_ARGS="--short storm tail", --list)
 	@$(if $(NO_DEPS),,scripts/deps test)
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/chaos/run.py $(CHAOS_ARGS)
+
+profile-check: all bench-programs  ## where the time went, checked: a line per claim (PROFILE_ARGS="--short timeline", --list)
+	@$(if $(NO_DEPS),,scripts/deps test)
+	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/profile/run.py $(PROFILE_ARGS)
+
+SOAK_N ?= 1000000
+soak: all bench-programs  ## SOAK_N short questions (a million): memory flat, what is kept bounded
+	@$(if $(NO_DEPS),,scripts/deps test)
+	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/profile/soak.py $(SOAK_N)
 
 eval: all  ## quality of retrieval on labelled sets: make eval DATA="folder…" (EVAL_ARGS=--sweep)
 	@scripts/models

@@ -19,6 +19,7 @@ enum {
     RL_INDEX = 8,
     RL_ASK = 16,
     RL_TOP = 32,
+    RL_PROFILE = 64,
 };
 
 typedef struct rl_conf rl_conf_t;

@@ -3,7 +3,7 @@
 
 #include "conf.h"
 
-#define ALL (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR | RL_INDEX | RL_ASK | RL_TOP)
+#define ALL (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR | RL_INDEX | RL_ASK | RL_TOP | RL_PROFILE)
 #define PROCESSES (RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR)
 #define WORKERS (RL_RETRIEVER | RL_GENERATOR)
 
@@ -245,8 +245,9 @@ const rl_option_t rl_options[] = {
         "longest time for a whole answer; 0: the gateway's choice"),
     FLAG("search", RL_ASK, "only the passages, no answer"),
     FLAG("workers", RL_ASK, "list the workers that the gateway knows"),
-    FLAG("json", RL_ASK | RL_TOP,
-         "the gateway's JSON as it is, when all of it is there; ragline-top: one object a second"),
+    FLAG("json", RL_ASK | RL_TOP | RL_PROFILE,
+         "the gateway's JSON as it is, when all of it is there; ragline-top: one object a second; "
+         "ragline-profile: the profile"),
     FLAG("quiet", RL_ASK, "nothing but the answer and what is wrong or missing"),
 
     LIST("top.urls", "http://127.0.0.1:8080", RL_TOP,
@@ -259,6 +260,29 @@ const rl_option_t rl_options[] = {
     STRING("top.filter", "", RL_TOP, "only workers whose line has this in it"),
     FLAG("once", RL_TOP, "say it once and end"),
     FLAG("plain", RL_TOP, "a line a second, on a terminal too"),
+
+    STRING("profile.retrievers", "", RL_PROFILE,
+           "what would change with more: +N (like the busiest), or xN times as many of each"),
+    STRING("profile.generators", "", RL_PROFILE, "the same of generators"),
+    STRING("profile.gateways", "", RL_PROFILE, "the same of gateways"),
+    NUM("profile.rate", "0", 0, 1000000, RL_PROFILE,
+        "questions a second in what is simulated; 0: as recorded"),
+    BOOL("profile.poisson", "false", RL_PROFILE,
+         "simulated questions come at random, not at the recorded times"),
+    NUM("profile.window_s", "3600", 1, 604800, RL_PROFILE,
+        "the busiest stretch of so many seconds is looked at"),
+    INT("profile.threads", "0", 0, 4096, RL_PROFILE,
+        "searches that a retriever does at a time; 0: what the recording shows"),
+    INT("profile.slots", "0", 0, 100000, RL_PROFILE,
+        "answers that a generator writes at a time; 0: what the recording shows"),
+    INT("profile.embed_slots", "0", 0, 100000, RL_PROFILE,
+        "calls that the embedding server works at; 0: taken to be never all busy"),
+    INT("profile.llm_slots", "0", 0, 100000, RL_PROFILE,
+        "answers that the LLM server works at; 0: taken to be never all busy"),
+    NUM("profile.gateway_ms", "0", 0, 10000, RL_PROFILE,
+        "CPU of a gateway for one question; 0: what the timelines show, which is more"),
+    INT("profile.seed", "1", 1, 1000000000, RL_PROFILE, "of the simulation's random numbers"),
+    SECRET("profile.key", RL_PROFILE, "API key for the gateway"),
 };
 
 const size_t rl_options_size = sizeof rl_options / sizeof *rl_options;
