@@ -65,12 +65,14 @@ typedef struct span {
     stage_t stage; // STAGE_SEARCH_WORK stands for a whole search
     uint64_t start_us, took_us;
     const char *worker; // id, "" if none; owned by the timeline
+    const char *detail; // how it was done ("cache", "server"), NULL: nothing to say; static
     // a search only
     const char *collection; // NULL otherwise
     uint64_t shard;
     kind_t kind;
     const char *missing;                  // why it did not answer; NULL if it did
-    uint64_t queue_us, work_us, dispatch; // by the retriever's clock; dispatch: waited before
+    uint64_t queue_us, work_us;           // by the retriever's own clock
+    bool waited;                          // for room at a retriever, or was asked again
     unsigned tries;
     bool hedged, hedge_won;
 } span_t;
@@ -110,11 +112,10 @@ typedef struct timeline {
     timeline_step_t steps[TIMELINE_MAX_STEPS];
     size_t steps_size;
     span_t *spans;
-    size_t spans_size, spans_lost; // lost: over TIMELINE_MAX_SPANS
+    size_t spans_size, spans_room, spans_lost; // lost: over TIMELINE_MAX_SPANS
     // 0: has not come
     uint64_t first_status_us, sources_us, first_token_us, end_us;
     uint64_t client_us; // output waited for the client
-    uint64_t retry_us;  // start of the generation whose first token came
     // outcome
     request_state_t outcome;               // REQUEST_DONE, _FAILED, _CANCELLED
     const char *error;                     // code, "" if none; owned
@@ -124,7 +125,7 @@ typedef struct timeline {
     bool cached_known; // whether the LLM server told how many of the prompt it had cached
     double prefill_ms; // by the LLM server's own account; −1 if it gave none
     unsigned hedges, retries, continuations;
-    rl_buf_t strings; // everything owned above
+    struct timeline_text *texts; // everything owned above
 } timeline_t;
 
 timeline_t *timeline_new(const char *id, uint64_t received_us, const char *traceparent);
@@ -133,10 +134,13 @@ void timeline_destroy(timeline_t **self_p);
 // A copy in the timeline's own memory, valid until it is destroyed. NULL gives "".
 const char *timeline_text(timeline_t *self, const char *text);
 
+// A moment of rl_now_us as a point in time of the timeline.
+uint64_t timeline_at(const timeline_t *self, uint64_t us);
+
 // The one function that stamps a state; `now_us` by rl_now_us.
 void timeline_enter(timeline_t *self, request_state_t state, uint64_t now_us);
 
-// Adds a span, to be filled in; NULL when TIMELINE_MAX_SPANS are there. Valid until the next call.
+// Adds a span between two moments of rl_now_us, to be filled in; NULL when TIMELINE_MAX_SPANS are there. Valid until the next call.
 span_t *timeline_add(timeline_t *self, stage_t stage, uint64_t start_us, uint64_t end_us);
 
 // The critical path: at most TIMELINE_MAX_PATH steps into `path`; returns their number. Their sum
