@@ -110,6 +110,8 @@ const rl_option_t rl_options[] = {
         "questions at work at a time; more are answered 429"),
     INT("gateway.max_outstanding", "1024", 1, 100000, RL_GATEWAY,
         "tasks given to one retriever at a time; what does not fit waits in the gateway"),
+    INT("gateway.traces", "1000", 0, 100000, RL_GATEWAY,
+        "timelines of answers that are kept for GET /v1/traces"),
     INT("gateway.window", "64", 4, 1024, RL_GATEWAY,
         "messages of one answer that a generator may send ahead of the client"),
     INT("gateway.max_body", "262144", 1024, 1048576, RL_GATEWAY, "bytes of a request's body"),

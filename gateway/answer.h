@@ -6,6 +6,7 @@
 #include "buf.h"
 #include "proto.h"
 #include "question.h"
+#include "timeline.h"
 
 #include <jansson.h>
 
@@ -44,7 +45,7 @@ typedef struct answer {
     size_t citations_size;
     char *finish, *model, *upstream; // NULL until done
     uint64_t prompt_tokens, completion_tokens, passages_used;
-    json_t *timings; // NULL until done
+    const timeline_t *timeline; // NULL until done
 } answer_t;
 
 typedef struct answer_error {

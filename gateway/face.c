@@ -61,6 +61,11 @@ bool face_begun(const face_t *self)
     return self->replay ? !self->req : http_stream_begun(self->req);
 }
 
+uint64_t face_blocked_us(const face_t *self)
+{
+    return self->req ? http_blocked_us(self->req) : 0;
+}
+
 size_t face_backlog(const face_t *self)
 {
     if (self->replay)
@@ -94,8 +99,18 @@ void face_send(face_t *self)
         rl_buf_clear(&self->out);
 }
 
-void face_reply(face_t *self)
+static void add_server_timing(face_t *self, const timeline_t *timeline)
 {
+    rl_buf_t header = rl_buf_make(MAX_EVENT);
+    timeline_write_header(timeline, &header);
+    if (!header.full)
+        http_set_header(self->req, "Server-Timing", header.data);
+    rl_buf_free(&header);
+}
+
+void face_reply(face_t *self, const answer_t *answer)
+{
+    add_server_timing(self, answer->timeline);
     rl_buf_adds(&self->out, "\n");
     if (self->out.full)
         http_reply_error(&self->req, 500, "answer_too_large", NULL, 0,
@@ -284,7 +299,7 @@ void face_add_outcome(rl_buf_t *out, const answer_t *answer)
 void face_add_timings(rl_buf_t *out, const answer_t *answer)
 {
     rl_buf_adds(out, "\"timings\":");
-    face_add_value(out, answer->timings);
+    timeline_write(answer->timeline, out);
 }
 
 // ---- citations in the text ----------------------------------------------------------------------

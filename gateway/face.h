@@ -53,6 +53,8 @@ struct face {
 // Takes the request; picks the face by form and stream. `replay` is NULL but for a resumable
 // answer; it then takes the request with the first event.
 face_t *face_new(http_req_t **req_p, const question_t *question, replay_t *replay);
+// For how long output has waited for the client to read, in µs.
+uint64_t face_blocked_us(const face_t *self);
 // Bytes that the client has not taken.
 size_t face_backlog(const face_t *self);
 // Frees it; a response not complete is given up (http_drop).

@@ -75,7 +75,7 @@ static void send_done(face_t *self, const answer_t *answer)
 {
     rl_buf_t *out = &self->out;
     begin(self, "timings", 7);
-    face_add_value(out, answer->timings);
+    timeline_write(answer->timeline, out);
     end(self);
     begin(self, "done", 4);
     rl_buf_adds(out, "{");

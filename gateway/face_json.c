@@ -24,7 +24,7 @@ static void reply_done(face_t *self, const answer_t *answer)
     }
     face_add_timings(out, answer);
     rl_buf_adds(out, "}");
-    face_reply(self);
+    face_reply(self, answer);
 }
 
 const face_ops_t face_json_ops = {

@@ -247,7 +247,7 @@ static void reply_done(face_t *self, const answer_t *answer)
     face_add_passages(out, "citations", answer);
     add_extras(self, answer);
     rl_buf_adds(out, "}");
-    face_reply(self);
+    face_reply(self, answer);
 }
 
 const face_ops_t face_openai_whole_ops = {

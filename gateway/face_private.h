@@ -30,7 +30,7 @@ void face_end(face_t *self);
 // Sends what is in self->out as a piece of the stream, which begins with it.
 void face_send(face_t *self);
 // Sends what is in self->out as the whole response.
-void face_reply(face_t *self);
+void face_reply(face_t *self, const answer_t *answer);
 // Answers with the error as JSON, with its status.
 void face_reply_error(face_t *self, const answer_t *answer, const answer_error_t *error);
 

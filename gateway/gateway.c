@@ -57,6 +57,8 @@ static const http_route_t routes[] = {
     {"GET", "/v1/info", false, gateway_get_info},
     {"GET", "/v1/workers", false, gateway_get_workers},
     {"GET", "/v1/live", false, gateway_get_live},
+    {"GET", "/v1/traces", false, gateway_get_traces},
+    {"GET", "/v1/traces/*", false, gateway_get_trace},
     {"GET", "/healthz", true, gateway_get_health},
     {"GET", "/readyz", true, gateway_get_ready},
     {"GET", "/metrics", true, gateway_get_metrics},
@@ -256,6 +258,7 @@ static void on_reload(void *arg)
 {
     gateway_t *self = arg;
     read_settings(self);
+    traces_resize(self->traces, (size_t)rl_conf_int(rl_proc_conf(self->proc), "gateway.traces"));
     embedder_reload(self->embedder);
     http_server_reload(self->http);
 }
@@ -304,6 +307,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     read_settings(self);
     self->metrics = metrics_new();
     self->live = live_new(rl_now_us());
+    self->traces = traces_new((size_t)rl_conf_int(rl_proc_conf(proc), "gateway.traces"));
     self->peers = peers_new(proc);
     self->relays = relays_new(proc, self->peers);
     self->replays = replays_new(proc, self->peers);
@@ -355,6 +359,7 @@ void gateway_destroy(gateway_t **self_p)
     tasks_destroy(&self->tasks);
     metrics_destroy(&self->metrics);
     live_destroy(&self->live);
+    traces_destroy(&self->traces);
     if (self->drain_timer)
         event_free(self->drain_timer);
     if (self->silent_timer)

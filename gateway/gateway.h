@@ -12,6 +12,7 @@
 #include "relay.h"
 #include "replay.h"
 #include "tasks.h"
+#include "traces.h"
 
 struct request;
 TAILQ_HEAD(request_queue, request);
@@ -39,8 +40,9 @@ typedef struct gateway {
     rl_fetcher_t *fetcher;
     embedder_t *embedder;
     metrics_t *metrics;
-    struct live *live;           // the last minute
-    struct live_feed *live_feed; // those who watch it
+    struct live *live;             // the last minute
+    struct live_feed *live_feed;   // those who watch it
+    traces_t *traces;              // timelines of the answers that ended last
     peers_t *peers;                // the other gateways
     relays_t *relays;              // clients whose answer one of them holds
     replays_t *replays;            // events of resumable answers
@@ -66,6 +68,8 @@ void gateway_delete_answer(void *arg, http_req_t *req);
 void gateway_resume(gateway_t *self, const rl_resume_t *resume);
 void gateway_get_health(void *arg, http_req_t *req);
 void gateway_get_ready(void *arg, http_req_t *req);
+void gateway_get_traces(void *arg, http_req_t *req);
+void gateway_get_trace(void *arg, http_req_t *req);
 void gateway_get_metrics(void *arg, http_req_t *req);
 void gateway_get_workers(void *arg, http_req_t *req);
 void gateway_get_live(void *arg, http_req_t *req);

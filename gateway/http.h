@@ -77,6 +77,8 @@ void http_reply_json(http_req_t **req_p, int status, json_t *body); // takes the
 void http_reply_error(http_req_t **req_p, int status, const char *code, const char *param,
                       long retry_after_s, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
+// For how long output has waited for the client to read, in µs.
+uint64_t http_blocked_us(const http_req_t *req);
 void http_set_header(http_req_t *req, const char *name, const char *value); // before the reply
 // {"error":{…}} as http_reply_error sends it, for error events; caller owns it.
 json_t *http_error_json(int status, const char *code, const char *param, const char *message);

@@ -313,6 +313,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     if (what & (EV_READ | EV_CLOSED))
         conn->readable = true;
     if (what & EV_WRITE) {
+        if (conn->blocked)
+            conn->blocked_us += rl_now_us() - conn->blocked_from_us;
         conn->blocked = false;
         conn->readable =
             conn->readable || conn->ssl; // TLS may have waited for this in order to read

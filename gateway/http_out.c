@@ -148,6 +148,7 @@ static int write_all(http_conn_t *conn)
         ssize_t sent = write_some(conn);
         if (sent == HTTP_IO_AGAIN) {
             conn->blocked = true;
+            conn->blocked_from_us = rl_now_us();
             return 0;
         }
         if (sent <= 0)

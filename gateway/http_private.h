@@ -51,13 +51,14 @@ struct http_conn {
     bool dirty;
     bool readable; // there may be bytes to read, or the end, until a read says AGAIN
     bool blocked;  // the kernel took no more; wait for its word
-    bool ended;    // the client has closed (its side)
-    bool doomed;   // to be closed at the turn's end
-    bool keep;     // may be used for a further request
-    bool used;     // has brought a request already
-    bool high;     // the backlog has been above half of the client's buffer
-    bool body;     // the head is complete, the body is being read
-    rl_buf_t in;   // bytes read and not yet used
+    uint64_t blocked_from_us, blocked_us; // since when; how long in all, for the request at hand
+    bool ended;                           // the client has closed (its side)
+    bool doomed;                          // to be closed at the turn's end
+    bool keep;                            // may be used for a further request
+    bool used;                            // has brought a request already
+    bool high;                            // the backlog has been above half of the client's buffer
+    bool body;                            // the head is complete, the body is being read
+    rl_buf_t in;                          // bytes read and not yet used
     size_t scanned;
     http_chunks_t chunks;
     http_req_t *req; // the one being read, at work or answered

@@ -49,6 +49,7 @@ http_req_t *http_req_new(http_conn_t *conn)
     self->headers = rl_buf_make(MAX_OWN_HEADERS);
     self->received_us = rl_now_us();
     self->caller = keys_anonymous(conn->server->keys);
+    conn->blocked_us = 0;
     make_id(rl_proc_id(conn->server->proc), self->id, sizeof self->id);
     return self;
 }
@@ -259,6 +260,14 @@ static const char *date_now(http_server_t *server)
                  gmtime_r(&now, &tm));
     }
     return server->date;
+}
+
+uint64_t http_blocked_us(const http_req_t *req)
+{
+    const http_conn_t *conn = req->conn;
+    if (!conn)
+        return 0;
+    return conn->blocked_us + (conn->blocked ? rl_now_us() - conn->blocked_from_us : 0);
 }
 
 void http_set_header(http_req_t *req, const char *name, const char *value)

@@ -24,6 +24,7 @@ struct keys_caller {
     double burst;      // tokens that the bucket holds
     double tokens;
     uint64_t filled_us;
+    bool operator; // sees what concerns other callers
     unsigned references;
 };
 
@@ -146,7 +147,11 @@ static const char *read_option(char *word, keys_caller_t *caller)
                    : "collections= must be names with commas between them, or *";
     if (strncmp(word, "rate=", 5) == 0)
         return read_rate(word + 5, caller) ? NULL : "rate= must be like 10/s or 100/min";
-    return "only collections= and rate= may follow the hash";
+    if (strcmp(word, "operator") == 0) {
+        caller->operator= true;
+        return NULL;
+    }
+    return "only collections=, rate= and operator may follow the hash";
 }
 
 // Reads a line that is not empty; NULL and what is wrong, in *why.
@@ -267,6 +272,8 @@ keys_t *keys_new(const char *file, char *why, size_t why_size)
     if (!self)
         return NULL;
     self->anonymous = caller_new("anonymous");
+    if (self->anonymous)
+        self->anonymous->operator= true; // where nobody needs a key
     if (!self->anonymous || keys_reload(self, file, why, why_size) != 0)
         keys_destroy(&self);
     return self;
@@ -313,6 +320,11 @@ const keys_caller_t *keys_anonymous(keys_t *self)
 const char *keys_name(const keys_caller_t *caller)
 {
     return caller->name;
+}
+
+bool keys_is_operator(const keys_caller_t *caller)
+{
+    return caller->operator;
 }
 
 bool keys_may_read(const keys_caller_t *caller, const char *collection)

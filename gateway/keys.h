@@ -1,6 +1,7 @@
 // keys: who may ask: a file of hashed API keys, each with the collections it may read and a rate.
 //
-// A line: NAME sha256:<64 hex digits of the key> [collections=a,b] [rate=N/s|N/min]; '#' comments.
+// A line: NAME sha256:<64 hex digits of the key> [collections=a,b] [rate=N/s|N/min] [operator];
+// '#' comments.
 // The digits are made by: printf %s "$KEY" | sha256sum. Without collections= (or with *) all may be
 // read; a rate allows bursts of as much as comes in one of its periods.
 #ifndef KEYS_H
@@ -31,6 +32,8 @@ const keys_caller_t *keys_keep(const keys_caller_t *caller);
 void keys_drop(const keys_caller_t **caller_p);
 
 const char *keys_name(const keys_caller_t *caller);
+// Whether the caller may see what concerns others (traces): where there are no keys, everybody.
+bool keys_is_operator(const keys_caller_t *caller);
 bool keys_may_read(const keys_caller_t *caller, const char *collection);
 // Takes one request from the caller's rate (token bucket). Returns 0, or the seconds to wait (> 0).
 long keys_take(const keys_caller_t *caller, uint64_t now_us);

@@ -34,7 +34,8 @@ static const struct {
 static const struct {
     const char *name, *label, *help;
 } histograms[HISTOGRAMS] = {
-    [HISTOGRAM_EMBED] = {"ragline_stage_duration_seconds", "stage=\"embed\"", "Time in each stage."},
+    [HISTOGRAM_EMBED] = {"ragline_stage_duration_seconds", "stage=\"embed\"",
+                         "Time in each stage."},
     [HISTOGRAM_SEARCH] = {"ragline_stage_duration_seconds", "stage=\"search\"", NULL},
     [HISTOGRAM_MERGE] = {"ragline_stage_duration_seconds", "stage=\"merge\"", NULL},
     [HISTOGRAM_WAIT] = {"ragline_stage_duration_seconds", "stage=\"wait\"", NULL},

@@ -10,43 +10,36 @@
 #include "clock.h"
 #include "filters.h"
 #include "log.h"
+#include "traces.h"
 #include "utf8.h"
 
 enum {
     ANSWER_MAX_BYTES = 8 << 20
 };
 
-const char *const request_state_names[REQUEST_STATES] = {
-    "received",   "rewriting", "searching", "merging", "waiting",
-    "generating", "streaming", "done",      "failed",  "cancelled"};
-
-// Which stage's histogram the time in a state goes to.
-static const int state_stages[REQUEST_STATES] = {[REQUEST_RECEIVED] = -1,
-                                                 [REQUEST_REWRITING] = -1,
-                                                 [REQUEST_SEARCHING] = HISTOGRAM_SEARCH,
-                                                 [REQUEST_MERGING] = HISTOGRAM_MERGE,
-                                                 [REQUEST_WAITING] = HISTOGRAM_WAIT,
-                                                 [REQUEST_GENERATING] = HISTOGRAM_FIRST_TOKEN,
-                                                 [REQUEST_STREAMING] = HISTOGRAM_STREAM,
-                                                 [REQUEST_DONE] = -1,
-                                                 [REQUEST_FAILED] = -1,
-                                                 [REQUEST_CANCELLED] = -1};
-
 void request_enter(request_t *self, request_state_t state)
 {
     uint64_t now = rl_now_us();
-    if (self->steps_size > 0 && state_stages[self->state] >= 0)
-        metrics_time(self->gateway->metrics, (histogram_t)state_stages[self->state],
-                     now - self->steps[self->steps_size - 1].start_us);
     if (rl_log_enabled(RL_LOG_DEBUG))
         rl_log(RL_LOG_DEBUG, self->id, "%s → %s after %.3f ms", request_state_names[self->state],
                request_state_names[state], (double)(now - self->received_us) / 1000);
     self->state = state;
-    // Back and forth between waiting and generating can fill the row: the last step then stretches.
-    if (self->steps_size < MAX_STEPS)
-        self->steps[self->steps_size++] = (step_t){state, now};
-    if (state >= REQUEST_DONE)
-        self->end_us = now;
+    timeline_enter(self->timeline, state, now);
+}
+
+// The answer has ended: everybody who looks at ended answers is told.
+static void tell(request_t *self)
+{
+    traces_keep(self->gateway->traces, &self->timeline);
+}
+
+// Nothing will be added to the timeline.
+static void close_timeline(request_t *self)
+{
+    request_note_searches(self);
+    self->timeline->tokens = self->tokens;
+    self->timeline->client_us = face_blocked_us(self->face);
+    self->answer.timeline = self->timeline;
 }
 
 static void stop_timers(request_t *self)
@@ -76,24 +69,18 @@ static void destroy(request_t *self)
     face_destroy(&self->face);
     keys_drop(&self->caller);
     question_destroy(&self->question);
-    for (size_t at = 0; at < self->searches_size; at++) {
-        rl_msg_free(&self->searches[at].hits);
-        free(self->searches[at].worker);
-        free(self->searches[at].reason);
-    }
-    free(self->searches);
+    request_forget_searches(self);
     merge_free(&self->passages);
     free(self->missing);
     free(self->search_text);
     free(self->vector);
     free(self->generator);
-    free(self->generator_timings);
     rl_buf_free(&self->answer.text);
     free(self->answer.citations);
     free(self->answer.finish);
     free(self->answer.model);
     free(self->answer.upstream);
-    json_decref(self->answer.timings);
+    timeline_destroy(&self->timeline);
     free(self);
 }
 
@@ -111,8 +98,10 @@ void request_fail(request_t *self, int status, const char *code, long retry_afte
     metrics_count(self->gateway->metrics, COUNT_FAILED, 1);
     answer_error_t error = {
         .status = status, .code = code, .message = message, .retry_after_s = retry_after_s};
-    self->answer.timings = request_timings(self);
+    self->timeline->error = timeline_text(self->timeline, code);
+    close_timeline(self);
     self->face->ops->error(self->face, &self->answer, &error);
+    tell(self);
     destroy(self);
 }
 
@@ -121,11 +110,11 @@ void request_complete(request_t *self)
     gateway_t *gateway = self->gateway;
     request_enter(self, REQUEST_DONE);
     metrics_count(gateway->metrics, COUNT_DONE, 1);
-    metrics_time(gateway->metrics, TIME_TO_END, self->end_us - self->received_us);
     if (self->answer.missing_size > 0)
         metrics_count(gateway->metrics, COUNT_INCOMPLETE, 1);
-    self->answer.timings = request_timings(self);
+    close_timeline(self);
     self->face->ops->done(self->face, &self->answer);
+    tell(self);
     destroy(self);
 }
 
@@ -135,8 +124,7 @@ void request_status(request_t *self, const char *state, const char *message, con
     if (self->shown)
         return;
     self->shown = true;
-    self->first_status_us = rl_now_us();
-    metrics_time(self->gateway->metrics, TIME_TO_STATUS, self->first_status_us - self->received_us);
+    self->timeline->first_status_us = timeline_at(self->timeline, rl_now_us());
 }
 
 uint64_t request_time_left_ms(const request_t *self)
@@ -183,6 +171,8 @@ static void on_client_gone(void *arg)
     request_t *self = arg;
     request_enter(self, REQUEST_CANCELLED);
     metrics_count(self->gateway->metrics, COUNT_CANCELLED, 1);
+    close_timeline(self);
+    tell(self);
     destroy(self);
 }
 
@@ -193,16 +183,18 @@ static void on_client_drained(void *arg)
 
 // ------------------------------------------------------------------------------------------ birth
 
-// W3C trace context: "00-<32 hex>-<16 hex>-<2 hex>"; anything else is not passed on.
-static void take_traceparent(request_t *self, const char *header)
+static timeline_t *make_timeline(const request_t *self, const http_req_t *req)
 {
-    static const char shape[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
-    if (!header || strlen(header) != sizeof shape - 1)
-        return;
-    for (size_t at = 0; at < sizeof shape - 1; at++)
-        if (shape[at] == 'h' ? !strchr("0123456789abcdef", header[at]) : header[at] != shape[at])
-            return;
-    snprintf(self->traceparent, sizeof self->traceparent, "%s", header);
+    static const char *const forms[] = {
+        [FORM_ASK] = "ask", [FORM_SEARCH] = "search", [FORM_CHAT] = "chat"};
+    timeline_t *timeline =
+        timeline_new(self->id, self->received_us, http_header(req, "traceparent"));
+    timeline->form = forms[self->question->form];
+    timeline->caller = timeline_text(timeline, keys_name(http_caller(req)));
+    timeline->collection = self->question->collections_size == 1
+                               ? timeline_text(timeline, self->question->collections[0])
+                               : "several";
+    return timeline;
 }
 
 static request_t *make(gateway_t *gateway, http_req_t **req, question_t *question)
@@ -213,11 +205,10 @@ static request_t *make(gateway_t *gateway, http_req_t **req, question_t *questio
     *self = (request_t){.gateway = gateway, .question = question};
     self->received_us = http_received_us(*req);
     snprintf(self->id, sizeof self->id, "%s", http_id(*req));
-    take_traceparent(self, http_header(*req, "traceparent"));
+    self->timeline = make_timeline(self, *req);
     self->answer = (answer_t){
         .id = self->id, .created = (int64_t)time(NULL), .text = rl_buf_make(ANSWER_MAX_BYTES)};
     self->state = REQUEST_RECEIVED;
-    self->steps[self->steps_size++] = (step_t){REQUEST_RECEIVED, self->received_us};
     TAILQ_INSERT_TAIL(&gateway->requests, self, all);
     gateway->in_flight++;
     metrics_count(gateway->metrics, COUNT_QUESTIONS, 1);
@@ -334,7 +325,9 @@ bool request_cancel(gateway_t *gateway, const char *id, const char *caller)
     metrics_count(gateway->metrics, COUNT_CANCELLED, 1);
     answer_error_t error = {
         .status = 409, .code = "cancelled", .message = "the answer was stopped by its caller"};
+    close_timeline(self);
     self->face->ops->error(self->face, &self->answer, &error);
+    tell(self);
     destroy(self);
     return true;
 }

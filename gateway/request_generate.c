@@ -48,7 +48,7 @@ static bool send_generate(request_t *self, worker_t *worker)
                                  .route = worker->route,
                                  .task = task->id,
                                  .request = self->id,
-                                 .traceparent = self->traceparent,
+                                 .traceparent = self->timeline->traceparent,
                                  .question = question->text,
                                  .turns = question->turns,
                                  .turns_size = question->turns_size,
@@ -322,10 +322,9 @@ static void add_citation(request_t *self, const rl_token_t *token)
 static void first_token(request_t *self)
 {
     request_enter(self, REQUEST_STREAMING);
-    if (self->first_token_us)
-        return; // it goes on where another generator was lost
-    self->first_token_us = rl_now_us();
-    metrics_time(self->gateway->metrics, TIME_TO_TOKEN, self->first_token_us - self->received_us);
+    timeline_t *timeline = self->timeline;
+    if (!timeline->first_token_us) // else it goes on where another generator was lost
+        timeline->first_token_us = timeline->steps[timeline->steps_size - 1].start_us;
 }
 
 void request_token(task_t *task, const rl_token_t *token)
@@ -376,9 +375,9 @@ void request_done(task_t *task, const rl_done_t *done)
     answer->prompt_tokens = done->prompt_tokens;
     answer->completion_tokens = self->tokens_before + done->completion_tokens;
     answer->passages_used = done->passages_used;
-    self->generator_timings = strdup(done->timings);
-    if (!answer->finish || !answer->model || !answer->upstream || !self->generator_timings)
+    if (!answer->finish || !answer->model || !answer->upstream)
         abort();
+    request_note_generation(self, done);
     request_complete(self);
 }
 
@@ -410,23 +409,26 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
     gateway_t *gateway = self->gateway;
     const worker_t *worker = task->worker;
     bool lost = strcmp(failed->code, "worker_lost") == 0;
+    request_note_lost_generation(self);
     if (lost) {
         tasks_end(gateway->tasks, &self->generation);
         self->generators_lost++;
     } else {
         end_generation(self);
     }
-    if (self->first_token_us && may_continue(self, failed, lost)) {
+    if (self->timeline->first_token_us && may_continue(self, failed, lost)) {
         metrics_count(gateway->metrics, COUNT_RETRIES, 1);
         self->continuations++;
+        self->timeline->continuations++;
         self->tokens_before = self->tokens;
         try_generators(self, lost ? NULL : worker);
-    } else if (self->first_token_us) {
+    } else if (self->timeline->first_token_us) {
         request_fail(self, 502, lost ? "generator_lost" : failed->code, 0,
                      "the answer broke off after %zu characters: %s", self->text_length,
                      lost ? "its generator was lost" : failed->message);
     } else if (may_try_again(self, failed, lost)) {
         metrics_count(gateway->metrics, COUNT_RETRIES, 1);
+        self->timeline->retries++;
         try_generators(self, worker);
     } else {
         long status = failed->status >= 400 && failed->status < 600 ? (long)failed->status : 502;

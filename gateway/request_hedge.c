@@ -28,6 +28,7 @@ static void hedge(request_t *self, search_t *search)
         return;
     gateway->hedge_budget -= 1;
     search->hedged = true;
+    self->timeline->hedges++;
     metrics_count(gateway->metrics, COUNT_HEDGES, 1);
 }
 

@@ -88,9 +88,9 @@ static void merge_hits(request_t *self)
     self->passages = merge(inputs, size, &how, &self->answer.passages_size);
     self->answer.passages = self->passages;
     free(inputs);
-    for (size_t at = 0; at < self->searches_size; at++)
-        rl_msg_free(&self->searches[at].hits); // the best are copied
-    free(self->vector);                        // searching is over: an open stream need not hold it
+    // the best are copied; an open stream need not hold the rest
+    request_note_searches(self);
+    free(self->vector);
     self->vector = NULL;
 }
 
@@ -103,7 +103,6 @@ static void fail_without_hits(request_t *self)
 
 void request_merge(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
     request_phase_timer(self, -1, NULL);
     request_enter(self, REQUEST_MERGING);
     leave_out_stale(self);
@@ -125,8 +124,7 @@ void request_merge(request_t *self)
              self->answer.passages_size == 1 ? "" : "s", self->answer.answered, self->answer.of,
              self->answer.of == 1 ? "" : "s");
     self->face->ops->sources(self->face, &self->answer);
-    self->sources_us = rl_now_us();
-    metrics_time(gateway->metrics, TIME_TO_SOURCES, self->sources_us - self->received_us);
+    self->timeline->sources_us = timeline_at(self->timeline, rl_now_us());
     if (self->question->form == FORM_SEARCH)
         request_complete(self);
     else

@@ -5,27 +5,11 @@
 #include "face.h"
 #include "followup.h"
 #include "request.h"
-
-typedef enum request_state {
-    REQUEST_RECEIVED,   // being read and checked
-    REQUEST_REWRITING,  // the LLM makes a follow-up question stand on its own
-    REQUEST_SEARCHING,  // retrievers (and the embedding server) are at work
-    REQUEST_MERGING,    // their hits become passages
-    REQUEST_WAITING,    // for a generator with a free slot
-    REQUEST_GENERATING, // a generator has it; no word yet
-    REQUEST_STREAMING,  // words are coming
-    REQUEST_DONE,
-    REQUEST_FAILED,
-    REQUEST_CANCELLED,
-    REQUEST_STATES, // their number
-} request_state_t;
-
-extern const char *const request_state_names[REQUEST_STATES];
+#include "timeline.h"
 
 enum {
     MAX_SOURCES = 1024,        // shards × kinds × collections of one question
     REQUEST_HEDGES_SAVED = 10, // hedges that a quiet time can save up
-    MAX_STEPS = 60,            // state changes of one request that are kept
 };
 
 typedef enum search_state {
@@ -47,13 +31,9 @@ typedef struct search {
     char *worker; // that answered, or was asked last
     char *reason; // why it is missing
     unsigned tries;
+    bool waited; // for room at a worker, or was asked again
     uint64_t sent_us, done_us, queue_us, work_us;
 } search_t;
-
-typedef struct step {
-    request_state_t state;
-    uint64_t start_us;
-} step_t;
 
 struct request {
     gateway_t *gateway;
@@ -61,12 +41,10 @@ struct request {
     face_t *face;
     answer_t answer;
     char id[40];
-    char traceparent[64];
+    timeline_t *timeline;
     const keys_caller_t *caller;
     request_state_t state;
-    step_t steps[MAX_STEPS];
-    size_t steps_size;
-    uint64_t received_us, first_status_us, sources_us, first_token_us, end_us;
+    uint64_t received_us;
     struct event *timer;       // the whole answer
     struct event *hedge_timer; // NULL while no search may be hedged
     struct event *phase;       // the phase at hand: retrieval's deadlines, a wait for a generator
@@ -85,7 +63,7 @@ struct request {
     rewrite_t *rewrite;
     float *vector;
     size_t dimension;
-    uint64_t embed_start_us, embed_end_us;
+    uint64_t embed_start_us;
     answer_passage_t *passages;
     answer_missing_t *missing;
     // generation
@@ -99,7 +77,6 @@ struct request {
     size_t text_length;             // code points
     uint64_t tokens, tokens_before; // of the answer; of them, by generators that were lost
     unsigned continuations;
-    char *generator_timings;
     TAILQ_ENTRY(request) all, wait;
 };
 
@@ -123,6 +100,7 @@ void request_phase_timer(request_t *self, long ms, event_callback_fn fn);
 // Retrieval (request_search.c), then generation (request_generate.c).
 void request_search(request_t *self);
 void request_cancel_searches(request_t *self);
+void request_forget_searches(request_t *self);
 // The source will not answer; the question goes on without it and says so.
 void request_miss(request_t *self, search_t *search, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -140,7 +118,10 @@ void request_generate(request_t *self);
 void request_cancel_generation(request_t *self);
 void request_client_caught_up(request_t *self);
 
-// The timeline as JSON (request_timings.c); the caller owns it.
-json_t *request_timings(const request_t *self);
+// What the timeline keeps of the searches, which are then forgotten, and of a generator's own
+// account of what it did (request_timings.c).
+void request_note_searches(request_t *self);
+void request_note_generation(request_t *self, const rl_done_t *done);
+void request_note_lost_generation(request_t *self);
 
 #endif

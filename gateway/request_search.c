@@ -76,6 +76,18 @@ void request_cancel_searches(request_t *self)
         cancel_tasks(self, &self->searches[at]);
 }
 
+void request_forget_searches(request_t *self)
+{
+    for (size_t at = 0; at < self->searches_size; at++) {
+        rl_msg_free(&self->searches[at].hits);
+        free(self->searches[at].worker);
+        free(self->searches[at].reason);
+    }
+    free(self->searches);
+    self->searches = NULL;
+    self->searches_size = 0;
+}
+
 // ------------------------------------------------------------------------------------------ asking
 
 unsigned request_passages_wanted(const request_t *self)
@@ -205,6 +217,7 @@ static void ask(request_t *self, search_t *search, const worker_t *except)
     worker_t *worker = registry_pick(gateway->registry, &search->source, except,
                                      gateway->settings.max_outstanding);
     bool full = !worker && registry_pick(gateway->registry, &search->source, except, SIZE_MAX);
+    search->waited |= full || search->tries > 0;
     if (full)
         search->state = SEARCH_WAITING; // all are full: asked again when one answers
     else if (!worker)
@@ -214,12 +227,25 @@ static void ask(request_t *self, search_t *search, const worker_t *except)
         request_miss(self, search, "its worker takes no more tasks");
 }
 
+static void note_embedding(request_t *self)
+{
+    span_t *span = timeline_add(self->timeline, STAGE_EMBED, self->embed_start_us, rl_now_us());
+    if (span)
+        span->detail = "server";
+}
+
+static void give_up_embedding(request_t *self)
+{
+    if (self->embed)
+        note_embedding(self);
+    embed_cancel(&self->embed);
+}
+
 static void on_embedded(void *arg, const embed_result_t *result)
 {
     request_t *self = arg;
     self->embed = NULL;
-    self->embed_end_us = rl_now_us();
-    metrics_time(self->gateway->metrics, HISTOGRAM_EMBED, result->total_us);
+    note_embedding(self);
     if (result->vector) {
         self->dimension = result->dimension;
         self->vector = malloc(result->dimension * sizeof *self->vector);
@@ -249,8 +275,8 @@ static void start_embedding(request_t *self)
     gateway_t *gateway = self->gateway;
     const char *why = "";
     self->embed_start_us = rl_now_us();
-    self->embed = embedder_ask(gateway->embedder, self->search_text, self->traceparent, on_embedded,
-                               self, &why);
+    self->embed = embedder_ask(gateway->embedder, self->search_text, self->timeline->traceparent,
+                               on_embedded, self, &why);
     if (self->embed)
         return;
     for (size_t at = 0; at < self->searches_size; at++)
@@ -298,7 +324,7 @@ static void on_retrieval_deadline(evutil_socket_t fd, short what, void *arg)
             cancel_tasks(self, search);
             request_miss(self, search, "no answer within %ld ms", self->hard_ms);
         }
-        embed_cancel(&self->embed);
+        give_up_embedding(self);
     }
     if (!self->soft_over) {
         self->soft_over = true;
@@ -358,8 +384,8 @@ void request_search(request_t *self)
     if (self->gateway->settings.rewrite && followup_is(self->question)) {
         request_enter(self, REQUEST_REWRITING);
         request_status(self, "rewriting", "Putting the question in context…", NULL);
-        self->rewrite =
-            followup_rewrite(self->gateway, self->question, self->traceparent, on_rewritten, self);
+        self->rewrite = followup_rewrite(self->gateway, self->question, self->timeline->traceparent,
+                                         on_rewritten, self);
         if (self->rewrite)
             return;
     }
@@ -414,6 +440,7 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
         return; // the other replica is still at it
     if (failed->retry && search->tries < MAX_TRIES) {
         metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
+        self->timeline->retries++;
         ask(self, search, worker);
     } else {
         request_miss(self, search, "%s: %s", failed->code, failed->message);
@@ -424,7 +451,7 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
 // The late are not waited for; what they send is a stray.
 static void give_up_late(request_t *self)
 {
-    embed_cancel(&self->embed);
+    give_up_embedding(self);
     for (size_t at = 0; at < self->searches_size; at++) {
         search_t *search = &self->searches[at];
         if (search->state == SEARCH_ANSWERED || search->state == SEARCH_MISSING)

@@ -29,10 +29,90 @@ void request_note_searches(request_t *self)
         span->hedged = search->hedged;
         span->hedge_won = search->hedge_won;
         if (search->state != SEARCH_ANSWERED)
-            span->missing = timeline_text(timeline, search->reason ? search->reason : "not awaited");
+            span->missing =
+                timeline_text(timeline, search->reason ? search->reason : "not awaited");
         timeline->of++;
         timeline->answered += search->state == SEARCH_ANSWERED;
     }
     request_cancel_searches(self);
     request_forget_searches(self);
+}
+
+// ---- generation ---------------------------------------------------------------------------------
+
+// Marks of rl_done_t.timings, in the order of the path; each ends its stage.
+static const struct {
+    const char *name;
+    stage_t stage;
+} marks[] = {
+    {"queue_us", STAGE_GENERATOR_QUEUE}, {"prompt_us", STAGE_PROMPT},
+    {"connect_us", STAGE_CONNECT},       {"sent_us", STAGE_SEND},
+    {"first_token_us", STAGE_PREFILL},   {"total_us", STAGE_TOKENS},
+};
+enum {
+    MARKS = sizeof marks / sizeof *marks
+};
+
+static bool is(const char *name, size_t size, const char *wanted)
+{
+    return strlen(wanted) == size && memcmp(name, wanted, size) == 0;
+}
+
+static void take_member(timeline_t *timeline, double values[MARKS], const char *name, size_t size,
+                        double number)
+{
+    for (size_t at = 0; at < MARKS; at++)
+        if (is(name, size, marks[at].name))
+            values[at] = number;
+    if (is(name, size, "prefill_ms"))
+        timeline->prefill_ms = number < 1e9 ? number : 1e9;
+    if (is(name, size, "cached_tokens")) {
+        timeline->cached_known = true;
+        timeline->cached_tokens = number < 1e12 ? (uint64_t)number : 0;
+    }
+}
+
+// The generator's durations, one after the other from where the task was sent.
+void request_note_generation(request_t *self, const rl_done_t *done)
+{
+    timeline_t *timeline = self->timeline;
+    double values[MARKS] = {0};
+    rl_scan_t scan = rl_scan_make(done->timings, strlen(done->timings));
+    const char *name;
+    size_t size;
+    if (rl_scan_enter_object(&scan))
+        while (rl_scan_member(&scan, &name, &size)) {
+            double number;
+            bool numeric = strchr("-0123456789", rl_scan_peek(&scan)) != NULL;
+            if (!numeric)
+                rl_scan_skip(&scan);
+            else if (rl_scan_number(&scan, &number) && number >= 0)
+                take_member(timeline, values, name, size, number);
+        }
+    uint64_t last = 0, most = rl_now_us() - self->generate_sent_us;
+    for (size_t at = 0; at < MARKS && !scan.bad; at++) {
+        if (values[at] < (double)last || values[at] == 0)
+            continue;
+        // a worker's clock may run otherwise, and a worker may say anything
+        uint64_t to = values[at] < (double)most ? (uint64_t)values[at] : most;
+        span_t *span = timeline_add(timeline, marks[at].stage, self->generate_sent_us + last,
+                                    self->generate_sent_us + to);
+        if (span)
+            span->worker = timeline_text(timeline, self->generator);
+        last = to;
+    }
+    const answer_t *answer = &self->answer;
+    timeline->model = timeline_text(timeline, answer->model);
+    timeline->upstream = timeline_text(timeline, answer->upstream);
+    timeline->finish = timeline_text(timeline, answer->finish);
+    timeline->prompt_tokens = answer->prompt_tokens;
+    timeline->completion_tokens = answer->completion_tokens;
+}
+
+void request_note_lost_generation(request_t *self)
+{
+    span_t *span =
+        timeline_add(self->timeline, STAGE_GENERATE_LOST, self->generate_sent_us, rl_now_us());
+    if (span)
+        span->worker = timeline_text(self->timeline, self->generator);
 }

@@ -98,8 +98,7 @@ timeline_t *timeline_new(const char *id, uint64_t received_us, const char *trace
     gettimeofday(&now, NULL);
     uint64_t passed = rl_now_us() - received_us;
     *self = (timeline_t){.received_us = received_us,
-                         .wall_us =
-                             (int64_t)now.tv_sec * 1000000 + now.tv_usec - (int64_t)passed,
+                         .wall_us = (int64_t)now.tv_sec * 1000000 + now.tv_usec - (int64_t)passed,
                          .form = "",
                          .caller = "",
                          .collection = "",

@@ -70,9 +70,9 @@ typedef struct span {
     const char *collection; // NULL otherwise
     uint64_t shard;
     kind_t kind;
-    const char *missing;                  // why it did not answer; NULL if it did
-    uint64_t queue_us, work_us;           // by the retriever's own clock
-    bool waited;                          // for room at a retriever, or was asked again
+    const char *missing;        // why it did not answer; NULL if it did
+    uint64_t queue_us, work_us; // by the retriever's own clock
+    bool waited;                // for room at a retriever, or was asked again
     unsigned tries;
     bool hedged, hedge_won;
 } span_t;
@@ -140,7 +140,8 @@ uint64_t timeline_at(const timeline_t *self, uint64_t us);
 // The one function that stamps a state; `now_us` by rl_now_us.
 void timeline_enter(timeline_t *self, request_state_t state, uint64_t now_us);
 
-// Adds a span between two moments of rl_now_us, to be filled in; NULL when TIMELINE_MAX_SPANS are there. Valid until the next call.
+// Adds a span between two moments of rl_now_us, to be filled in; NULL when TIMELINE_MAX_SPANS are
+// there. Valid until the next call.
 span_t *timeline_add(timeline_t *self, stage_t stage, uint64_t start_us, uint64_t end_us);
 
 // The critical path: at most TIMELINE_MAX_PATH steps into `path`; returns their number. Their sum

@@ -72,14 +72,15 @@ static void charge_searching(walk_t *self, uint64_t end)
         charge(self, STAGE_EMBED, embed, end_of(embed) < end ? end_of(embed) : end);
     }
     if (search && !embed_last) {
-        charge(self, search->waited ? STAGE_DISPATCH : STAGE_PLAN,
-               search->waited ? search : NULL, search->start_us < end ? search->start_us : end);
+        charge(self, search->waited ? STAGE_DISPATCH : STAGE_PLAN, search->waited ? search : NULL,
+               search->start_us < end ? search->start_us : end);
         uint64_t done = end_of(search) < end ? end_of(search) : end;
         if (search->missing) {
             charge(self, STAGE_MISSING, search, done);
         } else {
             uint64_t back = done - (network_us(search) < done ? network_us(search) : done);
-            charge(self, STAGE_SEARCH_QUEUE, search, back - (search->work_us < back ? search->work_us : back));
+            charge(self, STAGE_SEARCH_QUEUE, search,
+                   back - (search->work_us < back ? search->work_us : back));
             charge(self, STAGE_SEARCH_WORK, search, back);
             charge(self, STAGE_SEARCH_NETWORK, search, done);
         }

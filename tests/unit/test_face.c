@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "face.h"
 #include "sse.h"
 
@@ -57,6 +58,15 @@ static const answer_missing_t missing[] = {{.source = "docs/0/dense", .reason = 
 static answer_citation_t citations[] = {{1, 0, 9, 0.9}, {2, 9, 18, 0.5}};
 static const char *const words[] = {"It is ", "4\xc2\xb0. ", "See [2]. ", "End."};
 
+// Done after 1.5 ms.
+static const timeline_t *make_timeline(const char *id)
+{
+    uint64_t from = rl_now_us();
+    timeline_t *timeline = timeline_new(id, from, NULL);
+    timeline_enter(timeline, REQUEST_DONE, from + 1500);
+    return timeline;
+}
+
 static answer_t make_answer(const char *id)
 {
     answer_t answer = {.id = id,
@@ -77,7 +87,7 @@ static answer_t make_answer(const char *id)
                        .prompt_tokens = 10,
                        .completion_tokens = 5,
                        .passages_used = 2,
-                       .timings = json_pack("{s:f}", "total_ms", 1.5)};
+                       .timeline = make_timeline(id)};
     for (size_t at = 0; at < 4; at++)
         rl_buf_adds(&answer.text, words[at]);
     return answer;
@@ -115,7 +125,7 @@ static void tell(http_req_t *req, question_form_t form)
     assert_null(face->req);
     face_destroy(&face);
     json_decref(detail);
-    json_decref(answer.timings);
+    timeline_destroy((timeline_t **)&answer.timeline);
     rl_buf_free(&answer.text);
     question_destroy(&question);
 }

@@ -144,7 +144,7 @@ static void says_what_is_wrong_with_a_line(void **state)
          ":1: after"},
         {"ann sha256:" ALPHA "00\n", ":1: after"},
         {"a/b sha256:" ALPHA "\n", ":1: a name has"},
-        {"ann sha256:" ALPHA " colections=docs\n", ":1: only collections= and rate="},
+        {"ann sha256:" ALPHA " colections=docs\n", ":1: only collections=, rate= and operator"},
         {"ann sha256:" ALPHA " collections=\n", ":1: collections= must be"},
         {"ann sha256:" ALPHA " collections=a,,b\n", ":1: collections= must be"},
         {"ann sha256:" ALPHA " rate=fast\n", ":1: rate= must be"},

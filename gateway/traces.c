@@ -1,0 +1,247 @@
+// traces: a ring of timelines, and the two endpoints that read it.
+#include "traces.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "gateway.h"
+
+enum {
+    LIMIT = 100, // traces of one response, unless asked otherwise
+    LIMIT_MOST = 10000,
+    RESPONSE_MAX = 64 << 20,
+};
+
+struct traces {
+    timeline_t **ring; // `most` places
+    size_t most, size;
+    size_t next; // where the next one goes
+    uint64_t total;
+};
+
+traces_t *traces_new(size_t most)
+{
+    traces_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    traces_resize(self, most);
+    return self;
+}
+
+void traces_destroy(traces_t **self_p)
+{
+    traces_t *self = *self_p;
+    if (!self)
+        return;
+    traces_resize(self, 0);
+    free(self->ring);
+    free(self);
+    *self_p = NULL;
+}
+
+void traces_resize(traces_t *self, size_t most)
+{
+    if (most == self->most)
+        return;
+    timeline_t **ring = calloc(most + 1, sizeof *ring);
+    if (!ring)
+        abort();
+    size_t kept = self->size < most ? self->size : most;
+    for (size_t at = 0; at < self->size; at++) { // newest first
+        timeline_t *timeline = self->ring[(self->next + self->most - 1 - at) % self->most];
+        if (at < kept)
+            ring[kept - 1 - at] = timeline;
+        else
+            timeline_destroy(&timeline);
+    }
+    free(self->ring);
+    self->ring = ring;
+    self->most = most;
+    self->size = kept;
+    self->next = most ? kept % most : 0;
+}
+
+void traces_keep(traces_t *self, timeline_t **timeline_p)
+{
+    if (self->most == 0) {
+        timeline_destroy(timeline_p);
+        return;
+    }
+    timeline_destroy(&self->ring[self->next]);
+    self->ring[self->next] = *timeline_p;
+    self->next = (self->next + 1) % self->most;
+    self->size += self->size < self->most;
+    self->total++;
+    *timeline_p = NULL;
+}
+
+size_t traces_size(const traces_t *self)
+{
+    return self->size;
+}
+
+uint64_t traces_total(const traces_t *self)
+{
+    return self->total;
+}
+
+const timeline_t *traces_at(const traces_t *self, size_t at)
+{
+    return self->ring[(self->next + self->most - 1 - at) % self->most];
+}
+
+const timeline_t *traces_find(const traces_t *self, const char *id)
+{
+    for (size_t at = 0; at < self->size; at++) {
+        const timeline_t *timeline = traces_at(self, at);
+        if (strcmp(timeline->id, id) == 0 || strcmp(timeline->trace_id, id) == 0)
+            return timeline;
+    }
+    return NULL;
+}
+
+// ---- as JSON ------------------------------------------------------------------------------------
+
+static void add_text(rl_buf_t *out, const char *name, const char *text)
+{
+    rl_buf_adds(out, ",\"");
+    rl_buf_adds(out, name);
+    rl_buf_adds(out, "\":");
+    rl_buf_add_json(out, text, strlen(text));
+}
+
+void traces_write(const timeline_t *timeline, rl_buf_t *out)
+{
+    char when[40];
+    time_t seconds = (time_t)(timeline->wall_us / 1000000);
+    struct tm parts;
+    size_t size = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &parts));
+    snprintf(when + size, sizeof when - size, ".%06dZ", (int)(timeline->wall_us % 1000000));
+    rl_buf_adds(out, "{\"id\":");
+    rl_buf_add_json(out, timeline->id, strlen(timeline->id));
+    add_text(out, "trace_id", timeline->trace_id);
+    add_text(out, "time", when);
+    rl_buf_addf(out, ",\"unix_ms\":%.3f", (double)timeline->wall_us / 1000);
+    add_text(out, "form", timeline->form);
+    add_text(out, "caller", timeline->caller);
+    add_text(out, "collection", timeline->collection);
+    add_text(out, "outcome", request_state_names[timeline->outcome]);
+    add_text(out, "error", timeline->error);
+    add_text(out, "model", timeline->model);
+    add_text(out, "upstream", timeline->upstream);
+    add_text(out, "finish_reason", timeline->finish);
+    rl_buf_addf(out, ",\"answered\":%u,\"of\":%u,\"tokens\":%llu,\"completion_tokens\":%llu",
+                timeline->answered, timeline->of, (unsigned long long)timeline->tokens,
+                (unsigned long long)timeline->completion_tokens);
+    rl_buf_adds(out, ",\"timings\":");
+    timeline_write(timeline, out);
+    rl_buf_adds(out, "}");
+}
+
+// ---- endpoints ----------------------------------------------------------------------------------
+
+// Where there are keys, a caller sees its own answers; one marked `operator` sees all.
+static bool may_see(const keys_caller_t *caller, const timeline_t *timeline)
+{
+    return keys_is_operator(caller) || strcmp(keys_name(caller), timeline->caller) == 0;
+}
+
+// A number of the query; answers 400 and returns false if it is none.
+static bool read_number(http_req_t **req, const char *name, double most, double *number)
+{
+    const char *text = http_query(*req, name);
+    if (!text)
+        return true;
+    char *end;
+    double value = strtod(text, &end);
+    if (*text && !*end && value >= 0 && value <= most) {
+        *number = value;
+        return true;
+    }
+    http_reply_error(req, 400, "invalid_value", name, 0, "%s must be a number from 0 to %.15g",
+                     name, most);
+    return false;
+}
+
+typedef struct wanted {
+    double limit, since, until, slower_ms; // Unix time in seconds
+    const char *outcome, *collection;      // NULL: any
+} wanted_t;
+
+static bool read_wanted(http_req_t **req, wanted_t *wanted)
+{
+    *wanted = (wanted_t){.limit = LIMIT, .until = 1e12};
+    if (!read_number(req, "limit", LIMIT_MOST, &wanted->limit) ||
+        !read_number(req, "since", 1e12, &wanted->since) ||
+        !read_number(req, "until", 1e12, &wanted->until) ||
+        !read_number(req, "slower_ms", 1e9, &wanted->slower_ms))
+        return false;
+    wanted->outcome = http_query(*req, "outcome");
+    wanted->collection = http_query(*req, "collection");
+    return true;
+}
+
+static bool is_wanted(const wanted_t *wanted, const timeline_t *timeline)
+{
+    double seconds = (double)timeline->wall_us / 1e6;
+    return seconds >= wanted->since && seconds <= wanted->until &&
+           (double)timeline->end_us / 1000 >= wanted->slower_ms &&
+           (!wanted->outcome ||
+            strcmp(wanted->outcome, request_state_names[timeline->outcome]) == 0) &&
+           (!wanted->collection || strcmp(wanted->collection, timeline->collection) == 0);
+}
+
+static void reply(http_req_t **req, rl_buf_t *out)
+{
+    if (out->full)
+        http_reply_error(req, 500, "answer_too_large", "limit", 0,
+                         "the traces do not fit into %d bytes; ask for fewer with limit",
+                         RESPONSE_MAX);
+    else
+        http_reply(req, 200, "application/json", out->data, out->size);
+    rl_buf_free(out);
+}
+
+void gateway_get_traces(void *arg, http_req_t *req)
+{
+    const gateway_t *self = arg;
+    const traces_t *traces = self->traces;
+    wanted_t wanted;
+    if (!read_wanted(&req, &wanted))
+        return;
+    rl_buf_t out = rl_buf_make(RESPONSE_MAX);
+    size_t written = 0;
+    rl_buf_addf(&out, "{\"gateway\":\"%s\",\"kept\":%zu,\"most\":%zu,\"total\":%llu,\"traces\":[",
+                rl_proc_id(self->proc), traces->size, traces->most,
+                (unsigned long long)traces->total);
+    for (size_t at = 0; at < traces->size && (double)written < wanted.limit; at++) {
+        const timeline_t *timeline = traces_at(traces, at);
+        if (!may_see(http_caller(req), timeline) || !is_wanted(&wanted, timeline))
+            continue;
+        if (written++ > 0)
+            rl_buf_adds(&out, ",\n");
+        traces_write(timeline, &out);
+    }
+    rl_buf_adds(&out, "]}\n");
+    reply(&req, &out);
+}
+
+void gateway_get_trace(void *arg, http_req_t *req)
+{
+    const gateway_t *self = arg;
+    const char *id = http_path(req) + strlen("/v1/traces/");
+    const timeline_t *timeline = traces_find(self->traces, id);
+    if (!timeline || !may_see(http_caller(req), timeline)) {
+        http_reply_error(&req, 404, "unknown_trace", NULL, 0,
+                         "no answer with this id (or trace id) is kept here; the last %zu are "
+                         "(gateway.traces)",
+                         self->traces->most);
+        return;
+    }
+    rl_buf_t out = rl_buf_make(RESPONSE_MAX);
+    traces_write(timeline, &out);
+    rl_buf_adds(&out, "\n");
+    reply(&req, &out);
+}
