@@ -31,7 +31,7 @@ typedef struct search {
     char *worker; // that answered, or was asked last
     char *reason; // why it is missing
     unsigned tries;
-    bool waited; // for room at a worker, or was asked again
+    uint64_t asked_us; // when it first had all that it needs
     uint64_t sent_us, done_us, queue_us, work_us;
 } search_t;
 

@@ -217,7 +217,8 @@ static void ask(request_t *self, search_t *search, const worker_t *except)
     worker_t *worker = registry_pick(gateway->registry, &search->source, except,
                                      gateway->settings.max_outstanding);
     bool full = !worker && registry_pick(gateway->registry, &search->source, except, SIZE_MAX);
-    search->waited |= full || search->tries > 0;
+    if (!search->asked_us)
+        search->asked_us = rl_now_us();
     if (full)
         search->state = SEARCH_WAITING; // all are full: asked again when one answers
     else if (!worker)

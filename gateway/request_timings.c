@@ -24,7 +24,8 @@ void request_note_searches(request_t *self)
         span->kind = search->source.kind;
         span->queue_us = search->queue_us;
         span->work_us = search->work_us;
-        span->waited = search->waited;
+        if (search->sent_us > search->asked_us)
+            span->dispatch = search->sent_us - search->asked_us;
         span->tries = search->tries;
         span->hedged = search->hedged;
         span->hedge_won = search->hedge_won;

@@ -72,7 +72,7 @@ typedef struct span {
     kind_t kind;
     const char *missing;        // why it did not answer; NULL if it did
     uint64_t queue_us, work_us; // by the retriever's own clock
-    bool waited;                // for room at a retriever, or was asked again
+    uint64_t dispatch;          // µs that it waited to be sent: for room, or was asked again
     unsigned tries;
     bool hedged, hedge_won;
 } span_t;

@@ -72,8 +72,9 @@ static void charge_searching(walk_t *self, uint64_t end)
         charge(self, STAGE_EMBED, embed, end_of(embed) < end ? end_of(embed) : end);
     }
     if (search && !embed_last) {
-        charge(self, search->waited ? STAGE_DISPATCH : STAGE_PLAN, search->waited ? search : NULL,
-               search->start_us < end ? search->start_us : end);
+        uint64_t sent = search->start_us < end ? search->start_us : end;
+        charge(self, STAGE_PLAN, NULL, sent > search->dispatch ? sent - search->dispatch : 0);
+        charge(self, STAGE_DISPATCH, search, sent);
         uint64_t done = end_of(search) < end ? end_of(search) : end;
         if (search->missing) {
             charge(self, STAGE_MISSING, search, done);

@@ -2,10 +2,10 @@
 #include "timeline.h"
 
 __attribute__((weak)) const char *const stage_names[STAGES] = {
-    "receive",         "rewrite",       "plan",            "embed",   "dispatch",
-    "search_network",  "search_queue",  "search_work",     "missing", "merge",
-    "wait",            "generate_lost", "generator_queue", "prompt",  "connect",
-    "send",            "prefill",       "relay",           "tokens",  "client"};
+    "receive",         "rewrite",     "plan",    "embed", "dispatch", "search_network",
+    "search_queue",    "search_work", "missing", "merge", "wait",     "generate_lost",
+    "generator_queue", "prompt",      "connect", "send",  "prefill",  "relay",
+    "tokens",          "client"};
 
 __attribute__((weak)) size_t timeline_path(const timeline_t *self, path_step_t *path)
 {
