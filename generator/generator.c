@@ -63,7 +63,8 @@ static void take_generate(generator_t *self, rl_msg_t *msg)
     const rl_generate_t *task = &msg->generate;
     gen_gateway_t *gateway = gen_gateways_find(self->gateways, task->route, task->gateway);
     if (!gateway) {
-        rl_warn("a task of gateway %s, which is not connected: dropped", task->gateway);
+        rl_log(RL_LOG_WARN, task->request, "a task of gateway %s, which is not connected: dropped",
+               task->gateway);
         return;
     }
     if (gen_tasks_find(self->tasks, task->route, task->task))

@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "probes.h"
 #include "task_parts.h"
 #include "tasks.h"
 
@@ -27,6 +28,10 @@ void gen_task_enter(gen_task_t *self, gen_state_t state)
     gen_state_t before = self->state;
     self->state = state;
     self->at_us[state] = rl_now_us();
+    if (state >= GEN_DONE && before < GEN_DONE)
+        RL_PROBE_GENERATE_DONE(self->request, self->id,
+                               self->at_us[state] - self->at_us[GEN_RECEIVED], self->tokens,
+                               state_names[state]);
     gen_tasks_moved(self->generator->tasks, self, before);
 }
 

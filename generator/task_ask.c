@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "probes.h"
 #include "task_parts.h"
 
 enum {
@@ -122,6 +123,8 @@ static bool build_prompt(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt
     bool news = !self->told || self->passages_used != prompt->passages_used;
     self->told = true;
     self->passages_used = prompt->passages_used;
+    RL_PROBE_PROMPT_BUILT(self->request, self->id, rl_now_us() - self->at_us[GEN_RECEIVED],
+                          prompt->tokens, prompt->passages_used);
     if (news)
         tell_prompted(self, prompt);
     return true;
@@ -147,6 +150,8 @@ static void ask_this(gen_task_t *self, gen_upstream_t *upstream)
         return;
     }
     gen_task_enter(self, GEN_ASKING);
+    RL_PROBE_LLM_ASKED(self->request, self->id, self->at_us[GEN_ASKING] - self->at_us[GEN_RECEIVED],
+                       upstream->name);
     self->probe = gen_upstream_begin(upstream);
     self->call = upstream->backend->type->start(
         upstream->backend, &(upstream_ask_t){generate, &prompt, max_tokens}, &events, self);

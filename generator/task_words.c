@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "probes.h"
 #include "task_parts.h"
 #include "utf8.h"
 
@@ -61,6 +62,9 @@ static void begin_streaming(gen_task_t *self, size_t size)
     gen_task_enter(self, GEN_STREAMING);
     gen_task_heard(self);
     self->first_token_us = self->at_us[GEN_STREAMING];
+    RL_PROBE_LLM_FIRST_TOKEN(self->request, self->id,
+                             self->first_token_us - self->at_us[GEN_RECEIVED],
+                             self->first_token_us - self->at_us[GEN_ASKING]);
     if (self->cite) // the sentence may have begun before the answer was broken off
         cite_take(self->cite, prefix, strlen(prefix), found, &found_size);
     if (size >= LEARN_AT_ONCE || *prefix)

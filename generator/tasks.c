@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "probes.h"
 
 enum {
     BUCKETS = 1 << 12,
@@ -114,6 +115,7 @@ void gen_tasks_take(gen_tasks_t *self, gen_gateway_t *gateway, rl_msg_t *generat
     const generator_t *generator = self->generator;
     gen_task_t *task = gen_task_new(self->generator, gateway, generate);
     SLIST_INSERT_HEAD(bucket_of(self, task->route, task->id), task, bucket);
+    RL_PROBE_GENERATE_TAKEN(task->request, task->id, self->running_size, self->waiting_size);
     if (generator->leaving) {
         gen_task_fail(task, 503, "leaving", "this generator is stopping", true, -1);
     } else if (self->running_size < generator->slots && self->waiting_size == 0) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "probes.h"
 
 struct rl_line {
     rl_pool_t *pool;
@@ -158,6 +159,9 @@ static void search_batch(batch_t *batch, size_t thread)
         task->result = results[at];
         task->work_us = took;
         task->share_us = took / size;
+        if (task->msg) // a query without a message is nobody's request
+            RL_PROBE_TASK_SEARCHED(task->msg->search.request, task->msg->search.task,
+                                   task->queue_us, took, size);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "files.h"
 #include "log.h"
+#include "probes.h"
 #include "vectors.h"
 
 enum {
@@ -44,23 +45,24 @@ struct rl_unit {
 // ----------------------------------------------------------------------------------------- answers
 
 // Sends to the gateway of the task's route.
-static void answer(rl_unit_t *self, uint64_t route, const rl_msg_t *msg)
+static void answer(rl_unit_t *self, const rl_search_t *search, const rl_msg_t *msg)
 {
-    int slot = rl_gateways_slot(self->context->gateways, route);
+    int slot = rl_gateways_slot(self->context->gateways, search->route);
     if (slot < 0 || rl_gateways_send(self->context->gateways, (size_t)slot, msg) == 0)
         return; // a gateway that is gone misses nothing
     uint64_t now = rl_now_us();
     if (self->complained_us && now - self->complained_us < 1000000)
         return;
     self->complained_us = now;
-    rl_warn("%s: gateway %s takes no more: %s dropped", self->id,
-            rl_gateways_endpoint(self->context->gateways, (size_t)slot), rl_msg_name(msg->type));
+    rl_log(RL_LOG_WARN, search->request, "%s: gateway %s takes no more: %s dropped", self->id,
+           rl_gateways_endpoint(self->context->gateways, (size_t)slot), rl_msg_name(msg->type));
 }
 
 static void fail(rl_unit_t *self, const rl_search_t *search, uint64_t status, const char *code,
                  bool retry, const char *message)
 {
-    rl_debug("%s: task %" PRIu64 " failed: %s: %s", self->id, search->task, code, message);
+    rl_log(RL_LOG_DEBUG, search->request, "%s: task %" PRIu64 " failed: %s: %s", self->id,
+           search->task, code, message);
     rl_msg_t msg = {.type = RL_FAILED};
     msg.failed = (rl_failed_t){.worker = self->id,
                                .task = search->task,
@@ -68,7 +70,7 @@ static void fail(rl_unit_t *self, const rl_search_t *search, uint64_t status, co
                                .code = code,
                                .message = message,
                                .retry = retry};
-    answer(self, search->route, &msg);
+    answer(self, search, &msg);
 }
 
 static void give_hits(rl_unit_t *self, const rl_search_t *search, rl_task_t *task)
@@ -82,7 +84,12 @@ static void give_hits(rl_unit_t *self, const rl_search_t *search, rl_task_t *tas
                            .bound = task->result.bound,
                            .hits = task->result.hits,
                            .hits_size = task->result.size};
-    answer(self, search->route, &msg);
+    answer(self, search, &msg);
+    if (rl_log_enabled(RL_LOG_DEBUG))
+        rl_log(RL_LOG_DEBUG, search->request,
+               "%s: task %" PRIu64 ": %zu hits; %.3f ms in line, %.3f ms of search", self->id,
+               search->task, task->result.size, (double)task->queue_us / 1000,
+               (double)task->work_us / 1000);
     self->served++;
     // exponential average over about the last 8 tasks
     self->service_us =
@@ -103,22 +110,34 @@ static void free_task(rl_unit_t *self, asked_t *asked)
     free(asked);
 }
 
+// An accepted task ends: what has become of it was sent, or nobody waits for it.
+static void end_task(rl_unit_t *self, asked_t *asked, const char *code)
+{
+    const rl_task_t *task = &asked->task;
+    RL_PROBE_TASK_ANSWERED(task->msg->search.request, task->msg->search.task,
+                           rl_now_us() - task->arrived_us, *code ? 0 : task->result.size, code);
+    free_task(self, asked);
+}
+
 void rl_unit_done(rl_task_t *task)
 {
     rl_unit_t *self = task->owner;
     const rl_search_t *search = &task->msg->search;
     const rl_result_t *result = &task->result;
-    if (task->dropped)
-        ;
-    else if (result->code)
-        fail(self, search, strcmp(result->code, "deadline") == 0 ? 504 : 502, result->code,
-             result->retry, result->message);
-    else if (result->bytes > HITS_BYTES)
-        fail(self, search, 502, "too_large", false,
+    const char *code = result->code ? result->code : "";
+    if (task->dropped) {
+        code = "cancelled";
+    } else if (*code) {
+        fail(self, search, strcmp(code, "deadline") == 0 ? 504 : 502, code, result->retry,
+             result->message);
+    } else if (result->bytes > HITS_BYTES) {
+        code = "too_large";
+        fail(self, search, 502, code, false,
              "the texts of so many hits are too long for one answer; ask for fewer (k)");
-    else
+    } else {
         give_hits(self, search, task);
-    free_task(self, (asked_t *)task);
+    }
+    end_task(self, (asked_t *)task, code);
 }
 
 // ------------------------------------------------------------------------------------------- tasks
@@ -160,8 +179,9 @@ static void take_search(rl_unit_t *self, rl_msg_t *msg)
     uint64_t now = rl_now_us();
     self->context->last_task_us = now;
     if (rl_gateways_slot(self->context->gateways, search->route) < 0) {
-        rl_warn("%s: a task for route %" PRIu64 ", which no gateway has, dropped", self->id,
-                search->route);
+        rl_log(RL_LOG_WARN, search->request,
+               "%s: a task for route %" PRIu64 ", which no gateway has, dropped", self->id,
+               search->route);
         return;
     }
     if (search->k < 1 || search->k > RL_MAX_HITS) {
@@ -181,10 +201,12 @@ static void take_search(rl_unit_t *self, rl_msg_t *msg)
         self->tasks->before = asked;
     self->tasks = asked;
     self->tasks_size++;
+    search = &asked->task.msg->search;
+    RL_PROBE_TASK_TAKEN(search->request, search->task, self->id, search->k);
     if (rl_pool_put(self->line, &asked->task) != 0) {
-        fail(self, &asked->task.msg->search, 503, "busy", true,
+        fail(self, search, 503, "busy", true,
              "too many questions wait at this retriever; ask again, or add a replica");
-        free_task(self, asked);
+        end_task(self, asked, "busy");
     }
 }
 
@@ -195,7 +217,7 @@ static void take_cancel(rl_unit_t *self, const rl_cancel_t *cancel)
         if (search->task != cancel->task || search->route != cancel->route)
             continue;
         if (rl_pool_drop(&asked->task))
-            free_task(self, asked);
+            end_task(self, asked, "cancelled");
         return;
     }
 }
@@ -287,7 +309,7 @@ void rl_unit_give_up(rl_unit_t *self)
         if (!rl_pool_drop(&asked->task))
             continue;
         fail(self, &asked->task.msg->search, 503, "leaving", true, "the retriever is going");
-        free_task(self, asked);
+        end_task(self, asked, "leaving");
     }
 }
 
