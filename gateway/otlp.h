@@ -1,0 +1,69 @@
+// otlp: traces of answers leave for an OpenTelemetry collector, over OTLP/HTTP in JSON.
+//
+// What ended is written as spans at once, waits in a bounded queue, and leaves in batches, one
+// request at a time. A collector that is down, slow or full is tried again, later and later; what
+// the queue has no room for meanwhile is dropped and counted. Nothing of it holds up an answer.
+#ifndef OTLP_H
+#define OTLP_H
+
+#include "conf.h"
+#include "fetch.h"
+#include "otlp_spans.h"
+#include "timeline.h"
+#include "trace_context.h"
+
+typedef struct otlp otlp_t;
+
+typedef struct otlp_settings {
+    char *url;          // of the collector's traces, "" if nothing is exported
+    char **headers;     // "Name: value", up to a NULL
+    char *resource;     // what is said of this process: attributes in OTLP's JSON, with commas
+    double ratio;       // of the answers whose client says nothing of tracing
+    size_t queue;       // spans that wait, at most
+    size_t batch;       // spans in a request, about
+    long delay_ms;      // that a span waits for others
+    long timeout_ms;    // of a request
+    long retry_ms;      // before the first retry; doubles with each, up to RETRY_MAX_MS
+    long give_up_ms;    // a batch is tried again for so long
+    otlp_about_t about; // the servers that are called
+} otlp_settings_t;
+
+// Reads otlp.* and, where an option is not given, the environment variables of OpenTelemetry that
+// stand for it. `instance` is this process's id. NULL with `why` filled if they do not hold.
+otlp_settings_t *otlp_settings_read(const rl_conf_t *conf, const char *instance, char *why,
+                                    size_t why_size);
+void otlp_settings_destroy(otlp_settings_t **self_p);
+
+// Takes over the settings. `fetcher` must outlive it.
+otlp_t *otlp_new(struct event_base *base, rl_fetcher_t *fetcher, otlp_settings_t **settings_p);
+void otlp_destroy(otlp_t **self_p);
+// Takes over new settings; what waits goes where they say.
+void otlp_reload(otlp_t *self, otlp_settings_t **settings_p);
+
+// Whether the spans of this answer will be exported: decided from what is known at its beginning.
+bool otlp_samples(const otlp_t *self, const timeline_t *timeline);
+
+// The traceparent header for a call that is made for the answer, "" for none: its parent is the
+// call's own span where that is exported; else the client's header goes on as it came.
+void otlp_traceparent(const otlp_t *self, const timeline_t *timeline, trace_span_t call,
+                      unsigned nth, char out[64]);
+
+// Takes the spans of an answer that has ended.
+void otlp_answer(otlp_t *self, const timeline_t *timeline);
+
+// To be called again and again at the process's end: sends what waits, tries nothing twice. True
+// when all is said, or when it has taken too long.
+bool otlp_finish(otlp_t *self);
+
+typedef struct otlp_counts { // of spans
+    uint64_t exported;       // taken by the collector
+    uint64_t dropped;        // no room in the queue
+    uint64_t failed;         // refused by the collector, or given up
+    uint64_t waiting;        // in the queue or on their way
+} otlp_counts_t;
+
+otlp_counts_t otlp_counts(const otlp_t *self);
+// Whether there is a collector to export to.
+bool otlp_enabled(const otlp_t *self);
+
+#endif
