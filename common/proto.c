@@ -80,6 +80,7 @@ static const field_t announce_fields[] = {
     STRING(rl_announce_t, fields, RL_MAX_FIELDS),
     FLAG(rl_announce_t, fields_more),
     STRING(rl_announce_t, model, NAME),
+    FLAG(rl_announce_t, prefill),
     STRING(rl_announce_t, gateways, TEXT),
 };
 
@@ -128,6 +129,7 @@ static const field_t generate_fields[] = {
     NUMBER(rl_generate_t, task),
     STRING(rl_generate_t, request, NAME),
     STRING(rl_generate_t, traceparent, NAME),
+    STRING(rl_generate_t, tracestate, 512),
     STRING(rl_generate_t, question, TEXT),
     LIST_OF(rl_generate_t, turns, RL_MAX_TURNS, &turn_table),
     LIST_OF(rl_generate_t, passages, RL_MAX_HITS, &passage_table),
@@ -136,6 +138,8 @@ static const field_t generate_fields[] = {
     NUMBER(rl_generate_t, max_tokens),
     NUMBER(rl_generate_t, deadline_ms),
     NUMBER(rl_generate_t, window),
+    FLAG(rl_generate_t, prefill),
+    NUMBER(rl_generate_t, target_first_token_ms),
 };
 
 static const field_t credit_fields[] = {

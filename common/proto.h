@@ -86,6 +86,7 @@ typedef struct rl_announce {
     bool fields_more;   // there are too many to name them all
     // generators
     const char *model; // what it answers with: the model's name, or "extractive"
+    bool prefill;      // its LLM server keeps what it has read: tasks with `prefill` are of use
     // all
     const char *gateways; // those it knows, a line each: "ID ENDPOINT-OF-ITS-HUB"
 } rl_announce_t;
@@ -140,7 +141,8 @@ typedef struct rl_generate {
     uint64_t route;
     uint64_t task;
     const char *request;
-    const char *traceparent; // "" if none
+    const char *traceparent; // W3C headers, "" if none
+    const char *tracestate;
     const char *question;    // as asked (the last user turn)
     rl_turn_t *turns;        // earlier turns, oldest first; system turns of the client too
     uint64_t turns_size;
@@ -151,6 +153,11 @@ typedef struct rl_generate {
     uint64_t max_tokens; // 0: the generator's own
     uint64_t deadline_ms;
     uint64_t window; // messages that may be sent before the first CREDIT
+    bool prefill;    // have the prompt read, nothing written: DONE is all that comes (finish
+                     // "prefilled", or "skipped" where there is no room or no use); it yields to
+                     // whoever waits for words. `question` may be a draft or ""
+    uint64_t target_first_token_ms; // != 0: the passages are cut so that reading them lets the
+                                    // first word come by then; 0: the generator's own
 } rl_generate_t;
 
 typedef struct rl_credit {

@@ -186,7 +186,7 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
     free(call);
 }
 
-embed_call_t *embedder_ask(embedder_t *self, const char *text, const char *traceparent,
+embed_call_t *embedder_ask(embedder_t *self, const char *text, const trace_headers_t *trace,
                            embed_done_fn *done, void *arg, const char **why)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
@@ -208,7 +208,8 @@ embed_call_t *embedder_ask(embedder_t *self, const char *text, const char *trace
     rl_fetch_request_t request = {
         .url = self->url,
         .bearer = rl_conf_secret(conf, "embed.key"),
-        .traceparent = traceparent,
+        .traceparent = trace->parent,
+        .tracestate = trace->state,
         .body = self->body.data,
         .body_size = self->body.size,
         .timeout_ms = rl_conf_int(conf, "embed.timeout_ms"),

@@ -4,6 +4,7 @@
 
 #include "fetch.h"
 #include "proc.h"
+#include "trace_context.h"
 
 typedef struct embedder embedder_t;
 typedef struct embed_call embed_call_t;
@@ -29,7 +30,7 @@ const char *embedder_space(const embedder_t *self);
 
 // Embeds a question. `done` is called once, later, from the loop, unless the call is cancelled
 // first; it is then gone. NULL if the call could not even start (why, static text, says it).
-embed_call_t *embedder_ask(embedder_t *self, const char *text, const char *traceparent,
+embed_call_t *embedder_ask(embedder_t *self, const char *text, const trace_headers_t *trace,
                            embed_done_fn *done, void *arg, const char **why);
 void embed_cancel(embed_call_t **call_p);
 

@@ -183,8 +183,9 @@ static char *rewrite_body(gateway_t *gateway, const question_t *question)
     return out;
 }
 
-rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question, const char *traceparent,
-                            void (*done)(void *arg, const char *text), void *arg)
+rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question,
+                            const trace_headers_t *trace, void (*done)(void *arg, const char *text),
+                            void *arg)
 {
     const rl_conf_t *conf = rl_proc_conf(gateway->proc);
     const char *base = rl_conf_str(conf, "llm.url");
@@ -198,7 +199,8 @@ rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question, cons
              (int)(size > 0 && base[size - 1] == '/' ? size - 1 : size), base);
     rl_fetch_request_t request = {.url = url,
                                   .bearer = rl_conf_secret(conf, "llm.key"),
-                                  .traceparent = traceparent,
+                                  .traceparent = trace->parent,
+                                  .tracestate = trace->state,
                                   .body = body,
                                   .body_size = strlen(body),
                                   .timeout_ms = REWRITE_MS,

@@ -212,7 +212,7 @@ static void on_drain_look(evutil_socket_t fd, short what, void *arg)
     if (self->in_flight > 0 && now > self->drain_until_us)
         request_stop_all(self);
     bool said = counts->unfinished == 0 || now > self->drain_until_us + LAST_WORDS_MS * 1000;
-    if (self->in_flight == 0 && said)
+    if (self->in_flight == 0 && said && otlp_finish(self->otlp))
         rl_proc_end(self->proc, 0);
 }
 
@@ -254,9 +254,22 @@ static void read_settings(gateway_t *self)
     };
 }
 
+static otlp_settings_t *read_otlp(const gateway_t *self)
+{
+    char why[512];
+    otlp_settings_t *settings =
+        otlp_settings_read(rl_proc_conf(self->proc), rl_proc_id(self->proc), why, sizeof why);
+    if (!settings)
+        rl_error("%s", why);
+    return settings;
+}
+
 static void on_reload(void *arg)
 {
     gateway_t *self = arg;
+    otlp_settings_t *otlp = read_otlp(self);
+    if (otlp)
+        otlp_reload(self->otlp, &otlp);
     read_settings(self);
     traces_resize(self->traces, (size_t)rl_conf_int(rl_proc_conf(self->proc), "gateway.traces"));
     embedder_reload(self->embedder);
@@ -314,8 +327,11 @@ gateway_t *gateway_new(rl_proc_t *proc)
     self->tasks = tasks_new();
     self->fetcher = rl_fetcher_new(rl_proc_base(proc), LLM_IDLE_CONNECTIONS);
     self->embedder = embedder_new(proc, self->fetcher);
+    otlp_settings_t *otlp = read_otlp(self);
+    if (otlp)
+        self->otlp = otlp_new(rl_proc_base(proc), self->fetcher, &otlp);
     char tokens[RL_ENDPOINT]; // as generators reach it
-    if (!open_sockets(self, tokens)) {
+    if (!self->otlp || !open_sockets(self, tokens)) {
         gateway_destroy(&self);
         return NULL;
     }
@@ -354,6 +370,7 @@ void gateway_destroy(gateway_t **self_p)
     rl_wire_destroy(&self->hub);
     rl_wire_destroy(&self->tokens);
     embedder_destroy(&self->embedder);
+    otlp_destroy(&self->otlp);
     rl_fetcher_destroy(&self->fetcher);
     peers_destroy(&self->peers);
     tasks_destroy(&self->tasks);

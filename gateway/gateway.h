@@ -8,6 +8,7 @@
 #include "http.h"
 #include "merge.h"
 #include "metrics.h"
+#include "otlp.h"
 #include "registry.h"
 #include "relay.h"
 #include "replay.h"
@@ -40,6 +41,7 @@ typedef struct gateway {
     rl_fetcher_t *fetcher;
     embedder_t *embedder;
     metrics_t *metrics;
+    otlp_t *otlp;
     struct live *live;             // the last minute
     struct live_feed *live_feed;   // those who watch it
     traces_t *traces;              // timelines of the answers that ended last

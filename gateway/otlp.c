@@ -80,19 +80,21 @@ bool otlp_samples(const otlp_t *self, const timeline_t *timeline)
     return trace_in_ratio(timeline->trace_id, self->settings->ratio);
 }
 
-void otlp_traceparent(const otlp_t *self, const timeline_t *timeline, trace_span_t call,
-                      unsigned nth, char out[64])
+trace_headers_t otlp_headers(const otlp_t *self, const timeline_t *timeline, trace_span_t call,
+                             unsigned nth)
 {
+    trace_headers_t out = {.parent = "", .state = timeline->tracestate};
     char id[17], trace_id[33], parent_id[17];
     unsigned flags = 0;
-    bool told = trace_context_read(timeline->traceparent, trace_id, parent_id, &flags);
-    if (!otlp_enabled(self)) { // nobody would find our span
-        snprintf(out, 64, "%s", told ? timeline->traceparent : "");
-        return;
+    trace_context_read(timeline->traceparent, trace_id, parent_id, &flags);
+    if (!otlp_enabled(self)) {
+        snprintf(out.parent, sizeof out.parent, "%s", timeline->traceparent);
+        return out;
     }
     trace_span_id(timeline->span_id, call, nth, id);
     flags = (flags & TRACE_RANDOM) | (otlp_samples(self, timeline) ? TRACE_SAMPLED : 0u);
-    snprintf(out, 64, "00-%s-%s-%02x", timeline->trace_id, id, flags);
+    snprintf(out.parent, sizeof out.parent, "00-%s-%s-%02x", timeline->trace_id, id, flags);
+    return out;
 }
 
 // ----------------------------------------------------------------------------------------- timer

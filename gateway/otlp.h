@@ -43,10 +43,11 @@ void otlp_reload(otlp_t *self, otlp_settings_t **settings_p);
 // Whether the spans of this answer will be exported: decided from what is known at its beginning.
 bool otlp_samples(const otlp_t *self, const timeline_t *timeline);
 
-// The traceparent header for a call that is made for the answer, "" for none: its parent is the
-// call's own span where that is exported; else the client's header goes on as it came.
-void otlp_traceparent(const otlp_t *self, const timeline_t *timeline, trace_span_t call,
-                      unsigned nth, char out[64]);
+// What goes along with a call that is made for the answer: the call's own span is the parent of
+// what the server does. Where nothing is exported nobody would find that span: then the client's
+// own traceparent goes on as it came, if there is one.
+trace_headers_t otlp_headers(const otlp_t *self, const timeline_t *timeline, trace_span_t call,
+                             unsigned nth);
 
 // Takes the spans of an answer that has ended.
 void otlp_answer(otlp_t *self, const timeline_t *timeline);

@@ -30,6 +30,7 @@ void request_enter(request_t *self, request_state_t state)
 // The answer has ended: everybody who looks at ended answers is told.
 static void tell(request_t *self)
 {
+    otlp_answer(self->gateway->otlp, self->timeline);
     traces_keep(self->gateway->traces, &self->timeline);
 }
 
@@ -189,6 +190,9 @@ static timeline_t *make_timeline(const request_t *self, const http_req_t *req)
         [FORM_ASK] = "ask", [FORM_SEARCH] = "search", [FORM_CHAT] = "chat"};
     timeline_t *timeline =
         timeline_new(self->id, self->received_us, http_header(req, "traceparent"));
+    const char *state = http_header(req, "tracestate");
+    if (timeline->parent_id[0] && trace_context_state_ok(state))
+        timeline->tracestate = timeline_text(timeline, state);
     timeline->form = forms[self->question->form];
     timeline->caller = timeline_text(timeline, keys_name(http_caller(req)));
     timeline->collection = self->question->collections_size == 1

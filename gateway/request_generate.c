@@ -40,6 +40,8 @@ static bool send_generate(request_t *self, worker_t *worker)
     task_t *task = tasks_begin(gateway->tasks, worker, self, 0);
     if (!task)
         return false;
+    trace_headers_t trace =
+        otlp_headers(gateway->otlp, self->timeline, TRACE_CHAT, self->generator_tries);
     // merge gives the passages in one row
     rl_passage_t *passages =
         self->answer.passages_size ? (rl_passage_t *)self->answer.passages[0].passage : NULL;
@@ -48,7 +50,8 @@ static bool send_generate(request_t *self, worker_t *worker)
                                  .route = worker->route,
                                  .task = task->id,
                                  .request = self->id,
-                                 .traceparent = self->timeline->traceparent,
+                                 .traceparent = trace.parent,
+                                 .tracestate = trace.state,
                                  .question = question->text,
                                  .turns = question->turns,
                                  .turns_size = question->turns_size,

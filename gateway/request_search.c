@@ -275,9 +275,10 @@ static void start_embedding(request_t *self)
 {
     gateway_t *gateway = self->gateway;
     const char *why = "";
+    trace_headers_t trace = otlp_headers(gateway->otlp, self->timeline, TRACE_EMBED, 0);
     self->embed_start_us = rl_now_us();
-    self->embed = embedder_ask(gateway->embedder, self->search_text, self->timeline->traceparent,
-                               on_embedded, self, &why);
+    self->embed =
+        embedder_ask(gateway->embedder, self->search_text, &trace, on_embedded, self, &why);
     if (self->embed)
         return;
     for (size_t at = 0; at < self->searches_size; at++)
@@ -385,8 +386,8 @@ void request_search(request_t *self)
     if (self->gateway->settings.rewrite && followup_is(self->question)) {
         request_enter(self, REQUEST_REWRITING);
         request_status(self, "rewriting", "Putting the question in context…", NULL);
-        self->rewrite = followup_rewrite(self->gateway, self->question, self->timeline->traceparent,
-                                         on_rewritten, self);
+        trace_headers_t trace = otlp_headers(self->gateway->otlp, self->timeline, TRACE_REWRITE, 0);
+        self->rewrite = followup_rewrite(self->gateway, self->question, &trace, on_rewritten, self);
         if (self->rewrite)
             return;
     }

@@ -8,6 +8,7 @@
 #include <sys/time.h>
 
 #include "clock.h"
+#include "trace_context.h"
 
 enum {
     TEXT_CHUNK = 496, // bytes of text that are allocated at a time
@@ -68,22 +69,14 @@ static void random_hex(char *out, size_t bytes)
     *out = '\0';
 }
 
-// W3C trace context, version 00: "00-<32 hex>-<16 hex>-<2 hex>"; anything else is not taken.
 static bool take_traceparent(timeline_t *self, const char *header)
 {
-    static const char shape[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
-    if (!header || strlen(header) != sizeof shape - 1)
+    unsigned flags;
+    if (!trace_context_read(header, self->trace_id, self->parent_id, &flags))
         return false;
-    for (size_t at = 0; at < sizeof shape - 1; at++)
-        if (shape[at] == 'h' ? !strchr("0123456789abcdef", header[at]) : header[at] != shape[at])
-            return false;
-    if (strncmp(header, "ff", 2) == 0 || strspn(header + 3, "0") == 32 ||
-        strspn(header + 36, "0") == 16)
-        return false;
-    snprintf(self->traceparent, sizeof self->traceparent, "%s", header);
-    snprintf(self->trace_id, sizeof self->trace_id, "%.32s", header + 3);
-    snprintf(self->parent_id, sizeof self->parent_id, "%.16s", header + 36);
-    self->sampled = strchr("13579bdf", header[54]) != NULL;
+    snprintf(self->traceparent, sizeof self->traceparent, "00-%s-%s-%02x", self->trace_id,
+             self->parent_id, flags);
+    self->sampled = flags & TRACE_SAMPLED;
     return true;
 }
 
@@ -99,6 +92,7 @@ timeline_t *timeline_new(const char *id, uint64_t received_us, const char *trace
     uint64_t passed = rl_now_us() - received_us;
     *self = (timeline_t){.received_us = received_us,
                          .wall_us = (int64_t)now.tv_sec * 1000000 + now.tv_usec - (int64_t)passed,
+                         .tracestate = "",
                          .form = "",
                          .caller = "",
                          .collection = "",

@@ -100,6 +100,7 @@ typedef struct timeline_step {
 typedef struct timeline {
     char id[40];            // of the answer
     char traceparent[64];   // of the client's, "" if none
+    const char *tracestate; // what the client sent with it, to be passed on; "" if none; owned
     char trace_id[33];      // W3C: the client's or our own, hexadecimal
     char span_id[17];       // of the answer as a whole
     char parent_id[17];     // the client's span, "" if none

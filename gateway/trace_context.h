@@ -40,6 +40,12 @@ bool trace_context_state_ok(const char *header);
 // The id of a span of the answer whose own span has the id `answer`.
 void trace_span_id(const char *answer, trace_span_t span, unsigned nth, char out[17]);
 
+// What a server that is called for the answer is told.
+typedef struct trace_headers {
+    char parent[64];   // traceparent, "" for none
+    const char *state; // tracestate, "" for none
+} trace_headers_t;
+
 // Whether a trace belongs to this share (0..1) of all: by the last 56 bits of its id, as every
 // consistent sampler decides, so that all who see the trace agree.
 bool trace_in_ratio(const char *trace_id, double ratio);

@@ -48,7 +48,7 @@ typedef struct openai_call {
     rl_fetch_t *fetch;
     rl_sse_t *sse;
     rl_buf_t request; // while the model's name is awaited: what comes behind it
-    char traceparent[64];
+    char traceparent[64], *tracestate;
     bool has_params;
     body_kind_t kind;
     rl_buf_t whole;           // an answer that is no stream
@@ -76,6 +76,7 @@ static void call_destroy(openai_call_t *call)
     rl_buf_free(&call->request);
     rl_buf_free(&call->whole);
     free(call->model);
+    free(call->tracestate);
     free(call);
 }
 
@@ -363,6 +364,7 @@ static int ask_now(openai_call_t *call)
                                                                 .body = body.data,
                                                                 .body_size = body.size,
                                                                 .traceparent = call->traceparent,
+                                                                .tracestate = call->tracestate,
                                                                 .on_data = on_data,
                                                                 .on_done = on_answered,
                                                                 .arg = call});
@@ -438,6 +440,8 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     call->end.prefill_ms = -1;
     call->started = call->active = rl_now_us();
     snprintf(call->traceparent, sizeof call->traceparent, "%.63s", ask->generate->traceparent);
+    const char *tracestate = ask->generate->tracestate;
+    call->tracestate = tracestate && *tracestate ? strdup(tracestate) : NULL;
     evtimer_assign(&call->limit, self->server.loop, on_limit, call);
     set_limit(call, self->server.first_token_ms);
     int bad = openai_request_write(&call->request, ask, self->server.params, &call->has_params);

@@ -197,6 +197,7 @@ rl_generate_t genworld_question(uint64_t task)
     return (rl_generate_t){.task = task,
                            .request = "req_test",
                            .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                           .tracestate = "congo=t61rcWkgMzE",
                            .question = "Why does Emmental cheese have holes?",
                            .passages = passages,
                            .passages_size = 2,

@@ -58,6 +58,7 @@ static void a_question_is_answered_word_by_word(void **state)
     genworld_until(world, genworld_is_asked);
     assert_non_null(strstr(world->head, "POST /v1/chat/completions"));
     assert_non_null(strstr(world->head, "traceparent: 00-0af7"));
+    assert_non_null(strstr(world->head, "tracestate: congo=t61rcWkgMzE\r\n"));
     assert_non_null(strstr(world->head, "Accept: text/event-stream"));
     assert_non_null(strstr(world->body, "\"model\":\"tiny\""));
     assert_non_null(strstr(world->body, "\"stream\":true"));
