@@ -1,15 +1,9 @@
-// info: what the gateway tells about itself: probes, metrics, workers, collections, models.
+// info: what the gateway tells about itself: probes, workers, collections, models.
 #include "gateway.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include "wire.h"
-
-enum {
-    METRICS_MAX_BYTES = 4 << 20
-};
 
 void gateway_get_health(void *arg, http_req_t *req)
 {
@@ -126,83 +120,4 @@ void gateway_get_model(void *arg, http_req_t *req)
     else
         http_reply_error(&req, 404, "model_not_found", "model", 0,
                          "there is no model %s; GET /v1/models lists them", name);
-}
-
-// ----------------------------------------------------------------------------------------- metrics
-
-static void write_workers(gateway_t *self, rl_buf_t *out)
-{
-    registry_counts_t counts = registry_counts(self->registry);
-    char label[64];
-    metrics_write_head(out, "ragline_workers", "gauge", "Workers that are ready, by kind.");
-    for (int role = 0; role < ROLES; role++) {
-        snprintf(label, sizeof label, "kind=\"%s\"", worker_role_name((worker_role_t)role));
-        metrics_write_value(out, "ragline_workers", label, (double)counts.ready[role]);
-    }
-    metrics_write_head(out, "ragline_outstanding_tasks", "gauge",
-                       "Tasks given to workers and not answered yet, by kind.");
-    for (int role = 0; role < ROLES; role++) {
-        snprintf(label, sizeof label, "kind=\"%s\"", worker_role_name((worker_role_t)role));
-        metrics_write_value(out, "ragline_outstanding_tasks", label,
-                            (double)counts.outstanding[role]);
-    }
-    metrics_write_head(out, "ragline_workers_joined_total", "counter", "Workers that joined.");
-    metrics_write_value(out, "ragline_workers_joined_total", "", (double)counts.joined);
-    metrics_write_head(out, "ragline_workers_left_total", "counter",
-                       "Workers that said they leave.");
-    metrics_write_value(out, "ragline_workers_left_total", "", (double)counts.left);
-    metrics_write_head(out, "ragline_workers_lost_total", "counter",
-                       "Workers whose announcements stopped.");
-    metrics_write_value(out, "ragline_workers_lost_total", "", (double)counts.lost);
-}
-
-static void write_messages(rl_buf_t *out)
-{
-    const rl_wire_counts_t *counts = rl_wire_counts();
-    char label[64];
-    metrics_write_head(out, "ragline_messages_received_total", "counter",
-                       "Messages received from workers, by kind of message.");
-    for (int type = 1; type < RL_MSG_TYPES; type++) {
-        snprintf(label, sizeof label, "message=\"%s\"", rl_msg_name((rl_msg_type_t)type));
-        if (counts->in[type])
-            metrics_write_value(out, "ragline_messages_received_total", label,
-                                (double)counts->in[type]);
-    }
-    metrics_write_head(out, "ragline_bad_messages_total", "counter",
-                       "Messages dropped because they were malformed.");
-    metrics_write_value(out, "ragline_bad_messages_total", "", (double)counts->bad);
-}
-
-static void write_http(gateway_t *self, rl_buf_t *out)
-{
-    const http_counts_t *counts = http_server_counts(self->http);
-    metrics_write_head(out, "ragline_http_responses_total", "counter",
-                       "HTTP responses, by class of status.");
-    metrics_write_value(out, "ragline_http_responses_total", "class=\"2xx\"",
-                        (double)counts->responses_2xx);
-    metrics_write_value(out, "ragline_http_responses_total", "class=\"4xx\"",
-                        (double)counts->responses_4xx);
-    metrics_write_value(out, "ragline_http_responses_total", "class=\"5xx\"",
-                        (double)counts->responses_5xx);
-    metrics_write_head(out, "ragline_http_open_connections", "gauge", "Open client connections.");
-    metrics_write_value(out, "ragline_http_open_connections", "", (double)counts->open_connections);
-    metrics_write_head(out, "ragline_http_open_streams", "gauge", "Open event streams.");
-    metrics_write_value(out, "ragline_http_open_streams", "", (double)counts->open_streams);
-}
-
-void gateway_get_metrics(void *arg, http_req_t *req)
-{
-    gateway_t *self = arg;
-    rl_buf_t out = rl_buf_make(METRICS_MAX_BYTES);
-    metrics_write(self->metrics, &out);
-    metrics_write_head(&out, "ragline_questions_in_flight", "gauge", "Questions at work.");
-    metrics_write_value(&out, "ragline_questions_in_flight", "", (double)self->in_flight);
-    metrics_write_head(&out, "ragline_questions_waiting", "gauge",
-                       "Questions that wait for a generator.");
-    metrics_write_value(&out, "ragline_questions_waiting", "", (double)self->waiting_size);
-    write_workers(self, &out);
-    write_messages(&out);
-    write_http(self, &out);
-    http_reply(&req, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.size);
-    rl_buf_free(&out);
 }

@@ -165,6 +165,7 @@ static void read_totals(const metrics_t *metrics, uint64_t totals[ROWS])
     for (int row = 0; row < ROWS; row++)
         totals[row] = rows[row].counter == COUNTERS ? rl_wire_counts()->bad
                                                     : metrics_value(metrics, rows[row].counter);
+    totals[ROW_REFUSED] += metrics_value(metrics, COUNT_REFUSED_RATE);
 }
 
 void live_tick(live_t *self, const metrics_t *metrics, size_t in_flight, uint64_t now_us)

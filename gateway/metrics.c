@@ -1,71 +1,50 @@
-// metrics: counters and histograms, in one table each.
-#include "metrics.h"
+// metrics: counts and times, and what an answer's timeline adds to them.
+#include "metrics_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static const struct {
-    const char *name, *help;
-} counters[COUNTERS] = {
-    [COUNT_QUESTIONS] = {"ragline_questions_total", "Questions taken."},
-    [COUNT_DONE] = {"ragline_answers_total", "Questions answered completely."},
-    [COUNT_FAILED] = {"ragline_failures_total", "Questions that ended with an error."},
-    [COUNT_CANCELLED] = {"ragline_cancellations_total",
-                         "Questions whose client went away before the end."},
-    [COUNT_REFUSED] = {"ragline_refusals_total",
-                       "Questions refused because too many were at work."},
-    [COUNT_INCOMPLETE] = {"ragline_incomplete_total",
-                          "Questions whose passages do not come from all sources."},
-    [COUNT_TOKENS] = {"ragline_tokens_total", "Tokens relayed from generators to clients."},
-    [COUNT_RETRIES] = {"ragline_retries_total", "Tasks sent again to another worker."},
-    [COUNT_SEARCHES] = {"ragline_searches_total", "Search tasks sent, hedges not counted."},
-    [COUNT_HEDGES] = {"ragline_hedges_total",
-                      "Search tasks sent to a second replica because the first was slow."},
-    [COUNT_HEDGES_WON] = {"ragline_hedges_won_total", "Hedges that answered first."},
-    [COUNT_GAPS] = {"ragline_token_gaps_total",
-                    "Gaps seen in the numbers of token streams (sent again, never shown)."},
-    [COUNT_STRAYS] = {"ragline_stray_messages_total",
-                      "Messages of workers for tasks that nobody waits for."},
-    [COUNT_EMBED_ERRORS] = {"ragline_embedding_errors_total",
-                            "Questions that the embedding server did not embed."},
-    [COUNT_FALLBACKS] = {"ragline_fallbacks_total",
-                         "Answers begun by another upstream than the first in the order."},
-};
+#include "utf8.h"
 
-static const struct {
-    const char *name, *label, *help;
-} histograms[HISTOGRAMS] = {
-    [HISTOGRAM_EMBED] = {"ragline_stage_duration_seconds", "stage=\"embed\"",
-                         "Time in each stage."},
-    [HISTOGRAM_SEARCH] = {"ragline_stage_duration_seconds", "stage=\"search\"", NULL},
-    [HISTOGRAM_MERGE] = {"ragline_stage_duration_seconds", "stage=\"merge\"", NULL},
-    [HISTOGRAM_WAIT] = {"ragline_stage_duration_seconds", "stage=\"wait\"", NULL},
-    [HISTOGRAM_FIRST_TOKEN] = {"ragline_stage_duration_seconds", "stage=\"generate\"", NULL},
-    [HISTOGRAM_STREAM] = {"ragline_stage_duration_seconds", "stage=\"stream\"", NULL},
-    [TIME_TO_STATUS] = {"ragline_time_to_first_status_seconds", "",
-                        "From a question's first byte to its first status."},
-    [TIME_TO_SOURCES] = {"ragline_time_to_first_source_seconds", "",
-                         "From a question's first byte to its passages."},
-    [TIME_TO_TOKEN] = {"ragline_time_to_first_token_seconds", "",
-                       "From a question's first byte to the answer's first token."},
-    [TIME_TO_END] = {"ragline_answer_duration_seconds", "",
-                     "From a question's first byte to the end of its answer."},
-};
+const uint64_t metrics_bounds[METRICS_BOUNDS] = {
+    100,    250,    500,     1000,    2500,    5000,     10000,    25000,    50000,    100000,
+    250000, 500000, 1000000, 2500000, 5000000, 10000000, 25000000, 60000000, 120000000};
 
-// Upper bounds in µs: 1-2.5-5 from 100 µs to two minutes.
-static const uint64_t bounds[] = {100,     250,      500,      1000,     2500,     5000,    10000,
-                                  25000,   50000,    100000,   250000,   500000,   1000000, 2500000,
-                                  5000000, 10000000, 25000000, 60000000, 120000000};
-enum {
-    BOUNDS = sizeof bounds / sizeof *bounds
-};
-
-struct metrics {
-    uint64_t counters[COUNTERS];
-    struct {
-        uint64_t buckets[BOUNDS + 1]; // the last one: more than all bounds
-        uint64_t count, sum_us;
-    } histograms[HISTOGRAMS];
-};
+// Codes of errors: what answers end with, and what workers and LLM servers fail with.
+const char *const metrics_codes[] = {"other", // must be the first
+                                     "answer_too_fast",
+                                     "answer_too_long",
+                                     "bad_request",
+                                     "busy",
+                                     "deadline",
+                                     "generator_busy",
+                                     "generator_lost",
+                                     "incomplete",
+                                     "index_gone",
+                                     "leaving",
+                                     "llm_bad_request",
+                                     "llm_broken_answer",
+                                     "llm_busy",
+                                     "llm_failed",
+                                     "llm_lost",
+                                     "llm_not_found",
+                                     "llm_timeout",
+                                     "llm_unauthorized",
+                                     "llm_unreachable",
+                                     "no_generator",
+                                     "no_memory",
+                                     "no_retriever",
+                                     "out_of_memory",
+                                     "question_too_long",
+                                     "retrieval_failed",
+                                     "search_failed",
+                                     "shutting_down",
+                                     "timeout",
+                                     "too_large",
+                                     "unsupported",
+                                     "worker_lost",
+                                     "wrong_dimension"};
+_Static_assert(sizeof metrics_codes / sizeof *metrics_codes == METRICS_CODES, "METRICS_CODES");
 
 metrics_t *metrics_new(void)
 {
@@ -75,9 +54,24 @@ metrics_t *metrics_new(void)
     return self;
 }
 
+static void clear(metrics_values_t *values)
+{
+    for (size_t at = 0; at < values->size; at++)
+        free(values->names[at]);
+}
+
 void metrics_destroy(metrics_t **self_p)
 {
-    free(*self_p);
+    metrics_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t value = 0; value <= METRICS_MAX_VALUES; value++)
+        for (int stage = 0; stage < STAGES; stage++)
+            for (int kind = 0; kind <= KINDS; kind++)
+                free(self->stages[value][stage][kind]);
+    clear(&self->collections);
+    clear(&self->models);
+    free(self);
     *self_p = NULL;
 }
 
@@ -91,52 +85,252 @@ uint64_t metrics_value(const metrics_t *self, counter_t counter)
     return self->counters[counter];
 }
 
-void metrics_time(metrics_t *self, histogram_t histogram, uint64_t us)
+// ---- labels whose values come from outside ------------------------------------------------------
+
+// Where this value has its series; METRICS_MAX_VALUES where there are too many of them.
+static size_t place_of(metrics_values_t *values, const char *name)
+{
+    enum {
+        MAX_BYTES = 64
+    };
+    size_t size = strnlen(name, MAX_BYTES + 1);
+    size = size > MAX_BYTES ? rl_utf8_whole(name, MAX_BYTES) : size;
+    for (size_t at = 0; at < values->size; at++)
+        if (strncmp(values->names[at], name, size) == 0 && !values->names[at][size])
+            return at;
+    if (values->size == METRICS_MAX_VALUES)
+        return METRICS_MAX_VALUES;
+    char *copy = strndup(name, size);
+    if (!copy)
+        abort();
+    values->names[values->size] = copy;
+    return values->size++;
+}
+
+const char *metrics_name_at(const metrics_values_t *values, size_t at)
+{
+    return at < values->size ? values->names[at] : "other";
+}
+
+const char *metrics_collection(metrics_t *self, const char *collection)
+{
+    return metrics_name_at(&self->collections, place_of(&self->collections, collection));
+}
+
+static size_t code_of(const char *code)
+{
+    for (size_t at = 1; at < METRICS_CODES; at++)
+        if (strcmp(metrics_codes[at], code) == 0)
+            return at;
+    return 0;
+}
+
+void metrics_trouble(metrics_t *self, trouble_t trouble, const char *code)
+{
+    self->troubles[trouble][code_of(code)]++;
+}
+
+// ---- an answer ----------------------------------------------------------------------------------
+
+static void observe(metrics_histogram_t *histogram, uint64_t us)
+{
+    histogram->buckets[metrics_bucket(us)]++;
+    histogram->sum_us += us;
+}
+
+size_t metrics_bucket(uint64_t us)
 {
     size_t at = 0;
-    while (at < BOUNDS && us > bounds[at])
+    while (at < METRICS_BOUNDS && us > metrics_bounds[at])
         at++;
-    self->histograms[histogram].buckets[at]++;
-    self->histograms[histogram].count++;
-    self->histograms[histogram].sum_us += us;
+    return at;
 }
 
-void metrics_write_head(rl_buf_t *out, const char *name, const char *type, const char *help)
+static void observe_time(metrics_t *self, const timeline_t *timeline, metrics_time_t time,
+                         uint64_t us)
 {
-    rl_buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    metrics_form_t *form = &self->forms[time][metrics_form(timeline->form)];
+    observe(&form->histogram, us);
+    if (!timeline->sampled)
+        return;
+    metrics_exemplar_t *exemplar = &form->exemplars[metrics_bucket(us)];
+    memcpy(exemplar->trace_id, timeline->trace_id, sizeof exemplar->trace_id);
+    exemplar->us = us;
+    exemplar->wall_us = timeline->wall_us + (int64_t)timeline->end_us;
 }
 
-void metrics_write_value(rl_buf_t *out, const char *name, const char *labels, double value)
+static void observe_stage(metrics_t *self, size_t collection, stage_t stage, int kind, uint64_t us)
 {
-    rl_buf_addf(out, *labels ? "%s{%s} %.15g\n" : "%s%s %.15g\n", name, labels, value);
+    metrics_histogram_t **histogram = &self->stages[collection][stage][kind];
+    if (!*histogram && !(*histogram = calloc(1, sizeof **histogram)))
+        abort();
+    observe(*histogram, us);
 }
 
-static void write_histogram(const metrics_t *self, size_t at, rl_buf_t *out)
+// How long the answer was in the state, as far as that was before `until_us`.
+static uint64_t time_in(const timeline_t *timeline, request_state_t state, uint64_t until_us)
 {
-    const char *name = histograms[at].name, *label = histograms[at].label;
-    const char *comma = *label ? "," : "";
     uint64_t sum = 0;
-    if (histograms[at].help)
-        metrics_write_head(out, name, "histogram", histograms[at].help);
-    for (size_t bucket = 0; bucket < BOUNDS; bucket++) {
-        sum += self->histograms[at].buckets[bucket];
-        rl_buf_addf(out, "%s_bucket{%s%sle=\"%.15g\"} %llu\n", name, label, comma,
-                    (double)bounds[bucket] / 1e6, (unsigned long long)sum);
+    for (size_t at = 0; at < timeline->steps_size; at++) {
+        uint64_t start = timeline->steps[at].start_us;
+        uint64_t end =
+            at + 1 < timeline->steps_size ? timeline->steps[at + 1].start_us : timeline->end_us;
+        end = end < until_us ? end : until_us;
+        if (timeline->steps[at].state == state && end > start)
+            sum += end - start;
     }
-    rl_buf_addf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, label, comma,
-                (unsigned long long)self->histograms[at].count);
-    rl_buf_addf(out, *label ? "%s_sum{%s} %.15g\n" : "%s_sum%s %.15g\n", name, label,
-                (double)self->histograms[at].sum_us / 1e6);
-    rl_buf_addf(out, *label ? "%s_count{%s} %llu\n" : "%s_count%s %llu\n", name, label,
-                (unsigned long long)self->histograms[at].count);
+    return sum;
 }
 
-void metrics_write(const metrics_t *self, rl_buf_t *out)
+static bool was_in(const timeline_t *timeline, request_state_t state)
 {
-    for (size_t at = 0; at < COUNTERS; at++) {
-        metrics_write_head(out, counters[at].name, "counter", counters[at].help);
-        metrics_write_value(out, counters[at].name, "", (double)self->counters[at]);
+    for (size_t at = 0; at < timeline->steps_size; at++)
+        if (timeline->steps[at].state == state)
+            return true;
+    return false;
+}
+
+// Searches that the client did not wait for say nothing about their sources.
+static bool is_searched(const timeline_t *timeline)
+{
+    return timeline->outcome != REQUEST_CANCELLED || timeline->sources_us > 0;
+}
+
+// A search has stages of its own, under its own collection and kind.
+static void observe_search(metrics_t *self, const span_t *span)
+{
+    size_t collection = place_of(&self->collections, span->collection);
+    self->searches[collection][span->kind][span->missing ? 1 : 0]++;
+    if (span->missing) {
+        observe_stage(self, collection, STAGE_MISSING, span->kind, span->took_us);
+        return;
     }
-    for (size_t at = 0; at < HISTOGRAMS; at++)
-        write_histogram(self, at, out);
+    uint64_t inside = span->queue_us + span->work_us;
+    uint64_t network = span->took_us > inside ? span->took_us - inside : 0;
+    observe_stage(self, collection, STAGE_DISPATCH, span->kind, span->dispatch);
+    observe_stage(self, collection, STAGE_SEARCH_NETWORK, span->kind, network);
+    observe_stage(self, collection, STAGE_SEARCH_QUEUE, span->kind, span->queue_us);
+    observe_stage(self, collection, STAGE_SEARCH_WORK, span->kind, span->work_us);
+}
+
+// Stages are charged once an answer, however often it came to them; each search for itself. What a
+// state is, its steps say; what is inside a state, the spans; what is left over, the path.
+static void observe_stages(metrics_t *self, const timeline_t *timeline)
+{
+    static const struct {
+        request_state_t state;
+        stage_t stage;
+    } states[] = {{REQUEST_RECEIVED, STAGE_RECEIVE},
+                  {REQUEST_REWRITING, STAGE_REWRITE},
+                  {REQUEST_MERGING, STAGE_MERGE},
+                  {REQUEST_WAITING, STAGE_WAIT},
+                  {REQUEST_STREAMING, STAGE_TOKENS}};
+    uint64_t took[STAGES] = {0};
+    bool seen[STAGES] = {false}, searched = is_searched(timeline);
+    for (size_t at = 0; at < sizeof states / sizeof *states; at++) {
+        took[states[at].stage] = time_in(timeline, states[at].state, UINT64_MAX);
+        seen[states[at].stage] = was_in(timeline, states[at].state);
+    }
+    for (size_t at = 0; at < timeline->spans_size; at++) {
+        const span_t *span = &timeline->spans[at];
+        if (span->collection) {
+            if (searched)
+                observe_search(self, span);
+        } else if (span->stage == STAGE_EMBED ||
+                   (span->stage >= STAGE_GENERATE_LOST && span->stage <= STAGE_PREFILL)) {
+            took[span->stage] += span->took_us;
+            seen[span->stage] = true;
+        }
+    }
+    path_step_t path[TIMELINE_MAX_PATH];
+    size_t path_size = timeline_path(timeline, path);
+    for (size_t at = 0; at < path_size; at++) {
+        stage_t stage = path[at].stage;
+        if (timeline->first_token_us)
+            self->path_us[stage] += path[at].took_us;
+        if (stage == STAGE_PLAN || stage == STAGE_RELAY) {
+            took[stage] += path[at].took_us;
+            seen[stage] = true;
+        }
+    }
+    took[STAGE_CLIENT] = timeline->client_us;
+    seen[STAGE_CLIENT] = timeline->client_us > 0;
+    size_t collection = place_of(&self->collections, timeline->collection);
+    for (int stage = 0; stage < STAGES; stage++)
+        if (seen[stage])
+            observe_stage(self, collection, (stage_t)stage, METRICS_NO_KIND, took[stage]);
+}
+
+// The first token's time less what it waited for its turn: in the gateway for a generator's slot,
+// in the generator for one of the LLM server's.
+static uint64_t unqueued_us(const timeline_t *timeline)
+{
+    uint64_t queued = time_in(timeline, REQUEST_WAITING, timeline->first_token_us);
+    for (size_t at = 0; at < timeline->spans_size; at++) {
+        const span_t *span = &timeline->spans[at];
+        if (span->stage == STAGE_GENERATOR_QUEUE && span->start_us < timeline->first_token_us)
+            queued += span->took_us;
+    }
+    return timeline->first_token_us > queued ? timeline->first_token_us - queued : 0;
+}
+
+static void observe_times(metrics_t *self, const timeline_t *timeline)
+{
+    metrics_time_t end = timeline->outcome == REQUEST_DONE        ? TIME_DONE
+                         : timeline->outcome == REQUEST_CANCELLED ? TIME_CANCELLED
+                                                                  : TIME_FAILED;
+    observe_time(self, timeline, end, timeline->end_us);
+    if (timeline->first_status_us)
+        observe_time(self, timeline, TIME_FIRST_STATUS, timeline->first_status_us);
+    if (timeline->sources_us)
+        observe_time(self, timeline, TIME_FIRST_SOURCE, timeline->sources_us);
+    if (!timeline->first_token_us)
+        return;
+    observe_time(self, timeline, TIME_FIRST_TOKEN, timeline->first_token_us);
+    observe_time(self, timeline, TIME_UNQUEUED, unqueued_us(timeline));
+    // those after the first; where the LLM server did not count them, the messages
+    uint64_t tokens =
+        timeline->completion_tokens > 1 ? timeline->completion_tokens : timeline->tokens;
+    if (timeline->outcome == REQUEST_DONE && tokens > 1)
+        observe_time(self, timeline, TIME_PER_TOKEN,
+                     (timeline->end_us - timeline->first_token_us) / (tokens - 1));
+}
+
+static void count_tokens(metrics_t *self, const timeline_t *timeline)
+{
+    if (!timeline->prompt_tokens && !timeline->completion_tokens)
+        return;
+    metrics_tokens_t *tokens = &self->tokens[place_of(&self->models, timeline->model)];
+    tokens->prompt += timeline->prompt_tokens;
+    tokens->completion += timeline->completion_tokens;
+    if (timeline->cached_known) {
+        tokens->cached += timeline->cached_tokens;
+        tokens->cached_of += timeline->prompt_tokens;
+    }
+}
+
+static void count_outcome(metrics_t *self, const timeline_t *timeline)
+{
+    metrics_count(self,
+                  timeline->outcome == REQUEST_DONE        ? COUNT_DONE
+                  : timeline->outcome == REQUEST_CANCELLED ? COUNT_CANCELLED
+                                                           : COUNT_FAILED,
+                  1);
+    if (timeline->outcome == REQUEST_FAILED)
+        self->failures[code_of(timeline->error)]++;
+    metrics_count(self, COUNT_CONTINUATIONS, timeline->continuations);
+    if (!is_searched(timeline))
+        return;
+    metrics_count(self, COUNT_ASKED, timeline->of);
+    metrics_count(self, COUNT_ANSWERED, timeline->answered);
+    if (timeline->outcome == REQUEST_DONE && timeline->answered < timeline->of)
+        metrics_count(self, COUNT_INCOMPLETE, 1);
+}
+
+void metrics_answer(metrics_t *self, const timeline_t *timeline)
+{
+    count_outcome(self, timeline);
+    count_tokens(self, timeline);
+    observe_times(self, timeline);
+    observe_stages(self, timeline);
 }

@@ -1,59 +1,65 @@
-// metrics: counters and histograms of the gateway, written in Prometheus's text format. Every
-// metric is a row of one table, with its help text.
+// metrics: what Prometheus gets to see of the questions: counters, and histograms of durations.
+// Every family is a row of a table with its help text; the number of series is bounded whatever the
+// clients and workers call things.
 #ifndef METRICS_H
 #define METRICS_H
 
-#include "buf.h"
+#include "metrics_text.h"
+#include "timeline.h"
 
-#include <stdint.h>
+enum {
+    METRICS_MAX_VALUES = 20, // collections, models that have series of their own; the rest: "other"
+};
 
 typedef enum counter {
-    COUNT_QUESTIONS, // taken
-    COUNT_DONE,
-    COUNT_FAILED,
+    COUNT_QUESTIONS,  // taken
+    COUNT_DONE,       // this one to COUNT_CONTINUATIONS: counted by metrics_answer
+    COUNT_FAILED,     // the sum over all codes
     COUNT_CANCELLED,  // the client went away
-    COUNT_REFUSED,    // 429
     COUNT_INCOMPLETE, // answered without all sources
-    COUNT_TOKENS,     // relayed
-    COUNT_RETRIES,    // tasks sent again to another worker
-    COUNT_SEARCHES,   // search tasks sent, hedges not counted
-    COUNT_HEDGES,     // search tasks sent to a second replica because the first is slow
-    COUNT_HEDGES_WON, // of those, answered first
-    COUNT_GAPS,       // numbers missing in a token stream
-    COUNT_STRAYS,     // messages for tasks that are not ours
+    COUNT_ASKED,      // sources that were to answer
+    COUNT_ANSWERED,   // of those
+    COUNT_CONTINUATIONS,
+    COUNT_REFUSED,      // 429: as many are at work as may be
+    COUNT_REFUSED_RATE, // 429: the key has used up its rate
+    COUNT_TOKENS,       // relayed
+    COUNT_RETRIES,      // tasks sent again to another worker
+    COUNT_SEARCHES,     // search tasks sent, hedges not counted
+    COUNT_HEDGES,       // search tasks sent to a second replica because the first is slow
+    COUNT_HEDGES_WON,   // of those, answered first
+    COUNT_GAPS,         // numbers missing in a token stream
+    COUNT_STRAYS,       // messages for tasks that are not ours
     COUNT_EMBED_ERRORS,
     COUNT_FALLBACKS, // answers not by the configured model
     COUNTERS,        // their number
 } counter_t;
 
-// Durations, in the order of the path. Stages first, then times since the question came.
-typedef enum histogram {
-    HISTOGRAM_EMBED,
-    HISTOGRAM_SEARCH,
-    HISTOGRAM_MERGE,
-    HISTOGRAM_WAIT,
-    HISTOGRAM_FIRST_TOKEN,
-    HISTOGRAM_STREAM,
-    HISTOGRAM_STAGES,
-    TIME_TO_STATUS = HISTOGRAM_STAGES,
-    TIME_TO_SOURCES,
-    TIME_TO_TOKEN,
-    TIME_TO_END,
-    HISTOGRAMS, // their number
-} histogram_t;
+// What can go wrong, counted by code.
+typedef enum trouble {
+    TROUBLE_UPSTREAM, // an LLM server failed a generator, whether or not another answered instead
+    TROUBLE_DENSE,    // a task failed at a worker of this role, tried again or not
+    TROUBLE_LEXICAL,
+    TROUBLE_GENERATOR,
+    TROUBLES, // their number
+} trouble_t;
 
 typedef struct metrics metrics_t;
 
 metrics_t *metrics_new(void);
 void metrics_destroy(metrics_t **self_p);
 void metrics_count(metrics_t *self, counter_t counter, uint64_t more);
-void metrics_time(metrics_t *self, histogram_t histogram, uint64_t us);
 uint64_t metrics_value(const metrics_t *self, counter_t counter);
+// `code` as workers send it; those that are not known count as "other".
+void metrics_trouble(metrics_t *self, trouble_t trouble, const char *code);
+
+// To be called once for every question that was taken, when its answer has ended, well or not.
+void metrics_answer(metrics_t *self, const timeline_t *timeline);
+
+// The value of the label `collection` for this one: its name (shortened) or "other". Valid until
+// the metrics are destroyed.
+const char *metrics_collection(metrics_t *self, const char *collection);
 
 // Appends all of them.
-void metrics_write(const metrics_t *self, rl_buf_t *out);
-// Appends one metric that somebody else counts: type "counter" or "gauge"; labels "" or "a=\"b\"".
-void metrics_write_head(rl_buf_t *out, const char *name, const char *type, const char *help);
-void metrics_write_value(rl_buf_t *out, const char *name, const char *labels, double value);
+void metrics_write(const metrics_t *self, metrics_text_t *text);
 
 #endif

@@ -30,6 +30,7 @@ void request_enter(request_t *self, request_state_t state)
 // The answer has ended: everybody who looks at ended answers is told.
 static void tell(request_t *self)
 {
+    metrics_answer(self->gateway->metrics, self->timeline);
     otlp_answer(self->gateway->otlp, self->timeline);
     traces_keep(self->gateway->traces, &self->timeline);
 }
@@ -96,7 +97,6 @@ void request_fail(request_t *self, int status, const char *code, long retry_afte
     rl_log(RL_LOG_WARN, self->id, "failed while %s: %s: %s", request_state_names[self->state], code,
            message);
     request_enter(self, REQUEST_FAILED);
-    metrics_count(self->gateway->metrics, COUNT_FAILED, 1);
     answer_error_t error = {
         .status = status, .code = code, .message = message, .retry_after_s = retry_after_s};
     self->timeline->error = timeline_text(self->timeline, code);
@@ -108,11 +108,7 @@ void request_fail(request_t *self, int status, const char *code, long retry_afte
 
 void request_complete(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
     request_enter(self, REQUEST_DONE);
-    metrics_count(gateway->metrics, COUNT_DONE, 1);
-    if (self->answer.missing_size > 0)
-        metrics_count(gateway->metrics, COUNT_INCOMPLETE, 1);
     close_timeline(self);
     self->face->ops->done(self->face, &self->answer);
     tell(self);
@@ -171,7 +167,6 @@ static void on_client_gone(void *arg)
 {
     request_t *self = arg;
     request_enter(self, REQUEST_CANCELLED);
-    metrics_count(self->gateway->metrics, COUNT_CANCELLED, 1);
     close_timeline(self);
     tell(self);
     destroy(self);
@@ -240,7 +235,7 @@ static bool admit(gateway_t *gateway, http_req_t **req)
     }
     long wait = keys_take(http_caller(*req), rl_now_us());
     if (wait > 0) {
-        metrics_count(gateway->metrics, COUNT_REFUSED, 1);
+        metrics_count(gateway->metrics, COUNT_REFUSED_RATE, 1);
         http_reply_error(req, 429, "rate_limit_exceeded", NULL, wait,
                          "this API key has used up its rate; try again in %ld s", wait);
         return false;
@@ -326,7 +321,6 @@ bool request_cancel(gateway_t *gateway, const char *id, const char *caller)
     if (!self)
         return false;
     request_enter(self, REQUEST_CANCELLED);
-    metrics_count(gateway->metrics, COUNT_CANCELLED, 1);
     answer_error_t error = {
         .status = 409, .code = "cancelled", .message = "the answer was stopped by its caller"};
     close_timeline(self);

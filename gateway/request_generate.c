@@ -241,6 +241,13 @@ void request_look_after_silent(gateway_t *gateway)
 
 // ---------------------------------------------------------------------------------------- messages
 
+// One LLM server has failed, another one answers.
+static void count_fallback(request_t *self, const char *code)
+{
+    metrics_count(self->gateway->metrics, COUNT_FALLBACKS, 1);
+    metrics_trouble(self->gateway->metrics, TROUBLE_UPSTREAM, code ? code : "");
+}
+
 void request_progress(task_t *task, const rl_progress_t *progress)
 {
     request_t *self = task->request;
@@ -249,7 +256,7 @@ void request_progress(task_t *task, const rl_progress_t *progress)
     json_t *detail = json_loads(progress->data, 0, NULL);
     const char *message = json_string_value(json_object_get(detail, "message"));
     if (strcmp(progress->stage, "fallback") == 0)
-        metrics_count(self->gateway->metrics, COUNT_FALLBACKS, 1);
+        count_fallback(self, json_string_value(json_object_get(detail, "code")));
     request_status(self, progress->stage, message ? message : progress->stage,
                    json_is_object(detail) ? detail : NULL);
     json_decref(detail);
@@ -413,6 +420,9 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
     const worker_t *worker = task->worker;
     bool lost = strcmp(failed->code, "worker_lost") == 0;
     request_note_lost_generation(self);
+    metrics_trouble(gateway->metrics, TROUBLE_GENERATOR, failed->code);
+    if (strncmp(failed->code, "llm_", 4) == 0)
+        metrics_trouble(gateway->metrics, TROUBLE_UPSTREAM, failed->code);
     if (lost) {
         tasks_end(gateway->tasks, &self->generation);
         self->generators_lost++;

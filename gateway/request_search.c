@@ -437,6 +437,9 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
     request_t *self = task->request;
     search_t *search = &self->searches[task->source];
     const worker_t *worker = task->worker;
+    metrics_trouble(self->gateway->metrics,
+                    search->source.kind == KIND_DENSE ? TROUBLE_DENSE : TROUBLE_LEXICAL,
+                    failed->code);
     end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);
     if (search->task || search->hedge)
         return; // the other replica is still at it

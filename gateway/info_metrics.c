@@ -1,0 +1,255 @@
+// info_metrics: GET /metrics: what was counted, and what the gateway, its workers and its process
+// are at now.
+//
+// Workers come and go with new ids, which would leave dead series behind in Prometheus without end:
+// there is none by worker, only by kind and collection. GET /v1/workers has each.
+#include "gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics_process.h"
+
+enum {
+    VALUES = METRICS_MAX_VALUES + 2, // collections, "other", and none
+};
+
+typedef enum worker_state {
+    STATE_READY,
+    STATE_STARTING,
+    STATE_LEAVING,
+    STATES, // their number
+} worker_state_t;
+
+static const char *const states[STATES] = {"ready", "starting", "leaving"};
+
+// Workers of one kind and collection, together.
+typedef struct group {
+    bool there;
+    double workers[STATES];
+    double outstanding, queued, running, slots;
+    double shards, served; // that there should be, and that a worker is ready for
+} group_t;
+
+typedef struct groups {
+    const char *names[VALUES];
+    size_t size;
+    group_t of[VALUES][ROLES];
+} groups_t;
+
+static group_t *group_of(gateway_t *gateway, groups_t *self, const char *collection,
+                         worker_role_t role)
+{
+    const char *name =
+        role == ROLE_GENERATOR ? "" : metrics_collection(gateway->metrics, collection);
+    size_t at = 0;
+    while (at < self->size && strcmp(self->names[at], name) != 0)
+        at++;
+    if (at == self->size)
+        self->names[self->size++] = name;
+    self->of[at][role].there = true;
+    return &self->of[at][role];
+}
+
+static void add_workers(gateway_t *gateway, groups_t *groups)
+{
+    group_of(gateway, groups, "", ROLE_GENERATOR); // that there is none is worth saying, too
+    for (worker_t *worker = registry_first(gateway->registry); worker;
+         worker = registry_next(worker)) {
+        group_t *group = group_of(gateway, groups, worker->collection, worker->role);
+        group->workers[worker->leaving ? STATE_LEAVING
+                       : worker->ready ? STATE_READY
+                                       : STATE_STARTING]++;
+        group->outstanding += (double)worker->outstanding;
+        group->queued += (double)worker->queued;
+        group->running += (double)worker->running;
+        group->slots += (double)worker->slots;
+    }
+}
+
+// Shards that a collection has, whether or not somebody serves them.
+static void add_shards(gateway_t *gateway, groups_t *groups)
+{
+    enum {
+        MAX_SHARDS = 4096
+    };
+    source_t *sources = calloc(MAX_SHARDS, sizeof *sources);
+    size_t size;
+    const char **names = registry_collections(gateway->registry, &size);
+    if (!sources)
+        abort();
+    for (size_t at = 0; at < size; at++)
+        for (int kind = 0; kind < KINDS; kind++) {
+            const bool kinds[KINDS] = {
+                [KIND_DENSE] = kind == KIND_DENSE, [KIND_LEXICAL] = kind == KIND_LEXICAL};
+            size_t shards =
+                registry_sources(gateway->registry, names[at], kinds, sources, MAX_SHARDS);
+            if (shards == 0)
+                continue;
+            group_t *group = group_of(gateway, groups, names[at], (worker_role_t)kind);
+            group->shards += (double)shards;
+            for (size_t shard = 0; shard < shards; shard++)
+                group->served += registry_has(gateway->registry, &sources[shard]);
+        }
+    free(names);
+    free(sources);
+}
+
+static void write_group(metrics_text_t *text, const char *name, const groups_t *groups,
+                        size_t offset, const char *state, bool retrievers_only)
+{
+    for (size_t at = 0; at < groups->size; at++)
+        for (int role = 0; role < (retrievers_only ? (int)ROLE_GENERATOR : (int)ROLES); role++) {
+            const group_t *group = &groups->of[at][role];
+            char labels[METRICS_TEXT_MAX_LABELS] = "";
+            double value;
+            if (!group->there)
+                continue;
+            memcpy(&value, (const char *)group + offset, sizeof value);
+            metrics_text_label(labels, "kind", worker_role_name((worker_role_t)role));
+            metrics_text_label(labels, "collection", groups->names[at]);
+            if (state)
+                metrics_text_label(labels, "state", state);
+            metrics_text_value(text, name, labels, value);
+        }
+}
+
+static void write_workers(gateway_t *self, metrics_text_t *text)
+{
+    static const struct {
+        const char *name, *help;
+        size_t offset;
+        bool retrievers_only;
+    } rows[] = {
+        {"ragline_outstanding_tasks", "Tasks given to workers and not answered yet.",
+         offsetof(group_t, outstanding), false},
+        {"ragline_worker_queued_tasks", "Tasks that wait inside workers, as these announce it.",
+         offsetof(group_t, queued), false},
+        {"ragline_worker_running_tasks", "Tasks that workers work on, as these announce it.",
+         offsetof(group_t, running), false},
+        {"ragline_worker_slots", "Tasks that workers can work on at a time, as these announce it.",
+         offsetof(group_t, slots), false},
+        {"ragline_shards", "Shards of collections, served or not.", offsetof(group_t, shards),
+         true},
+        {"ragline_shards_served", "Shards that at least one worker is ready for.",
+         offsetof(group_t, served), true},
+    };
+    groups_t *groups = calloc(1, sizeof *groups);
+    if (!groups)
+        abort();
+    add_workers(self, groups);
+    add_shards(self, groups);
+    metrics_text_family(text, "ragline_workers", "gauge",
+                        "Workers, by kind, collection and whether they take tasks.");
+    for (int state = 0; state < STATES; state++)
+        write_group(text, "ragline_workers", groups,
+                    offsetof(group_t, workers) + (size_t)state * sizeof(double), states[state],
+                    false);
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        metrics_text_family(text, rows[row].name, "gauge", rows[row].help);
+        write_group(text, rows[row].name, groups, rows[row].offset, NULL,
+                    rows[row].retrievers_only);
+    }
+    free(groups);
+}
+
+static void write_membership(gateway_t *self, metrics_text_t *text)
+{
+    registry_counts_t counts = registry_counts(self->registry);
+    metrics_text_one(text, "ragline_workers_joined_total", "counter", "Workers that joined.",
+                     (double)counts.joined);
+    metrics_text_one(text, "ragline_workers_left_total", "counter", "Workers that said they leave.",
+                     (double)counts.left);
+    metrics_text_one(text, "ragline_workers_lost_total", "counter",
+                     "Workers whose announcements stopped.", (double)counts.lost);
+    metrics_text_one(text, "ragline_refused_announcements_total", "counter",
+                     "Announcements of workers that were wrong.", (double)counts.refused);
+}
+
+static void write_message_counts(metrics_text_t *text, const char *name, const char *help,
+                                 const uint64_t counts[RL_MSG_TYPES])
+{
+    metrics_text_family(text, name, "counter", help);
+    for (int type = 1; type < RL_MSG_TYPES; type++) {
+        char labels[METRICS_TEXT_MAX_LABELS] = "";
+        metrics_text_label(labels, "message", rl_msg_name((rl_msg_type_t)type));
+        metrics_text_value(text, name, labels, (double)counts[type]);
+    }
+}
+
+static void write_messages(metrics_text_t *text)
+{
+    const rl_wire_counts_t *counts = rl_wire_counts();
+    write_message_counts(text, "ragline_messages_received_total",
+                         "Messages received from workers, by kind of message.", counts->in);
+    write_message_counts(text, "ragline_messages_sent_total",
+                         "Messages sent to workers, by kind of message.", counts->out);
+    metrics_text_one(text, "ragline_message_bytes_received_total", "counter",
+                     "Bytes of messages received from workers.", (double)counts->bytes_in);
+    metrics_text_one(text, "ragline_message_bytes_sent_total", "counter",
+                     "Bytes of messages sent to workers.", (double)counts->bytes_out);
+    metrics_text_one(text, "ragline_bad_messages_total", "counter",
+                     "Messages dropped because they were malformed.", (double)counts->bad);
+}
+
+static void write_http(gateway_t *self, metrics_text_t *text)
+{
+    const http_counts_t *counts = http_server_counts(self->http);
+    static const char name[] = "ragline_http_responses_total";
+    metrics_text_one(text, "ragline_http_requests_total", "counter", "HTTP requests.",
+                     (double)counts->requests);
+    metrics_text_family(text, name, "counter", "HTTP responses, by class of status.");
+    metrics_text_value(text, name, "class=\"2xx\"", (double)counts->responses_2xx);
+    metrics_text_value(text, name, "class=\"4xx\"", (double)counts->responses_4xx);
+    metrics_text_value(text, name, "class=\"5xx\"", (double)counts->responses_5xx);
+    metrics_text_one(text, "ragline_http_bad_requests_total", "counter",
+                     "Requests that broke the rules or limits of HTTP.",
+                     (double)counts->bad_requests);
+    metrics_text_one(text, "ragline_http_timeouts_total", "counter",
+                     "Requests that did not come in time.", (double)counts->timeouts);
+    metrics_text_one(text, "ragline_http_open_connections", "gauge", "Open client connections.",
+                     (double)counts->open_connections);
+    metrics_text_one(text, "ragline_http_open_streams", "gauge", "Open event streams.",
+                     (double)counts->open_streams);
+}
+
+static void write_questions(gateway_t *self, metrics_text_t *text)
+{
+    metrics_text_one(text, "ragline_questions_in_flight", "gauge", "Questions at work.",
+                     (double)self->in_flight);
+    metrics_text_one(text, "ragline_questions_in_flight_limit", "gauge",
+                     "Questions that may be at work at a time (gateway.max_in_flight).",
+                     (double)self->settings.max_in_flight);
+    metrics_text_one(text, "ragline_questions_waiting", "gauge",
+                     "Questions that wait for a generator.", (double)self->waiting_size);
+}
+
+static void write_build(metrics_text_t *text)
+{
+    char labels[METRICS_TEXT_MAX_LABELS] = "";
+    metrics_text_family(text, "ragline_build_info", "gauge", "1, with the version as a label.");
+    metrics_text_label(labels, "version", RAGLINE_VERSION);
+    metrics_text_value(text, "ragline_build_info", labels, 1);
+}
+
+void gateway_get_metrics(void *arg, http_req_t *req)
+{
+    gateway_t *self = arg;
+    metrics_text_t text = metrics_text_make(http_header(req, "accept"));
+    write_build(&text);
+    write_questions(self, &text);
+    metrics_write(self->metrics, &text);
+    write_workers(self, &text);
+    write_membership(self, &text);
+    write_messages(&text);
+    write_http(self, &text);
+    metrics_process_write(&text);
+    metrics_text_end(&text);
+    if (text.out.full)
+        http_reply_error(&req, 500, "metrics_too_large", NULL, 0,
+                         "the metrics take more than %d bytes", METRICS_TEXT_MAX_BYTES);
+    else
+        http_reply(&req, 200, metrics_text_type(&text), text.out.data, text.out.size);
+    metrics_text_free(&text);
+}
