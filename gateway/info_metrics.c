@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "metrics_process.h"
+#include "request.h"
+#include "timeline.h"
 
 enum {
     VALUES = METRICS_MAX_VALUES + 2, // collections, "other", and none
@@ -223,6 +226,18 @@ static void write_questions(gateway_t *self, metrics_text_t *text)
                      (double)self->settings.max_in_flight);
     metrics_text_one(text, "ragline_questions_waiting", "gauge",
                      "Questions that wait for a generator.", (double)self->waiting_size);
+    size_t counts[REQUEST_STATES] = {0};
+    uint64_t oldest_us = request_count_states(self, counts), now = rl_now_us();
+    metrics_text_family(text, "ragline_questions_by_state", "gauge",
+                        "Questions at work, by what they are at.");
+    for (int state = 0; state < REQUEST_DONE; state++) {
+        char labels[METRICS_TEXT_MAX_LABELS] = "";
+        metrics_text_label(labels, "state", request_state_names[state]);
+        metrics_text_value(text, "ragline_questions_by_state", labels, (double)counts[state]);
+    }
+    metrics_text_one(text, "ragline_oldest_question_seconds", "gauge",
+                     "How long the oldest question has been at work; 0 if there is none.",
+                     oldest_us && now > oldest_us ? (double)(now - oldest_us) / 1e6 : 0);
 }
 
 static void write_build(metrics_text_t *text)

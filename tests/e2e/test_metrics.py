@@ -36,7 +36,7 @@ def test_a_prometheus_parser_reads_all_of_it(cluster):
     found = families(cluster)
     assert found
     for family in found.values():
-        assert family.name.startswith("ragline_"), family.name
+        assert family.name.startswith(("ragline_", "process_")), family.name
         assert family.documentation, family.name
         assert family.type in ("counter", "gauge", "histogram"), (family.name, family.type)
         seen = set()
