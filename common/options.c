@@ -51,6 +51,8 @@ enum {
 const rl_option_t rl_options[] = {
     CHOICE("log.level", "info", "error warn info debug", ALL, "least important lines to log"),
     CHOICE("log.format", "text", "text json", ALL, "form of a log line"),
+    STRING("log.dump_dir", "", PROCESSES,
+           "folder for what SIGUSR1 asks for, ID.json; empty: it goes into the log"),
 
     LIST("cluster.gateways", "tcp://127.0.0.1:7601", WORKERS,
          "hub addresses of the gateways that workers announce themselves to"),

@@ -10,12 +10,16 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
 
 enum {
     SOCKETS_MAX = 16384, // ZeroMQ sockets of a process; more than the gateway has workers
+    SIGNALS = 5,
+    DUMPERS = 8,
+    LASTING = RL_GATEWAY | RL_RETRIEVER | RL_GENERATOR, // programs that run till they are stopped
 };
 
 typedef struct hook {
@@ -32,9 +36,17 @@ struct rl_proc {
     struct event_base *base;
     rl_conf_t *conf;
     rl_curve_t *curve;
-    struct event *signals[3];
+    struct event *signals[SIGNALS];
     struct event *again;
     hook_t stop, reload;
+    struct {
+        rl_dump_fn *fn;
+        void *arg;
+    } dumpers[DUMPERS];
+    size_t dumpers_size;
+    rl_dump_file_t *dump_file;
+    uint64_t started_us, turns;
+    unsigned program;
     hooks_t look, end;
     uint64_t pace_us, turn_us; // see rl_proc_pace; when the last turn began
     bool stopping, ended;
@@ -83,6 +95,106 @@ static void on_reload_signal(evutil_socket_t signal_number, short what, void *ar
         self->reload.fn(self->reload.arg);
 }
 
+// ---- what is in hand --------------------------------------------------------------------------
+
+static uint64_t us_of(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000000u + (uint64_t)time.tv_usec;
+}
+
+// Pages of memory that are in use now, in KiB; 0 where the system does not say.
+static uint64_t memory_kb(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re"); // the kernel's: no disk is waited for
+    if (!file)
+        return 0;
+    if (fscanf(file, "%*s %lu", &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return pages * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void dump_process(const rl_proc_t *self, rl_dump_t *dump)
+{
+    struct rusage used = {0};
+    char when[40];
+    time_t now = time(NULL);
+    struct tm tm;
+    gmtime_r(&now, &tm);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    getrusage(RUSAGE_SELF, &used);
+    rl_dump_begin(dump, "process");
+    rl_dump_text(dump, "id", self->id);
+    rl_dump_text(dump, "program", self->name);
+    rl_dump_text(dump, "version", RAGLINE_VERSION);
+    rl_dump_text(dump, "time", when);
+    rl_dump_number(dump, "pid", (uint64_t)getpid());
+    rl_dump_ms(dump, "up_ms", rl_now_us() - self->started_us);
+    rl_dump_ms(dump, "cpu_user_ms", us_of(used.ru_utime));
+    rl_dump_ms(dump, "cpu_system_ms", us_of(used.ru_stime));
+    rl_dump_number(dump, "memory_kb", memory_kb());
+    rl_dump_number(dump, "memory_most_kb", (uint64_t)used.ru_maxrss);
+    rl_dump_number(dump, "turns", self->turns);
+    rl_dump_flag(dump, "stopping", self->stopping);
+    rl_dump_text(dump, "log_level", rl_log_level_name());
+    rl_dump_end(dump);
+}
+
+static void dump_all(rl_proc_t *self, rl_dump_t *dump)
+{
+    dump_process(self, dump);
+    for (size_t at = 0; at < self->dumpers_size; at++)
+        self->dumpers[at].fn(self->dumpers[at].arg, dump);
+}
+
+char *rl_proc_dump(rl_proc_t *self, size_t *size)
+{
+    rl_dump_t *dump = rl_dump_new(false);
+    dump_all(self, dump);
+    return rl_dump_finish(&dump, size);
+}
+
+// The signal was caught by libevent, which calls this from the loop.
+static void on_dump_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+    rl_proc_t *self = arg;
+    const char *folder = rl_conf_str(self->conf, "log.dump_dir");
+    size_t size;
+    (void)signal_number;
+    (void)what;
+    if (*folder) {
+        char *document = rl_proc_dump(self, &size);
+        if (document && rl_dump_file_write(self->dump_file, folder, self->id, document, size) != 0)
+            rl_warn("log.dump_dir: the dump before this one is still being written to %s", folder);
+        return;
+    }
+    rl_dump_t *dump = rl_dump_new(true);
+    dump_all(self, dump);
+    rl_dump_finish(&dump, &size);
+}
+
+static void on_debug_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+    (void)signal_number;
+    (void)what;
+    (void)arg;
+    bool debug = rl_log_toggle_debug();
+    char data[64];
+    snprintf(data, sizeof data, "{\"level\":\"%s\"}", rl_log_level_name());
+    rl_log_data(NULL,
+                debug ? "the log is at debug until SIGUSR2 or SIGHUP" : "the log is as configured",
+                data);
+}
+
+void rl_proc_on_dump(rl_proc_t *self, rl_dump_fn *fn, void *arg)
+{
+    if (self->dumpers_size == DUMPERS)
+        abort();
+    self->dumpers[self->dumpers_size].fn = fn;
+    self->dumpers[self->dumpers_size++].arg = arg;
+}
+
 static void on_again(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -123,6 +235,10 @@ static bool make_loop(rl_proc_t *self)
     add_signal(self, 0, SIGTERM, on_stop_signal);
     add_signal(self, 1, SIGINT, on_stop_signal);
     add_signal(self, 2, SIGHUP, on_reload_signal);
+    if (self->program & LASTING) {
+        add_signal(self, 3, SIGUSR1, on_dump_signal);
+        add_signal(self, 4, SIGUSR2, on_debug_signal);
+    }
     return self->again != NULL;
 }
 
@@ -175,6 +291,12 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
     rl_proc_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
+    self->program = program;
+    self->started_us = rl_now_us();
+    if (program & LASTING) { // whoever asks too early gets nothing, instead of ending it
+        signal(SIGUSR1, SIG_IGN);
+        signal(SIGUSR2, SIG_IGN);
+    }
     snprintf(self->name, sizeof self->name, "%s", name);
     unsigned random = 0;
     if (getrandom(&random, sizeof random, 0) != sizeof random)
@@ -205,6 +327,8 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
     setenv("ZSYS_SIGHANDLER", "false", 1); // czmq: signals are the loop's
     raise_file_limit();
     setup_log(self);
+    rl_log_limit((program & LASTING) != 0);
+    self->dump_file = rl_dump_file_new();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     bool loop = make_loop(self);
     if (!loop)
@@ -221,7 +345,9 @@ void rl_proc_destroy(rl_proc_t **self_p)
     rl_proc_t *self = *self_p;
     if (!self)
         return;
-    for (size_t at = 0; at < 3; at++)
+    rl_dump_file_destroy(&self->dump_file);
+    rl_log_settle(true);
+    for (size_t at = 0; at < SIGNALS; at++)
         if (self->signals[at])
             event_free(self->signals[at]);
     if (self->again)
@@ -343,6 +469,8 @@ int rl_proc_run(rl_proc_t *self)
         }
         run_hooks(&self->look);
         run_hooks(&self->end);
+        rl_log_settle(false);
+        self->turns++;
     }
     self->ended = false; // it may be run again
     return self->exit_status;

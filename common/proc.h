@@ -4,6 +4,7 @@
 
 #include "conf.h"
 #include "curve.h"
+#include "dump.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -36,6 +37,13 @@ void rl_proc_on_stop(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 // SIGHUP: the configuration was read again and holds; rl_proc_conf is the new one. A file that
 // does not hold is logged and changes nothing.
 void rl_proc_on_reload(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+
+// SIGUSR1 (of a gateway, retriever or generator): what the process has in hand goes into the log,
+// or, as one JSON document, into log.dump_dir/ID.json. Each `fn` adds its own. (SIGUSR2 switches
+// the log to debug and back.)
+void rl_proc_on_dump(rl_proc_t *self, rl_dump_fn *fn, void *arg);
+// The document; the caller owns it.
+char *rl_proc_dump(rl_proc_t *self, size_t *size);
 
 // Every turn of the loop, after all its events: first the "look" hooks, which look for work that
 // no event tells of (ZeroMQ sockets), then the "end" hooks, which send what the turn has gathered.

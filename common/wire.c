@@ -62,6 +62,26 @@ const rl_wire_counts_t *rl_wire_counts(void)
     return &counts;
 }
 
+static void dump_counts(rl_dump_t *dump, const char *name, const uint64_t by_type[RL_MSG_TYPES],
+                        uint64_t bytes)
+{
+    rl_dump_begin(dump, name);
+    for (int type = 1; type < RL_MSG_TYPES; type++)
+        if (by_type[type])
+            rl_dump_number(dump, rl_msg_name((rl_msg_type_t)type), by_type[type]);
+    rl_dump_number(dump, "bytes", bytes);
+    rl_dump_end(dump);
+}
+
+void rl_wire_dump(rl_dump_t *dump)
+{
+    dump_counts(dump, "messages_in", counts.in, counts.bytes_in);
+    dump_counts(dump, "messages_out", counts.out, counts.bytes_out);
+    rl_dump_begin(dump, "messages_bad");
+    rl_dump_number(dump, "dropped", counts.bad);
+    rl_dump_end(dump);
+}
+
 const char *rl_wire_endpoint(const rl_wire_t *self)
 {
     return self->endpoint;

@@ -58,5 +58,7 @@ typedef struct rl_wire_counts {
     uint64_t bad;
 } rl_wire_counts_t;
 const rl_wire_counts_t *rl_wire_counts(void);
+// The same as groups of a dump.
+void rl_wire_dump(rl_dump_t *dump);
 
 #endif
