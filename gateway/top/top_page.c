@@ -18,13 +18,11 @@ static void add_head(const json_t *sum, rl_buf_t *out)
     }
     rl_buf_adds(out, TOP_HEAD "ragline-top" TOP_PLAIN "  ");
     if (json_array_size(gateways) == 1 && there == 1)
-        top_cell(out, top_word(json_array_get(gateways, 0), "url"), 60);
+        clean_line(out, top_word(json_array_get(gateways, 0), "url"), 60);
     else
         rl_buf_addf(out, "%s%zu of %zu gateways" TOP_PLAIN,
                     there < json_array_size(gateways) ? TOP_WARN : "", there,
                     json_array_size(gateways));
-    while (out->size > 0 && out->data[out->size - 1] == ' ')
-        out->data[--out->size] = '\0';
     rl_buf_adds(out, "\n");
     json_array_foreach(gateways, at, each)
     {
@@ -45,26 +43,63 @@ static void add_head(const json_t *sum, rl_buf_t *out)
 
 // --------------------------------------------------------------------------------- what happens
 
-static void add_in_flight(const json_t *sum, rl_buf_t *out)
+enum {
+    TITLE = 12, // columns in front of a row's items
+    MAX_ITEM = 256,
+};
+
+// A row of items that goes on in the next line where the terminal's ends.
+typedef struct flow {
+    rl_buf_t *out;
+    size_t column, columns;
+} flow_t;
+
+static flow_t begin_flow(rl_buf_t *out, const char *title, const top_view_t *view)
+{
+    rl_buf_adds(out, TOP_PLAIN);
+    top_cell(out, title, TITLE);
+    return (flow_t){out, TITLE, view->columns > 0 ? (size_t)view->columns : 0};
+}
+
+static void add_item(flow_t *self, const char *look, const char *name, const char *value)
+{
+    rl_buf_t item = rl_buf_make(MAX_ITEM);
+    clean_line(&item, name, 24);
+    for (size_t at = 0; at < item.size; at++)
+        item.data[at] = item.data[at] == '_' ? ' ' : item.data[at];
+    rl_buf_addf(&item, " %s", value);
+    size_t width = clean_columns(item.data);
+    if (self->column > TITLE && self->column + width > self->columns) {
+        rl_buf_addf(self->out, "\n%*s", TITLE, "");
+        self->column = TITLE;
+    }
+    rl_buf_addf(self->out, "%s%s" TOP_PLAIN "  ", look, item.data);
+    self->column += width + 2;
+    rl_buf_free(&item);
+}
+
+static void add_in_flight(const json_t *sum, const top_view_t *view, rl_buf_t *out)
 {
     const json_t *in_flight = json_object_get(sum, "in_flight");
     const json_t *value;
     const char *state;
     char text[32];
-    rl_buf_addf(out, "in flight   " TOP_HEAD "%.0f" TOP_PLAIN, top_number(in_flight, "total"));
+    flow_t flow = begin_flow(out, "in flight", view);
+    snprintf(text, sizeof text, "%.0f", top_number(in_flight, "total"));
+    add_item(&flow, TOP_HEAD, "all", text);
     json_object_foreach(json_object_get(in_flight, "states"), state, value)
     {
         double count = json_number_value(value);
-        rl_buf_addf(out, "%s  ",
-                    count == 0                      ? TOP_DIM
-                    : strcmp(state, "waiting") == 0 ? TOP_WARN
-                                                    : TOP_PLAIN);
-        clean_line(out, state, 20);
-        rl_buf_addf(out, " %.0f", count);
+        snprintf(text, sizeof text, "%.0f", count);
+        add_item(&flow,
+                 count == 0                      ? TOP_DIM
+                 : strcmp(state, "waiting") == 0 ? TOP_WARN
+                                                 : TOP_PLAIN,
+                 state, text);
     }
-    rl_buf_adds(out, TOP_PLAIN);
     if (top_number(in_flight, "oldest_ms") > 0)
-        rl_buf_addf(out, "  oldest %s", top_duration(top_number(in_flight, "oldest_ms"), text));
+        add_item(&flow, TOP_PLAIN, "oldest",
+                 top_duration(top_number(in_flight, "oldest_ms"), text));
     rl_buf_adds(out, "\n");
 }
 
@@ -93,42 +128,36 @@ static int find_rate(const char *name)
     return -1;
 }
 
-static void add_rate(const char *name, const char *look, double value, rl_buf_t *out)
+static void add_rate(flow_t *flow, const char *name, const char *look, double value)
 {
-    char text[32], words[40];
-    snprintf(words, sizeof words, "%s", name);
-    for (char *at = words; *at; at++)
-        *at = *at == '_' ? ' ' : *at;
-    rl_buf_adds(out, value > 0 ? look : TOP_DIM);
-    clean_line(out, words, 24);
-    rl_buf_addf(out, " %s  ", top_amount(value, text));
+    char text[32];
+    add_item(flow, value > 0 ? look : TOP_DIM, name, top_amount(value, text));
 }
 
 static void add_rates(const json_t *sum, const top_view_t *view, rl_buf_t *out)
 {
-    const json_t *values = json_object_get(top_window(sum, view->minute), "per_second"), *value;
-    static const char *const titles[RATE_ROWS] = {"per second  ", "            ", "            "};
+    json_t *values = json_object_get(top_window(sum, view->minute), "per_second"), *value;
     const char *name;
     for (int row = 0; row < RATE_ROWS; row++) {
-        rl_buf_addf(out, TOP_PLAIN "%s", titles[row]);
+        flow_t flow = begin_flow(out, row ? "" : "per second", view);
         for (int at = 0; at < RATES; at++)
             if (rates[at].row == row)
-                add_rate(rates[at].name, rates[at].look, top_number(values, rates[at].name), out);
+                add_rate(&flow, rates[at].name, rates[at].look, top_number(values, rates[at].name));
         if (row == RATE_ROWS - 1) {
-            json_object_foreach((json_t *)(uintptr_t)values, name, value)
+            json_object_foreach(values, name, value)
             {
                 if (find_rate(name) < 0)
-                    add_rate(name, TOP_PLAIN, json_number_value(value), out);
+                    add_rate(&flow, name, TOP_PLAIN, json_number_value(value));
             }
         }
-        rl_buf_adds(out, TOP_PLAIN "\n");
+        rl_buf_adds(out, "\n");
     }
 }
 
 void top_page(const json_t *sum, const top_view_t *view, rl_buf_t *out)
 {
     add_head(sum, out);
-    add_in_flight(sum, out);
+    add_in_flight(sum, view, out);
     add_rates(sum, view, out);
     rl_buf_adds(out, "\n");
     top_times(sum, view, out);

@@ -8,9 +8,10 @@
 #include "clean.h"
 
 enum {
-    NAME = 16,  // columns of a stage's name
+    NAME = 16, // columns of a stage's name
+    COUNT = 9,
     CELL = 8,   // of a duration, with a blank before it
-    BOTH = 102, // from so many on both windows have room
+    BOTH = 113, // from so many on both windows have room
     MAX_STAGES = 200,
     MAX_LINE = 1024,
 };
@@ -30,7 +31,7 @@ static void add_durations(const json_t *histogram, rl_buf_t *out)
 {
     static const char *const keys[] = {"p50_ms", "p90_ms", "p99_ms", "max_ms"};
     char text[32];
-    top_cell(out, top_amount(top_number(histogram, "count"), text), -7);
+    top_cell(out, top_amount(top_number(histogram, "count"), text), -COUNT);
     for (size_t at = 0; at < sizeof keys / sizeof *keys; at++)
         top_cell(out, top_duration(top_number(histogram, keys[at]), text), -CELL - 1);
 }
@@ -43,7 +44,7 @@ static void add_titles(const char *title, const top_view_t *view, bool share, rl
     top_cell(out, title, NAME);
     for (int window = both || !view->minute ? 0 : 1; window < (both || view->minute ? 2 : 1);
          window++) {
-        top_cell(out, window ? "60 s: n" : "10 s: n", -7);
+        top_cell(out, window ? "60 s: n" : "10 s: n", -COUNT);
         for (size_t at = 0; at < sizeof names / sizeof *names; at++)
             top_cell(out, names[at], -CELL - 1);
     }
@@ -204,7 +205,7 @@ static void add_worker(const json_t *worker, rl_buf_t *out)
 {
     char text[32];
     const char *state = top_word(worker, "state");
-    double load = load_of(worker);
+    double load = load_of(worker), seen = top_number(worker, "last_seen_ms");
     rl_buf_adds(out, strcmp(state, "ready") != 0 ? TOP_WARN : load >= 1 ? TOP_ACCENT : TOP_PLAIN);
     top_cell(out, top_word(worker, "kind"), 10);
     add_serves(worker, out);
@@ -215,7 +216,7 @@ static void add_worker(const json_t *worker, rl_buf_t *out)
     top_cell(out, top_duration(top_number(worker, "latency_ms"), text), -CELL - 1);
     top_cell(out, top_duration(top_number(worker, "latency_p95_ms"), text), -CELL - 1);
     top_cell(out, top_amount(top_number(worker, "served"), text), -9);
-    top_cell(out, top_duration(top_number(worker, "last_seen_ms"), text), -CELL - 1);
+    top_cell(out, seen > 0 ? top_duration(seen, text) : "now", -CELL - 1);
     rl_buf_adds(out, "  ");
     clean_line(out, top_word(worker, "worker"), 60);
     rl_buf_adds(out, TOP_PLAIN "\n");

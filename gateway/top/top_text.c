@@ -78,14 +78,19 @@ const char *top_word(const json_t *object, const char *key)
     return value ? value : "";
 }
 
-void top_strip(rl_buf_t *out, const char *line, size_t size)
+void top_strip(rl_buf_t *out, const char *text, size_t size)
 {
-    size_t from = 0;
+    size_t blanks = 0; // that would end the line are left out
     for (size_t at = 0; at < size; at++) {
-        if (!TOP_IS_LOOK(line[at]))
+        if (TOP_IS_LOOK(text[at]))
             continue;
-        rl_buf_add(out, line + from, at - from);
-        from = at + 1;
+        if (text[at] == ' ') {
+            blanks++;
+            continue;
+        }
+        if (text[at] != '\n' && blanks > 0)
+            rl_buf_addf(out, "%*s", (int)blanks, "");
+        blanks = 0;
+        rl_buf_add(out, text + at, 1);
     }
-    rl_buf_add(out, line + from, size - from);
 }

@@ -36,7 +36,7 @@ const char *top_amount(double value, char out[32]);
 double top_number(const json_t *object, const char *key);
 const char *top_word(const json_t *object, const char *key);
 
-// Appends the line without its looks.
-void top_strip(rl_buf_t *out, const char *line, size_t size);
+// Appends lines without their looks, and without blanks at their ends.
+void top_strip(rl_buf_t *out, const char *text, size_t size);
 
 #endif
