@@ -124,7 +124,7 @@ static char *make_url(const char *from)
         size -= 3;
     rl_buf_add(&url, from, size);
     if (!whole)
-        rl_buf_adds(&url, "/v1/traces");
+        rl_buf_adds(&url, "/v1/traces?limit=10000"); // the most that it gives
     return rl_buf_take(&url);
 }
 

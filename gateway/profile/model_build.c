@@ -18,6 +18,12 @@ void *model_room(size_t count, size_t size)
     return room;
 }
 
+// 0 for all where it is not known: then only durations count.
+static double arrival_of(const model_t *self, const answer_record_t *answer)
+{
+    return self->lasted_ms > 0 ? answer->at_ms : 0;
+}
+
 // ---- who is there -------------------------------------------------------------------------------
 
 static size_t find_source(model_t *self, uint32_t name)
@@ -120,7 +126,8 @@ static void add_pieces_of_searches(model_t *self, const answer_record_t *answer,
             continue;
         uint32_t name = recording_process(self->recording, seek->worker);
         size_t process = find_process(self->retrievers, &self->retrievers_size, name);
-        double begun = answer->at_ms + seek->start_ms + seek->network_ms / 2 + seek->queue_ms;
+        double begun =
+            arrival_of(self, answer) + seek->start_ms + seek->network_ms / 2 + seek->queue_ms;
         serve(&self->sources[find_source(self, seek->source)], (uint32_t)process);
         pieces[(*size)++] = (piece_t){.process = (uint32_t)process,
                                       .waited = seek->queue_ms > WAITED_MS,
@@ -148,7 +155,7 @@ static void find_generators(model_t *self, const model_settings_t *settings, boo
         const answer_record_t *answer = recording_at(self->recording, at);
         if (answer->generate_ms < 0 || answer->generator == (uint32_t)RECORDING_NONE)
             continue;
-        double begun = answer->at_ms + answer->generate_ms + answer->queue_ms;
+        double begun = arrival_of(self, answer) + answer->generate_ms + answer->queue_ms;
         pieces[size++] =
             (piece_t){.process = (uint32_t)find_process(self->generators, &self->generators_size,
                                                         answer->generator),
@@ -206,7 +213,7 @@ static void find_beyond(model_t *self, const model_settings_t *settings, bool ti
     piece_t *llm = model_room(self->demands_size, sizeof *llm);
     for (size_t at = 0; at < self->demands_size; at++) {
         const answer_record_t *answer = recording_at(self->recording, at);
-        double zero = timed ? answer->at_ms : 0;
+        double zero = arrival_of(self, answer);
         if (answer->embed_ms >= 0) {
             double start = zero + answer->embed_start_ms;
             embed[embeds++] = (piece_t){

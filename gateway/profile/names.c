@@ -46,22 +46,34 @@ static uint32_t hash_of(const char *text, size_t size)
     return hash;
 }
 
-uint32_t names_number(names_t *self, const char *text, size_t size)
+// The string's number plus one, or 0 and the slot where it belongs.
+static uint32_t find(const names_t *self, const char *text, size_t size, uint32_t *slot)
 {
-    if (self->size >= NAMES_MAX) {
-        text = "others";
-        size = strlen(text);
-    }
     uint32_t at = hash_of(text, size) % SLOTS;
     for (; self->slots[at]; at = (at + 1) % SLOTS) {
         const char *known = self->texts[self->slots[at] - 1];
         if (strlen(known) == size && memcmp(known, text, size) == 0)
-            return self->slots[at] - 1;
+            return self->slots[at];
     }
+    *slot = at;
+    return 0;
+}
+
+uint32_t names_number(names_t *self, const char *text, size_t size)
+{
+    static const char others[] = "others";
+    uint32_t slot, found = find(self, text, size, &slot);
+    if (!found && self->size >= NAMES_MAX) {
+        text = others;
+        size = sizeof others - 1;
+        found = find(self, text, size, &slot);
+    }
+    if (found)
+        return found - 1;
     self->texts[self->size] = strndup(text, size);
     if (!self->texts[self->size])
         abort();
-    self->slots[at] = ++self->size;
+    self->slots[slot] = ++self->size;
     return self->size - 1;
 }
 

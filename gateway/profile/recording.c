@@ -69,8 +69,7 @@ static void keep(recording_t *self, answer_record_t *answer)
 
 static void take_one(recording_t *self, const json_t *value)
 {
-    const json_t *inside = json_object_get(value, "timings");
-    answer_record_t *answer = recording_read(self->names, json_is_object(inside) ? inside : value);
+    answer_record_t *answer = recording_read(self->names, value);
     if (answer)
         keep(self, answer);
     else

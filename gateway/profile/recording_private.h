@@ -5,7 +5,7 @@
 #include "recording.h"
 
 // An answer_record_t with its searches and steps behind it in one block (free() ends it), or NULL
-// where `timeline` is none. recording_read.c
-answer_record_t *recording_read(names_t *names, const json_t *timeline);
+// where `trace` is no timeline and has none as its `timings`. recording_read.c
+answer_record_t *recording_read(names_t *names, const json_t *trace);
 
 #endif

@@ -150,23 +150,21 @@ static void read_charges(names_t *names, const json_t *path, charge_t *out, size
         out[at] = (charge_t){.stage = names_number(names, stage, strlen(stage)),
                              .source = name_of(names, step, "source"),
                              .ms = ms_of(step, "ms", 0),
-                             .without_ms = ms_of(step, "without_ms", 0)};
+                             .without_ms = ms_of(step, "first_token_without_ms", MOST_MS)};
     }
 }
 
-// When the question came, of the machine's own date; a list is put in order by it.
-static double arrival_of(const json_t *timeline)
+// When the question came, by the gateway's own date: answers are put in order by it.
+static double arrival_of(const json_t *trace)
 {
     double found;
-    if (number(timeline, "unix_ms", &found))
-        return found;
-    if (number(timeline, "wall_us", &found))
-        return found / 1000;
-    return NAN;
+    return number(trace, "unix_ms", &found) ? found : NAN;
 }
 
-answer_record_t *recording_read(names_t *names, const json_t *timeline)
+answer_record_t *recording_read(names_t *names, const json_t *trace)
 {
+    const json_t *inside = json_object_get(trace, "timings");
+    const json_t *timeline = json_is_object(inside) ? inside : trace;
     const json_t *states = json_object_get(timeline, "states"),
                  *spans = json_object_get(timeline, "spans"),
                  *path = json_object_get(timeline, "critical_path");
@@ -182,13 +180,13 @@ answer_record_t *recording_read(names_t *names, const json_t *timeline)
     seek_t *seek = (seek_t *)(self + 1);
     charge_t *charge = (charge_t *)(seek + seeks);
     float waiting_ms;
-    *self = (answer_record_t){.at_ms = arrival_of(timeline),
+    *self = (answer_record_t){.at_ms = arrival_of(trace),
                               .total_ms = (float)total,
                               .first_ms = ms_of(timeline, "first_token_ms", -1),
                               .embed_ms = -1,
                               .generate_ms = -1,
                               .generator = (uint32_t)RECORDING_NONE,
-                              .tokens = (uint32_t)ms_of(timeline, "tokens", 0),
+                              .tokens = (uint32_t)ms_of(trace, "tokens", 0),
                               .seeks = seek,
                               .charges = charge,
                               .charges_size = (uint32_t)charges};

@@ -12,7 +12,8 @@
 //
 // With --rate the questions come at fixed times, whether those before are answered or not: a stream
 // that is free takes the next, and one for which none is free is counted as missed. With --refusals
-// an answer 429 is no fault; it is counted and timed.
+// an answer 429 is no fault; it is counted and timed. With --notes FILE each answer of ask leaves a
+// line there: its timings, and when the client saw what.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -30,6 +31,7 @@
 
 #include "clock.h"
 #include "lib/loop.h"
+#include "lib/notes.h"
 #include "lib/reader.h"
 #include "lib/samples.h"
 #include "lib/text.h"
@@ -67,6 +69,7 @@ typedef struct stream {
     unsigned asked;    // questions so far
     uint64_t start_us; // of this question
     unsigned got, events, tokens;
+    note_t note;
     char fault[200]; // what is wrong with this answer, "" if nothing
     char *request;   // what is not written yet
     size_t request_size, request_at;
@@ -128,6 +131,8 @@ static void take_tokens(stream_t *stream, const char *data, size_t size)
         load.token_count++;
         if (!(stream->got & GOT_TOKEN) && stream->scored)
             samples_add(&load.first_token, now - stream->start_us);
+        if (!(stream->got & GOT_TOKEN))
+            stream->note.first_token_us = now;
         stream->got |= GOT_TOKEN;
         if (stream->scored)
             samples_add(&load.lag, now - stamp);
@@ -174,9 +179,12 @@ static void take_ask_event(stream_t *stream, char *event, size_t size)
     } else if (strncmp(event, "status\n", 7) == 0) {
         if (!(stream->got & GOT_STATUS) && stream->scored)
             samples_add(&load.status, us);
+        if (!(stream->got & GOT_STATUS))
+            stream->note.status_us = stream->start_us + us;
         stream->got |= GOT_STATUS;
     } else if (strncmp(event, "sources\n", 8) == 0) {
         mark(stream, "sources", GOT_SOURCES, GOT_STATUS);
+        stream->note.sources_us = stream->start_us + us;
         if (stream->scored)
             samples_add(&load.sources, us);
         if (!is_covered(data))
@@ -185,6 +193,7 @@ static void take_ask_event(stream_t *stream, char *event, size_t size)
             blame(stream, "no passages");
     } else if (strncmp(event, "timings\n", 8) == 0) {
         mark(stream, "timings", GOT_TIMINGS, GOT_TOKEN);
+        note_timings(&stream->note, data + 7, stream->start_us + us);
     } else if (strncmp(event, "done\n", 5) == 0) {
         mark(stream, "done", GOT_DONE, GOT_TIMINGS);
     } else {
@@ -257,6 +266,7 @@ static void stream_finish(stream_t *stream)
         stream_close(stream);
     } else {
         load.whole++;
+        note_end(&stream->note, load.ended_us);
         if (stream->scored)
             samples_add(&load.total, load.ended_us - stream->start_us);
     }
@@ -310,6 +320,8 @@ static void make_request(stream_t *stream)
 
 static void write_request(stream_t *stream)
 {
+    if (stream->request_at == 0)
+        note_start(&stream->note, rl_now_us());
     ssize_t done = send(stream->watch.fd, stream->request + stream->request_at,
                         stream->request_size - stream->request_at, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (done < 0 && errno != EAGAIN) {
@@ -398,6 +410,7 @@ static void stream_next(stream_t *stream)
 {
     if (!wants_more(stream)) {
         stream_close(stream);
+        note_drop(&stream->note);
         reader_free(&stream->reader);
         if (--load.running == 0)
             loop_stop(load.loop);
@@ -447,7 +460,8 @@ static void usage(void)
         "  --kinds dense      --k N    --timeout-ms MS    --first N  number of the first question\n"
         "  --rate N           questions a second at fixed times, for --seconds, on --streams\n"
         "  --refusals         429 is no fault      --continuation  asks for it\n"
-        "  --skip-ms MS       times of questions asked before are left out\n",
+        "  --skip-ms MS       times of questions asked before are left out\n"
+        "  --notes FILE       a line for each answer: its timings, and when the client saw what\n",
         stderr);
     exit(2);
 }
@@ -470,15 +484,23 @@ static void read_url(const char *url)
 
 static void read_options(int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"url", required_argument, NULL, 'u'},        {"streams", required_argument, NULL, 'n'},
-        {"questions", required_argument, NULL, 'q'},  {"seconds", required_argument, NULL, 's'},
-        {"spread-ms", required_argument, NULL, 'p'},  {"tokens", required_argument, NULL, 't'},
-        {"max-tokens", required_argument, NULL, 'm'}, {"kinds", required_argument, NULL, 'd'},
-        {"k", required_argument, NULL, 'k'},          {"timeout-ms", required_argument, NULL, 'o'},
-        {"first", required_argument, NULL, 'f'},      {"rate", required_argument, NULL, 'r'},
-        {"skip-ms", required_argument, NULL, 'i'},    {"refusals", no_argument, NULL, 'e'},
-        {"continuation", no_argument, NULL, 'c'},     {0}};
+    static const struct option names[] = {{"url", required_argument, NULL, 'u'},
+                                          {"streams", required_argument, NULL, 'n'},
+                                          {"questions", required_argument, NULL, 'q'},
+                                          {"seconds", required_argument, NULL, 's'},
+                                          {"spread-ms", required_argument, NULL, 'p'},
+                                          {"tokens", required_argument, NULL, 't'},
+                                          {"max-tokens", required_argument, NULL, 'm'},
+                                          {"kinds", required_argument, NULL, 'd'},
+                                          {"k", required_argument, NULL, 'k'},
+                                          {"timeout-ms", required_argument, NULL, 'o'},
+                                          {"first", required_argument, NULL, 'f'},
+                                          {"rate", required_argument, NULL, 'r'},
+                                          {"skip-ms", required_argument, NULL, 'i'},
+                                          {"refusals", no_argument, NULL, 'e'},
+                                          {"continuation", no_argument, NULL, 'c'},
+                                          {"notes", required_argument, NULL, 'w'},
+                                          {0}};
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         unsigned long number = optarg ? strtoul(optarg, NULL, 10) : 0;
         switch (option) {
@@ -526,6 +548,9 @@ static void read_options(int argc, char **argv)
             break;
         case 'c':
             load.continuation = true;
+            break;
+        case 'w':
+            notes_open(optarg);
             break;
         default:
             usage();
