@@ -277,44 +277,44 @@ static void write_window(const live_t *self, size_t size, unsigned parts, rl_buf
     free(sum);
 }
 
-// Columns rather than rows: the names are said once.
-static void write_history(const live_t *self, rl_buf_t *out)
+static void write_rate(const second_t *second, int row, rl_buf_t *out)
 {
-    static const struct {
-        const char *name;
-        int row;
-    } rates[] = {{"questions", ROW_QUESTIONS},
-                 {"answers", ROW_ANSWERS},
-                 {"failed", ROW_FAILED},
-                 {"refused", ROW_REFUSED},
-                 {"tokens", ROW_TOKENS}};
+    rl_buf_addf(out, "%.1f", (double)second->counts[row] * 1e6 / (double)second->took_us);
+}
+
+static void write_percentile(const second_t *second, double share, rl_buf_t *out)
+{
+    const rl_histogram_t *first = &second->times[TO_FIRST_TOKEN];
+    if (first->count)
+        rl_buf_addf(out, "%.3f", ms(rl_histogram_percentile(first, share)));
+    else
+        rl_buf_adds(out, "null");
+}
+
+// The last `size` seconds, oldest first, each column an array so that its name is said once; or
+// without arrays, for one second.
+static void write_seconds(const live_t *self, size_t size, bool arrays, rl_buf_t *out)
+{
+    static const int rates[] = {ROW_QUESTIONS, ROW_ANSWERS, ROW_FAILED, ROW_REFUSED, ROW_TOKENS};
     static const double shares[] = {0.5, 0.9, 0.99};
-    rl_buf_adds(out, ",\"history\":{");
+    const char *open = arrays ? "[" : "", *close = arrays ? "]" : "";
+    rl_buf_adds(out, "{");
     for (size_t rate = 0; rate < sizeof rates / sizeof *rates; rate++) {
-        rl_buf_addf(out, "\"%s\":[", rates[rate].name);
-        for (size_t back = self->size; back-- > 0;) {
-            const second_t *second = past(self, back);
-            rl_buf_addf(out, "%.1f%s",
-                        (double)second->counts[rates[rate].row] * 1e6 / (double)second->took_us,
-                        back ? "," : "");
-        }
-        rl_buf_adds(out, "],");
+        rl_buf_addf(out, "\"%s\":%s", rows[rates[rate]].name, open);
+        for (size_t back = size; back-- > 0; rl_buf_adds(out, back ? "," : ""))
+            write_rate(past(self, back), rates[rate], out);
+        rl_buf_addf(out, "%s,", close);
     }
-    rl_buf_adds(out, "\"in_flight\":[");
-    for (size_t back = self->size; back-- > 0;)
-        rl_buf_addf(out, "%zu%s", past(self, back)->in_flight, back ? "," : "");
     for (size_t share = 0; share < sizeof shares / sizeof *shares; share++) {
-        rl_buf_addf(out, "],\"first_token_p%.0f_ms\":[", shares[share] * 100);
-        for (size_t back = self->size; back-- > 0;) {
-            const rl_histogram_t *first = &past(self, back)->times[TO_FIRST_TOKEN];
-            if (first->count)
-                rl_buf_addf(out, "%.3f", ms(rl_histogram_percentile(first, shares[share])));
-            else
-                rl_buf_adds(out, "null");
-            rl_buf_adds(out, back ? "," : "");
-        }
+        rl_buf_addf(out, "\"first_token_p%.0f_ms\":%s", shares[share] * 100, open);
+        for (size_t back = size; back-- > 0; rl_buf_adds(out, back ? "," : ""))
+            write_percentile(past(self, back), shares[share], out);
+        rl_buf_addf(out, "%s,", close);
     }
-    rl_buf_adds(out, "]}");
+    rl_buf_addf(out, "\"in_flight\":%s", open);
+    for (size_t back = size; back-- > 0;)
+        rl_buf_addf(out, "%zu%s", past(self, back)->in_flight, back ? "," : "");
+    rl_buf_addf(out, "%s}", close);
 }
 
 void live_write(const live_t *self, unsigned parts, rl_buf_t *out)
@@ -327,7 +327,13 @@ void live_write(const live_t *self, unsigned parts, rl_buf_t *out)
     write_window(self, 10, parts, out);
     rl_buf_adds(out, ",");
     write_window(self, LIVE_SECONDS, parts, out);
-    rl_buf_adds(out, "}");
-    if (parts & LIVE_HISTORY)
-        write_history(self, out);
+    rl_buf_adds(out, "},\"second\":");
+    if (self->size > 0)
+        write_seconds(self, 1, false, out);
+    else
+        rl_buf_adds(out, "null");
+    if (parts & LIVE_HISTORY) {
+        rl_buf_adds(out, ",\"history\":");
+        write_seconds(self, self->size, true, out);
+    }
 }

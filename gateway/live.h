@@ -39,8 +39,8 @@ typedef enum live_parts {
     LIVE_BUCKETS = 2, // the histograms themselves, so that several gateways can be added up
 } live_parts_t;
 
-// Appends the members "totals", "windows" and, where wanted, "history" of the snapshot: without
-// braces around them. `parts`: LIVE_HISTORY | LIVE_BUCKETS, or 0.
+// Appends the members "totals", "windows", "second" and, where wanted, "history" of the snapshot:
+// without braces around them. `parts`: LIVE_HISTORY | LIVE_BUCKETS, or 0.
 void live_write(const live_t *self, unsigned parts, rl_buf_t *out);
 
 #endif

@@ -282,6 +282,8 @@ static void test_the_history_is_the_last_minute_in_order(void **state)
     const json_t *median = at(json, "history/first_token_p50_ms");
     assert_true(json_is_null(json_array_get(median, 58)));
     assert_true(json_number_value(json_array_get(median, 59)) == 5);
+    assert_true(json_number_value(at(json, "second/questions")) == 70);
+    assert_true(json_number_value(at(json, "second/first_token_p99_ms")) == 5);
     json_decref(json);
 }
 
