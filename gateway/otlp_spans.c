@@ -283,12 +283,17 @@ static void write_embedding(writer_t *w, const span_t *span, const char *parent,
 {
     char id[17];
     const otlp_server_t *about = &w->about->embed;
+    bool cached = span->detail && strcmp(span->detail, "cache") == 0;
     trace_span_id(w->timeline->span_id, TRACE_EMBED, nth, id);
-    begin_span(w, id, parent, KIND_CLIENT, "embeddings", about->model, stretch_of(span));
+    begin_span(w, id, parent, cached ? KIND_INTERNAL : KIND_CLIENT, "embeddings", about->model,
+               stretch_of(span));
     text(w, "gen_ai.operation.name", "embeddings");
     text(w, "gen_ai.provider.name", "openai");
     text(w, "gen_ai.request.model", about->model);
-    server(w, about);
+    if (cached)
+        truth(w, "ragline.cached");
+    else
+        server(w, about);
     end_span(w, NULL, "");
 }
 
