@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "filters.h"
+#include "live.h"
 #include "log.h"
 #include "traces.h"
 #include "utf8.h"
@@ -31,6 +32,7 @@ void request_enter(request_t *self, request_state_t state)
 static void tell(request_t *self)
 {
     metrics_answer(self->gateway->metrics, self->timeline);
+    live_answer(self->gateway->live, self->timeline);
     otlp_answer(self->gateway->otlp, self->timeline);
     traces_keep(self->gateway->traces, &self->timeline);
 }

@@ -28,12 +28,6 @@ size_t timeline_path(const timeline_t *timeline, path_step_t *path)
     return way_size;
 }
 
-const char *const stage_names[STAGES] = {
-    "receive",         "rewrite",     "plan",    "embed", "dispatch", "search_network",
-    "search_queue",    "search_work", "missing", "merge", "wait",     "generate_lost",
-    "generator_queue", "prompt",      "connect", "send",  "prefill",  "relay",
-    "tokens",          "client"};
-
 typedef struct watched {
     live_t *live;
     metrics_t *metrics;
