@@ -1,6 +1,5 @@
-// fetch: HTTP requests in the process's own loop. libcurl says which sockets and which one timer it
-// wants (multi-socket interface); libevent watches them; time limits are ours, since libcurl's own
-// run on while a transfer is paused.
+// fetch: HTTP requests in the process's own loop. fetch_lane.c carries them; time limits are ours,
+// since libcurl's own run on while a transfer is paused.
 #include "fetch.h"
 
 #include <stdio.h>
@@ -17,86 +16,6 @@ enum {
     ERROR_BODY = 16384, // as much of an error's body is kept for its message
     LONGEST_RETRY_S = 86400,
 };
-
-// A socket of libcurl's and its event.
-typedef struct watch {
-    struct event event;
-    rl_fetcher_t *fetcher;
-    int wanted;
-} watch_t;
-
-static void take_finished(rl_fetcher_t *self);
-
-// ---- libcurl's sockets and timer in the loop --------------------------------------------
-
-static void socket_action(rl_fetcher_t *self, curl_socket_t fd, int what)
-{
-    int running;
-    self->inside = true;
-    CURLMcode code = curl_multi_socket_action(self->multi, fd, what, &running);
-    self->inside = false;
-    if (code != CURLM_OK)
-        rl_error("libcurl: %s", curl_multi_strerror(code));
-    take_finished(self);
-}
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-    watch_t *watch = arg;
-    socket_action(watch->fetcher, fd,
-                  ((what & EV_READ) ? CURL_CSELECT_IN : 0) |
-                      ((what & EV_WRITE) ? CURL_CSELECT_OUT : 0));
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    socket_action(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-    rl_fetcher_t *self = arg;
-    watch_t *watch = socket_arg;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (watch) {
-            event_del(&watch->event);
-            free(watch);
-            curl_multi_assign(self->multi, fd, NULL);
-        }
-        return 0;
-    }
-    if (!watch) {
-        watch = calloc(1, sizeof *watch);
-        if (!watch)
-            return -1;
-        watch->fetcher = self;
-        curl_multi_assign(self->multi, fd, watch);
-    } else if (watch->wanted == what) {
-        return 0;
-    } else {
-        event_del(&watch->event);
-    }
-    watch->wanted = what;
-    short events = EV_PERSIST | ((what & CURL_POLL_IN) ? EV_READ : 0) |
-                   ((what & CURL_POLL_OUT) ? EV_WRITE : 0);
-    event_assign(&watch->event, self->base, fd, events, on_socket, watch);
-    return event_add(&watch->event, NULL);
-}
-
-static int set_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-    rl_fetcher_t *self = arg;
-    (void)multi;
-    if (timeout_ms < 0) {
-        evtimer_del(&self->timer);
-        return 0;
-    }
-    struct timeval time = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    return evtimer_add(&self->timer, &time);
-}
 
 // ---- the end of a transfer --------------------------------------------------------------
 
@@ -116,10 +35,9 @@ static void forget(rl_fetch_t *fetch)
         fetch->prev->next = fetch->next;
     else
         self->all = fetch->next;
-    self->size--;
-    curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, self->size + self->max_idle);
+    fetch_lane_leave(fetch->lane);
     if (fetch->added)
-        curl_multi_remove_handle(self->multi, fetch->easy);
+        curl_multi_remove_handle(fetch->lane->multi, fetch->easy);
     fetch_free(fetch);
 }
 
@@ -208,11 +126,11 @@ static void finish(rl_fetch_t *fetch, CURLcode code)
     forget(fetch);
 }
 
-static void take_finished(rl_fetcher_t *self)
+void fetch_take_finished(fetch_lane_t *lane)
 {
     CURLMsg *msg;
     int left;
-    while ((msg = curl_multi_info_read(self->multi, &left))) {
+    while ((msg = curl_multi_info_read(lane->multi, &left))) {
         rl_fetch_t *fetch = NULL;
         CURLcode code = msg->data.result;
         if (msg->msg != CURLMSG_DONE)
@@ -361,7 +279,7 @@ static void on_limit(evutil_socket_t fd, short event, void *arg)
         return;
     }
     fetch->timed_out = what;
-    curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+    curl_multi_remove_handle(fetch->lane->multi, fetch->easy);
     fetch->added = false;
     finish(fetch, CURLE_OPERATION_TIMEDOUT);
 }
@@ -395,7 +313,7 @@ static void resume_now(rl_fetch_t *fetch)
 
 static void add_now(rl_fetch_t *fetch)
 {
-    CURLMcode code = curl_multi_add_handle(fetch->fetcher->multi, fetch->easy);
+    CURLMcode code = curl_multi_add_handle(fetch->lane->multi, fetch->easy);
     if (code == CURLM_OK) {
         fetch->added = true;
         return;
@@ -422,7 +340,8 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
         else if (due & DUE_RESUME)
             resume_now(fetch);
     }
-    take_finished(self);
+    for (fetch_lane_t *lane = self->lanes; lane; lane = lane->next)
+        fetch_take_finished(lane);
 }
 
 // ---- the public side --------------------------------------------------------------------
@@ -434,19 +353,11 @@ rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle)
         return NULL;
     self->base = base;
     self->max_idle = max_idle > 0 ? max_idle : 1;
-    self->multi = curl_multi_init();
-    if (!self->multi) {
+    if (!fetch_lane_new(self)) {
         free(self);
         return NULL;
     }
-    evtimer_assign(&self->timer, base, on_timer, self);
     evtimer_assign(&self->later, base, on_later, self);
-    curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-    curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, self);
-    curl_multi_setopt(self->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-    curl_multi_setopt(self->multi, CURLMOPT_TIMERDATA, self);
-    curl_multi_setopt(self->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, self->max_idle);
     return self;
 }
 
@@ -457,8 +368,8 @@ void rl_fetcher_destroy(rl_fetcher_t **self_p)
         return;
     while (self->all)
         forget(self->all);
-    curl_multi_cleanup(self->multi);
-    evtimer_del(&self->timer);
+    while (self->lanes)
+        fetch_lane_destroy(&self->lanes);
     event_del(&self->later);
     free(self);
     *self_p = NULL;
@@ -466,21 +377,22 @@ void rl_fetcher_destroy(rl_fetcher_t **self_p)
 
 rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request)
 {
-    rl_fetch_t *fetch = fetch_make(self, request);
+    fetch_lane_t *lane = fetch_lane_with_room(self);
+    rl_fetch_t *fetch = lane ? fetch_make(self, request) : NULL;
     if (!fetch)
         return NULL;
+    fetch->lane = lane;
+    fetch_lane_join(lane);
     evtimer_assign(&fetch->limit, self->base, on_limit, fetch);
     fetch->next = self->all;
     if (self->all)
         self->all->prev = fetch;
     self->all = fetch;
-    self->size++;
-    curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, self->size + self->max_idle);
     fetch->started = rl_now_us();
     set_limit(fetch);
     if (self->inside)
         do_later(fetch, DUE_START);
-    else if (curl_multi_add_handle(self->multi, fetch->easy) == CURLM_OK)
+    else if (curl_multi_add_handle(lane->multi, fetch->easy) == CURLM_OK)
         fetch->added = true;
     else
         do_later(fetch, DUE_START); // tried again from the loop, where a failure can be told

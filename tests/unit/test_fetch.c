@@ -208,6 +208,32 @@ static void many_at_once_all_end(void **state)
     assert_int_equal(loopback_requests(world->server), 100);
 }
 
+// More than one of libcurl's multi handles takes: what is kept open afterwards stays bounded.
+static void hundreds_at_once_leave_few_connections(void **state)
+{
+    enum {
+        AT_ONCE = 300,
+        MOST_IDLE = 4 + 1, // as setup says, and one of the second multi handle
+    };
+    world_t *world = *state;
+    world->reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    for (int at = 0; at < AT_ONCE; at++) {
+        rl_fetch_request_t request = request_to(world);
+        assert_non_null(rl_fetch_start(world->fetcher, &request));
+    }
+    until(world, &world->done, AT_ONCE);
+    assert_int_equal(loopback_requests(world->server), AT_ONCE);
+    while (loopback_open(world->server) > MOST_IDLE) {
+        assert_int_equal(event_base_loop(world->base, EVLOOP_ONCE), 0);
+        assert_false(event_base_got_break(world->base));
+    }
+    size_t taken = loopback_taken(world->server);
+    world->done = 0;
+    start(world, request_to(world));
+    until(world, &world->done, 1);
+    assert_int_equal(loopback_taken(world->server), taken); // on one of those
+}
+
 static void an_error_s_body_is_there(void **state)
 {
     world_t *world = *state;
@@ -457,6 +483,7 @@ int main(void)
         TEST(only_http_urls_are_taken),
         TEST(a_connection_is_used_again),
         TEST(many_at_once_all_end),
+        TEST(hundreds_at_once_leave_few_connections),
         TEST(an_error_s_body_is_there),
         TEST(a_status_without_a_body_is_there),
         TEST(retry_after_may_be_a_date),
