@@ -216,6 +216,27 @@ const char *rl_gateways_endpoint(const rl_gateways_t *self, size_t slot)
     return self->slots[slot].hub ? rl_wire_endpoint(self->slots[slot].hub) : "";
 }
 
+void rl_gateways_dump(const rl_gateways_t *self, rl_dump_t *dump)
+{
+    size_t size = 0;
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
+        size += self->slots[at].hub != NULL;
+    rl_dump_list(dump, "gateways", size);
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
+        const slot_t *slot = &self->slots[at];
+        if (!slot->hub)
+            continue;
+        if (!rl_dump_item(dump, NULL))
+            break;
+        rl_dump_text(dump, "gateway", slot->id);
+        rl_dump_text(dump, "hub", rl_wire_endpoint(slot->hub));
+        rl_dump_number(dump, "route", slot->route);
+        rl_dump_flag(dump, "takes_nothing", slot->muted);
+        rl_dump_end(dump);
+    }
+    rl_dump_list_end(dump);
+}
+
 // --------------------------------------------------------------------------------- what they are
 // told
 

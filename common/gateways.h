@@ -32,6 +32,9 @@ int rl_gateways_slot(const rl_gateways_t *self, uint64_t route);
 // Where the hub of the slot's gateway is.
 const char *rl_gateways_endpoint(const rl_gateways_t *self, size_t slot);
 
+// Those that are there, as a list of a dump.
+void rl_gateways_dump(const rl_gateways_t *self, rl_dump_t *dump);
+
 // The gateway that has this route has said its id; announcements tell it to the others, so that
 // gateways know each other.
 void rl_gateways_named(rl_gateways_t *self, uint64_t route, const char *id);

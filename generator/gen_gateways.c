@@ -230,3 +230,30 @@ bool gen_gateway_behind(gen_gateway_t *gateway)
     }
     return gateway->behind;
 }
+
+void gen_gateways_dump(const gen_gateways_t *self, rl_dump_t *dump)
+{
+    uint64_t now = rl_now_us();
+    size_t size = 0;
+    rl_gateways_dump(self->hubs, dump);
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
+        size += self->gateways[at].tokens != NULL;
+    rl_dump_list(dump, "token_streams", size);
+    for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
+        const gen_gateway_t *gateway = &self->gateways[at];
+        if (!gateway->tokens)
+            continue;
+        if (!rl_dump_item(dump, NULL))
+            break;
+        rl_dump_text(dump, "gateway", gateway->id);
+        rl_dump_text(dump, "endpoint", gateway->endpoint);
+        rl_dump_number(dump, "route", gateway->route);
+        rl_dump_number(dump, "waiting_bytes", rl_wire_waiting(gateway->tokens));
+        rl_dump_flag(dump, "ready", gateway->ready);
+        rl_dump_flag(dump, "behind", gateway->behind);
+        if (gateway->unready_us)
+            rl_dump_ms(dump, "unready_ms", now - gateway->unready_us);
+        rl_dump_end(dump);
+    }
+    rl_dump_list_end(dump);
+}

@@ -48,4 +48,7 @@ uint64_t gen_gateway_route(const gen_gateway_t *gateway);
 // Whether it is so far behind that answers for it should pause; caught_up is called afterwards.
 bool gen_gateway_behind(gen_gateway_t *gateway);
 
+// The hubs, and where tokens go, as lists of a dump.
+void gen_gateways_dump(const gen_gateways_t *self, rl_dump_t *dump);
+
 #endif

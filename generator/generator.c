@@ -178,6 +178,37 @@ static void on_turn(void *arg)
         announce(self);
 }
 
+// ---- dumps ------------------------------------------------------------------------------
+
+static void dump_upstreams(const gen_upstreams_t *self, rl_dump_t *dump)
+{
+    rl_dump_list(dump, "upstreams", self->size);
+    for (size_t at = 0; at < self->size; at++) {
+        const gen_upstream_t *upstream = self->order[at];
+        uint64_t now = rl_now_us(), until = upstream->breaker.until_us;
+        if (!rl_dump_item(dump, NULL))
+            break;
+        rl_dump_text(dump, "name", upstream->name);
+        rl_dump_text(dump, "kind", upstream->backend->type->name);
+        rl_dump_number(dump, "calls", upstream->calls);
+        rl_dump_text(dump, "breaker", breaker_state_name(upstream->breaker.state));
+        rl_dump_number(dump, "failures_in_a_row", upstream->breaker.failures);
+        if (upstream->breaker.state == BREAKER_OPEN)
+            rl_dump_ms(dump, "rests_ms", until > now ? until - now : 0);
+        rl_dump_end(dump);
+    }
+    rl_dump_list_end(dump);
+}
+
+static void on_dump(void *arg, rl_dump_t *dump)
+{
+    process_t *self = arg;
+    rl_wire_dump(dump);
+    gen_gateways_dump(self->generator.gateways, dump);
+    dump_upstreams(&self->generator.upstreams, dump);
+    gen_tasks_dump(self->generator.tasks, dump);
+}
+
 // ---- the end ----------------------------------------------------------------------------
 
 static void on_leave(evutil_socket_t fd, short what, void *arg)
@@ -247,6 +278,7 @@ static bool start(process_t *self, rl_proc_t *proc)
     }
     rl_proc_on_stop(proc, on_stop, self);
     rl_proc_on_reload(proc, on_reload, self);
+    rl_proc_on_dump(proc, on_dump, self);
     rl_proc_at_turn_look(proc, on_turn, self);
     return true;
 }

@@ -18,6 +18,11 @@ enum {
 static const char *const state_names[GEN_STATES] = {
     "received", "waiting", "prompted", "asking", "streaming", "done", "failed", "cancelled"};
 
+const char *gen_state_name(gen_state_t state)
+{
+    return state_names[state];
+}
+
 // ---- making, ending ---------------------------------------------------------------------
 
 void gen_task_enter(gen_task_t *self, gen_state_t state)

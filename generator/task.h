@@ -61,6 +61,9 @@ typedef struct gen_task {
 gen_task_t *gen_task_new(generator_t *generator, gen_gateway_t *gateway, rl_msg_t *generate);
 void gen_task_destroy(gen_task_t **self_p);
 
+// "received", "waiting"…
+const char *gen_state_name(gen_state_t state);
+
 // Changes the state; the only place that does. Ended tasks leave their list here.
 void gen_task_enter(gen_task_t *self, gen_state_t state);
 

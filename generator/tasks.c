@@ -22,7 +22,7 @@ struct gen_tasks {
     struct task_list waiting, running, ended;
     struct task_list gone; // freed when the turn ends: they may be on the stack
     size_t waiting_size, running_size, ended_size;
-    uint64_t served, service_us;
+    uint64_t taken, served, failed, cancelled, service_us;
 };
 
 gen_tasks_t *gen_tasks_new(generator_t *generator)
@@ -94,6 +94,8 @@ void gen_tasks_moved(gen_tasks_t *self, gen_task_t *task, gen_state_t before)
     struct task_list *to = list_of(self, task->state, &to_size);
     if (task->state == GEN_DONE)
         count_served(self, task);
+    self->failed += task->state == GEN_FAILED;
+    self->cancelled += task->state == GEN_CANCELLED && before < GEN_DONE;
     if (from == to)
         return;
     if (from) {
@@ -115,6 +117,7 @@ void gen_tasks_take(gen_tasks_t *self, gen_gateway_t *gateway, rl_msg_t *generat
     const generator_t *generator = self->generator;
     gen_task_t *task = gen_task_new(self->generator, gateway, generate);
     SLIST_INSERT_HEAD(bucket_of(self, task->route, task->id), task, bucket);
+    self->taken++;
     RL_PROBE_GENERATE_TAKEN(task->request, task->id, self->running_size, self->waiting_size);
     if (generator->leaving) {
         gen_task_fail(task, 503, "leaving", "this generator is stopping", true, -1);
@@ -194,6 +197,56 @@ void gen_tasks_destroy(gen_tasks_t **self_p)
     gen_tasks_turn(self);
     free(self);
     *self_p = NULL;
+}
+
+// ---- dumps ------------------------------------------------------------------------------
+
+static bool dump_task(const gen_task_t *task, uint64_t now, rl_dump_t *dump)
+{
+    if (!rl_dump_item(dump, task->request))
+        return false;
+    rl_dump_number(dump, "task", task->id);
+    rl_dump_number(dump, "route", task->route);
+    rl_dump_text(dump, "state", gen_state_name(task->state));
+    rl_dump_ms(dump, "for_ms", now - task->at_us[GEN_RECEIVED]);
+    rl_dump_ms(dump, "in_state_ms", now - task->at_us[task->state]);
+    rl_dump_ms(dump, "left_ms", task->deadline_us > now ? task->deadline_us - now : 0);
+    rl_dump_text(dump, "upstream", task->upstream ? task->upstream->name : NULL);
+    rl_dump_number(dump, "prompt_tokens", task->prompt_tokens);
+    rl_dump_number(dump, "tokens", task->tokens);
+    rl_dump_number(dump, "retries", task->retries);
+    rl_dump_number(dump, "unacknowledged", task->outbox.last - task->outbox.acked);
+    rl_dump_flag(dump, "paused", task->paused);
+    rl_dump_flag(dump, "out_of_credit", outbox_blocked(&task->outbox));
+    rl_dump_end(dump);
+    return true;
+}
+
+void gen_tasks_dump(const gen_tasks_t *self, rl_dump_t *dump)
+{
+    const struct task_list *lists[] = {&self->running, &self->waiting};
+    uint64_t now = rl_now_us();
+    bool room = true;
+    rl_dump_begin(dump, "counters");
+    rl_dump_number(dump, "taken", self->taken);
+    rl_dump_number(dump, "served", self->served);
+    rl_dump_number(dump, "failed", self->failed);
+    rl_dump_number(dump, "cancelled", self->cancelled);
+    rl_dump_ms(dump, "service_ms", self->service_us);
+    rl_dump_end(dump);
+    rl_dump_begin(dump, "queues");
+    rl_dump_number(dump, "running", self->running_size);
+    rl_dump_number(dump, "slots", self->generator->slots);
+    rl_dump_number(dump, "waiting", self->waiting_size);
+    rl_dump_number(dump, "waiting_most", self->generator->queue_max);
+    rl_dump_number(dump, "unacknowledged", self->ended_size);
+    rl_dump_end(dump);
+    rl_dump_list(dump, "tasks", self->running_size + self->waiting_size);
+    for (size_t at = 0; at < sizeof lists / sizeof *lists; at++)
+        for (const gen_task_t *task = TAILQ_FIRST(lists[at]); task && room;
+             task = TAILQ_NEXT(task, list))
+            room = dump_task(task, now, dump);
+    rl_dump_list_end(dump);
 }
 
 size_t gen_tasks_waiting(const gen_tasks_t *self)

@@ -29,6 +29,9 @@ void gen_tasks_resume_of(gen_tasks_t *self, const gen_gateway_t *gateway);
 // Ends everything that is not at its end.
 void gen_tasks_fail_all(gen_tasks_t *self, const char *code, const char *message);
 
+// Counters, queues, and the tasks at work, for a dump.
+void gen_tasks_dump(const gen_tasks_t *self, rl_dump_t *dump);
+
 size_t gen_tasks_waiting(const gen_tasks_t *self);
 size_t gen_tasks_running(const gen_tasks_t *self);
 uint64_t gen_tasks_served(const gen_tasks_t *self);

@@ -261,6 +261,44 @@ void rl_collection_destroy(rl_collection_t **self_p)
     *self_p = NULL;
 }
 
+bool rl_collection_dump(const rl_collection_t *self, rl_dump_t *dump)
+{
+    const rl_manifest_t *said = rl_served_manifest(self->served);
+    if (!rl_dump_item(dump, NULL))
+        return false;
+    rl_dump_text(dump, "collection", said->collection);
+    rl_dump_text(dump, "folder", self->folder);
+    rl_dump_text(dump, "generation", said->generation);
+    rl_dump_text(dump, "refused", self->refused);
+    rl_dump_number(dump, "units", self->size);
+    rl_dump_number(dump, "tasks", rl_collection_tasks(self));
+    rl_dump_flag(dump, "opening_another", self->loader.active);
+    rl_dump_flag(dump, "leaving", self->leaving);
+    rl_dump_end(dump);
+    return true;
+}
+
+size_t rl_collection_units(const rl_collection_t *self)
+{
+    return self->size;
+}
+
+bool rl_collection_dump_units(const rl_collection_t *self, rl_dump_t *dump)
+{
+    bool room = true;
+    for (size_t at = 0; room && at < self->size; at++)
+        room = rl_unit_dump(self->members[at].unit, dump);
+    return room;
+}
+
+bool rl_collection_dump_tasks(const rl_collection_t *self, rl_dump_t *dump)
+{
+    bool room = true;
+    for (size_t at = 0; room && at < self->size; at++)
+        room = rl_unit_dump_tasks(self->members[at].unit, dump);
+    return room;
+}
+
 void rl_collection_leave(rl_collection_t *self)
 {
     self->leaving = true;

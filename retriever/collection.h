@@ -22,6 +22,13 @@ void rl_collection_tick(rl_collection_t *self);
 // Swaps to the new generation if one was opened.
 void rl_collection_loaded(rl_collection_t *self);
 
+// Itself, its units, their open tasks, as items of a dump's lists; false when there is no more
+// room.
+bool rl_collection_dump(const rl_collection_t *self, rl_dump_t *dump);
+size_t rl_collection_units(const rl_collection_t *self);
+bool rl_collection_dump_units(const rl_collection_t *self, rl_dump_t *dump);
+bool rl_collection_dump_tasks(const rl_collection_t *self, rl_dump_t *dump);
+
 void rl_collection_leave(rl_collection_t *self);
 size_t rl_collection_tasks(const rl_collection_t *self);
 void rl_collection_give_up(rl_collection_t *self);

@@ -335,6 +335,15 @@ bool rl_pool_drop(rl_task_t *task)
     return out;
 }
 
+rl_task_state_t rl_pool_state(const rl_task_t *task)
+{
+    rl_pool_t *self = task->line->pool;
+    pthread_mutex_lock(&self->mutex);
+    rl_task_state_t state = task->state;
+    pthread_mutex_unlock(&self->mutex);
+    return state;
+}
+
 rl_task_t *rl_pool_take(rl_pool_t *self)
 {
     pthread_mutex_lock(&self->mutex);

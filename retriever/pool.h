@@ -62,6 +62,9 @@ int rl_pool_put(rl_line_t *line, rl_task_t *task);
 // done and will be among those taken, marked `dropped`.
 bool rl_pool_drop(rl_task_t *task);
 
+// Where the task is now.
+rl_task_state_t rl_pool_state(const rl_task_t *task);
+
 // Takes all that is done, oldest first, linked by `next`; they are the caller's. NULL if none.
 rl_task_t *rl_pool_take(rl_pool_t *self);
 

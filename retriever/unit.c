@@ -38,7 +38,7 @@ struct rl_unit {
     char generation[RL_STORE_NAME], space[NAME], language[64];
     asked_t *tasks; // open ones
     size_t tasks_size;
-    uint64_t served, service_us;
+    uint64_t served, failed, service_us;
     uint64_t complained_us;
 };
 
@@ -70,6 +70,7 @@ static void fail(rl_unit_t *self, const rl_search_t *search, uint64_t status, co
                                .code = code,
                                .message = message,
                                .retry = retry};
+    self->failed++;
     answer(self, search, &msg);
 }
 
@@ -311,6 +312,60 @@ void rl_unit_give_up(rl_unit_t *self)
         fail(self, &asked->task.msg->search, 503, "leaving", true, "the retriever is going");
         end_task(self, asked, "leaving");
     }
+}
+
+// ------------------------------------------------------------------------------------------- dumps
+
+bool rl_unit_dump(const rl_unit_t *self, rl_dump_t *dump)
+{
+    size_t waiting = 0, running = 0;
+    if (!rl_dump_item(dump, NULL))
+        return false;
+    rl_line_load(self->line, &waiting, &running);
+    rl_dump_text(dump, "worker", self->id);
+    rl_dump_text(dump, "generation", self->generation);
+    rl_dump_text(dump, "tasks_at", self->advertised);
+    rl_dump_number(dump, "waiting", waiting);
+    rl_dump_number(dump, "running", running);
+    rl_dump_number(dump, "open", self->tasks_size);
+    rl_dump_number(dump, "served", self->served);
+    rl_dump_number(dump, "failed", self->failed);
+    rl_dump_ms(dump, "service_ms", self->service_us);
+    rl_dump_flag(dump, "left", self->left);
+    rl_dump_end(dump);
+    return true;
+}
+
+static bool dump_task(const rl_unit_t *self, const rl_task_t *task, uint64_t now, rl_dump_t *dump)
+{
+    static const char *const states[] = {[RL_TASK_WAITING] = "waiting",
+                                         [RL_TASK_RUNNING] = "searching",
+                                         [RL_TASK_DONE] = "searched"};
+    const rl_search_t *search = &task->msg->search;
+    if (!rl_dump_item(dump, search->request))
+        return false;
+    rl_dump_number(dump, "task", search->task);
+    rl_dump_text(dump, "worker", self->id);
+    rl_dump_text(dump, "gateway", search->gateway);
+    rl_dump_text(dump, "state", states[rl_pool_state(task)]);
+    rl_dump_ms(dump, "for_ms", now - task->arrived_us);
+    rl_dump_number(dump, "k", search->k);
+    rl_dump_flag(dump, "late", now > task->deadline_us);
+    rl_dump_end(dump);
+    return true;
+}
+
+// Oldest first.
+bool rl_unit_dump_tasks(const rl_unit_t *self, rl_dump_t *dump)
+{
+    const asked_t *asked = self->tasks;
+    uint64_t now = rl_now_us();
+    while (asked && asked->after)
+        asked = asked->after;
+    for (; asked; asked = asked->before)
+        if (!dump_task(self, &asked->task, now, dump))
+            return false;
+    return true;
 }
 
 // ------------------------------------------------------------------------------------------ making

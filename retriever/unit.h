@@ -45,6 +45,10 @@ size_t rl_unit_tasks(const rl_unit_t *self);
 // Answers every task still in line with FAILED "leaving", so that gateways ask elsewhere at once.
 void rl_unit_give_up(rl_unit_t *self);
 
+// The unit, its open tasks, as items of a dump's list; false when it has no more room.
+bool rl_unit_dump(const rl_unit_t *self, rl_dump_t *dump);
+bool rl_unit_dump_tasks(const rl_unit_t *self, rl_dump_t *dump);
+
 // A task of a unit has come back from the pool: answers and frees it.
 void rl_unit_done(rl_task_t *task);
 

@@ -125,6 +125,39 @@ void rl_worker_reload(rl_worker_t *self)
     on_tick(-1, 0, self);
 }
 
+// ------------------------------------------------------------------------------------------- dumps
+
+static void on_dump(void *arg, rl_dump_t *dump)
+{
+    const rl_worker_t *self = arg;
+    size_t units = 0, tasks = 0, size = self->collections_size;
+    bool room = true;
+    for (size_t at = 0; at < size; at++) {
+        units += rl_collection_units(self->collections[at]);
+        tasks += rl_collection_tasks(self->collections[at]);
+    }
+    rl_dump_begin(dump, "queues");
+    rl_dump_number(dump, "open_tasks", tasks);
+    rl_dump_number(dump, "threads", self->options.source.threads);
+    rl_dump_end(dump);
+    rl_wire_dump(dump);
+    rl_gateways_dump(self->context.gateways, dump);
+    rl_dump_list(dump, "collections", size);
+    for (size_t at = 0; room && at < size; at++)
+        room = rl_collection_dump(self->collections[at], dump);
+    rl_dump_list_end(dump);
+    rl_dump_list(dump, "units", units);
+    room = true;
+    for (size_t at = 0; room && at < size; at++)
+        room = rl_collection_dump_units(self->collections[at], dump);
+    rl_dump_list_end(dump);
+    rl_dump_list(dump, "tasks", tasks);
+    room = true;
+    for (size_t at = 0; room && at < size; at++)
+        room = rl_collection_dump_tasks(self->collections[at], dump);
+    rl_dump_list_end(dump);
+}
+
 // ------------------------------------------------------------------------------------------ making
 
 static int read_shards(rl_worker_t *self, char *why, size_t why_size)
@@ -225,6 +258,7 @@ static int start(rl_worker_t *self, char *why, size_t why_size)
         return -1;
     event_add(self->woken, NULL);
     set_tick(self);
+    rl_proc_on_dump(self->proc, on_dump, self);
     return 0;
 }
 
