@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "selection.h"
+
 enum {
     RL_FLAT_MAX_K = 256
 }; // above it FAISS is better
@@ -22,10 +24,30 @@ typedef struct rl_flat rl_flat_t;
 rl_flat_t *rl_flat_new(const float *rows, size_t count, size_t dimension);
 void rl_flat_destroy(rl_flat_t **self_p);
 
-// The `k` (1 to RL_FLAT_MAX_K) largest inner products of `query` with the rows: scores and row
-// numbers, best first, equal ones by row; -1 where there are fewer than k rows with a finite one.
-// Returns 0, or -1 if memory runs out. From any number of threads at a time.
-int rl_flat_search(const rl_flat_t *self, const float *query, size_t k, float *scores,
-                   int64_t *labels);
+// The `k` (1 to RL_FLAT_MAX_K) largest inner products of `query` with the rows (of `among`, if it
+// is not NULL): scores and row numbers, best first, equal ones by row; -1 where there are fewer
+// than k rows with a finite one. Returns 0, or -1 if memory runs out. From any number of threads at
+// a time.
+int rl_flat_search(const rl_flat_t *self, const float *query, size_t k, const rl_selection_t *among,
+                   float *scores, int64_t *labels);
+
+// The same among few rows, of whatever index has them in floats: only those are read.
+void rl_flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
+                         const rl_selection_t *among, float *scores, int64_t *labels);
+
+// The k best of what is offered.
+typedef struct rl_best {
+    float *scores; // room for k, best first
+    int64_t *labels;
+    size_t size, k;
+} rl_best_t;
+
+// Of equal scores the one that was offered first stays in front; what is not finite is passed over.
+void rl_best_offer(rl_best_t *self, float score, size_t label);
+// Marks what was not found with -1.
+void rl_best_end(rl_best_t *self);
+
+// The inner product of two vectors.
+float rl_flat_product(const float *vector, size_t dimension, const float *query);
 
 #endif

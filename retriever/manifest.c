@@ -27,6 +27,7 @@ void rl_manifest_destroy(rl_manifest_data_t **self_p)
     free((void *)self->said.shard_passages);
     json_decref(self->root);
     free(self->build);
+    free(self->fields);
     free(self);
     *self_p = NULL;
 }
@@ -139,6 +140,13 @@ static void take_fields(rl_manifest_data_t *self, const char **wrong)
     if (!self->build)
         *wrong = "build";
     said->build = self->build;
+    // generations of earlier versions have none
+    const json_t *fields = json_object_get(root, "fields");
+    self->fields = json_is_object(fields) ? json_dumps(fields, JSON_COMPACT) : strdup("");
+    if (!self->fields || (fields && !*self->fields))
+        *wrong = "fields";
+    said->fields = self->fields ? self->fields : "";
+    said->fields_more = json_is_true(json_object_get(root, "fields_more"));
 }
 
 rl_manifest_data_t *rl_manifest_read(const char *folder, char *why, size_t why_size)
@@ -246,13 +254,16 @@ static json_t *describe_shard(const char *folder, const rl_manifest_t *said, uin
 static json_t *describe(const rl_manifest_t *said)
 {
     json_t *build = json_loads(said->build, JSON_REJECT_DUPLICATES, NULL);
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:[]}",
+    json_t *fields = *said->fields ? json_loads(said->fields, 0, NULL) : NULL;
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:o*, s:b, "
+                     "s:[]}",
                      "format", RL_STORE_FORMAT, "collection", said->collection, "generation",
                      said->generation, "created", said->created, "model", said->model, "dimension",
                      (json_int_t)said->dimension, "metric", said->metric, "normalised",
                      (int)said->normalised, "language", said->language, "factory", said->factory,
                      "documents", (json_int_t)said->documents, "passages",
-                     (json_int_t)said->passages, "build", build ? build : json_object(), "shards");
+                     (json_int_t)said->passages, "build", build ? build : json_object(), "fields",
+                     fields, "fields_more", (int)said->fields_more, "shards");
 }
 
 int rl_manifest_write(const char *folder, const rl_manifest_t *said, rl_store_progress_fn *progress,

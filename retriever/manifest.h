@@ -23,7 +23,7 @@ typedef struct rl_manifest_data {
     rl_manifest_t said;          // what rl_store_manifest hands out
     rl_manifest_shard_t *shards; // said.shards of them
     json_t *root;                // owns the strings
-    char *build;
+    char *build, *fields;
 } rl_manifest_data_t;
 
 // Reads FOLDER/manifest.json. NULL and `why`, which names the file, what is wrong and what to do.

@@ -56,3 +56,15 @@ void rl_result_fill(rl_result_t *self, const rl_store_t *store, uint64_t shard, 
         self->bytes += strlen(self->hits[at].text) + strlen(self->hits[at].meta);
     }
 }
+
+bool rl_result_select(rl_result_t *self, const rl_store_t *store, uint64_t shard,
+                      const rl_query_t *query, rl_selection_t **selection)
+{
+    char why[sizeof self->message];
+    const char *code = NULL;
+    *selection =
+        query->filter ? rl_store_select(store, shard, query->filter, &code, why, sizeof why) : NULL;
+    if (query->filter && !*selection)
+        rl_result_fail(self, code, strcmp(code, "index_gone") == 0, "%s", why);
+    return !query->filter || *selection;
+}

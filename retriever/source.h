@@ -24,6 +24,7 @@ typedef struct rl_query {
     const float *vector; // dense, of length 1
     size_t dimension;    // of the vector; 0 if there is none
     size_t k;            // 1..RL_MAX_HITS
+    const char *filter;  // only passages that fulfil it (filter.h's JSON); NULL: all
 } rl_query_t;
 
 // What one query found, or why it could not be searched. Freed by rl_result_clear.
@@ -47,6 +48,11 @@ void rl_result_fail(rl_result_t *self, const char *code, bool retry, const char 
 // Fills it with the passages of a shard in the order of `ids`.
 void rl_result_fill(rl_result_t *self, const rl_store_t *store, uint64_t shard, const uint64_t *ids,
                     const double *scores, size_t size);
+
+// The passages that a query's filter keeps, in *selection, which the caller lets go of (NULL: all).
+// False after making the result a failure.
+bool rl_result_select(rl_result_t *self, const rl_store_t *store, uint64_t shard,
+                      const rl_query_t *query, rl_selection_t **selection);
 
 typedef struct rl_source_options {
     size_t threads;       // that will search; they are numbered from 0

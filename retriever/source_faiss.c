@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "among.h"
 #include "files.h"
 #include "flat.h"
 #include "vectors.h"
@@ -32,7 +33,8 @@ typedef struct faiss_source {
     int faiss_threads;
     size_t batch;
     FaissIndex *index;
-    rl_flat_t *flat; // for few questions at a time, if the index is flat
+    rl_flat_t *flat;   // for few questions at a time, if the index is flat
+    rl_among_t *among; // for questions with a filter
 } faiss_source_t;
 
 enum {
@@ -61,6 +63,7 @@ static void close_source(void *arg)
     faiss_source_t *self = arg;
     if (!self)
         return;
+    rl_among_destroy(&self->among);
     rl_flat_destroy(&self->flat);
     if (self->index)
         faiss_Index_free(self->index);
@@ -150,6 +153,12 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     }
     set_effort(self, said->factory);
     prepare_flat(self);
+    self->among = rl_among_new(self->index, self->flat, EF_SEARCH);
+    if (!self->among) {
+        rl_fail(why, why_size, "out of memory");
+        close_source(self);
+        return NULL;
+    }
     // A flat search of many is a matrix product (0.65 ms a question instead of 2.6 at 50,000 x
     // 384); other kinds gain little from company, and the first of them need not wait for the last.
     self->batch = strcmp(said->factory, "Flat") == 0 ? RL_SOURCE_BATCH : 4;
@@ -201,13 +210,31 @@ static int search_rows(faiss_source_t *self, const float *matrix, size_t count, 
 {
     size_t row = 0;
     if (self->flat && count < FLAT_BELOW && k <= RL_FLAT_MAX_K)
-        while (row < count && rl_flat_search(self->flat, matrix + row * self->dimension, k,
+        while (row < count && rl_flat_search(self->flat, matrix + row * self->dimension, k, NULL,
                                              distances + row * k, labels + row * k) == 0)
             row++;
     if (row == count)
         return 0;
     omp_set_num_threads(self->faiss_threads); // counts for the calling thread only
     return faiss_Index_search(self->index, (idx_t)count, matrix, (idx_t)k, distances, labels);
+}
+
+// A question with a filter is searched by itself, among the passages that the filter keeps.
+static void search_among(faiss_source_t *self, const rl_query_t *query, rl_result_t *result)
+{
+    float scores[RL_MAX_HITS];
+    idx_t labels[RL_MAX_HITS];
+    char why[256];
+    rl_selection_t *among = NULL;
+    if (!rl_result_select(result, self->store, self->shard, query, &among))
+        return;
+    omp_set_num_threads(self->faiss_threads);
+    if (rl_among_search(self->among, query->vector, query->k, among, scores, labels, why,
+                        sizeof why) == 0)
+        give_row(self, query->k, scores, labels, result);
+    else
+        rl_result_fail(result, "search_failed", true, "FAISS: %s", why);
+    rl_selection_unref(&among);
 }
 
 static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
@@ -219,6 +246,10 @@ static void search(void *arg, size_t thread, const rl_query_t *queries, size_t s
     for (size_t at = 0; at < size; at++) {
         if (!is_searchable(self, &queries[at], &results[at]))
             continue;
+        if (queries[at].filter) {
+            search_among(self, &queries[at], &results[at]);
+            continue;
+        }
         rows[count++] = at;
         if (queries[at].k > k)
             k = queries[at].k;

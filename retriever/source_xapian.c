@@ -93,8 +93,12 @@ static void search_one(xapian_source_t *self, size_t thread, const rl_query_t *q
         return;
     }
     double bound = 0;
-    long found = rl_text_reader_search(self->readers[thread], query->text, query->k, ids, scores,
-                                       &bound, why, sizeof why);
+    rl_selection_t *among = NULL;
+    if (!rl_result_select(result, self->store, self->shard, query, &among))
+        return;
+    long found = rl_text_reader_search(self->readers[thread], query->text, query->k, among, ids,
+                                       scores, &bound, why, sizeof why);
+    rl_selection_unref(&among);
     if (found < 0) {
         rl_result_fail(result, "search_failed", true, "Xapian: %s", why);
         return;

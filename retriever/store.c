@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fields.h"
 #include "files.h"
 #include "manifest.h"
 #include "passages.h"
@@ -23,6 +24,7 @@ struct rl_store {
     char folder[RL_PATH_MAX]; // of the generation
     rl_manifest_data_t *manifest;
     rl_passages_t **passages; // of each shard
+    rl_fields_t **fields;     // of each shard; NULL where there are none
 };
 
 uint64_t rl_store_text_hash(const char *text, size_t size)
@@ -126,8 +128,9 @@ int rl_store_verify(const rl_store_t *self, uint64_t shard, char *why, size_t wh
 static int open_shards(rl_store_t *self, bool verify, char *why, size_t why_size)
 {
     const rl_manifest_t *said = &self->manifest->said;
-    self->passages = calloc(said->shards, sizeof *self->passages);
-    if (!self->passages)
+    self->passages = calloc(said->shards, sizeof(rl_passages_t *));
+    self->fields = calloc(said->shards, sizeof(rl_fields_t *));
+    if (!self->passages || !self->fields)
         return rl_fail(why, why_size, "%s: out of memory", self->folder);
     for (uint64_t shard = 0; shard < said->shards; shard++) {
         if (check_shard(self, shard, verify, why, why_size) != 0)
@@ -138,9 +141,14 @@ static int open_shards(rl_store_t *self, bool verify, char *why, size_t why_size
         char inner[RL_PATH_MAX];
         self->passages[shard] =
             rl_passages_open(folder, said->shard_passages[shard], inner, sizeof inner);
+        if (*said->fields)
+            self->fields[shard] =
+                rl_fields_open(folder, said->shard_passages[shard], why, why_size);
         free(folder);
         if (!self->passages[shard])
             return rl_fail(why, why_size, "%s; %s", inner, repair);
+        if (*said->fields && !self->fields[shard])
+            return -1;
     }
     return 0;
 }
@@ -200,7 +208,10 @@ void rl_store_destroy(rl_store_t **self_p)
         return;
     for (uint64_t shard = 0; self->passages && shard < self->manifest->said.shards; shard++)
         rl_passages_close(&self->passages[shard]);
+    for (uint64_t shard = 0; self->fields && shard < self->manifest->said.shards; shard++)
+        rl_fields_close(&self->fields[shard]);
     free(self->passages);
+    free(self->fields);
     rl_manifest_destroy(&self->manifest);
     free(self);
     *self_p = NULL;
@@ -227,4 +238,21 @@ int rl_store_passages(const rl_store_t *self, uint64_t shard, const uint64_t *id
         return rl_fail(why, why_size, "%s: there is no shard %" PRIu64, self->folder, shard);
     }
     return rl_passages_get(self->passages[shard], ids, size, passages, memory_p, why, why_size);
+}
+
+rl_selection_t *rl_store_select(const rl_store_t *self, uint64_t shard, const char *filter,
+                                const char **code, char *why, size_t why_size)
+{
+    bool wrong = false;
+    if (!self->fields[shard]) {
+        *code = "no_metadata";
+        rl_fail(why, why_size,
+                "the index has no metadata to filter on: it was built by an earlier version; build "
+                "it again (ragline-index)");
+        return NULL;
+    }
+    rl_selection_t *selection =
+        rl_fields_select(self->fields[shard], filter, &wrong, why, why_size);
+    *code = wrong ? "bad_filter" : "index_gone";
+    return selection;
 }

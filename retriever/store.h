@@ -6,6 +6,8 @@
 //   FOLDER/g-NNNNNN/shard-S/vectors.faiss   FAISS index; position + 1 = id (none if lexical only)
 //   FOLDER/g-NNNNNN/shard-S/text/           Xapian: the postings; docid = id
 //   FOLDER/g-NNNNNN/shard-S/passages.bin    the passages themselves, by id (see passages.h)
+//   FOLDER/g-NNNNNN/shard-S/fields.bin      what filters look at (see fields.h); generations built
+//                                           by earlier versions have none, and cannot be filtered
 //   FOLDER/g-NNNNNN.tmp/                    a build under way, or what an interrupted one left
 //
 // Files of a finished generation never change. Other files in FOLDER (an embedding cache, say) are
@@ -18,6 +20,7 @@
 #include <stdint.h>
 
 #include "proto.h"
+#include "selection.h"
 
 enum {
     RL_STORE_FORMAT = 1,         // version of all of the above; another one is refused
@@ -38,6 +41,9 @@ typedef struct rl_manifest {
     const char *factory;    // FAISS factory string of the shards' indexes, "" if lexical only
     const char *build;      // JSON object of the builder's own: chunker, prefixes, sources…; "{}"
     const char *created;    // UTC, "2025-01-31T12:00:00Z"
+    const char *fields;     // JSON object: names and types of the metadata's fields; "" if there is
+                            // nothing to filter on
+    bool fields_more;       // some passages have further ones, which were too many
     uint64_t documents;     // in all shards
     uint64_t passages;      // in all shards
     uint64_t shards;
@@ -71,6 +77,12 @@ char *rl_store_path(const rl_store_t *self, uint64_t shard, const char *name);
 // `why` when an id is not in the shard (ids are 1..shard_passages[shard]) or the file is damaged.
 int rl_store_passages(const rl_store_t *self, uint64_t shard, const uint64_t *ids, size_t size,
                       rl_passage_t *passages, void **memory_p, char *why, size_t why_size);
+
+// The passages of a shard that fulfil a filter (filter.h's JSON), which the caller lets go of;
+// those of recent filters are remembered. Any thread may call it. NULL with *code ("no_metadata":
+// the index has none, "bad_filter", "index_gone": damaged, or memory ran out) and `why`.
+rl_selection_t *rl_store_select(const rl_store_t *self, uint64_t shard, const char *filter,
+                                const char **code, char *why, size_t why_size);
 
 // ---- writing ------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fields.h"
 #include "files.h"
 #include "manifest.h"
 #include "passages.h"
@@ -40,11 +41,12 @@ struct rl_store_build {
     char name[RL_STORE_NAME];
     int lock;
     bool failed;
-    char *collection, *model, *language, *factory, *build;
+    char *collection, *model, *language, *factory, *build, *field_types;
     uint64_t dimension; // 0 until the first vector
     uint64_t shards;
     build_shard_t *shard;
-    float *vector; // room for a normalised one
+    rl_fields_writer_t *fields; // of all shards
+    float *vector;              // room for a normalised one
 };
 
 // ----------------------------------------------------------------------------------- lock, numbers
@@ -190,7 +192,8 @@ static int start(rl_store_build_t *self, char *why, size_t why_size)
     for (uint64_t shard = 0; shard < self->shards; shard++)
         if (make_shard(self, shard, why, why_size) != 0)
             return -1;
-    return 0;
+    self->fields = rl_fields_writer_new(self->temporary);
+    return self->fields ? 0 : rl_fail(why, why_size, "%s: out of memory", self->folder);
 }
 
 rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings_t *settings,
@@ -309,7 +312,7 @@ uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t
     if (!written.hash)
         written.hash = rl_store_text_hash(text, strlen(text));
     char inner[RL_PATH_MAX];
-    self->failed = true; // until all three have it
+    self->failed = true; // until all have it
     if (vector && rl_vectors_add(into->vectors, self->vector, dimension, why, why_size) != 0)
         return 0;
     if (rl_passages_writer_add(into->passages, &written, why, why_size) != 0)
@@ -320,6 +323,8 @@ uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t
         rl_fail(why, why_size, "%s/" RL_TEXT_FOLDER ": %s", into->folder, inner);
         return 0;
     }
+    if (rl_fields_writer_add(self->fields, shard, into->count + 1, passage, why, why_size) != 0)
+        return 0;
     self->failed = false;
     self->dimension = vector ? dimension : 0;
     return ++into->count;
@@ -356,6 +361,30 @@ static int finish_shard(rl_store_build_t *self, build_shard_t *shard, const char
         return -1;
     rl_vectors_destroy(&shard->vectors);
     return 0;
+}
+
+static const char *folder_of(void *arg, uint64_t shard)
+{
+    const rl_store_build_t *self = arg;
+    return self->shard[shard].folder;
+}
+
+// The files that filters look at, and in the manifest what they can name.
+static int finish_fields(rl_store_build_t *self, rl_manifest_t *said, char *why, size_t why_size)
+{
+    json_t *types = NULL;
+    int rc = rl_fields_writer_finish(self->fields, self->shards, said->shard_passages, folder_of,
+                                     self, &types, why, why_size);
+    said->fields_more = rl_fields_writer_left_out(self->fields) > 0;
+    char *text = types ? json_dumps(types, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(types);
+    rl_fields_writer_destroy(&self->fields);
+    if (rc == 0 && !text)
+        rc = rl_fail(why, why_size, "%s: out of memory", self->folder);
+    free(self->field_types);
+    self->field_types = text;
+    said->fields = text ? text : "";
+    return rc;
 }
 
 static int finish_shards(rl_store_build_t *self, rl_manifest_t *said, uint64_t *counts,
@@ -413,6 +442,7 @@ int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_prog
         .normalised = true,
         .language = self->language,
         .factory = "",
+        .fields = "",
         .build = self->build,
         .created = created,
         .documents = documents,
@@ -427,6 +457,8 @@ int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_prog
         rc = rl_fail(why, why_size, "%s: writing failed before", self->temporary);
     if (rc == 0)
         rc = finish_shards(self, &said, counts, &step, why, why_size);
+    if (rc == 0)
+        rc = finish_fields(self, &said, why, why_size);
     if (rc == 0)
         rc = rl_manifest_write(self->temporary, &said, progress, arg, why, why_size);
     rl_store_current(self->folder, previous, ignored, sizeof ignored);
@@ -464,6 +496,8 @@ void rl_store_abandon(rl_store_build_t **self_p)
     free(self->language);
     free(self->factory);
     free(self->build);
+    free(self->field_types);
+    rl_fields_writer_destroy(&self->fields);
     free(self->shard);
     free(self->vector);
     free(self);

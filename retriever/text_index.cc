@@ -168,8 +168,70 @@ double highest(const std::vector<asked> &terms, double passages)
     return (k1 + 1) * sum;
 }
 
-long search(rl_text_reader_t *self, const char *text, size_t k, uint64_t *ids, double *scores,
-            double *bound)
+// The passages of a selection as a list of postings, which leads the search: of few passages only
+// those are looked at, whatever the question's words have.
+class listed : public Xapian::PostingSource
+{
+    const rl_selection_t *among;
+    Xapian::docid id = 0; // before the first
+
+    void seek(Xapian::docid from)
+    {
+        size_t position = from - 1, word = position / 64, words = rl_selection_words(among);
+        uint64_t left = word < words ? among->bits[word] >> position % 64 << position % 64 : 0;
+        while (!left && ++word < words)
+            left = among->bits[word];
+        id = left ? static_cast<Xapian::docid>(word * 64 + __builtin_ctzll(left) + 1)
+                  : static_cast<Xapian::docid>(among->count + 1);
+    }
+
+  public:
+    explicit listed(const rl_selection_t *of) : among(of)
+    {
+    }
+    Xapian::doccount get_termfreq_min() const override
+    {
+        return static_cast<Xapian::doccount>(among->size);
+    }
+    Xapian::doccount get_termfreq_est() const override
+    {
+        return static_cast<Xapian::doccount>(among->size);
+    }
+    Xapian::doccount get_termfreq_max() const override
+    {
+        return static_cast<Xapian::doccount>(among->size);
+    }
+    void next(double) override
+    {
+        seek(id + 1);
+    }
+    void skip_to(Xapian::docid from, double) override
+    {
+        if (from > id)
+            seek(from);
+    }
+    bool check(Xapian::docid from, double) override
+    {
+        if (from > id)
+            id = from;
+        return at_end() || rl_selection_has(among, id - 1);
+    }
+    bool at_end() const override
+    {
+        return id > among->count;
+    }
+    Xapian::docid get_docid() const override
+    {
+        return id;
+    }
+    void init(const Xapian::Database &) override
+    {
+        id = 0;
+    }
+};
+
+long search(rl_text_reader_t *self, const char *text, size_t k, const rl_selection_t *among,
+            uint64_t *ids, double *scores, double *bound)
 {
     *bound = 0;
     std::vector<asked> terms = take_terms(self, text);
@@ -181,7 +243,13 @@ long search(rl_text_reader_t *self, const char *text, size_t k, uint64_t *ids, d
         if (term.passages > 0)
             parts.emplace_back(term.name, static_cast<Xapian::termcount>(term.times));
     Xapian::Enquire enquire(self->db);
-    enquire.set_query(Xapian::Query(Xapian::Query::OP_OR, parts.begin(), parts.end()));
+    Xapian::Query words(Xapian::Query::OP_OR, parts.begin(), parts.end());
+    std::unique_ptr<listed> list;
+    if (among) {
+        list = std::make_unique<listed>(among);
+        words = Xapian::Query(Xapian::Query::OP_FILTER, words, Xapian::Query(list.get()));
+    }
+    enquire.set_query(words);
     enquire.set_weighting_scheme(Xapian::BM25Weight(k1, k2, k3, length_weight, least_length));
     enquire.set_docid_order(Xapian::Enquire::ASCENDING);
     Xapian::MSet found = enquire.get_mset(0, static_cast<Xapian::doccount>(k));
@@ -226,8 +294,10 @@ uint64_t rl_text_reader_count(const rl_text_reader_t *self)
                    [&] { return uint64_t{self->db.get_doccount()}; });
 }
 
-long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k, uint64_t *ids,
-                           double *scores, double *bound, char *why, size_t why_size)
+long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k,
+                           const rl_selection_t *among, uint64_t *ids, double *scores,
+                           double *bound, char *why, size_t why_size)
 {
-    return guarded(why, why_size, -1L, [&] { return search(self, text, k, ids, scores, bound); });
+    return guarded(why, why_size, -1L,
+                   [&] { return search(self, text, k, among, ids, scores, bound); });
 }

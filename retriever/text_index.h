@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "selection.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -41,10 +43,11 @@ uint64_t rl_text_reader_count(const rl_text_reader_t *self);
 // `bound` gets the highest weight that a passage with all words of this text could have, words that
 // the shard does not know included: score / bound is the share of the question that a passage
 // covers (0..1), comparable across shards; 0 when the text has no words but stop words. Words of
-// the text are searched as words, whatever they look like. Returns how many there are, or -1 with
-// `why`.
-long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k, uint64_t *ids,
-                           double *scores, double *bound, char *why, size_t why_size);
+// the text are searched as words, whatever they look like. With `among` only its passages are
+// looked at; their weights are as without. Returns how many there are, or -1 with `why`.
+long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k,
+                           const rl_selection_t *among, uint64_t *ids, double *scores,
+                           double *bound, char *why, size_t why_size);
 
 #ifdef __cplusplus
 }

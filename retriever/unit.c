@@ -36,6 +36,7 @@ struct rl_unit {
     bool left;
     rl_announce_t announce; // but for what changes; its strings are the unit's own
     char generation[RL_STORE_NAME], space[NAME], language[64];
+    char *fields;
     asked_t *tasks; // open ones
     size_t tasks_size;
     uint64_t served, failed, service_us;
@@ -166,7 +167,8 @@ static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now)
     asked->task.query = (rl_query_t){.text = search->text,
                                      .vector = search->vector_size ? asked->vector : NULL,
                                      .dimension = search->vector_size,
-                                     .k = search->k};
+                                     .k = search->k,
+                                     .filter = *search->filter ? search->filter : NULL};
     asked->task.arrived_us = now;
     asked->task.deadline_us = UINT64_MAX;
     if (search->deadline_ms > 0 && search->deadline_ms < UINT64_MAX / 1000 - now)
@@ -187,11 +189,6 @@ static void take_search(rl_unit_t *self, rl_msg_t *msg)
     }
     if (search->k < 1 || search->k > RL_MAX_HITS) {
         fail(self, search, 502, "bad_request", false, "k must be from 1 to 1000");
-        return;
-    }
-    if (*search->filter) {
-        fail(self, search, 501, "unsupported", false,
-             "this retriever does not know filters; ask without one");
         return;
     }
     asked_t *asked = accept_task(self, msg, now);
@@ -383,6 +380,9 @@ static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served
     snprintf(self->generation, sizeof self->generation, "%s", said->generation);
     snprintf(self->space, sizeof self->space, "%s", dense ? said->model : "");
     snprintf(self->language, sizeof self->language, "%s", said->language);
+    bool too_many = strlen(said->fields) > RL_MAX_FIELDS;
+    free(self->fields);
+    self->fields = strdup(too_many ? "{}" : said->fields);
     self->announce = (rl_announce_t){
         .worker = self->id,
         .kind = self->backend->kind,
@@ -396,6 +396,8 @@ static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served
         .dimension = dense ? said->dimension : 0,
         .passages = said->shard_passages[source->shard],
         .language = self->language,
+        .fields = self->fields ? self->fields : "",
+        .fields_more = said->fields_more || too_many,
     };
 }
 
@@ -456,6 +458,7 @@ void rl_unit_destroy(rl_unit_t **self_p)
         free_task(self, self->tasks);
     }
     rl_line_destroy(&self->line);
+    free(self->fields);
     free(self);
     *self_p = NULL;
 }

@@ -385,7 +385,7 @@ static void wrong_tasks_fail_with_a_reason_and_bad_bytes_do_no_harm(void **state
     rl_msg_t msg = {.type = RL_SEARCH};
     msg.search = (rl_search_t){.task = 7, .text = "words", .k = 3, .filter = "{\"year\":2024}"};
     send_to(&lexical, &msg);
-    assert_fails(&gateway, 7, "unsupported", "filter");
+    assert_fails(&gateway, 7, "bad_filter", "filter.year");
     msg.search = (rl_search_t){.task = 8, .text = "no such route", .k = 3, .route = 99};
     send_to(&lexical, &msg);
     msg = (rl_msg_t){.type = RL_DONE};

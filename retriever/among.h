@@ -1,0 +1,24 @@
+// among: a search for the nearest vectors of those passages that a filter keeps. Whatever kind the
+// index is, the result is that of the index on these passages alone: few are compared one by one,
+// of many the best of all are looked through until there are enough.
+#ifndef RL_AMONG_H
+#define RL_AMONG_H
+
+#include <faiss/c_api/Index_c.h>
+
+#include "flat.h"
+
+typedef struct rl_among rl_among_t;
+
+// The index and `flat` (the copy in bytes of a flat index, or NULL) stay the caller's. `effort`:
+// candidates that a search of a graph keeps. NULL if memory runs out.
+rl_among_t *rl_among_new(FaissIndex *index, const rl_flat_t *flat, size_t effort);
+void rl_among_destroy(rl_among_t **self_p);
+
+// The k best of the selection: scores and labels, best first, -1 where there are no more. Returns
+// 0, or -1 with `why`. From any number of threads at a time.
+int rl_among_search(const rl_among_t *self, const float *query, size_t k,
+                    const rl_selection_t *among, float *scores, int64_t *labels, char *why,
+                    size_t why_size);
+
+#endif

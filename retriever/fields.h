@@ -1,0 +1,70 @@
+// fields: the metadata of a shard's passages by field and value: which passages have it, so that a
+// filter is answered without looking at passages.
+//
+//   fields.bin  "RLFLDS01"; u64 passages, ids, values, strings (bytes), columns (bytes), fields
+//   that
+//               were left out because there were too many; then
+//     ids       u32 each: positions of passages (id - 1); those of a value in order, each once
+//     values    u64 first, the place of its first id; u64, a double, or the place of its string. A
+//               column's values are in order, and one more ends the last one's ids and string
+//     strings   bytes of the values that are strings
+//     columns   JSON: [{"field": "year", "type": "number", "at": 0, "values": 31}, …]; `at` counts
+//               values
+//   Little endian; ids are filled up to 8 bytes.
+//
+// Types: boolean, number, string, and text: values that can only be asked whether they exist
+// (strings of more than RL_FILTER_MAX_STRING bytes). A list is several values, a member of an
+// object is named "outer.inner", null and what is empty is nothing. Besides the metadata a passage
+// has the fields id, title and source. The file is read with pread, a few pages of it for a filter;
+// what a filter keeps is kept in memory, in bounded room.
+#ifndef RL_FIELDS_H
+#define RL_FIELDS_H
+
+#include <jansson.h>
+
+#include "proto.h"
+#include "selection.h"
+
+#define RL_FIELDS_FILE "fields.bin"
+
+enum {
+    RL_FIELDS_MAX = 4096, // names of fields that are kept; further ones cannot be filtered by
+};
+
+typedef struct rl_fields rl_fields_t;
+
+// Opens FOLDER/fields.bin of `count` passages. NULL and `why` when it is not there or damaged.
+rl_fields_t *rl_fields_open(const char *folder, uint64_t count, char *why, size_t why_size);
+void rl_fields_close(rl_fields_t **self_p);
+
+// The passages that fulfil a filter (JSON as in filter.h). Any thread may call it. The caller lets
+// go of the selection. NULL with `why`; *wrong: it is the filter that is wrong, else the file or
+// memory.
+rl_selection_t *rl_fields_select(rl_fields_t *self, const char *filter, bool *wrong, char *why,
+                                 size_t why_size);
+
+// ---- writing ------------------------------------------------------------------------------------
+
+typedef struct rl_fields_writer rl_fields_writer_t;
+
+// Gathers the fields of all shards of a build, sorting them on disk in `folder` where they are too
+// many for memory. NULL if memory runs out.
+rl_fields_writer_t *rl_fields_writer_new(const char *folder);
+void rl_fields_writer_destroy(rl_fields_writer_t **self_p);
+
+// Adds what a passage (its id counts from 1) can be filtered by. Returns 0, or -1 with `why`.
+int rl_fields_writer_add(rl_fields_writer_t *self, uint64_t shard, uint64_t id,
+                         const rl_passage_t *passage, char *why, size_t why_size);
+
+// Writes fields.bin of each shard: `counts` passages in the folder that `folder_of` names. *types
+// becomes an object of all fields' names and types ({"year": "number"}, "number|string" where there
+// are several), which the caller lets go of. Returns 0, or -1 with `why`.
+typedef const char *(rl_fields_folder_fn)(void *arg, uint64_t shard);
+int rl_fields_writer_finish(rl_fields_writer_t *self, uint64_t shards, const uint64_t *counts,
+                            rl_fields_folder_fn *folder_of, void *arg, json_t **types, char *why,
+                            size_t why_size);
+
+// Values of fields that were passed over because there were RL_FIELDS_MAX others.
+uint64_t rl_fields_writer_left_out(const rl_fields_writer_t *self);
+
+#endif
