@@ -6,7 +6,8 @@ usage: fake_retriever.py HUB[,HUB…]      JSON lines on standard input, an answ
   {"set":{"a":{"share":1}}}        from now on
   {"counts":true}                  {"a":{"asked":…,"cancelled":…,"answered":…}}
 
-A query takes `ms`, or `slow_ms` for a `share` of them; with `serial` one query waits for the one before.
+A query takes `ms`, or `slow_ms` for a `share` of them; with `serial` one query waits for the one before. With `port`
+its tasks come there, with `tasks` it announces that endpoint instead of its own (a proxy's).
 """
 
 import heapq
@@ -23,12 +24,16 @@ import zmq  # noqa: E402
 from harness.wire import announcement, message, unpack  # noqa: E402
 
 PERIOD_S = 0.25
+# What gateways are told of the period: these never die, and one process that plays many of them may be held up by
+# whatever else the machine does.
+SAID_PERIOD_MS = 2000
 HITS = 10
 
 
 class Worker:
     def __init__(self, context, poller, settings):
         self.shard, self.shards, self.ms, self.share, self.slow_ms, self.serial = 0, 1, 1.0, 0.0, 0.0, False
+        self.port, self.tasks = 0, None
         self.__dict__.update(settings)
         self.asked = self.cancelled = self.answered = 0
         self.free_at = 0.0
@@ -36,7 +41,10 @@ class Worker:
         self.random = random.Random(self.worker)
         self.socket = context.socket(zmq.PULL)
         self.socket.rcvhwm = 0
-        self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+        port = self.port or self.socket.bind_to_random_port("tcp://127.0.0.1")
+        self.endpoint = f"tcp://127.0.0.1:{port}"
+        if self.port:
+            self.socket.bind(self.endpoint)
         poller.register(self.socket, zmq.POLLIN)
         self.passages = [
             {"id": 1 + n, "doc": f"d{self.shard}-{n}", "title": "A fake", "text": f"passage {n} of shard {self.shard}",
@@ -47,8 +55,8 @@ class Worker:
     def announce(self, hubs):
         for route, hub in enumerate(hubs):
             hub.send(
-                announcement(self.worker, tasks=self.endpoint, route=route, shard=self.shard, shards=self.shards,
-                             collection="chaos", slots=8),  # fmt: skip
+                announcement(self.worker, tasks=self.tasks or self.endpoint, route=route, shard=self.shard, shards=self.shards,
+                             collection="chaos", slots=8, period_ms=SAID_PERIOD_MS),  # fmt: skip
                 zmq.NOBLOCK,
             )
 

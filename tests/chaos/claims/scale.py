@@ -3,25 +3,32 @@
 from parts import Claim, House, cpu_s
 
 SLEEP_MS = 20
+WINDOWS = 3
+# what is measured is throughput and CPU: on a machine that others use too, a late answer is not a missing one
+PATIENT = {"gateway.soft_ms": 20_000, "gateway.hard_ms": 20_000}
 
 
 def throughput(replicas, seconds):
-    """Questions a second with as many streams as keep every replica busy."""
+    """Questions a second with as many streams as keep every replica busy. The best of some windows: whatever else runs
+    on the machine only takes away."""
     with House() as house:
-        house.start_gateways(**{"gateway.hedge_share": 0})
+        house.start_gateways(**{"gateway.hedge_share": 0, **PATIENT})
         house.start_fakes(*({"worker": f"r{n}", "ms": SLEEP_MS, "serial": True} for n in range(replicas)))
         house.wait_ready(replicas)
         streams = 4 * replicas
         house.load(0, "search", streams=streams, questions=10, kinds="lexical").result()
-        found = house.load(0, "search", streams=streams, seconds=seconds, kinds="lexical", k=4).result()
-        assert found["failed"] == 0, found["faults"]
-        return found["whole"] / found["seconds"]
+        rates = []
+        for _ in range(WINDOWS):
+            found = house.load(0, "search", streams=streams, seconds=seconds / WINDOWS, kinds="lexical", k=4).result()
+            assert found["failed"] == 0, found["faults"]
+            rates.append(found["whole"] / found["seconds"])
+        return max(rates)
 
 
 def cpu_per_shard(shards, questions):
     """µs of the gateway's CPU for a question and shard."""
     with House() as house:
-        house.start_gateways()
+        house.start_gateways(**PATIENT)
         house.start_fakes(*({"worker": f"s{n}", "ms": 1, "shard": n, "shards": shards} for n in range(shards)))
         house.wait_ready(shards)
         gateway = house.gateways[0].process
