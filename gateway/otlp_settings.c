@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "otlp_json.h"
 #include "utf8.h"
 
 enum {

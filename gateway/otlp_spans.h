@@ -36,7 +36,4 @@ typedef struct otlp_about {
 // answer's end ends there. out->full is set where they do not fit.
 size_t otlp_write_spans(const timeline_t *timeline, const otlp_about_t *about, rl_buf_t *out);
 
-// Writes one attribute of OTLP's, {"key":…,"value":{"stringValue":…}}.
-void otlp_write_text(rl_buf_t *out, const char *key, const char *value);
-
 #endif

@@ -14,6 +14,7 @@
 
 #include "loopback.h"
 #include "otlp.h"
+#include "otlp_json.h"
 #include "timeline_help.h"
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
