@@ -177,10 +177,8 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
     else
         describe_failure(result, why);
     out.vector = vector;
-    if (!vector) {
+    if (!vector)
         snprintf(message, sizeof message, "embedding server %s: %s", call->url, why);
-        rl_warn("%s", message);
-    }
     call->done(call->arg, &out);
     free(vector);
     free(call);

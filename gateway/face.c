@@ -88,7 +88,8 @@ void face_send(face_t *self)
     if (!face_begun(self))
         http_stream_begin(self->req);
     if (self->out.full)
-        rl_error("an event of more than %d bytes is left out", MAX_EVENT);
+        rl_log(RL_LOG_ERROR, self->replay ? replay_id(self->replay) : http_id(self->req),
+               "an event of more than %d bytes is left out", MAX_EVENT);
     else if (self->replay)
         replay_add(self->replay, self->out.data, self->out.size);
     else

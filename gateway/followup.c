@@ -118,6 +118,7 @@ struct rewrite {
     rl_fetch_t *fetch;
     void (*done)(void *arg, const char *text);
     void *arg;
+    char request[40];
 };
 
 // The question in what the LLM said, malloc'd: its first line, without the quotation marks that
@@ -142,13 +143,15 @@ static void on_rewritten(void *arg, const rl_fetch_result_t *result)
         json_string_value(json_object_get(json_object_get(choice, "message"), "content"));
     char *line = text ? standalone_question(text) : NULL;
     if (!line && !result->ok)
-        rl_warn(
-            "the LLM did not rewrite a follow-up question (%s): the conversation's words are used",
-            result->error);
+        rl_log(RL_LOG_WARN, rewrite->request,
+               "the LLM did not rewrite a follow-up question (%s): the conversation's words are "
+               "used",
+               result->error);
     else if (!line)
-        rl_warn("the LLM did not rewrite a follow-up question (status %ld, no question in its "
-                "answer): the conversation's words are used",
-                result->status);
+        rl_log(RL_LOG_WARN, rewrite->request,
+               "the LLM did not rewrite a follow-up question (status %ld, no question in its "
+               "answer): the conversation's words are used",
+               result->status);
     rewrite->done(rewrite->arg, line);
     free(line);
     json_decref(root);
@@ -183,7 +186,7 @@ static char *rewrite_body(gateway_t *gateway, const question_t *question)
     return out;
 }
 
-rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question,
+rewrite_t *followup_rewrite(gateway_t *gateway, const char *id, const question_t *question,
                             const trace_headers_t *trace, void (*done)(void *arg, const char *text),
                             void *arg)
 {
@@ -194,6 +197,7 @@ rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question,
     if (!rewrite || !body)
         abort();
     *rewrite = (rewrite_t){.done = done, .arg = arg};
+    snprintf(rewrite->request, sizeof rewrite->request, "%s", id);
     size_t size = strlen(base);
     snprintf(url, sizeof url, "%.*s/chat/completions",
              (int)(size > 0 && base[size - 1] == '/' ? size - 1 : size), base);

@@ -16,9 +16,9 @@ char *followup_text(const question_t *question);
 typedef struct rewrite rewrite_t;
 
 // gateway.rewrite = llm: asks the LLM server for a standalone question. `done` gets it, or NULL if
-// there was none in time; it is called once, later, unless cancelled first. NULL if the call could
-// not start.
-rewrite_t *followup_rewrite(gateway_t *gateway, const question_t *question,
+// there was none in time (the log says why, with the request's `id`); it is called once, later,
+// unless cancelled first. NULL if the call could not start.
+rewrite_t *followup_rewrite(gateway_t *gateway, const char *id, const question_t *question,
                             const trace_headers_t *trace, void (*done)(void *arg, const char *text),
                             void *arg);
 void followup_cancel(rewrite_t **rewrite_p);

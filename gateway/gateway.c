@@ -56,6 +56,7 @@ static const http_route_t routes[] = {
     {"GET", "/v1/models/*", false, gateway_get_model},
     {"GET", "/v1/info", false, gateway_get_info},
     {"GET", "/v1/workers", false, gateway_get_workers},
+    {"GET", "/v1/debug", false, gateway_get_debug},
     {"GET", "/v1/live", false, gateway_get_live},
     {"GET", "/v1/traces", false, gateway_get_traces},
     {"GET", "/v1/traces/*", false, gateway_get_trace},
@@ -345,6 +346,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     rl_proc_at_turn_look(proc, on_turn_end, self);
     rl_proc_on_stop(proc, on_stop, self);
     rl_proc_on_reload(proc, on_reload, self);
+    rl_proc_on_dump(proc, gateway_dump, self);
     if (!embedder_configured(self->embedder))
         rl_info("embed.url is not set: retrieval is lexical only");
     self->live_feed = live_feed_new(self);

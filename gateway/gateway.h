@@ -74,7 +74,10 @@ void gateway_get_traces(void *arg, http_req_t *req);
 void gateway_get_trace(void *arg, http_req_t *req);
 void gateway_get_metrics(void *arg, http_req_t *req);
 void gateway_get_workers(void *arg, http_req_t *req);
+void gateway_get_debug(void *arg, http_req_t *req);
 void gateway_get_live(void *arg, http_req_t *req);
+// What the gateway has in hand (SIGUSR1, GET /v1/debug).
+void gateway_dump(void *arg, rl_dump_t *dump);
 void gateway_get_info(void *arg, http_req_t *req);
 void gateway_get_models(void *arg, http_req_t *req);
 void gateway_get_model(void *arg, http_req_t *req);

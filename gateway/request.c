@@ -11,6 +11,7 @@
 #include "filters.h"
 #include "live.h"
 #include "log.h"
+#include "probes.h"
 #include "traces.h"
 #include "utf8.h"
 
@@ -24,6 +25,8 @@ void request_enter(request_t *self, request_state_t state)
     if (rl_log_enabled(RL_LOG_DEBUG))
         rl_log(RL_LOG_DEBUG, self->id, "%s → %s after %.3f ms", request_state_names[self->state],
                request_state_names[state], (double)(now - self->received_us) / 1000);
+    RL_PROBE_REQUEST_STATE(self->id, request_state_names[self->state], request_state_names[state],
+                           now - self->received_us);
     self->state = state;
     timeline_enter(self->timeline, state, now);
 }
@@ -31,6 +34,8 @@ void request_enter(request_t *self, request_state_t state)
 // The answer has ended: everybody who looks at ended answers is told.
 static void tell(request_t *self)
 {
+    RL_PROBE_REQUEST_DONE(self->id, request_state_names[self->state], self->timeline->end_us,
+                          self->tokens);
     metrics_answer(self->gateway->metrics, self->timeline);
     live_answer(self->gateway->live, self->timeline);
     otlp_answer(self->gateway->otlp, self->timeline);

@@ -41,6 +41,9 @@ void request_look_after_silent(gateway_t *gateway);
 // (by rl_now_us), 0 if there is none.
 uint64_t request_count_states(const gateway_t *gateway, size_t *states);
 
+// Those at work, oldest first, as a list of a dump; nothing of what was asked.
+void request_dump(const gateway_t *gateway, rl_dump_t *dump);
+
 // Ends all that are still at work with an error: the gateway stops.
 void request_stop_all(gateway_t *gateway);
 

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "probes.h"
 #include "utf8.h"
 
 enum {
@@ -62,6 +63,7 @@ static bool send_generate(request_t *self, worker_t *worker)
                                  .max_tokens = tokens_left(self),
                                  .deadline_ms = request_time_left_ms(self),
                                  .window = gateway->settings.window}};
+    RL_PROBE_GENERATION_SENT(self->id, task->id, worker->id, self->answer.passages_size);
     uint64_t now = rl_now_us(); // before: the generator may be at work before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {
         tasks_end(gateway->tasks, &task);
@@ -335,6 +337,7 @@ static void first_token(request_t *self)
     timeline_t *timeline = self->timeline;
     if (!timeline->first_token_us) // else it goes on where another generator was lost
         timeline->first_token_us = timeline->steps[timeline->steps_size - 1].start_us;
+    RL_PROBE_FIRST_TOKEN(self->id, self->generation->id, rl_now_us() - self->received_us);
 }
 
 void request_token(task_t *task, const rl_token_t *token)

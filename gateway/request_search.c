@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "probes.h"
 
 enum {
     MAX_TRIES = 3, // workers asked for one source, one after the other
@@ -168,6 +169,7 @@ bool request_send_search(request_t *self, search_t *search, worker_t *worker, ta
                                                   request_passages_wanted(self), worker->shards),
                                .deadline_ms = hard_time_left_ms(self),
                                .filter = self->question->filter}};
+    RL_PROBE_SEARCH_SENT(self->id, task->id, worker->id, task_p == &search->hedge);
     uint64_t now = rl_now_us(); // before: the worker may be done before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {
         tasks_end(gateway->tasks, task_p);
@@ -254,6 +256,7 @@ static void on_embedded(void *arg, const embed_result_t *result)
             abort();
         memcpy(self->vector, result->vector, result->dimension * sizeof *self->vector);
     } else {
+        rl_log(RL_LOG_WARN, self->id, "%s", result->why);
         metrics_count(self->gateway->metrics, COUNT_EMBED_ERRORS, 1);
         request_status(self, "embedding_failed",
                        "The question could not be embedded: searching by words only.", NULL);
@@ -387,7 +390,8 @@ void request_search(request_t *self)
         request_enter(self, REQUEST_REWRITING);
         request_status(self, "rewriting", "Putting the question in context…", NULL);
         trace_headers_t trace = otlp_headers(self->gateway->otlp, self->timeline, TRACE_REWRITE, 0);
-        self->rewrite = followup_rewrite(self->gateway, self->question, &trace, on_rewritten, self);
+        self->rewrite =
+            followup_rewrite(self->gateway, self->id, self->question, &trace, on_rewritten, self);
         if (self->rewrite)
             return;
     }
@@ -415,6 +419,8 @@ void request_hits(task_t *task, rl_msg_t *msg)
     search_t *search = &self->searches[task->source];
     uint64_t now = rl_now_us();
     latency_add(&task->worker->latency, now - task->sent_us);
+    RL_PROBE_SEARCH_ANSWERED(self->id, task->id, task->worker->id, now - task->sent_us,
+                             msg->hits.hits_size);
     if (task == search->hedge) {
         metrics_count(self->gateway->metrics, COUNT_HEDGES_WON, 1);
         search->hedge_won = true;
