@@ -1,0 +1,1 @@
+"""One file for each claim: run(short, say) gives a list of Claim."""
