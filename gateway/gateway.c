@@ -42,11 +42,18 @@ static void post_chat(void *arg, http_req_t *req)
 static void get_page(void *arg, http_req_t *req)
 {
     (void)arg;
-    page_send(&req);
+    page_send(&req, PAGE_ASK);
+}
+
+static void get_live_page(void *arg, http_req_t *req)
+{
+    (void)arg;
+    page_send(&req, PAGE_LIVE);
 }
 
 static const http_route_t routes[] = {
     {"GET", "/", true, get_page},
+    {"GET", "/live", true, get_live_page},
     {"POST", "/v1/ask", false, post_ask},
     {"POST", "/v1/search", false, post_search},
     {"POST", "/v1/chat/completions", false, post_chat},

@@ -11,7 +11,7 @@ enum {
     NAME = 16, // columns of a stage's name
     COUNT = 9,
     CELL = 8,   // of a duration, with a blank before it
-    BOTH = 113, // from so many on both windows have room
+    BOTH = 114, // from so many on both windows have room
     MAX_STAGES = 200,
     MAX_LINE = 1024,
 };
@@ -31,7 +31,7 @@ static void add_durations(const json_t *histogram, rl_buf_t *out)
 {
     static const char *const keys[] = {"p50_ms", "p90_ms", "p99_ms", "max_ms"};
     char text[32];
-    top_cell(out, top_amount(top_number(histogram, "count"), text), -COUNT);
+    top_cell(out, top_count(top_number(histogram, "count"), text), -COUNT);
     for (size_t at = 0; at < sizeof keys / sizeof *keys; at++)
         top_cell(out, top_duration(top_number(histogram, keys[at]), text), -CELL - 1);
 }
@@ -49,7 +49,7 @@ static void add_titles(const char *title, const top_view_t *view, bool share, rl
             top_cell(out, names[at], -CELL - 1);
     }
     if (share)
-        top_cell(out, "share", -7);
+        top_cell(out, "share", -8);
     rl_buf_adds(out, TOP_PLAIN "\n");
 }
 
@@ -105,6 +105,14 @@ static double stage_order(const json_t *stage, top_stages_t order)
     return keys[order] ? top_number(stage, keys[order]) : 0;
 }
 
+static void add_share(double share, rl_buf_t *out)
+{
+    if (share < 0.001)
+        top_cell(out, "<0.1 %", -8);
+    else
+        top_cellf(out, -8, "%.1f %%", share * 100);
+}
+
 void top_stages(const json_t *sum, const top_view_t *view, rl_buf_t *out)
 {
     stage_t stages[MAX_STAGES];
@@ -128,7 +136,7 @@ void top_stages(const json_t *sum, const top_view_t *view, rl_buf_t *out)
         rl_buf_adds(out, share >= 0.3 ? TOP_ACCENT : share >= 0.005 ? TOP_PLAIN : TOP_DIM);
         add_row(sum, "stages", stages[at].name, view, out);
         if (share > 0)
-            top_cellf(out, -7, "%.0f %%", share * 100);
+            add_share(share, out);
         rl_buf_adds(out, TOP_PLAIN "\n");
     }
     if (size == 0)
@@ -215,7 +223,7 @@ static void add_worker(const json_t *worker, rl_buf_t *out)
     top_cellf(out, -7, "%.0f", top_number(worker, "queued"));
     top_cell(out, top_duration(top_number(worker, "latency_ms"), text), -CELL - 1);
     top_cell(out, top_duration(top_number(worker, "latency_p95_ms"), text), -CELL - 1);
-    top_cell(out, top_amount(top_number(worker, "served"), text), -9);
+    top_cell(out, top_count(top_number(worker, "served"), text), -9);
     top_cell(out, seen > 0 ? top_duration(seen, text) : "now", -CELL - 1);
     rl_buf_adds(out, "  ");
     clean_line(out, top_word(worker, "worker"), 60);

@@ -38,6 +38,8 @@ const char *top_duration(double ms, char out[32])
 {
     if (ms <= 0)
         snprintf(out, 32, "–");
+    else if (ms < 0.005)
+        snprintf(out, 32, "<0.01 ms");
     else if (ms < 0.995)
         snprintf(out, 32, "%.2f ms", ms);
     else if (ms < 9.95)
@@ -48,6 +50,15 @@ const char *top_duration(double ms, char out[32])
         snprintf(out, 32, "%.*f s", ms < 9995 ? 2 : 1, ms / 1000);
     else
         snprintf(out, 32, "%.0f s", ms < 1e9 ? ms / 1000 : 1e6);
+    return out;
+}
+
+const char *top_count(double value, char out[32])
+{
+    if (value < 9999.5)
+        snprintf(out, 32, "%.0f", value > 0 ? value : 0);
+    else
+        top_amount(value, out);
     return out;
 }
 

@@ -29,7 +29,9 @@ void top_cellf(rl_buf_t *out, int width, const char *format, ...)
 
 // "3.2 ms", "182 ms", "1.92 s", "–" for 0.
 const char *top_duration(double ms, char out[32]);
-// "0", "0.3", "42", "18.2k"
+// "7", "1234", "18.2k"
+const char *top_count(double value, char out[32]);
+// A rate: "0", "0.3", "42", "18.2k"
 const char *top_amount(double value, char out[32]);
 
 // Members of a snapshot: 0 and "" where there is none.

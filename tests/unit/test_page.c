@@ -1,4 +1,4 @@
-// The page: whole, with a policy that lets its own script and style run and nothing else.
+// The pages: whole, with policies that let their own script and style run and nothing else.
 #include "http_help.h"
 
 #include <openssl/evp.h>
@@ -20,11 +20,18 @@ static served_t served;
 static void get_page(void *arg, http_req_t *req)
 {
     (void)arg;
-    page_send(&req);
+    page_send(&req, PAGE_ASK);
+}
+
+static void get_live(void *arg, http_req_t *req)
+{
+    (void)arg;
+    page_send(&req, PAGE_LIVE);
 }
 
 static const http_route_t routes[] = {
     {"GET", "/", true, get_page},
+    {"GET", "/live", true, get_live},
     {"POST", "/stop", true, http_help_stop},
     {NULL, NULL, false, NULL},
 };
@@ -43,11 +50,11 @@ static int stop(void **state)
     return 0;
 }
 
-static int get(const char *headers)
+static int get(const char *path, const char *headers)
 {
     char text[512];
     int fd = client(&served);
-    snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: x\r\n%s\r\n", headers);
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n", path, headers);
     client_sends(fd, text);
     int status = client_response(fd);
     close(fd);
@@ -80,11 +87,10 @@ static void assert_hashed(const char *policy, const char *directive, const char 
     assert_non_null(strstr(policy, expected));
 }
 
-static void is_whole_and_runs_nothing_else(void **state)
+static void assert_whole(const char *path)
 {
-    (void)state;
     char policy[4096];
-    assert_int_equal(get(""), 200);
+    assert_int_equal(get(path, ""), 200);
     assert_string_equal(response_header("Content-Type"), "text/html; charset=utf-8");
     assert_string_equal(response_header("X-Content-Type-Options"), "nosniff");
     assert_int_equal(strlen(response_body), strtoul(response_header("Content-Length"), NULL, 10));
@@ -98,14 +104,24 @@ static void is_whole_and_runs_nothing_else(void **state)
     assert_hashed(policy, "style-src", "<style>", "</style>");
 }
 
+static void is_whole_and_runs_nothing_else(void **state)
+{
+    (void)state;
+    assert_whole("/");
+    assert_null(strstr(response_body, "/v1/live?stream"));
+    assert_whole("/live");
+    assert_non_null(strstr(response_body, "/v1/live?stream"));
+}
+
 static void is_sent_once_to_those_who_have_it(void **state)
 {
     (void)state;
     char headers[128];
-    assert_int_equal(get(""), 200);
+    assert_int_equal(get("/", ""), 200);
     snprintf(headers, sizeof headers, "If-None-Match: %s\r\n", response_header("ETag"));
-    assert_int_equal(get(headers), 304);
-    assert_int_equal(get("If-None-Match: \"another\"\r\n"), 200);
+    assert_int_equal(get("/", headers), 304);
+    assert_int_equal(get("/live", headers), 200);
+    assert_int_equal(get("/", "If-None-Match: \"another\"\r\n"), 200);
 }
 
 int main(void)
