@@ -201,6 +201,19 @@ const rl_option_t rl_options[] = {
         "time from the request to the LLM server to its first token"),
     INT("llm.idle_ms", "30000", 1, DAY_MS, RL_GENERATOR, "longest silence between two tokens"),
     FILENAME("llm.template", RL_GENERATOR, "prompt template (see README); empty: the built-in one"),
+    CHOICE(
+        "llm.prefill", "auto", "auto off llama vllm", RL_GENERATOR,
+        "prompts read ahead (drafts): off; auto: where the server says that it is llama.cpp's or "
+        "vLLM, which keep what they have read"),
+    INT("llm.prefill_slots", "1", 1, 100000, RL_GENERATOR, "prompts read ahead at a time"),
+    INT("llm.prefill_reserve", "1", 0, 100000, RL_GENERATOR,
+        "slots of the server that reading ahead leaves free"),
+    INT("llm.warm_ms", "30000", 0, DAY_MS, RL_GENERATOR,
+        "a connection that nothing went over for so long gets a small request, so that it stays "
+        "open; 0: never"),
+    INT("llm.target_first_token_ms", "0", 0, DAY_MS, RL_GENERATOR,
+        "passages are cut so far that the server, as fast as it was, reads them in this time; 0: "
+        "never"),
 
     STRING("upstream.*.url", "", RL_GENERATOR, "this LLM server, like llm.url"),
     STRING("upstream.*.model", "", RL_GENERATOR, "model's name there; empty: its first"),
@@ -214,6 +227,14 @@ const rl_option_t rl_options[] = {
     INT("upstream.*.first_token_ms", "60000", 1, DAY_MS, RL_GENERATOR,
         "in place of llm.first_token_ms"),
     INT("upstream.*.idle_ms", "30000", 1, DAY_MS, RL_GENERATOR, "in place of llm.idle_ms"),
+    CHOICE("upstream.*.prefill", "auto", "auto off llama vllm", RL_GENERATOR,
+           "in place of llm.prefill"),
+    INT("upstream.*.prefill_slots", "1", 1, 100000, RL_GENERATOR, "in place of llm.prefill_slots"),
+    INT("upstream.*.prefill_reserve", "1", 0, 100000, RL_GENERATOR,
+        "in place of llm.prefill_reserve"),
+    INT("upstream.*.warm_ms", "30000", 0, DAY_MS, RL_GENERATOR, "in place of llm.warm_ms"),
+    INT("upstream.*.target_first_token_ms", "0", 0, DAY_MS, RL_GENERATOR,
+        "in place of llm.target_first_token_ms"),
 
     LIST("retriever.index", "", RL_RETRIEVER, "folders of the collections to serve"),
     LIST("retriever.shards", "", RL_RETRIEVER, "shards to serve (0,1); empty: all"),

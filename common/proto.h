@@ -154,8 +154,8 @@ typedef struct rl_generate {
     uint64_t deadline_ms;
     uint64_t window; // messages that may be sent before the first CREDIT
     bool prefill;    // have the prompt read, nothing written: DONE is all that comes (finish
-                     // "prefilled", or "skipped" where there is no room or no use); it yields to
-                     // whoever waits for words. `question` may be a draft or ""
+                     // "prefilled", "yielded" to a question, or "skipped" with a "reason" among its
+                     // timings: no room, no use); `question` may be a draft or ""
     uint64_t target_first_token_ms; // != 0: the passages are cut so that reading them lets the
                                     // first word come by then; 0: the generator's own
 } rl_generate_t;
@@ -189,7 +189,7 @@ typedef struct rl_token {
 
 typedef struct rl_done {
     uint64_t task, seq;
-    const char *finish;                        // "stop", "length", "content_filter"
+    const char *finish;                        // "stop", "length", "content_filter"; see prefill
     const char *model;                         // what answered
     const char *upstream;                      // "openai", "extractive"
     uint64_t prompt_tokens, completion_tokens; // as the server counts; estimated if it does not say
@@ -198,8 +198,10 @@ typedef struct rl_done {
     const char *timings; // JSON object: marks in µs from the task's arrival, on the
                          // generator's clock, each where it is known: queue_us (a slot was
                          // free), prompt_us (the prompt was built), connect_us, sent_us,
-                         // first_byte_us, first_token_us, total_us; and what the server
-                         // said: prefill_ms, cached_tokens
+                         // first_byte_us, first_token_us, total_us; what the server said:
+                         // prefill_ms, cached_tokens, read_tokens (of the prompt, not cached),
+                         // prompt_tokens; prompt_hash, of the messages as they were sent, 16
+                         // hexadecimal digits
 } rl_done_t;
 
 // Resumable answers: a client may land on another gateway than the one that holds its answer.

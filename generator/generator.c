@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "endpoint.h"
 #include "log.h"
+#include "prefill.h"
 #include "tasks.h"
 
 enum {
@@ -144,6 +145,7 @@ static void announce(process_t *self)
         .service_us = gen_tasks_service_us(generator->tasks),
         .served = gen_tasks_served(generator->tasks),
         .model = gen_upstreams_model(&generator->upstreams),
+        .prefill = prefill_of_use(generator),
     };
     gen_gateways_announce(generator->gateways, &message);
 }
@@ -157,6 +159,8 @@ static void on_announce(evutil_socket_t fd, short what, void *arg)
     gen_gateways_sweep(generator->gateways);
     gen_tasks_sweep(generator->tasks);
     gen_upstreams_sweep(&generator->upstreams);
+    if (!generator->leaving)
+        prefill_warm(generator);
     // Said again while answers are at work: a gateway that hears it no more knows that they are
     // lost.
     if (generator->leaving)

@@ -141,8 +141,22 @@ static void read_timings(openai_chunk_t *chunk, const json_t *timings)
     const json_t *prefill = json_object_get(timings, "prompt_ms");
     if (json_is_integer(cached))
         chunk->cached_tokens = json_integer_value(cached);
+    const json_t *read = json_object_get(timings, "prompt_n");
     if (json_is_number(prefill))
         chunk->prefill_ms = json_number_value(prefill);
+    if (json_is_integer(read))
+        chunk->read_tokens = json_integer_value(read);
+}
+
+// The same server's, where return_progress was asked for. What it had cached was not read.
+static void read_progress(openai_chunk_t *chunk, const json_t *progress)
+{
+    json_int_t total = json_integer_value(json_object_get(progress, "total"));
+    json_int_t cached = json_integer_value(json_object_get(progress, "cache"));
+    json_int_t done = json_integer_value(json_object_get(progress, "processed"));
+    if (json_is_object(progress) && cached >= 0 && total > cached && done >= cached &&
+        done <= total)
+        chunk->reading = (int)((double)(done - cached) * 100 / (double)(total - cached));
 }
 
 static void read_error(openai_chunk_t *chunk, const json_t *error)
@@ -257,7 +271,8 @@ static bool scan_common(openai_chunk_t *chunk, const char *data, size_t size)
             if (chunk->text || !scan_choices(chunk, &scan))
                 return false;
         } else if ((is_named(name, name_size, "error") || is_named(name, name_size, "usage") ||
-                    is_named(name, name_size, "timings")) &&
+                    is_named(name, name_size, "timings") ||
+                    is_named(name, name_size, "prompt_progress")) &&
                    rl_scan_peek(&scan) != 'n') {
             return false;
         } else {
@@ -270,11 +285,13 @@ static bool scan_common(openai_chunk_t *chunk, const char *data, size_t size)
 int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, const char **why)
 {
     bool wrapped = false;
-    *chunk = (openai_chunk_t){.cached_tokens = -1, .prefill_ms = -1};
+    *chunk =
+        (openai_chunk_t){.cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1, .reading = -1};
     if (scan_common(chunk, data, size))
         return 0;
     free(chunk->raw);
-    *chunk = (openai_chunk_t){.cached_tokens = -1, .prefill_ms = -1};
+    *chunk =
+        (openai_chunk_t){.cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1, .reading = -1};
     chunk->root = parse(data, size, &wrapped);
     if (!json_is_object(chunk->root)) {
         *why = chunk->root ? "JSON that is no object" : "malformed JSON";
@@ -283,6 +300,7 @@ int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, cons
     read_error(chunk, json_object_get(chunk->root, "error"));
     read_usage(chunk, json_object_get(chunk->root, "usage"));
     read_timings(chunk, json_object_get(chunk->root, "timings"));
+    read_progress(chunk, json_object_get(chunk->root, "prompt_progress"));
     chunk->model = json_string_value(json_object_get(chunk->root, "model"));
     const json_t *choices = json_object_get(chunk->root, "choices");
     // n is always 1; a chunk with the usage has no choice

@@ -21,7 +21,9 @@ typedef struct openai_chunk {
     bool counted;       // usage is there
     uint64_t prompt_tokens, completion_tokens;
     int64_t cached_tokens; // -1: not said
+    int64_t read_tokens;   // of the prompt, those not cached; -1: not said
     double prefill_ms;     // < 0: not said
+    int reading;           // percent of the prompt that are read, -1: not said
 } openai_chunk_t;
 
 // Reads one JSON object. Bytes that are no UTF-8 (a character cut in two by the server) come

@@ -33,17 +33,31 @@ static void write_params(rl_buf_t *out, json_t *params, const json_t *except)
     }
 }
 
+// llama-server's own fields: https://github.com/ggml-org/llama.cpp, tools/server/README.md
+static void write_llama(rl_buf_t *out, const json_t *params, const json_t *defaults)
+{
+    static const char *const fields[] = {"cache_prompt", "return_progress"};
+    for (size_t at = 0; at < sizeof fields / sizeof *fields; at++)
+        if (!json_object_get(params, fields[at]) && !json_object_get(defaults, fields[at]))
+            rl_buf_addf(out, ",\"%s\":true", fields[at]);
+}
+
 int openai_request_write(rl_buf_t *out, const upstream_ask_t *ask, json_t *defaults,
-                         bool *has_params)
+                         openai_reading_t reading, bool *has_params)
 {
     const prompt_t *prompt = ask->prompt;
     rl_buf_adds(out, ",\"messages\":");
     rl_buf_add(out, prompt->messages.data, prompt->messages.size);
+    uint64_t max_tokens = reading == OPENAI_READS_ONLY  ? 0
+                          : reading == OPENAI_READS_ONE ? 1
+                                                        : ask->max_tokens;
     rl_buf_addf(out,
                 ",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_tokens\":%llu",
-                (unsigned long long)ask->max_tokens);
+                (unsigned long long)max_tokens);
     json_error_t error;
     json_t *params = json_loads(ask->generate->params, 0, &error);
+    if (reading == OPENAI_SAYS_HOW_FAR || reading == OPENAI_READS_ONLY)
+        write_llama(out, params, defaults);
     *has_params = json_object_size(params) > 0;
     write_params(out, params, NULL);
     write_params(out, defaults, params);

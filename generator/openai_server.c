@@ -1,71 +1,22 @@
-// openai_server: the LLM server as configured, and its model's name.
+// openai_server: the LLM server as configured.
 #include "openai_server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
-
-enum {
-    RELEARN_S = 5
-}; // a server that does not name its models is asked again after this
-
 rl_fetch_t *openai_server_fetch(const openai_server_t *self, const char *path,
                                 rl_fetch_request_t *request)
 {
     char url[2048];
-    snprintf(url, sizeof url, "%.1900s%s", self->url, path);
+    size_t root = strlen(self->url);
+    if (strcmp(path, "/props") == 0 && root > 3 && strcmp(self->url + root - 3, "/v1") == 0)
+        root -= 3;
+    snprintf(url, sizeof url, "%.*s%s", (int)(root < 1900 ? root : 1900), self->url, path);
     request->url = url;
     request->bearer = self->key;
     request->connect_timeout_ms = self->connect_ms;
     return rl_fetch_start(self->fetcher, request);
-}
-
-// ---- the model's name -------------------------------------------------------------------
-
-bool openai_server_learn(openai_server_t *self, const rl_fetch_result_t *result)
-{
-    json_error_t error;
-    json_t *root = result->ok && result->status == 200
-                       ? json_loadb(result->body, result->body_size, 0, &error)
-                       : NULL;
-    const char *id =
-        json_string_value(json_object_get(json_array_get(json_object_get(root, "data"), 0), "id"));
-    char *model = id && *id && strlen(id) < 256 ? strdup(id) : NULL;
-    json_decref(root);
-    if (!model)
-        return false;
-    if (self->learns) {
-        if (strcmp(self->model, model) != 0)
-            rl_info("%s answers with %s", self->peer, model);
-        free(self->model);
-        self->model = model;
-    } else {
-        free(model); // one was configured meanwhile
-    }
-    return true;
-}
-
-static void on_learnt(void *arg, const rl_fetch_result_t *result)
-{
-    static const struct timeval again = {RELEARN_S, 0};
-    openai_server_t *self = arg;
-    self->learning = NULL;
-    if (!openai_server_learn(self, result))
-        evtimer_add(&self->learn_again, &again);
-}
-
-static void learn_at_leisure(evutil_socket_t fd, short what, void *arg)
-{
-    openai_server_t *self = arg;
-    (void)fd;
-    (void)what;
-    if (self->learns && !self->model[0] && !self->learning)
-        self->learning = openai_server_fetch(self, "/models",
-                                             &(rl_fetch_request_t){.timeout_ms = OPENAI_MODELS_MS,
-                                                                   .on_done = on_learnt,
-                                                                   .arg = self});
 }
 
 // ---- options ----------------------------------------------------------------------------
@@ -115,6 +66,20 @@ bool openai_server_check(const upstream_settings_t *settings, char *why, size_t 
     return good;
 }
 
+static void set_kind(openai_server_t *self, const char *prefill, bool moved)
+{
+    self->keeps = strcmp(prefill, "off") != 0;
+    self->asks_kind = strcmp(prefill, "auto") == 0;
+    if (strcmp(prefill, "llama") == 0)
+        self->kind = OPENAI_LLAMA;
+    else if (strcmp(prefill, "vllm") == 0)
+        self->kind = OPENAI_VLLM;
+    else if (moved || !self->keeps)
+        self->kind = OPENAI_UNKNOWN;
+    if (moved)
+        self->slots = 0;
+}
+
 bool openai_server_configure(openai_server_t *self, const upstream_settings_t *settings)
 {
     const char *model = settings->model;
@@ -136,15 +101,17 @@ bool openai_server_configure(openai_server_t *self, const upstream_settings_t *s
     self->connect_ms = settings->connect_ms;
     self->first_token_ms = settings->first_token_ms;
     self->idle_ms = settings->idle_ms;
+    self->warm_ms = settings->warm_ms;
+    set_kind(self, settings->prefill, moved);
     read_peer(self);
-    learn_at_leisure(-1, 0, self);
+    openai_server_learn_on(self);
     return moved;
 }
 
 void openai_server_init(openai_server_t *self, struct event_base *loop, rl_fetcher_t *fetcher)
 {
     *self = (openai_server_t){.loop = loop, .fetcher = fetcher};
-    evtimer_assign(&self->learn_again, loop, learn_at_leisure, self);
+    evtimer_assign(&self->learn_again, loop, openai_server_learn_again, self);
 }
 
 void openai_server_free(openai_server_t *self)

@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "prefill.h"
 #include "probes.h"
 #include "task_parts.h"
 #include "tasks.h"
@@ -43,6 +44,9 @@ void gen_task_enter(gen_task_t *self, gen_state_t state)
 void gen_task_stop(gen_task_t *self)
 {
     gen_task_leave(self);
+    if (self->prefill)
+        prefill_wake(self);
+    self->waits_for = NULL;
     rl_msg_free(&self->generate);
     cite_destroy(&self->cite);
     evtimer_del(&self->deadline);
@@ -65,9 +69,11 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
+    gen_task_t *self = arg;
     (void)fd;
     (void)what;
-    gen_task_ask(arg);
+    self->waits_for = NULL;
+    gen_task_ask(self);
 }
 
 gen_task_t *gen_task_new(generator_t *generator, gen_gateway_t *gateway, rl_msg_t *generate)
@@ -81,6 +87,7 @@ gen_task_t *gen_task_new(generator_t *generator, gen_gateway_t *gateway, rl_msg_
     self->gateway = gateway;
     self->route = task->route;
     self->id = task->task;
+    self->prefill = task->prefill;
     self->generate = generate;
     self->at_us[GEN_RECEIVED] = rl_now_us();
     outbox_init(&self->outbox, task->task, task->window);
@@ -101,6 +108,7 @@ void gen_task_destroy(gen_task_t **self_p)
         return;
     gen_task_stop(self);
     outbox_free(&self->outbox);
+    free(self->prompt);
     free(self->request);
     free(self);
     *self_p = NULL;
@@ -127,6 +135,10 @@ void gen_task_fail(gen_task_t *self, int status, const char *code, const char *m
 {
     if (self->state >= GEN_DONE)
         return;
+    if (self->prefill) {
+        prefill_end(self, "skipped", code);
+        return;
+    }
     rl_log(RL_LOG_WARN, self->request, "no answer: %s: %s", code, message);
     rl_msg_t msg = {.type = RL_FAILED,
                     .failed = {.worker = rl_proc_id(self->generator->proc),

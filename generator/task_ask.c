@@ -5,8 +5,10 @@
 
 #include "clock.h"
 #include "log.h"
+#include "prefill.h"
 #include "probes.h"
 #include "task_parts.h"
+#include "utf8.h"
 
 enum {
     RETRIES_MAX = 3, // after "too busy"
@@ -38,6 +40,21 @@ static void on_progress(void *arg, const char *stage, const char *message)
     gen_task_tell(arg, stage, message);
 }
 
+void gen_task_tell_reading(gen_task_t *self, unsigned percent)
+{
+    rl_buf_t data = rl_buf_make(256);
+    if (percent > 0 && self->state < GEN_STREAMING) {
+        rl_buf_addf(&data, "{\"message\":\"Reading passages %u %%…\",\"percent\":%u}", percent,
+                    percent);
+        gen_task_tell_data(self, "reading", &data);
+    }
+}
+
+static void on_reading(void *arg, unsigned percent)
+{
+    gen_task_tell_reading(arg, percent);
+}
+
 static void on_failed(void *arg, const upstream_failure_t *failure)
 {
     gen_task_t *self = arg;
@@ -55,6 +72,10 @@ void gen_task_leave(gen_task_t *self)
     if (!self->call)
         return;
     self->upstream->backend->type->cancel(&self->call);
+    if (self->prefill) {
+        prefill_left(self->upstream);
+        return;
+    }
     gen_upstream_left(self->upstream, self->probe, self->overdue);
 }
 
@@ -64,6 +85,7 @@ static const upstream_events_t events = {
     .text = gen_task_on_text,
     .cite = gen_task_on_cite,
     .progress = on_progress,
+    .reading = on_reading,
     .done = gen_task_on_done,
     .failed = on_failed,
 };
@@ -105,20 +127,42 @@ static void too_long(gen_task_t *self, size_t tokens, size_t context, size_t bud
         gen_task_fail(self, 400, "question_too_long", message, false, -1);
 }
 
+uint64_t gen_task_max_tokens(const gen_task_t *self)
+{
+    uint64_t wanted = gen_task_generate(self)->max_tokens, most = self->upstream->max_tokens;
+    return wanted > 0 && wanted < most ? wanted : most;
+}
+
+// Of the context, what the answer leaves for the prompt.
+static size_t prompt_budget(const gen_upstream_t *upstream, uint64_t max_tokens)
+{
+    size_t context = upstream->context_tokens, reserved = max_tokens + MARGIN_TOKENS;
+    return context > reserved ? context - reserved : 0;
+}
+
+int gen_task_build(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt)
+{
+    const gen_upstream_t *upstream = self->upstream;
+    size_t budget = prompt_budget(upstream, max_tokens);
+    if (prompt_build(upstream->template, gen_task_generate(self), budget, prompt) != 0)
+        return -1;
+    self->prompt_tokens = prompt->tokens;
+    self->prompt_hash = rl_hash64(prompt->messages.data, prompt->messages.size);
+    return 0;
+}
+
 // Returns false when it does not fit: then the task has gone on or failed.
 static bool build_prompt(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt)
 {
     const gen_upstream_t *upstream = self->upstream;
-    size_t context = upstream->context_tokens, reserved = max_tokens + MARGIN_TOKENS;
-    size_t budget = context > reserved ? context - reserved : 0;
-    if (prompt_build(upstream->template, gen_task_generate(self), budget, prompt) != 0) {
+    if (gen_task_build(self, max_tokens, prompt) != 0) {
         size_t tokens = prompt->tokens;
         prompt_free(prompt);
-        too_long(self, tokens, context, budget, (size_t)max_tokens);
+        too_long(self, tokens, upstream->context_tokens, prompt_budget(upstream, max_tokens),
+                 (size_t)max_tokens);
         return false;
     }
     self->cite = cite_new();
-    self->prompt_tokens = prompt->tokens;
     // a second try with the same is no news
     bool news = !self->told || self->passages_used != prompt->passages_used;
     self->told = true;
@@ -133,11 +177,10 @@ static bool build_prompt(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt
 static void ask_this(gen_task_t *self, gen_upstream_t *upstream)
 {
     const rl_generate_t *generate = gen_task_generate(self);
-    uint64_t max_tokens = upstream->max_tokens;
     prompt_t prompt = {0};
     self->upstream = upstream;
-    if (generate->max_tokens > 0 && generate->max_tokens < max_tokens)
-        max_tokens = generate->max_tokens;
+    self->prompt_hash = 0;
+    uint64_t max_tokens = gen_task_max_tokens(self);
     if (self->state != GEN_PROMPTED)
         gen_task_enter(self, GEN_PROMPTED);
     cite_destroy(&self->cite);
@@ -145,7 +188,8 @@ static void ask_this(gen_task_t *self, gen_upstream_t *upstream)
         self->passages_used = generate->passages_size;
     else if (!build_prompt(self, max_tokens, &prompt))
         return;
-    if (self->state >= GEN_DONE) { // it could not even be told
+    // it could not even be told; or what is read already need not be read again beside it
+    if (self->state >= GEN_DONE || prefill_make_way(self, &prompt)) {
         prompt_free(&prompt);
         return;
     }
@@ -154,7 +198,7 @@ static void ask_this(gen_task_t *self, gen_upstream_t *upstream)
                        upstream->name);
     self->probe = gen_upstream_begin(upstream);
     self->call = upstream->backend->type->start(
-        upstream->backend, &(upstream_ask_t){generate, &prompt, max_tokens}, &events, self);
+        upstream->backend, &(upstream_ask_t){generate, &prompt, max_tokens, false}, &events, self);
     prompt_free(&prompt);
     if (!self->call) {
         gen_upstream_left(upstream, self->probe, false);
@@ -279,5 +323,8 @@ static bool go_on(gen_task_t *self, const upstream_failure_t *failure)
 
 void gen_task_start(gen_task_t *self)
 {
-    gen_task_ask(self);
+    if (self->prefill)
+        prefill_start(self);
+    else
+        gen_task_ask(self);
 }

@@ -146,12 +146,13 @@ static void add_mark(rl_buf_t *out, const char *name, uint64_t us)
         rl_buf_addf(out, ",\"%s\":%llu", name, (unsigned long long)us);
 }
 
-// The marks that proto.h describes.
-static void write_timings(const gen_task_t *self, const upstream_end_t *end,
-                          const upstream_times_t *times, rl_buf_t *out)
+void gen_task_write_timings(const gen_task_t *self, const upstream_end_t *end,
+                            const upstream_times_t *times, rl_buf_t *out)
 {
-    uint64_t from = self->at_us[GEN_RECEIVED], asked = self->at_us[GEN_ASKING] - from;
-    rl_buf_addf(out, "{\"queue_us\":%llu", (unsigned long long)(self->at_us[GEN_PROMPTED] - from));
+    uint64_t from = self->at_us[GEN_RECEIVED];
+    uint64_t queued = self->at_us[GEN_PROMPTED] ? self->at_us[GEN_PROMPTED] - from : 0;
+    uint64_t asked = self->at_us[GEN_ASKING] ? self->at_us[GEN_ASKING] - from : 0;
+    rl_buf_addf(out, "{\"queue_us\":%llu", (unsigned long long)queued);
     add_mark(out, "prompt_us", asked);
     if (times->first_byte_us) {
         add_mark(out, "connect_us", asked + times->connect_us);
@@ -165,7 +166,29 @@ static void write_timings(const gen_task_t *self, const upstream_end_t *end,
         rl_buf_addf(out, ",\"cached_tokens\":%lld", (long long)end->cached_tokens);
     if (end->prefill_ms >= 0)
         rl_buf_addf(out, ",\"prefill_ms\":%.3f", end->prefill_ms);
-    rl_buf_adds(out, "}");
+    if (end->read_tokens >= 0)
+        rl_buf_addf(out, ",\"read_tokens\":%lld", (long long)end->read_tokens);
+    if (self->prompt_hash)
+        rl_buf_addf(out, ",\"prompt_hash\":\"%016llx\"", (unsigned long long)self->prompt_hash);
+    add_mark(out, "prompt_tokens", end->counted ? end->prompt_tokens : self->prompt_tokens);
+}
+
+void gen_task_measure(const gen_task_t *self, const upstream_end_t *end,
+                      const upstream_times_t *times)
+{
+    double cached = end->cached_tokens > 0 ? (double)end->cached_tokens : 0;
+    double prompt = (double)end->prompt_tokens, seconds = end->prefill_ms / 1000;
+    if (!end->counted || end->prompt_tokens == 0 || !self->prompt_tokens)
+        return;
+    double read = end->read_tokens >= 0 ? (double)end->read_tokens : prompt - cached;
+    if (end->prefill_ms < 0) { // by our own clock
+        uint64_t sent = self->at_us[GEN_ASKING] + times->sent_us;
+        if (!times->sent_us || self->first_token_us <= sent)
+            return;
+        seconds = (double)(self->first_token_us - sent) / 1e6;
+    }
+    // in tokens as prompts are counted before they are sent
+    gen_upstream_measured(self->upstream, read * (double)self->prompt_tokens / prompt, seconds);
 }
 
 void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times_t *times)
@@ -184,7 +207,9 @@ void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times
             found_size = cite_end(self->cite, found);
         emit_cites(self, found, found_size);
     }
-    write_timings(self, end, times, &timings);
+    gen_task_measure(self, end, times);
+    gen_task_write_timings(self, end, times, &timings);
+    rl_buf_adds(&timings, "}");
     rl_msg_t msg = {
         .type = RL_DONE,
         .done = {.task = self->id,

@@ -20,8 +20,9 @@ struct gen_tasks {
     generator_t *generator;
     struct task_bucket buckets[BUCKETS];
     struct task_list waiting, running, ended;
-    struct task_list gone; // freed when the turn ends: they may be on the stack
-    size_t waiting_size, running_size, ended_size;
+    struct task_list prefilling; // at work, but only to have a prompt read
+    struct task_list gone;       // freed when the turn ends: they may be on the stack
+    size_t waiting_size, running_size, prefilling_size, ended_size;
     uint64_t taken, served, failed, cancelled, service_us;
 };
 
@@ -33,6 +34,7 @@ gen_tasks_t *gen_tasks_new(generator_t *generator)
     self->generator = generator;
     TAILQ_INIT(&self->waiting);
     TAILQ_INIT(&self->running);
+    TAILQ_INIT(&self->prefilling);
     TAILQ_INIT(&self->ended);
     TAILQ_INIT(&self->gone);
     return self;
@@ -52,7 +54,7 @@ gen_task_t *gen_tasks_find(gen_tasks_t *self, uint64_t route, uint64_t id)
     return task;
 }
 
-static struct task_list *list_of(gen_tasks_t *self, gen_state_t state, size_t **size)
+static struct task_list *list_of(gen_tasks_t *self, gen_state_t state, bool prefill, size_t **size)
 {
     switch (state) {
     case GEN_WAITING:
@@ -61,6 +63,10 @@ static struct task_list *list_of(gen_tasks_t *self, gen_state_t state, size_t **
     case GEN_PROMPTED:
     case GEN_ASKING:
     case GEN_STREAMING:
+        if (prefill) {
+            *size = &self->prefilling_size;
+            return &self->prefilling;
+        }
         *size = &self->running_size;
         return &self->running;
     case GEN_DONE:
@@ -90,9 +96,9 @@ static void let_go(gen_tasks_t *self, gen_task_t *task)
 void gen_tasks_moved(gen_tasks_t *self, gen_task_t *task, gen_state_t before)
 {
     size_t *from_size, *to_size;
-    struct task_list *from = list_of(self, before, &from_size);
-    struct task_list *to = list_of(self, task->state, &to_size);
-    if (task->state == GEN_DONE)
+    struct task_list *from = list_of(self, before, task->prefill, &from_size);
+    struct task_list *to = list_of(self, task->state, task->prefill, &to_size);
+    if (task->state == GEN_DONE && !task->prefill)
         count_served(self, task);
     self->failed += task->state == GEN_FAILED;
     self->cancelled += task->state == GEN_CANCELLED && before < GEN_DONE;
@@ -121,6 +127,8 @@ void gen_tasks_take(gen_tasks_t *self, gen_gateway_t *gateway, rl_msg_t *generat
     RL_PROBE_GENERATE_TAKEN(task->request, task->id, self->running_size, self->waiting_size);
     if (generator->leaving) {
         gen_task_fail(task, 503, "leaving", "this generator is stopping", true, -1);
+    } else if (task->prefill) {
+        gen_task_start(task);
     } else if (self->running_size < generator->slots && self->waiting_size == 0) {
         gen_task_start(task);
     } else if (self->waiting_size < generator->queue_max) {
@@ -154,7 +162,7 @@ void gen_tasks_sweep(gen_tasks_t *self)
 
 static void for_each(gen_tasks_t *self, const gen_gateway_t *gateway, void (*fn)(gen_task_t *))
 {
-    struct task_list *lists[] = {&self->waiting, &self->running, &self->ended};
+    struct task_list *lists[] = {&self->waiting, &self->prefilling, &self->running, &self->ended};
     for (size_t at = 0; at < sizeof lists / sizeof *lists; at++) {
         gen_task_t *next;
         for (gen_task_t *task = TAILQ_FIRST(lists[at]); task; task = next) {
@@ -180,10 +188,30 @@ void gen_tasks_resume_of(gen_tasks_t *self, const gen_gateway_t *gateway)
     for_each(self, gateway, gen_task_resume);
 }
 
+static void each(struct task_list *list, void (*fn)(void *arg, gen_task_t *task), void *arg)
+{
+    gen_task_t *next;
+    for (gen_task_t *task = TAILQ_FIRST(list); task; task = next) {
+        next = TAILQ_NEXT(task, list);
+        fn(arg, task);
+    }
+}
+
+void gen_tasks_each_prefill(gen_tasks_t *self, void (*fn)(void *arg, gen_task_t *task), void *arg)
+{
+    each(&self->prefilling, fn, arg);
+}
+
+void gen_tasks_each_running(gen_tasks_t *self, void (*fn)(void *arg, gen_task_t *task), void *arg)
+{
+    each(&self->running, fn, arg);
+}
+
 void gen_tasks_fail_all(gen_tasks_t *self, const char *code, const char *message)
 {
     gen_task_t *task;
-    while ((task = TAILQ_FIRST(&self->waiting)) || (task = TAILQ_FIRST(&self->running)))
+    while ((task = TAILQ_FIRST(&self->waiting)) || (task = TAILQ_FIRST(&self->prefilling)) ||
+           (task = TAILQ_FIRST(&self->running)))
         gen_task_fail(task, 503, code, message, true, -1);
 }
 

@@ -10,7 +10,8 @@ typedef struct gen_tasks gen_tasks_t;
 gen_tasks_t *gen_tasks_new(generator_t *generator);
 void gen_tasks_destroy(gen_tasks_t **self_p);
 
-// A new task: starts it, lets it wait, or refuses it. Takes over the message.
+// A new task: starts it, lets it wait, or refuses it (a prefill never waits). Takes over the
+// message.
 void gen_tasks_take(gen_tasks_t *self, gen_gateway_t *gateway, rl_msg_t *generate);
 
 gen_task_t *gen_tasks_find(gen_tasks_t *self, uint64_t route, uint64_t id);
@@ -32,6 +33,11 @@ void gen_tasks_fail_all(gen_tasks_t *self, const char *code, const char *message
 // Counters, queues, and the tasks at work, for a dump.
 void gen_tasks_dump(const gen_tasks_t *self, rl_dump_t *dump);
 
+// Calls for every prefill that is at work, or for every answer. The task may end meanwhile.
+void gen_tasks_each_prefill(gen_tasks_t *self, void (*fn)(void *arg, gen_task_t *task), void *arg);
+void gen_tasks_each_running(gen_tasks_t *self, void (*fn)(void *arg, gen_task_t *task), void *arg);
+
+// Prefills are not among those that wait, run, and were served.
 size_t gen_tasks_waiting(const gen_tasks_t *self);
 size_t gen_tasks_running(const gen_tasks_t *self);
 uint64_t gen_tasks_served(const gen_tasks_t *self);

@@ -22,7 +22,14 @@ typedef struct upstream_ask {
     const rl_generate_t *generate;
     prompt_t *prompt; // its messages may be taken
     uint64_t max_tokens;
+    bool prefill; // only to be read: no more words than the server cannot do without
 } upstream_ask_t;
+
+// Whether a server keeps what it has read, so that the same beginning is not read again.
+typedef struct upstream_keeps {
+    bool prompts;
+    size_t slots; // answers that it writes at a time, 0: not known
+} upstream_keeps_t;
 
 typedef enum upstream_trouble {
     UPSTREAM_MISTAKE, // configuration or request is wrong: never tried again, nor elsewhere
@@ -49,7 +56,8 @@ typedef struct upstream_end {
     bool counted;
     uint64_t prompt_tokens, completion_tokens;
     int64_t cached_tokens; // of the prompt, -1: not known
-    double prefill_ms;     // the server's own time for the prompt, < 0: not known
+    int64_t read_tokens;   // of the prompt, those that were not cached, -1: not known
+    double prefill_ms;     // the server's own time for them, < 0: not known
 } upstream_end_t;
 
 // Calls come from the loop, never from within start; none after done, failed or cancel. The call
@@ -60,6 +68,9 @@ typedef struct upstream_events {
     // The sentence just given is from this passage (from 1).
     void (*cite)(void *arg, unsigned passage, double score);
     void (*progress)(void *arg, const char *stage, const char *message);
+    // So much of the prompt is read, in percent: first when it is begun, then a few times a second
+    // at most.
+    void (*reading)(void *arg, unsigned percent);
     void (*done)(void *arg, const upstream_end_t *end, const upstream_times_t *times);
     void (*failed)(void *arg, const upstream_failure_t *failure);
 } upstream_events_t;
@@ -68,8 +79,10 @@ typedef struct upstream_events {
 typedef struct upstream_settings {
     const char *where; // comes before an option's name in messages: "llm.", "[upstream NAME] "
     const char *url, *key, *model;
-    const char *params; // JSON object or ""
+    const char *params;  // JSON object or ""
+    const char *prefill; // "auto", "off", "llama", "vllm"
     long connect_ms, first_token_ms, idle_ms;
+    long warm_ms; // 0: its connection is not kept warm
 } upstream_settings_t;
 
 typedef struct upstream_type {
@@ -80,6 +93,8 @@ typedef struct upstream_type {
     bool (*configure)(upstream_t *self, const upstream_settings_t *settings);
     // What it answers with, "" if not known yet.
     const char *(*model)(const upstream_t *self);
+    // What it keeps of prompts; NULL: it reads none.
+    upstream_keeps_t (*keeps)(const upstream_t *self);
     // NULL if memory runs out.
     upstream_call_t *(*start)(upstream_t *self, const upstream_ask_t *ask,
                               const upstream_events_t *events, void *arg);

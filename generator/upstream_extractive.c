@@ -229,8 +229,11 @@ static void extractive_free(extractive_call_t *call)
 static void finish(extractive_call_t *call)
 {
     static const upstream_times_t none = {0};
-    upstream_end_t end = {
-        .finish = "stop", .model = "extractive", .cached_tokens = -1, .prefill_ms = -1};
+    upstream_end_t end = {.finish = "stop",
+                          .model = "extractive",
+                          .cached_tokens = -1,
+                          .read_tokens = -1,
+                          .prefill_ms = -1};
     call->events.done(call->arg, &end, &none);
     extractive_free(call);
 }

@@ -25,6 +25,7 @@ enum {
     PIECE = 32 << 10,    // a whole answer goes on in pieces of so many bytes
     DRAIN_MS = 2000,     // an answered response must end soon, or its connection is given up
     TOLD = 200,          // bytes of foreign text in a message
+    READING_US = 200000, // between two tellings of how far the prompt is read
 };
 
 typedef struct openai {
@@ -55,6 +56,7 @@ typedef struct openai_call {
     struct event limit;       // first token, then silence
     uint64_t started, active; // µs; active: of the last sign of life
     uint64_t asked_after;     // µs spent on the model's name
+    uint64_t told_reading;    // when it was told how far the prompt is read
     upstream_times_t times;
     bool spoke;   // text or thoughts have come
     bool thought; // reasoning was told of
@@ -187,6 +189,15 @@ static void take_text(openai_call_t *call, const char *text, size_t size)
         call->paused = true;
 }
 
+static void tell_reading(openai_call_t *call, unsigned percent)
+{
+    uint64_t now = rl_now_us();
+    if (call->spoke || percent >= 100 || now - call->told_reading < READING_US)
+        return;
+    call->told_reading = now;
+    call->events.reading(call->arg, percent);
+}
+
 static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
 {
     char told[TOLD], message[TOLD + 300];
@@ -212,6 +223,10 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
         call->end.cached_tokens = chunk->cached_tokens;
     if (chunk->prefill_ms >= 0)
         call->end.prefill_ms = chunk->prefill_ms;
+    if (chunk->read_tokens >= 0)
+        call->end.read_tokens = chunk->read_tokens;
+    if (chunk->reading >= 0)
+        tell_reading(call, (unsigned)chunk->reading);
     if (chunk->reasoning && !call->thought) {
         call->thought = true;
         if (!call->spoke)
@@ -337,6 +352,8 @@ static void on_answered(void *arg, const rl_fetch_result_t *result)
     openai_call_t *call = arg;
     call->fetch = NULL;
     call->busy = true;
+    if (result->ok)
+        call->server->heard_us = rl_now_us();
     bool success = result->status >= 200 && result->status < 300;
     if (!call->over && (!result->ok || !success)) {
         if (call->finish[0] && success)
@@ -423,6 +440,13 @@ static void openai_cancel(upstream_call_t **base_p)
         call_destroy(call);
 }
 
+static openai_reading_t reading_of(const openai_server_t *server, bool prefill)
+{
+    if (server->kind == OPENAI_LLAMA)
+        return prefill ? OPENAI_READS_ONLY : OPENAI_SAYS_HOW_FAR;
+    return prefill ? OPENAI_READS_ONE : OPENAI_SAYS_NOTHING;
+}
+
 static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask,
                                      const upstream_events_t *events, void *arg)
 {
@@ -438,13 +462,15 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     call->whole = rl_buf_make(WHOLE_MAX);
     call->end.cached_tokens = -1;
     call->end.prefill_ms = -1;
+    call->end.read_tokens = -1;
     call->started = call->active = rl_now_us();
     snprintf(call->traceparent, sizeof call->traceparent, "%.63s", ask->generate->traceparent);
     const char *tracestate = ask->generate->tracestate;
     call->tracestate = tracestate && *tracestate ? strdup(tracestate) : NULL;
     evtimer_assign(&call->limit, self->server.loop, on_limit, call);
     set_limit(call, self->server.first_token_ms);
-    int bad = openai_request_write(&call->request, ask, self->server.params, &call->has_params);
+    int bad = openai_request_write(&call->request, ask, self->server.params,
+                                   reading_of(&self->server, ask->prefill), &call->has_params);
     if (!bad && self->server.model[0])
         bad = ask_now(call);
     else if (!bad)
@@ -468,6 +494,14 @@ static const char *openai_model(const upstream_t *base)
     return ((const openai_t *)base)->server.model;
 }
 
+static upstream_keeps_t openai_keeps(const upstream_t *base)
+{
+    const openai_server_t *server = &((const openai_t *)base)->server;
+    bool kind = server->kind == OPENAI_LLAMA || server->kind == OPENAI_VLLM;
+    return (upstream_keeps_t){.prompts = server->keeps && kind && server->model[0],
+                              .slots = server->slots};
+}
+
 static void openai_destroy(upstream_t **base_p)
 {
     openai_t *self = (openai_t *)*base_p;
@@ -485,6 +519,7 @@ static const upstream_type_t openai_type = {
     .check = openai_server_check,
     .configure = openai_configure,
     .model = openai_model,
+    .keeps = openai_keeps,
     .start = openai_start,
     .resume = openai_resume,
     .cancel = openai_cancel,

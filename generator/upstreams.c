@@ -11,8 +11,9 @@
 #include "upstreams_read.h"
 
 enum {
-    LATER_S = 1000000
-}; // longest Retry-After that counts
+    LATER_S = 1000000,   // longest Retry-After that counts
+    LEAST_MEASURED = 64, // tokens: less says nothing of how fast a server reads
+};
 
 // ---- the order --------------------------------------------------------------------------
 
@@ -25,6 +26,8 @@ void gen_upstreams_init(gen_upstreams_t *self, struct event_base *loop, rl_fetch
 static void let_go(gen_upstream_t *upstream)
 {
     LIST_REMOVE(upstream, list);
+    if (upstream->warming)
+        upstream->backend->type->cancel(&upstream->warming);
     upstream->backend->type->destroy(&upstream->backend);
     prompt_template_destroy(&upstream->template);
     free(upstream);
@@ -72,8 +75,10 @@ static gen_upstream_t *by_name(gen_upstreams_t *self, const char *name)
 static void take_over(gen_upstreams_t *self, upstream_plan_t *plan, const rl_conf_t *conf)
 {
     gen_upstream_t *upstream = by_name(self, plan->name);
-    if (upstream->backend->type->configure(upstream->backend, &plan->settings))
+    if (upstream->backend->type->configure(upstream->backend, &plan->settings)) {
         breaker_reset(&upstream->breaker);
+        upstream->reading_rate = upstream->planned_rate = 0;
+    }
     breaker_set(&upstream->breaker, (unsigned)rl_conf_int(conf, "llm.breaker_failures"),
                 (uint64_t)rl_conf_int(conf, "llm.breaker_ms") * 1000);
     prompt_template_destroy(&upstream->template);
@@ -82,6 +87,10 @@ static void take_over(gen_upstreams_t *self, upstream_plan_t *plan, const rl_con
     plan->template = NULL;
     upstream->context_tokens = plan->context_tokens;
     upstream->max_tokens = plan->max_tokens;
+    upstream->prefill_slots = plan->prefill_slots;
+    upstream->prefill_reserve = plan->prefill_reserve;
+    upstream->target_us = plan->target_us;
+    upstream->warmed = false;
     self->order[self->size++] = upstream;
 }
 
@@ -147,6 +156,26 @@ int gen_upstreams_place(const gen_upstreams_t *self, const gen_upstream_t *upstr
     return -1;
 }
 
+upstream_keeps_t gen_upstream_keeps(const gen_upstream_t *upstream)
+{
+    const upstream_type_t *type = upstream->backend->type;
+    return upstream->template && type->keeps ? type->keeps(upstream->backend)
+                                             : (upstream_keeps_t){0};
+}
+
+void gen_upstream_measured(gen_upstream_t *upstream, double tokens, double seconds)
+{
+    if (tokens < LEAST_MEASURED || seconds <= 0)
+        return;
+    double rate = tokens / seconds, planned = upstream->planned_rate;
+    upstream->reading_rate =
+        upstream->reading_rate > 0 ? upstream->reading_rate * 0.75 + rate * 0.25 : rate;
+    // prompts stay the same byte for byte as long as this does
+    if (planned <= 0 || upstream->reading_rate > planned * 1.25 ||
+        upstream->reading_rate < planned / 1.25)
+        upstream->planned_rate = upstream->reading_rate;
+}
+
 // ---- what becomes of answers ------------------------------------------------------------
 
 void gen_upstream_why_open(const gen_upstream_t *upstream, char *why, size_t why_size)
@@ -162,7 +191,7 @@ void gen_upstream_why_open(const gen_upstream_t *upstream, char *why, size_t why
                  upstream->name, breaker->failures);
 }
 
-static void log_change(const gen_upstream_t *upstream, breaker_state_t before, const char *reason)
+static void log_change(gen_upstream_t *upstream, breaker_state_t before, const char *reason)
 {
     const breaker_t *breaker = &upstream->breaker;
     char why[240];
@@ -170,6 +199,7 @@ static void log_change(const gen_upstream_t *upstream, breaker_state_t before, c
         return;
     switch (breaker->state) {
     case BREAKER_CLOSED:
+        upstream->warmed = false; // it may have been started anew
         rl_info("the upstream %s answers again", upstream->name);
         break;
     case BREAKER_OPEN:

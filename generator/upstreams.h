@@ -24,7 +24,15 @@ typedef struct gen_upstream {
     breaker_t breaker;
     prompt_template_t *template; // NULL: it is given no prompt
     size_t context_tokens, max_tokens;
-    size_t calls; // answers that it is asked for; it is kept as long as there are any
+    size_t prefill_slots, prefill_reserve;
+    uint64_t target_us;       // in which prompts are to be read, 0: they are not cut for it
+    size_t calls;             // that it is asked with; it is kept as long as there are any
+    size_t prefills;          // of them: prompts that are only read
+    upstream_call_t *warming; // reads the beginning that all prompts have (prefill.h)
+    bool warmed;
+    double reading_rate; // tokens (as prompt_tokens counts them) that it reads in a second: what
+                         // was measured, averaged; 0: not known
+    double planned_rate; // the same as prompts are cut by: follows only what differs by much
     LIST_ENTRY(gen_upstream) list;
 } gen_upstream_t;
 
@@ -56,6 +64,11 @@ int gen_upstreams_next(const gen_upstreams_t *self, unsigned tried, bool llm);
 int gen_upstreams_least_bad(const gen_upstreams_t *self, unsigned tried);
 // Where this one stands.
 int gen_upstreams_place(const gen_upstreams_t *self, const gen_upstream_t *upstream);
+
+// What it keeps of prompts.
+upstream_keeps_t gen_upstream_keeps(const gen_upstream_t *upstream);
+// So many tokens were read in this time.
+void gen_upstream_measured(gen_upstream_t *upstream, double tokens, double seconds);
 
 // An answer is asked for. Returns whether this is the one that tries the server again: each of the
 // ends below wants to know it.

@@ -61,9 +61,14 @@ static bool read_one(upstream_plan_t *plan, const rl_conf_t *conf, const char *n
         .connect_ms = number_of(conf, name, "connect_ms"),
         .first_token_ms = number_of(conf, name, "first_token_ms"),
         .idle_ms = number_of(conf, name, "idle_ms"),
+        .warm_ms = number_of(conf, name, "warm_ms"),
+        .prefill = text_of(conf, name, "prefill"),
     };
     plan->context_tokens = (size_t)number_of(conf, name, "context_tokens");
     plan->max_tokens = (size_t)number_of(conf, name, "max_tokens");
+    plan->prefill_slots = (size_t)number_of(conf, name, "prefill_slots");
+    plan->prefill_reserve = (size_t)number_of(conf, name, "prefill_reserve");
+    plan->target_us = (uint64_t)number_of(conf, name, "target_first_token_ms") * 1000;
     plan->template = prompt_template_new(template_file(conf, name, plan->settings.model), problem,
                                          sizeof problem);
     if (!plan->template)

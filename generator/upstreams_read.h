@@ -9,7 +9,8 @@ typedef struct upstream_plan {
     char name[80], where[120];
     upstream_settings_t settings; // looks into `where` and the configuration
     prompt_template_t *template;  // owned
-    size_t context_tokens, max_tokens;
+    size_t context_tokens, max_tokens, prefill_slots, prefill_reserve;
+    uint64_t target_us;
 } upstream_plan_t;
 
 typedef struct upstreams_plan {

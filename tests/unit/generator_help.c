@@ -33,6 +33,7 @@ static void on_announce(void *arg, rl_msg_t *msg)
     world->ready = announce->ready;
     world->queued = announce->queued;
     world->running = announce->running;
+    world->prefills = announce->prefill;
     world->slots = announce->slots;
     snprintf(world->model, sizeof world->model, "%s", announce->model);
     snprintf(world->worker, sizeof world->worker, "%s", announce->worker);
@@ -143,6 +144,11 @@ void genworld_start(genworld_t *world, bool llm, const char *const *options)
     argv[size++] = "50";
     argv[size++] = "--log-level";
     argv[size++] = "error";
+    // the server gets what a test makes it get: nothing at leisure
+    argv[size++] = "--llm-warm-ms";
+    argv[size++] = world->warm_ms ? world->warm_ms : "0";
+    argv[size++] = "--llm-prefill";
+    argv[size++] = world->prefill ? world->prefill : "off";
     if (llm) {
         snprintf(url, sizeof url, "http://127.0.0.1:%d/v1", loopback_port(world->llm));
         argv[size++] = "--llm-url";

@@ -19,12 +19,13 @@ struct genworld {
     rl_wire_t *hub, *tokens, *tasks; // tasks: to the generator, once it was announced
     loopback_t *llm;
     pid_t pid;
+    const char *prefill, *warm_ms; // options; NULL: off, 0
     int log; // reading end of the generator's stderr
     struct event *guard;
     bool (*wanted)(genworld_t *world); // what is waited for
     // the newest announcement
     size_t announced;
-    bool ready, left;
+    bool ready, left, prefills;
     uint64_t queued, running, slots;
     char model[64], worker[64];
     // the answer's messages, in the order they came

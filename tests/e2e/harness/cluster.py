@@ -44,6 +44,8 @@ class Cluster:
         self.scheme = scheme
         self.settings = dict(settings)
         if llm:
+            # a fake's planned answers are for questions: nothing is asked at leisure
+            self.settings = {"llm.warm_ms": 0, "llm.prefill": "off"} | self.settings
             self.settings |= {"llm.url": llm.url, "llm.model": llm.model}
         if embed:
             self.settings |= {"embed.url": embed.url, "embed.model": embed.model}

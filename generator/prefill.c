@@ -1,0 +1,334 @@
+// prefill: prompts that are read ahead.
+#include "prefill.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "task_parts.h"
+#include "tasks.h"
+
+enum {
+    WAIT_MS = 10000, // that a question waits for its own prefill, which would take it as long
+    SAME_SHARE = 75, // percent of a prefill's messages that a question must begin with to wait
+};
+
+// ---- the end ----------------------------------------------------------------------------
+
+static void tell_done(gen_task_t *task, const char *finish, const char *reason,
+                      const upstream_end_t *end, const upstream_times_t *times)
+{
+    rl_buf_t timings = rl_buf_make(4096);
+    gen_task_write_timings(task, end, times, &timings);
+    if (reason) {
+        rl_buf_adds(&timings, ",\"reason\":");
+        rl_buf_add_json(&timings, reason, strlen(reason));
+    }
+    rl_buf_adds(&timings, "}");
+    const upstream_t *backend = task->upstream ? task->upstream->backend : NULL;
+    rl_msg_t msg = {
+        .type = RL_DONE,
+        .done = {.task = task->id,
+                 .finish = finish,
+                 .model = backend ? backend->type->model(backend) : "",
+                 .upstream = backend ? backend->type->name : "",
+                 .prompt_tokens = end->counted ? end->prompt_tokens : task->prompt_tokens,
+                 .completion_tokens = end->completion_tokens,
+                 .counted = end->counted,
+                 .passages_used = task->passages_used,
+                 .timings = timings.full ? "{}" : timings.data}};
+    rl_log(RL_LOG_DEBUG, task->request, "prefill: %s%s%s", finish, reason ? ": " : "",
+           reason ? reason : "");
+    // what has no room is not missed
+    outbox_add(&task->outbox, gen_gateway_wire(task->gateway), &msg);
+    rl_buf_free(&timings);
+    gen_task_stop(task);
+    gen_task_enter(task, GEN_DONE);
+}
+
+void prefill_end(gen_task_t *task, const char *finish, const char *reason)
+{
+    static const upstream_end_t nothing = {
+        .cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1};
+    static const upstream_times_t never = {0};
+    if (task->state < GEN_DONE)
+        tell_done(task, finish, reason, &nothing, &never);
+}
+
+void prefill_left(gen_upstream_t *upstream)
+{
+    upstream->prefills--;
+    upstream->calls--;
+}
+
+// ---- what a call tells ------------------------------------------------------------------
+
+static bool on_text(void *arg, const char *text, size_t size)
+{
+    (void)arg; // the one token that some servers cannot do without
+    (void)text;
+    (void)size;
+    return true;
+}
+
+static void on_cite(void *arg, unsigned passage, double score)
+{
+    (void)arg;
+    (void)passage;
+    (void)score;
+}
+
+static void on_progress(void *arg, const char *stage, const char *message)
+{
+    (void)arg;
+    (void)stage;
+    (void)message;
+}
+
+typedef struct news {
+    const gen_task_t *prefill;
+    unsigned percent;
+} news_t;
+
+static void tell_one(void *arg, gen_task_t *task)
+{
+    const news_t *news = arg;
+    if (task->waits_for == news->prefill)
+        gen_task_tell_reading(task, news->percent);
+}
+
+static void on_reading(void *arg, unsigned percent)
+{
+    gen_task_t *task = arg;
+    task->reading = true;
+    gen_tasks_each_running(task->generator->tasks, tell_one, &(news_t){task, percent});
+}
+
+static void on_done(void *arg, const upstream_end_t *end, const upstream_times_t *times)
+{
+    gen_task_t *task = arg;
+    task->call = NULL;
+    prefill_left(task->upstream);
+    if (end->prefill_ms >= 0) // there is no first token to measure by
+        gen_task_measure(task, end, times);
+    tell_done(task, "prefilled", NULL, end, times);
+}
+
+static void on_failed(void *arg, const upstream_failure_t *failure)
+{
+    gen_task_t *task = arg;
+    task->call = NULL;
+    prefill_left(task->upstream);
+    prefill_end(task, "skipped", failure->code);
+}
+
+// ---- the beginning ----------------------------------------------------------------------
+
+// The one that a question would be asked of now; NULL: none.
+static gen_upstream_t *asked_first(const generator_t *generator)
+{
+    int place = gen_upstreams_next(&generator->upstreams, 0, false);
+    gen_upstream_t *upstream = place >= 0 ? generator->upstreams.order[place] : NULL;
+    return upstream && upstream->breaker.state == BREAKER_CLOSED ? upstream : NULL;
+}
+
+bool prefill_of_use(const generator_t *generator)
+{
+    const gen_upstream_t *upstream = asked_first(generator);
+    return upstream && gen_upstream_keeps(upstream).prompts;
+}
+
+// A slot of the server's, where their number is known, else of our own. A server with no more than
+// the reserve is free while nothing is at work there.
+static bool has_room(const generator_t *generator, const gen_upstream_t *upstream)
+{
+    size_t slots = gen_upstream_keeps(upstream).slots;
+    if (slots == 0 || slots > generator->slots)
+        slots = generator->slots;
+    size_t reserve = upstream->prefill_reserve < slots ? upstream->prefill_reserve : slots - 1;
+    return upstream->prefills < upstream->prefill_slots && upstream->calls + reserve < slots &&
+           gen_tasks_waiting(generator->tasks) == 0;
+}
+
+static const upstream_events_t events = {
+    .text = on_text,
+    .cite = on_cite,
+    .progress = on_progress,
+    .reading = on_reading,
+    .done = on_done,
+    .failed = on_failed,
+};
+
+static const char *ask(gen_task_t *task, prompt_t *prompt)
+{
+    const rl_generate_t *generate = gen_task_generate(task);
+    gen_upstream_t *upstream = task->upstream;
+    uint64_t max_tokens = gen_task_max_tokens(task);
+    if (gen_task_build(task, max_tokens, prompt) != 0)
+        return "question_too_long";
+    task->passages_used = prompt->passages_used;
+    task->prompt = strdup(prompt->messages.data);
+    if (!task->prompt)
+        return "out_of_memory";
+    gen_task_enter(task, GEN_ASKING);
+    upstream->calls++;
+    upstream->prefills++;
+    task->call = upstream->backend->type->start(
+        upstream->backend, &(upstream_ask_t){generate, prompt, max_tokens, true}, &events, task);
+    if (task->call)
+        return NULL;
+    prefill_left(upstream);
+    return "out_of_memory";
+}
+
+void prefill_start(gen_task_t *task)
+{
+    const generator_t *generator = task->generator;
+    prompt_t prompt = {0};
+    gen_task_enter(task, GEN_PROMPTED);
+    task->upstream = asked_first(generator);
+    if (!task->upstream || !gen_upstream_keeps(task->upstream).prompts) {
+        prefill_end(task, "skipped", "off");
+        return;
+    }
+    if (!has_room(generator, task->upstream)) {
+        prefill_end(task, "skipped", "busy");
+        return;
+    }
+    const char *problem = ask(task, &prompt);
+    prompt_free(&prompt);
+    if (problem)
+        prefill_end(task, "skipped", problem);
+}
+
+// ---- a question comes -------------------------------------------------------------------
+
+typedef struct question {
+    gen_task_t *task;
+    const prompt_t *prompt;
+} question_t;
+
+// Whether the prefill reads what the question's prompt begins with.
+static bool reads_the_same(const gen_task_t *prefill, const prompt_t *prompt)
+{
+    size_t size = strlen(prefill->prompt), same = 0;
+    while (same < size && prefill->prompt[same] == prompt->messages.data[same])
+        same++;
+    return same * 100 >= size * SAME_SHARE;
+}
+
+static void yield(void *arg, gen_task_t *prefill)
+{
+    question_t *question = arg;
+    gen_task_t *task = question->task;
+    if (prefill->upstream != task->upstream || !prefill->call)
+        return;
+    // one that is not being read yet waits for a slot itself
+    if (!task->waited && prefill->reading && reads_the_same(prefill, question->prompt))
+        task->waits_for = prefill;
+    else
+        prefill_end(prefill, "yielded", NULL);
+}
+
+bool prefill_make_way(gen_task_t *task, const prompt_t *prompt)
+{
+    static const struct timeval wait = {WAIT_MS / 1000, 0};
+    gen_upstream_t *upstream = task->upstream;
+    if (upstream->warming) {
+        upstream->backend->type->cancel(&upstream->warming);
+        upstream->calls--;
+    }
+    if (upstream->prefills == 0 || !upstream->template)
+        return false;
+    question_t question = {task, prompt};
+    gen_tasks_each_prefill(task->generator->tasks, yield, &question);
+    if (!task->waits_for)
+        return false;
+    task->waited = true;
+    evtimer_add(&task->retry, &wait);
+    return true;
+}
+
+static void wake_one(void *arg, gen_task_t *task)
+{
+    if (task->waits_for != arg)
+        return;
+    task->waits_for = NULL;
+    event_active(&task->retry, EV_TIMEOUT, 1);
+}
+
+void prefill_wake(gen_task_t *prefill)
+{
+    gen_tasks_each_running(prefill->generator->tasks, wake_one, prefill);
+}
+
+// ---- the beginning of all prompts -------------------------------------------------------
+
+static void on_warmed(void *arg, const upstream_end_t *end, const upstream_times_t *times)
+{
+    gen_upstream_t *upstream = arg;
+    (void)times;
+    upstream->warming = NULL;
+    upstream->calls--;
+    if (end->prefill_ms >= 0)
+        rl_info("the beginning of prompts is read by %s: %llu tokens in %.0f ms", upstream->name,
+                (unsigned long long)end->prompt_tokens, end->prefill_ms);
+    else
+        rl_info("the beginning of prompts is read by %s", upstream->name);
+}
+
+static void on_not_warmed(void *arg, const upstream_failure_t *failure)
+{
+    gen_upstream_t *upstream = arg;
+    upstream->warming = NULL;
+    upstream->calls--;
+    rl_info("the beginning of prompts could not be read ahead: %s", failure->message);
+}
+
+static void on_warm_reading(void *arg, unsigned percent)
+{
+    (void)arg;
+    (void)percent;
+}
+
+static const upstream_events_t warm_events = {
+    .text = on_text,
+    .cite = on_cite,
+    .progress = on_progress,
+    .reading = on_warm_reading,
+    .done = on_warmed,
+    .failed = on_not_warmed,
+};
+
+static void warm(gen_upstream_t *upstream)
+{
+    static const rl_generate_t nothing = {.gateway = "",
+                                          .request = "warm",
+                                          .traceparent = "",
+                                          .tracestate = "",
+                                          .question = "",
+                                          .params = "",
+                                          .prefix = ""};
+    prompt_t prompt = {0};
+    upstream->warmed = true; // or it cannot be
+    if (prompt_build(upstream->template, &nothing, upstream->context_tokens, &prompt) == 0) {
+        upstream->calls++;
+        upstream->warming = upstream->backend->type->start(
+            upstream->backend, &(upstream_ask_t){&nothing, &prompt, 1, true}, &warm_events,
+            upstream);
+        if (!upstream->warming)
+            upstream->calls--;
+    }
+    prompt_free(&prompt);
+}
+
+void prefill_warm(generator_t *generator)
+{
+    for (size_t at = 0; at < generator->upstreams.size; at++) {
+        gen_upstream_t *upstream = generator->upstreams.order[at];
+        if (!upstream->warmed && upstream->calls == 0 &&
+            upstream->breaker.state == BREAKER_CLOSED && gen_upstream_keeps(upstream).prompts)
+            warm(upstream);
+    }
+}
