@@ -62,7 +62,7 @@ static bool dump_one(const request_t *self, uint64_t now, rl_dump_t *dump)
     rl_dump_ms(dump, "for_ms", age);
     rl_dump_ms(dump, "in_state_ms", age > entered ? age - entered : 0);
     rl_dump_number(dump, "left_ms", request_time_left_ms(self));
-    rl_dump_number(dump, "sources", self->searches_size);
+    rl_dump_number(dump, "sources", self->searches ? self->searches_size : self->answer.of);
     rl_dump_number(dump, "sources_pending", self->pending);
     if (self->state <= REQUEST_SEARCHING)
         dump_searches(self, dump);
