@@ -14,8 +14,10 @@ const uint64_t metrics_bounds[METRICS_BOUNDS] = {
 const char *const metrics_codes[] = {"other", // must be the first
                                      "answer_too_fast",
                                      "answer_too_long",
+                                     "bad_filter",
                                      "bad_request",
                                      "busy",
+                                     "cancelled",
                                      "deadline",
                                      "generator_busy",
                                      "generator_lost",
@@ -33,6 +35,7 @@ const char *const metrics_codes[] = {"other", // must be the first
                                      "llm_unreachable",
                                      "no_generator",
                                      "no_memory",
+                                     "no_metadata",
                                      "no_retriever",
                                      "out_of_memory",
                                      "question_too_long",
@@ -41,7 +44,7 @@ const char *const metrics_codes[] = {"other", // must be the first
                                      "shutting_down",
                                      "timeout",
                                      "too_large",
-                                     "unsupported",
+                                     "upstream_resting",
                                      "worker_lost",
                                      "wrong_dimension"};
 _Static_assert(sizeof metrics_codes / sizeof *metrics_codes == METRICS_CODES, "METRICS_CODES");

@@ -259,6 +259,8 @@ void request_progress(task_t *task, const rl_progress_t *progress)
     const char *message = json_string_value(json_object_get(detail, "message"));
     if (strcmp(progress->stage, "fallback") == 0)
         count_fallback(self, json_string_value(json_object_get(detail, "code")));
+    if (strcmp(progress->stage, "retry") == 0) // of the same LLM server, which said "later"
+        metrics_trouble(self->gateway->metrics, TROUBLE_UPSTREAM, "llm_busy");
     request_status(self, progress->stage, message ? message : progress->stage,
                    json_is_object(detail) ? detail : NULL);
     json_decref(detail);

@@ -172,7 +172,7 @@ def test_an_answer_is_charged_to_its_stages(house, llm):
         return total(after, name, **labels) - total(before, name, **labels)
 
     stage = "ragline_stage_duration_seconds"
-    for name in ("receive", "embed", "merge", "generator_queue", "prompt", "prefill", "tokens"):
+    for name in ("receive", "embed", "merge", "prefill", "tokens"):
         assert more(f"{stage}_count", stage=name, collection="docs") == 1, name
     for name in ("search_network", "search_queue", "search_work", "dispatch"):
         for kind in ("dense", "lexical"):
@@ -203,6 +203,25 @@ def test_what_failed_is_counted(house):
     assert total(metrics, "ragline_cancellations_total") >= 1
     missing = {"collection": "docs", "kind": "dense", "outcome": "missing"}
     assert total(metrics, "ragline_source_searches_total", **missing) >= 2
+
+
+CODES = [  # where a code is given, in C
+    r'\b\w*fail\w*\s*\([^";]*?"([a-z][a-z_]+)"',
+    r'\bcode = (?:[^";]*\? )?"([a-z_]+)"',
+    r'\bUPSTREAM_[A-Z]+, "([a-z_]+)"',
+    r'tell_fallback\([^;]*"([a-z_]+)"\)',
+]
+
+
+def test_codes_that_programs_fail_with_have_series_of_their_own():
+    table = (ROOT / "gateway" / "metrics.c").read_text().split("metrics_codes[] = {")[1].split("};")[0]
+    known, given = set(re.findall(r'"([a-z_]+)"', table)), set()
+    for folder in ("gateway", "generator", "retriever"):
+        for path in (ROOT / folder).glob("*.c"):
+            text = path.read_text()
+            given |= {code for pattern in CODES for code in re.findall(pattern, text)}
+    assert len(given) > 25
+    assert given == known - {"other"}
 
 
 def test_workers_and_shards_are_told_by_collection(house):
