@@ -154,9 +154,6 @@ static void watch(live_feed_t *self, http_req_t *req, unsigned parts)
     http_set_header(req, "Cache-Control", "no-store");
     http_stream_begin(req);
     rl_buf_t first = rl_buf_make(SNAPSHOT_MAX_BYTES);
-    rl_buf_adds(&first, "retry: 1000\n"); // how soon a browser comes back
-    http_stream_send(req, first.data, first.size);
-    rl_buf_clear(&first);
     write_snapshot(self->gateway, parts | LIVE_HISTORY, &first);
     send_snapshot(watcher, &first);
     rl_buf_free(&first);
