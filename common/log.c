@@ -180,6 +180,8 @@ static bool add_json_line(rl_buf_t *out, rl_log_level_t level, const char *reque
 {
     char when[40];
     write_time(when);
+    if (journal) // which takes it off
+        rl_buf_adds(out, priorities[level]);
     rl_buf_addf(out, "{\"ts\":\"%s\",\"level\":\"%s\",\"process\":", when, level_names[level]);
     rl_buf_add_json(out, program_name, strlen(program_name));
     if (request) {

@@ -5,9 +5,10 @@
 //    "message":"failed while searching: …"}
 //
 // A line is valid UTF-8, has no control characters and at most 4,096 bytes (PIPE_BUF: processes
-// that share a pipe do not mix theirs). Where stderr is systemd's journal, a text line begins with
-// its priority, <4>, in place of time and level. May be called from any thread. Whoever does not
-// read stderr holds nobody up: lines are then lost, and counted.
+// that share a pipe do not mix theirs). Where stderr is systemd's journal, a line begins with its
+// priority, <4>, which the journal takes off; a text line has it in place of time and level. May be
+// called from any thread. Whoever does not read stderr holds nobody up: lines are then lost, and
+// counted.
 #ifndef RL_LOG_H
 #define RL_LOG_H
 

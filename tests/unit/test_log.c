@@ -179,6 +179,11 @@ static void the_journal_gets_priorities(void **state)
     rl_debug("four");
     assert_string_equal(caught(),
                         "<3>tester: one\n<4>tester: two\n<6>tester: three\n<7>tester: four\n");
+    rl_log_setup("tester", "debug", true);
+    rl_warn("in JSON");
+    const char *line = caught();
+    assert_int_equal(strncmp(line, "<4>{", 4), 0);
+    json_decref(parse(line + 3));
     setenv("JOURNAL_STREAM", "1:1", 1); // of a parent: this one's stderr is another file
     rl_log_setup("tester", "info", false);
     rl_warn("five");
