@@ -201,7 +201,8 @@ typedef struct rl_done {
                          // first_byte_us, first_token_us, total_us; what the server said:
                          // prefill_ms, cached_tokens, read_tokens (of the prompt, not cached),
                          // prompt_tokens; prompt_hash, of the messages as they were sent, 16
-                         // hexadecimal digits
+                         // hexadecimal digits; what was trimmed so that they are read in time:
+                         // passages_repeated, passages_cut, tokens_trimmed
 } rl_done_t;
 
 // Resumable answers: a client may land on another gateway than the one that holds its answer.

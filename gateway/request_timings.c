@@ -67,10 +67,36 @@ static void take_member(timeline_t *timeline, double values[MARKS], const char *
             values[at] = number;
     if (is(name, size, "prefill_ms"))
         timeline->prefill_ms = number < 1e9 ? number : 1e9;
+    uint64_t count = number < 1e12 ? (uint64_t)number : 0;
     if (is(name, size, "cached_tokens")) {
         timeline->cached_known = true;
-        timeline->cached_tokens = number < 1e12 ? (uint64_t)number : 0;
+        timeline->cached_tokens = count;
     }
+    if (is(name, size, "passages_repeated"))
+        timeline->passages_repeated = count;
+    if (is(name, size, "passages_cut"))
+        timeline->passages_cut = count;
+    if (is(name, size, "tokens_trimmed"))
+        timeline->tokens_trimmed = count;
+}
+
+// The prompt's hash: hexadecimal digits, nothing else.
+static void take_text(timeline_t *timeline, const char *name, size_t size, rl_scan_t *scan)
+{
+    char hash[33];
+    const char *text;
+    size_t length;
+    if (!is(name, size, "prompt_hash") || rl_scan_peek(scan) != '"' ||
+        !rl_scan_string(scan, &text, &length)) {
+        rl_scan_skip(scan);
+        return;
+    }
+    if (length >= sizeof hash)
+        return;
+    memcpy(hash, text, length);
+    hash[length] = '\0';
+    if (strspn(hash, "0123456789abcdef") == length)
+        timeline->prompt_hash = timeline_text(timeline, hash);
 }
 
 // The generator's durations, one after the other from where the task was sent.
@@ -86,7 +112,7 @@ void request_note_generation(request_t *self, const rl_done_t *done)
             double number;
             bool numeric = strchr("-0123456789", rl_scan_peek(&scan)) != NULL;
             if (!numeric)
-                rl_scan_skip(&scan);
+                take_text(timeline, name, size, &scan);
             else if (rl_scan_number(&scan, &number) && number >= 0)
                 take_member(timeline, values, name, size, number);
         }

@@ -99,6 +99,7 @@ timeline_t *timeline_new(const char *id, uint64_t received_us, const char *trace
                          .error = "",
                          .model = "",
                          .upstream = "",
+                         .prompt_hash = "",
                          .finish = "",
                          .sampled = true,
                          .prefill_ms = -1,

@@ -123,7 +123,11 @@ typedef struct timeline {
     const char *model, *upstream, *finish; // "" if not known; owned
     unsigned answered, of;                 // sources
     uint64_t tokens, prompt_tokens, completion_tokens, cached_tokens;
-    bool cached_known; // whether the LLM server told how many of the prompt it had cached
+    bool cached_known;       // whether the LLM server told how many of the prompt it had cached
+    const char *prompt_hash; // of the messages as they were sent to the LLM, "" if none; owned
+    // of the passages, so that they are read in time: left out since a better one says the same,
+    // cut, and the tokens that were cut off with both (estimated)
+    uint64_t passages_repeated, passages_cut, tokens_trimmed;
     double prefill_ms; // by the LLM server's own account; −1 if it gave none
     unsigned hedges, retries, continuations;
     struct timeline_text *texts; // everything owned above

@@ -175,6 +175,13 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
         add_number(out, "prompt_tokens", self->prompt_tokens);
     if (self->cached_known)
         add_number(out, "cached_tokens", self->cached_tokens);
+    if (*self->prompt_hash)
+        add_text(out, "prompt_hash", self->prompt_hash);
+    if (self->tokens_trimmed) {
+        add_number(out, "passages_repeated", self->passages_repeated);
+        add_number(out, "passages_cut", self->passages_cut);
+        add_number(out, "tokens_trimmed", self->tokens_trimmed);
+    }
     if (self->hedges)
         add_number(out, "hedges", self->hedges);
     if (self->retries)

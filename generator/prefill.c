@@ -312,7 +312,7 @@ static void warm(gen_upstream_t *upstream)
                                           .prefix = ""};
     prompt_t prompt = {0};
     upstream->warmed = true; // or it cannot be
-    if (prompt_build(upstream->template, &nothing, upstream->context_tokens, &prompt) == 0) {
+    if (prompt_build(upstream->template, &nothing, upstream->context_tokens, 0, &prompt) == 0) {
         upstream->calls++;
         upstream->warming = upstream->backend->type->start(
             upstream->backend, &(upstream_ask_t){&nothing, &prompt, 1, true}, &warm_events,

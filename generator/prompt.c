@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "template.h"
 #include "gen_terms.h"
+#include "prompt_trim.h"
+#include "template.h"
 
 enum {
     PROMPT_MAX = 8 << 20,  // bytes of the messages
@@ -42,7 +43,9 @@ typedef struct work {
     rl_buf_t turns;    // the conversation as text
     rl_buf_t system;   // the client's system turns
     rl_buf_t scratch;
-    bool *kept; // which turns are used
+    bool *kept;         // which turns are used
+    prompt_cut_t *cuts; // what is left of each passage
+    bool trims;         // not all of them is left
     prompt_t *out;
 } work_t;
 
@@ -65,8 +68,21 @@ static void add_where(rl_buf_t *out, const rl_passage_t *passage)
     rl_buf_adds(out, heading);
 }
 
+// Where sentences are missing, this stands in their place.
+static const char missing[] = "…";
+
+static void render_text(const rl_passage_t *passage, const prompt_cut_t *cut, rl_buf_t *out)
+{
+    const char *end = passage->text + cut->from + cut->size;
+    if (cut->from > 0)
+        rl_buf_addf(out, "%s ", missing);
+    rl_buf_add(out, passage->text + cut->from, cut->size);
+    if (end[strspn(end, " \t\r\n")])
+        rl_buf_addf(out, " %s", missing);
+}
+
 static void render_passage(const prompt_template_t *template, const rl_passage_t *passage, size_t n,
-                           size_t text_size, rl_buf_t *out)
+                           size_t text_size, const prompt_cut_t *cut, rl_buf_t *out)
 {
     for (size_t at = 0; at < template->passage.size; at++) {
         const template_part_t *part = &template->passage.parts[at];
@@ -90,7 +106,10 @@ static void render_passage(const prompt_template_t *template, const rl_passage_t
             rl_buf_adds(out, passage->source);
             break;
         default: // {text}: the others are no part of a passage, the reader of the file says so
-            rl_buf_add(out, passage->text, text_size);
+            if (cut)
+                render_text(passage, cut, out);
+            else
+                rl_buf_add(out, passage->text, text_size);
         }
     }
 }
@@ -108,16 +127,43 @@ static size_t fitting_sentences(const char *text, size_t tokens)
     return used;
 }
 
+// Cuts the passages where the whole, with `others` tokens beside them, has more than `quick`.
+static void trim(work_t *work, size_t others, size_t quick)
+{
+    const rl_generate_t *generate = work->generate;
+    prompt_t *out = work->out;
+    for (size_t at = 0; at < generate->passages_size; at++) {
+        rl_buf_clear(&work->scratch);
+        render_passage(work->template, &generate->passages[at], at + 1, 0, NULL, &work->scratch);
+        work->cuts[at].around = prompt_tokens(work->scratch.data, work->scratch.size) + 2;
+    }
+    size_t left = quick > others ? quick - others : 0;
+    out->tokens_trimmed = prompt_trim(generate, left, work->cuts);
+    work->trims = out->tokens_trimmed > 0;
+    for (size_t at = 0; at < generate->passages_size && work->trims; at++) {
+        const prompt_cut_t *cut = &work->cuts[at];
+        out->repeated += cut->repeats;
+        out->cut +=
+            !cut->repeats && (cut->left_out || cut->size != strlen(generate->passages[at].text));
+    }
+}
+
 // Adds passages from the first on while they fit. Returns the tokens left.
 static size_t add_passages(work_t *work, size_t left)
 {
     const rl_generate_t *generate = work->generate;
     prompt_t *out = work->out;
+    size_t left_out = 0;
     for (size_t at = 0; at < generate->passages_size; at++) {
         const rl_passage_t *passage = &generate->passages[at];
-        size_t text_size = strlen(passage->text);
+        if (work->trims && work->cuts[at].left_out) {
+            left_out++;
+            continue;
+        }
+        const prompt_cut_t *cut = work->trims ? &work->cuts[at] : NULL;
+        size_t text_size = cut ? cut->size : strlen(passage->text);
         rl_buf_clear(&work->scratch);
-        render_passage(work->template, passage, at + 1, text_size, &work->scratch);
+        render_passage(work->template, passage, at + 1, text_size, cut, &work->scratch);
         size_t tokens = prompt_tokens(work->scratch.data, work->scratch.size) + 1;
         if (tokens > left && at == 0) {
             size_t around = tokens - prompt_tokens(passage->text, text_size);
@@ -125,19 +171,21 @@ static size_t add_passages(work_t *work, size_t left)
                             ? fitting_sentences(passage->text, left - around - 2)
                             : 0;
             rl_buf_clear(&work->scratch);
-            render_passage(work->template, passage, 1, text_size, &work->scratch);
+            render_passage(work->template, passage, 1, text_size, NULL, &work->scratch);
             tokens = prompt_tokens(work->scratch.data, work->scratch.size) + 1;
             out->shortened = text_size > 0;
         }
-        if (tokens > left || text_size == 0 || work->scratch.full)
+        if (tokens > left || text_size == 0 || work->scratch.full) {
+            out->passages_dropped = generate->passages_size - at;
             break;
-        if (at > 0)
+        }
+        if (work->passages.size > 0)
             rl_buf_adds(&work->passages, "\n\n");
         rl_buf_add(&work->passages, work->scratch.data, work->scratch.size);
-        out->passages_used++;
+        out->passages_used = at + 1;
+        out->left_out = left_out;
         left -= tokens;
     }
-    out->passages_dropped = generate->passages_size - out->passages_used;
     return left;
 }
 
@@ -211,8 +259,30 @@ static void add_message(rl_buf_t *out, const char *role, const char *content, si
     rl_buf_adds(out, "}");
 }
 
+static bool has_passages(const template_section_t *section)
+{
+    for (size_t at = 0; at < section->size; at++)
+        if (section->parts[at].what == PART_PASSAGES)
+            return true;
+    return false;
+}
+
+static void add_own(rl_buf_t *out, const char *before, const rl_buf_t *text, const char *behind)
+{
+    if (text->size == 0)
+        return;
+    rl_buf_adds(out, before);
+    rl_buf_add(out, text->data, text->size);
+    rl_buf_adds(out, behind);
+}
+
+// What the client says to the system stands before the passages: it is the same for every question
+// of that client, and what is the same comes first.
 static void render_section(const work_t *work, const template_section_t *section, rl_buf_t *out)
 {
+    bool system = section->kind == SECTION_SYSTEM, early = system && has_passages(section);
+    if (early)
+        add_own(out, "", &work->system, "\n\n");
     for (size_t at = 0; at < section->size; at++) {
         const template_part_t *part = &section->parts[at];
         switch (part->what) {
@@ -229,11 +299,8 @@ static void render_section(const work_t *work, const template_section_t *section
             rl_buf_adds(out, work->generate->question);
         }
     }
-    if (section->kind == SECTION_SYSTEM && work->system.size > 0) {
-        if (out->size > 0)
-            rl_buf_adds(out, "\n\n");
-        rl_buf_add(out, work->system.data, work->system.size);
-    }
+    if (system && !early)
+        add_own(out, out->size > 0 ? "\n\n" : "", &work->system, "");
 }
 
 static void write_messages(work_t *work)
@@ -282,7 +349,7 @@ static size_t fixed_tokens(work_t *work)
     return tokens;
 }
 
-static int fill(work_t *work, size_t budget)
+static int fill(work_t *work, size_t budget, size_t quick)
 {
     gather_system(work);
     size_t fixed = fixed_tokens(work);
@@ -292,6 +359,8 @@ static int fill(work_t *work, size_t budget)
     }
     size_t left = budget - fixed, for_turns = left / 3;
     left = left - for_turns + keep_turns(work, for_turns);
+    if (quick > 0)
+        trim(work, budget - left, quick);
     left = add_passages(work, left);
     if (work->template->has_turns)
         left = keep_turns(work, left);
@@ -309,7 +378,7 @@ static int fill(work_t *work, size_t budget)
 }
 
 int prompt_build(const prompt_template_t *self, const rl_generate_t *generate, size_t budget,
-                 prompt_t *out)
+                 size_t quick, prompt_t *out)
 {
     *out = (prompt_t){.messages = rl_buf_make(PROMPT_MAX)};
     work_t work = {
@@ -320,14 +389,16 @@ int prompt_build(const prompt_template_t *self, const rl_generate_t *generate, s
         .system = rl_buf_make(PROMPT_MAX),
         .scratch = rl_buf_make(PROMPT_MAX),
         .kept = calloc(generate->turns_size + 1, sizeof(bool)),
+        .cuts = calloc(generate->passages_size + 1, sizeof *work.cuts),
         .out = out,
     };
-    int rc = work.kept ? fill(&work, budget) : -1;
+    int rc = work.kept && work.cuts ? fill(&work, budget, quick) : -1;
     rl_buf_free(&work.passages);
     rl_buf_free(&work.turns);
     rl_buf_free(&work.system);
     rl_buf_free(&work.scratch);
     free(work.kept);
+    free(work.cuts);
     return rc;
 }
 

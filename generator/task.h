@@ -52,13 +52,14 @@ typedef struct gen_task {
     size_t held_size;
     cite_t *cite; // NULL where the upstream cites by itself
     size_t passages_used;
-    uint64_t prompt_tokens, tokens; // estimate; deltas that came
-    uint64_t prompt_hash;           // of the messages, 0: there is no prompt
-    bool prefill;                   // its prompt is only to be read (prefill.h):
-    char *prompt;                   //   the messages that are being read
-    bool reading;                   //   the server has begun
-    struct gen_task *waits_for;     // a prefill that reads this one's prompt
-    bool waited;                    // for one, once
+    uint64_t prompt_tokens, tokens;         // estimate; deltas that came
+    uint64_t repeated, cut, tokens_trimmed; // as in prompt_t
+    uint64_t prompt_hash;                   // of the messages, 0: there is no prompt
+    bool prefill;                           // its prompt is only to be read (prefill.h):
+    char *prompt;                           //   the messages that are being read
+    bool reading;                           //   the server has begun
+    struct gen_task *waits_for;             // a prefill that reads this one's prompt
+    bool waited;                            // for one, once
     struct event deadline, retry;
     TAILQ_ENTRY(gen_task) list;   // of its state
     SLIST_ENTRY(gen_task) bucket; // of tasks' table

@@ -94,20 +94,26 @@ static void tell_prompted(gen_task_t *self, const prompt_t *prompt)
 {
     rl_buf_t data = rl_buf_make(4096);
     size_t passages = prompt->passages_used + prompt->passages_dropped;
-    rl_buf_addf(&data, "{\"message\":\"Reading %zu passage%s", prompt->passages_used,
-                prompt->passages_used == 1 ? "" : "s");
+    size_t read = prompt->passages_used - prompt->left_out;
+    rl_buf_addf(&data, "{\"message\":\"Reading %zu passage%s", read, read == 1 ? "" : "s");
     if (prompt->passages_dropped > 0)
         rl_buf_addf(&data, " of %zu: the others do not fit into the model's context", passages);
     else if (prompt->shortened)
         rl_buf_adds(&data, ", shortened to fit into the model's context");
+    else if (prompt->tokens_trimmed > 0)
+        rl_buf_adds(&data, ", shortened to be read in time");
     if (prompt->turns_dropped > 0)
         rl_buf_addf(&data, "; %zu earlier turn%s left out", prompt->turns_dropped,
                     prompt->turns_dropped == 1 ? "" : "s");
     rl_buf_addf(&data,
                 "…\",\"passages_used\":%zu,\"passages_dropped\":%zu,\"shortened\":%s,"
-                "\"turns_dropped\":%zu,\"tokens\":%zu}",
+                "\"turns_dropped\":%zu,\"tokens\":%zu",
                 prompt->passages_used, prompt->passages_dropped,
                 prompt->shortened ? "true" : "false", prompt->turns_dropped, prompt->tokens);
+    if (prompt->tokens_trimmed > 0)
+        rl_buf_addf(&data, ",\"passages_repeated\":%zu,\"passages_cut\":%zu,\"tokens_trimmed\":%zu",
+                    prompt->repeated, prompt->cut, prompt->tokens_trimmed);
+    rl_buf_adds(&data, "}");
     gen_task_tell_data(self, "prompted", &data);
 }
 
@@ -144,8 +150,16 @@ int gen_task_build(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt)
 {
     const gen_upstream_t *upstream = self->upstream;
     size_t budget = prompt_budget(upstream, max_tokens);
-    if (prompt_build(upstream->template, gen_task_generate(self), budget, prompt) != 0)
+    const rl_generate_t *generate = gen_task_generate(self);
+    uint64_t target_us = generate->target_first_token_ms ? generate->target_first_token_ms * 1000
+                                                         : upstream->target_us;
+    double quick = upstream->planned_rate * (double)target_us / 1e6;
+    if (prompt_build(upstream->template, generate, budget, quick < 1e9 ? (size_t)quick : 0,
+                     prompt) != 0)
         return -1;
+    self->repeated = prompt->repeated;
+    self->cut = prompt->cut;
+    self->tokens_trimmed = prompt->tokens_trimmed;
     self->prompt_tokens = prompt->tokens;
     self->prompt_hash = rl_hash64(prompt->messages.data, prompt->messages.size);
     return 0;

@@ -170,6 +170,9 @@ void gen_task_write_timings(const gen_task_t *self, const upstream_end_t *end,
         rl_buf_addf(out, ",\"read_tokens\":%lld", (long long)end->read_tokens);
     if (self->prompt_hash)
         rl_buf_addf(out, ",\"prompt_hash\":\"%016llx\"", (unsigned long long)self->prompt_hash);
+    add_mark(out, "passages_repeated", self->repeated);
+    add_mark(out, "passages_cut", self->cut);
+    add_mark(out, "tokens_trimmed", self->tokens_trimmed);
     add_mark(out, "prompt_tokens", end->counted ? end->prompt_tokens : self->prompt_tokens);
 }
 
