@@ -283,6 +283,8 @@ const rl_option_t rl_options[] = {
     STRING("ask.url", "http://127.0.0.1:8080", RL_ASK, "the gateway"),
     SECRET("ask.key", RL_ASK, "API key for the gateway"),
     LIST("ask.collections", "", RL_ASK, "collections to ask; empty: the gateway's choice"),
+    STRING("ask.filter", "", RL_ASK,
+           "a condition on the passages' metadata, as JSON: {\"field\": \"year\", \"gte\": 2020}"),
     INT("ask.k", "0", 0, 100, RL_ASK, "passages for an answer; 0: the gateway's choice"),
     INT("ask.timeout_ms", "0", 0, DAY_MS, RL_ASK,
         "longest time for a whole answer; 0: the gateway's choice"),

@@ -1,5 +1,6 @@
 // ragline-ask: asks a gateway from the terminal or a script: status, passages, the words as they
 // come, citations, the timeline.
+#include <jansson.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static const char usage[] =
     "  ragline-ask What does ZMQ_SNDHWM limit?\n"
     "  ragline-ask --quiet --ask-collections docs < question.txt > answer.txt\n"
     "  ragline-ask --search --json high water mark | jq '.passages[].title'\n"
+    "  ragline-ask --ask-filter '{\"field\": \"kind\", \"eq\": \"man\"}' What is a socket?\n"
     "  ragline-ask --workers\n"
     "\n"
     "Exit status: 0 answered, 1 no answer (an error on the way, or nothing found), 2 wrong use,\n"
@@ -213,6 +215,21 @@ static void start_arguments(ask_t *self, const rl_conf_t *conf)
     rl_buf_free(&question);
 }
 
+// Whether the filter can be sent; what it must be, the gateway says.
+static bool is_json(const char *filter)
+{
+    json_error_t error;
+    json_t *json = *filter ? json_loads(filter, JSON_REJECT_DUPLICATES, &error) : NULL;
+    bool good = json || !*filter;
+    if (!good)
+        fprintf(stderr,
+                "ragline-ask: ask.filter is no JSON object such as {\"field\": \"year\", \"gte\": "
+                "2020}: %s (column %d)\n",
+                error.text, error.column);
+    json_decref(json);
+    return good;
+}
+
 static int run(ask_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
@@ -221,6 +238,8 @@ static int run(ask_t *self)
         fputs("ragline-ask: --workers stands alone\n", stderr);
         return TALK_WRONG_USE;
     }
+    if (!is_json(rl_conf_str(conf, "ask.filter")))
+        return TALK_WRONG_USE;
     talk_form_t form = workers ? TALK_WORKERS : search ? TALK_SEARCH : TALK_STREAM;
     self->err = style_of(stderr);
     self->talk = talk_new(rl_proc_base(self->proc), conf, form, rl_conf_wants(conf, "json"),

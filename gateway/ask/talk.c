@@ -273,6 +273,9 @@ static char *make_body(const talk_t *self)
                                   json_string(rl_conf_list_at(self->conf, "ask.collections", at)));
         json_object_set_new(body, "collections", names);
     }
+    if (*rl_conf_str(self->conf, "ask.filter"))
+        json_object_set_new(body, "filter",
+                            json_loads(rl_conf_str(self->conf, "ask.filter"), 0, NULL));
     if (rl_conf_int(self->conf, "ask.k") > 0)
         json_object_set_new(body, "k", json_integer(rl_conf_int(self->conf, "ask.k")));
     if (rl_conf_int(self->conf, "ask.timeout_ms") > 0)

@@ -6,6 +6,7 @@
 #include "reader.h"
 #include "utf8.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,7 +100,23 @@ static bool is_new(rl_corpus_t *self, const char *id)
     return true;
 }
 
-// Completes a document that was read: id, source, title. Returns whether it can be used.
+// What kind of file it was is metadata too, so that it can be filtered by; a field of that name
+// that the document has itself stays.
+static int note_kind(rl_document_t *doc, const char *kind)
+{
+    json_t *meta = doc->meta[0] ? json_loads(doc->meta, JSON_ALLOW_NUL, NULL) : json_object();
+    if (json_is_object(meta) && !json_object_get(meta, "kind"))
+        json_object_set_new(meta, "kind", json_string(kind));
+    char *text = meta ? json_dumps(meta, JSON_COMPACT) : NULL;
+    json_decref(meta);
+    if (!text)
+        return -1;
+    free(doc->meta);
+    doc->meta = text;
+    return 0;
+}
+
+// Completes a document that was read: id, source, title, kind. Returns whether it can be used.
 static bool complete(rl_corpus_t *self, rl_document_t *doc, const rl_listed_t *file,
                      const char *where)
 {
@@ -117,7 +134,8 @@ static bool complete(rl_corpus_t *self, rl_document_t *doc, const rl_listed_t *f
         size_t size;
         doc->source = rl_utf8_repair(file->path, strlen(file->path), &size);
     }
-    if (!doc->id || !doc->source || doc->failed) {
+    bool noted = self->reader->lines || note_kind(doc, self->reader->name) == 0;
+    if (!doc->id || !doc->source || !noted || doc->failed) {
         rl_corpus_problem(self, where, "too large, or out of memory");
         return false;
     }
