@@ -48,8 +48,23 @@ static void add_key(rl_buf_t *out, const char *name)
 {
     if (out->size > 0 && !strchr("{[", out->data[out->size - 1]))
         rl_buf_adds(out, ",");
-    if (name)
-        rl_buf_addf(out, "\"%s\":", name);
+    if (!name)
+        return;
+    rl_buf_adds(out, "\"");
+    rl_buf_adds(out, name);
+    rl_buf_adds(out, "\":");
+}
+
+// printf's way takes five times as long, and there are thousands of them.
+static void add_number(rl_buf_t *out, uint64_t value, unsigned least_digits)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0 || sizeof digits - at < least_digits);
+    rl_buf_add(out, digits + at, sizeof digits - at);
 }
 
 static void begin_record(rl_dump_t *self, const char *request)
@@ -136,7 +151,7 @@ void rl_dump_number(rl_dump_t *self, const char *name, uint64_t value)
 {
     size_t before = self->record.size;
     add_key(&self->record, name);
-    rl_buf_addf(&self->record, "%llu", (unsigned long long)value);
+    add_number(&self->record, value, 1);
     keep_or_drop(self, before);
 }
 
@@ -144,7 +159,9 @@ void rl_dump_ms(rl_dump_t *self, const char *name, uint64_t us)
 {
     size_t before = self->record.size;
     add_key(&self->record, name);
-    rl_buf_addf(&self->record, "%llu.%03u", (unsigned long long)(us / 1000), (unsigned)(us % 1000));
+    add_number(&self->record, us / 1000, 1);
+    rl_buf_adds(&self->record, ".");
+    add_number(&self->record, us % 1000, 3);
     keep_or_drop(self, before);
 }
 

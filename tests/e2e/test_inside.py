@@ -16,7 +16,10 @@ from conftest import need
 from fakes import embed as fake_embed
 from fakes import llm as fake
 from fakes.server import Gate
-from harness.process import BUILD, ROOT
+from harness.cluster import options
+from harness.http import Connection, call
+from harness.ports import free_port
+from harness.process import BUILD, ROOT, environment, program
 from harness.wait import until
 
 pytestmark = pytest.mark.standin
@@ -480,3 +483,34 @@ def test_a_flood_of_warnings_is_counted(make_cluster, guide, llm):
     gateway.signal(signal.SIGTERM)
     gateway.wait()
     assert "10 more like this one within 10 s: failed while" in gateway.log()
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path):
+    port = free_port()
+    settings = {
+        "gateway.listen": f"127.0.0.1:{port}",
+        "gateway.hub": f"tcp://127.0.0.1:{free_port()}",
+        "gateway.tokens": f"tcp://127.0.0.1:{free_port()}",
+        "log.level": "debug",
+    }
+    gateway = subprocess.Popen(
+        [program("ragline-gateway"), *options(settings)],
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: call(url, "GET", "/healthz").status == 200, "the gateway listens")
+        with Connection(url) as connection:
+            for number in range(2000):  # 200 KB of log, and the pipe holds 64 KiB
+                connection.request("GET", f"/nothing/{number}")
+                assert connection.response().status == 404
+        os.set_blocking(gateway.stderr.fileno(), False)
+        said = gateway.stderr.read()
+        assert 30000 < len(said) < 100000
+        assert call(url, "GET", "/v1/debug").status == 200
+        more = until(gateway.stderr.read, "the log goes on")
+        assert re.search(rb"warn \S+ [0-9]+ lines of this log were lost", more), more
+    finally:
+        gateway.terminate()
+        assert gateway.wait(15) == 0
+        gateway.stderr.close()
