@@ -1,5 +1,5 @@
 // flat: inner products in bytes first, in floats where it matters.
-#include "flat.h"
+#include "flat_private.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -19,32 +19,18 @@ enum {
     HUGE_PAGE = 2 << 20,
 };
 
-// Rounding errors of the sums themselves, which the bound does not know: far above those of
-// RL_MAX_DIMENSION additions of floats of vectors of length 1.
-static const float SLACK = 1e-4f;
-
 typedef float lanes_t __attribute__((vector_size(LANES * sizeof(float))));
-
-struct rl_flat {
-    const float *rows;
-    size_t count, dimension;
-    size_t
-        stride; // bytes of a row of codes: the dimension, filled up with zeros to whole registers
-    int8_t *codes; // a row is about scale * codes
-    float *scales;
-    float error; // the longest rest that rounding has left off
-};
 
 // ---- the copy -----------------------------------------------------------------------------------
 
-// Rounds a row; returns the length of what is left off. A row that is not finite becomes zeros.
-static float round_row(const float *row, size_t dimension, int8_t *codes, float *scale)
+float rl_flat_round(const float *row, size_t dimension, int8_t *codes, float *scale, float *rounded)
 {
     float highest = 0;
-    double rest = 0;
+    double rest = 0, length = 0;
+    *rounded = 0;
     for (size_t at = 0; at < dimension; at++) {
         if (!isfinite(row[at])) {
-            *scale = 0;
+            *scale = NAN; // and so is each product with it
             return 0;
         }
         highest = fmaxf(highest, fabsf(row[at]));
@@ -52,9 +38,11 @@ static float round_row(const float *row, size_t dimension, int8_t *codes, float 
     *scale = highest / HIGHEST;
     for (size_t at = 0; at < dimension && highest > 0; at++) {
         codes[at] = (int8_t)lrintf(row[at] / *scale);
-        double off = (double)row[at] - (double)*scale * codes[at];
+        double about = (double)*scale * codes[at], off = (double)row[at] - about;
         rest += off * off;
+        length += about * about;
     }
+    *rounded = (float)sqrt(length);
     return (float)sqrt(rest);
 }
 
@@ -70,16 +58,20 @@ rl_flat_t *rl_flat_new(const float *rows, size_t count, size_t dimension)
     size_t bytes = ((count + ROWS) * self->stride + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     self->codes = aligned_alloc(HUGE_PAGE, bytes);
     self->scales = calloc(count + ROWS, sizeof *self->scales);
-    if (!self->codes || !self->scales) {
+    self->rests = calloc(count + ROWS, sizeof *self->rests);
+    if (!self->codes || !self->scales || !self->rests) {
         rl_flat_destroy(&self);
         return NULL;
     }
     madvise(self->codes, bytes, MADV_HUGEPAGE);
     memset(self->codes, 0, bytes);
     for (size_t at = 0; at < count; at++) {
-        float rest = round_row(rows + at * dimension, dimension, self->codes + at * self->stride,
-                               &self->scales[at]);
-        self->error = fmaxf(self->error, rest);
+        float length;
+        self->rests[at] =
+            rl_flat_round(rows + at * dimension, dimension, self->codes + at * self->stride,
+                          &self->scales[at], &length);
+        self->error = fmaxf(self->error, self->rests[at]);
+        self->longest = fmaxf(self->longest, length);
     }
     return self;
 }
@@ -91,6 +83,7 @@ void rl_flat_destroy(rl_flat_t **self_p)
         return;
     free(self->codes);
     free(self->scales);
+    free(self->rests);
     free(self);
     *self_p = NULL;
 }
@@ -312,7 +305,7 @@ int rl_flat_search(const rl_flat_t *self, const float *query, size_t k, const rl
 
     rl_best_t best = {scores, labels, 0, k};
     offer_rows(self, among, about, -INFINITY, NULL, &best);
-    float wrong = self->error * (float)sqrt(length) + SLACK * (float)(1 + sqrt(length));
+    float wrong = self->error * (float)sqrt(length) + RL_FLAT_SLACK * (float)(1 + sqrt(length));
     // what is further than twice the error below the k-th cannot be better than it
     float least = best.size == k ? scores[k - 1] - 2 * wrong : -INFINITY;
     best.size = 0;

@@ -31,7 +31,13 @@ void rl_flat_destroy(rl_flat_t **self_p);
 int rl_flat_search(const rl_flat_t *self, const float *query, size_t k, const rl_selection_t *among,
                    float *scores, int64_t *labels);
 
-// The same among few rows, of whatever index has them in floats: only those are read.
+// The same for `count` questions at once, a row of `queries`, of `scores` and of `labels` for each,
+// without a selection. Returns 0, or -1 if memory runs out or the CPU has no instruction for it.
+int rl_flat_search_many(const rl_flat_t *self, const float *queries, size_t count, size_t k,
+                        float *scores, int64_t *labels);
+
+// The same of one question among few rows, of whatever index has them in floats: only those are
+// read.
 void rl_flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
                          const rl_selection_t *among, float *scores, int64_t *labels);
 

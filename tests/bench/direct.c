@@ -4,6 +4,8 @@
 //
 // One call at a time with one thread, a new vector each, with a pause in between as long as a lone
 // client leaves between two questions' searches, so that caches are no warmer than there.
+//
+//   direct vectors.faiss K 0       a line in, a call: its microseconds in a line out
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_io_c.h>
@@ -27,10 +29,32 @@ static void fail(const char *what)
     exit(1);
 }
 
+// One call with a vector made of `i`; its time in µs.
+static uint64_t search(FaissIndex *index, long i, long k)
+{
+    static float distances[MAX_K];
+    static idx_t ids[MAX_K];
+    float question[TEXT_DIMENSION];
+    text_vector((const char *)&i, sizeof i, question);
+    uint64_t start = rl_now_us();
+    if (faiss_Index_search(index, 1, question, k, distances, ids) != 0)
+        fail("search");
+    return rl_now_us() - start;
+}
+
+static void search_by_line(FaissIndex *index, long k)
+{
+    char line[80];
+    for (long i = 0; fgets(line, sizeof line, stdin); i++) {
+        printf("%llu\n", (unsigned long long)search(index, i, k));
+        fflush(stdout);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    long k = argc == 4 ? atol(argv[2]) : 0, calls = argc == 4 ? atol(argv[3]) : 0;
-    if (k < 1 || k > MAX_K || calls < 1) {
+    long k = argc == 4 ? atol(argv[2]) : 0, calls = argc == 4 ? atol(argv[3]) : -1;
+    if (k < 1 || k > MAX_K || calls < 0) {
         fputs("usage: direct vectors.faiss K CALLS\n", stderr);
         return 2;
     }
@@ -40,21 +64,19 @@ int main(int argc, char **argv)
         execv("/proc/self/exe", argv);
     }
     FaissIndex *index = NULL;
-    static float distances[MAX_K];
-    static idx_t ids[MAX_K];
-    float question[TEXT_DIMENSION];
     samples_t samples = {0};
     if (faiss_read_index_fname(argv[1], 0, &index) != 0)
         fail(argv[1]);
     if (faiss_Index_d(index) != TEXT_DIMENSION)
         fail("another dimension");
+    if (calls == 0) {
+        search_by_line(index, k);
+        faiss_Index_free(index);
+        return 0;
+    }
     for (long i = 0; i < calls; i++) {
-        text_vector((const char *)&i, sizeof i, question);
         usleep(PAUSE_US);
-        uint64_t start = rl_now_us();
-        if (faiss_Index_search(index, 1, question, k, distances, ids) != 0)
-            fail("search");
-        samples_add(&samples, rl_now_us() - start);
+        samples_add(&samples, search(index, i, k));
     }
     printf("{\"vectors\":%lld,\"dimension\":%d,\"search_ms\":",
            (long long)faiss_Index_ntotal(index), faiss_Index_d(index));

@@ -43,6 +43,29 @@ static double product(const float *one, const float *other, size_t dimension)
     return sum;
 }
 
+// Many at once find what each finds alone (where the CPU can).
+static void check_many(const rl_flat_t *flat, size_t dimension, const float *query, size_t k,
+                       const float *scores, const int64_t *labels)
+{
+    enum {
+        MOST = 9,
+    };
+    float *queries = random_rows(MOST, dimension), *found = malloc(MOST * k * sizeof *found);
+    int64_t *rows = malloc(MOST * k * sizeof *rows);
+    assert_non_null(found);
+    assert_non_null(rows);
+    for (size_t count = 1; count <= MOST; count += 4) {
+        memcpy(queries + (count - 1) * dimension, query, dimension * sizeof *query);
+        if (rl_flat_search_many(flat, queries, count, k, found, rows) != 0)
+            break;
+        assert_memory_equal(rows + (count - 1) * k, labels, k * sizeof *labels);
+        assert_memory_equal(found + (count - 1) * k, scores, k * sizeof *scores);
+    }
+    free(queries);
+    free(found);
+    free(rows);
+}
+
 // Each label is there once, its score is right, and no row that is left out is better.
 static void check(const float *rows, size_t count, size_t dimension, const float *query, size_t k)
 {
@@ -69,6 +92,7 @@ static void check(const float *rows, size_t count, size_t dimension, const float
     }
     for (size_t row = 0; row < count && size > 0; row++)
         assert_true(found[row] || product(rows + row * dimension, query, dimension) <= last + 1e-5);
+    check_many(flat, dimension, query, k, scores, labels);
     rl_flat_destroy(&flat);
     assert_null(flat);
     free(found);
@@ -150,6 +174,7 @@ static void rows_that_are_no_numbers_are_left_out(void **state)
         assert_true(labels[at] != 2 && labels[at] != 5);
         assert_int_equal(labels[at] == -1, at >= COUNT - 2);
     }
+    check_many(flat, DIMENSION, query, COUNT, scores, labels);
     rl_flat_destroy(&flat);
     free(rows);
     free(query);
