@@ -240,6 +240,19 @@ static void write_questions(gateway_t *self, metrics_text_t *text)
                      oldest_us && now > oldest_us ? (double)(now - oldest_us) / 1e6 : 0);
 }
 
+static void write_otlp(gateway_t *self, metrics_text_t *text)
+{
+    otlp_counts_t counts = otlp_counts(self->otlp);
+    static const char name[] = "ragline_otlp_spans_total";
+    metrics_text_family(text, name, "counter",
+                        "Spans for the OpenTelemetry collector, by what became of them.");
+    metrics_text_value(text, name, "outcome=\"exported\"", (double)counts.exported);
+    metrics_text_value(text, name, "outcome=\"dropped\"", (double)counts.dropped);
+    metrics_text_value(text, name, "outcome=\"failed\"", (double)counts.failed);
+    metrics_text_one(text, "ragline_otlp_spans_waiting", "gauge",
+                     "Spans that wait for the OpenTelemetry collector.", (double)counts.waiting);
+}
+
 static void write_build(metrics_text_t *text)
 {
     char labels[METRICS_TEXT_MAX_LABELS] = "";
@@ -259,6 +272,7 @@ void gateway_get_metrics(void *arg, http_req_t *req)
     write_membership(self, &text);
     write_messages(&text);
     write_http(self, &text);
+    write_otlp(self, &text);
     metrics_process_write(&text);
     metrics_text_end(&text);
     if (text.out.full)

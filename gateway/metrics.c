@@ -306,6 +306,7 @@ static void count_tokens(metrics_t *self, const timeline_t *timeline)
     metrics_tokens_t *tokens = &self->tokens[place_of(&self->models, timeline->model)];
     tokens->prompt += timeline->prompt_tokens;
     tokens->completion += timeline->completion_tokens;
+    tokens->trimmed += timeline->tokens_trimmed;
     if (timeline->cached_known) {
         tokens->cached += timeline->cached_tokens;
         tokens->cached_of += timeline->prompt_tokens;
@@ -322,6 +323,8 @@ static void count_outcome(metrics_t *self, const timeline_t *timeline)
     if (timeline->outcome == REQUEST_FAILED)
         self->failures[code_of(timeline->error)]++;
     metrics_count(self, COUNT_CONTINUATIONS, timeline->continuations);
+    metrics_count(self, COUNT_PASSAGES_REPEATED, timeline->passages_repeated);
+    metrics_count(self, COUNT_PASSAGES_CUT, timeline->passages_cut);
     if (!is_searched(timeline))
         return;
     metrics_count(self, COUNT_ASKED, timeline->of);

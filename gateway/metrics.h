@@ -13,13 +13,15 @@ enum {
 
 typedef enum counter {
     COUNT_QUESTIONS,  // taken
-    COUNT_DONE,       // this one to COUNT_CONTINUATIONS: counted by metrics_answer
+    COUNT_DONE,       // this one to COUNT_PASSAGES_CUT: counted by metrics_answer
     COUNT_FAILED,     // the sum over all codes
     COUNT_CANCELLED,  // the client went away
     COUNT_INCOMPLETE, // answered without all sources
     COUNT_ASKED,      // sources that were to answer
     COUNT_ANSWERED,   // of those
     COUNT_CONTINUATIONS,
+    COUNT_PASSAGES_REPEATED, // left out of prompts
+    COUNT_PASSAGES_CUT,
     COUNT_REFUSED,      // 429: as many are at work as may be
     COUNT_REFUSED_RATE, // 429: the key has used up its rate
     COUNT_TOKENS,       // relayed

@@ -52,6 +52,7 @@ typedef struct metrics_values {
 typedef struct metrics_tokens {
     uint64_t prompt, completion;
     uint64_t cached, cached_of; // of prompts of which the server said it
+    uint64_t trimmed;           // left out of prompts
 } metrics_tokens_t;
 
 struct metrics {

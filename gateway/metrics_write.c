@@ -20,6 +20,10 @@ static const struct {
                         "Of those, sources that answered in time."},
     [COUNT_CONTINUATIONS] = {"ragline_continuations_total", "",
                              "Times that another generator went on with an answer."},
+    [COUNT_PASSAGES_REPEATED] = {"ragline_trimmed_passages_total", "how=\"repeated\"",
+                                 "Passages left out of prompts, since a better one says the same, "
+                                 "or cut, so that they are read in time."},
+    [COUNT_PASSAGES_CUT] = {"ragline_trimmed_passages_total", "how=\"cut\"", NULL},
     [COUNT_REFUSED] = {"ragline_refusals_total", "reason=\"too_many_questions\"",
                        "Questions refused with status 429."},
     [COUNT_REFUSED_RATE] = {"ragline_refusals_total", "reason=\"rate_limit_exceeded\"", NULL},
@@ -236,6 +240,9 @@ static void write_tokens(const metrics_t *self, metrics_text_t *text)
         {"ragline_cacheable_prompt_tokens_total",
          "Tokens of prompts of which the LLM server told how many it had in its cache.",
          offsetof(metrics_tokens_t, cached_of)},
+        {"ragline_trimmed_prompt_tokens_total",
+         "Tokens that were left out of prompts with passages (estimated).",
+         offsetof(metrics_tokens_t, trimmed)},
     };
     for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
         metrics_text_family(text, rows[row].name, "counter", rows[row].help);
