@@ -68,7 +68,7 @@ static void end(void *arg)
 
 static void write_json(json_t *sum)
 {
-    char *text = json_dumps(sum, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+    char *text = json_dumps(sum, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
     if (!text)
         abort();
     puts(text);
