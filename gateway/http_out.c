@@ -60,7 +60,8 @@ void http_out_add(http_conn_t *conn, const void *data, size_t size)
     if (size == 0 || conn->doomed)
         return;
     if (!make_room(out, size + CHUNK_END)) {
-        rl_warn("a response would not fit its buffer or memory is short: its client is dropped");
+        rl_log(RL_LOG_WARN, conn->req ? http_id(conn->req) : NULL,
+               "a response would not fit its buffer or memory is short: its client is dropped");
         conn->doomed = true;
         return;
     }
