@@ -5,6 +5,8 @@
 
 #include "values.h"
 
+static const double FULL = 0.75; // of the most that are at work at a time, but for one in a hundred
+
 static int by_start(const void *one, const void *other)
 {
     double a = ((const piece_t *)one)->start_ms, b = ((const piece_t *)other)->start_ms;
@@ -20,7 +22,7 @@ static int ascending(const void *one, const void *other)
 overlap_t overlap_of(piece_t *pieces, size_t size, double slack_ms)
 {
     overlap_t out = {0};
-    values_t waited = {0};
+    values_t waited = {0}, all = {0};
     double *ends = calloc(size + 1, sizeof *ends);
     if (!ends)
         abort();
@@ -34,12 +36,16 @@ overlap_t overlap_of(piece_t *pieces, size_t size, double slack_ms)
         // a piece shorter than the slack counts as over before it began, though it is there
         unsigned there = at + 1 > over ? (unsigned)(at + 1 - over) : 1;
         out.most = there > out.most ? there : out.most;
+        values_add(&all, there);
         if (pieces[at].waited)
             values_add(&waited, there);
     }
-    if (waited.size >= OVERLAP_MIN_WAITED)
-        out.servers = (unsigned)values_share(&waited, 0.5);
+    // where others began with many more at work, it was not for a server that those had waited
+    double usual = values_share(&waited, 0.5);
+    if (waited.size >= OVERLAP_MIN_WAITED && usual >= FULL * values_share(&all, 0.99))
+        out.servers = (unsigned)usual;
     values_free(&waited);
+    values_free(&all);
     free(ends);
     return out;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "choice.h"
 #include "values.h"
 
 typedef enum event_kind {
@@ -25,7 +26,8 @@ typedef struct event {
     double at;
     uint64_t number; // of two at the same time the one made first comes first
     event_kind_t kind;
-    uint32_t question, extra; // extra: a search's number, or the retriever that had it
+    uint32_t question, extra; // extra: a search's number, or the replica that had it
+    double since;             // when that search was sent
 } event_t;
 
 typedef struct life {
@@ -47,7 +49,8 @@ typedef struct sim {
     life_t *lives;
     servers_t *retrievers, embed, llm;
     double *gateway_free;
-    unsigned *outstanding; // of each retriever
+    choice_t *replicas;                 // of each source, one behind the other
+    size_t *replicas_of, replicas_size; // of each source: the first of them
     uint64_t slots, running;
     uint32_t queue_first, queue_last; // for a slot; UINT32_MAX: empty
     values_t firsts;
@@ -84,9 +87,9 @@ static bool sooner(const event_t *a, const event_t *b)
     return a->at < b->at || (a->at == b->at && a->number < b->number);
 }
 
-static void put(sim_t *self, double at, event_kind_t kind, uint32_t question, uint32_t extra)
+static void put_event(sim_t *self, event_t event)
 {
-    event_t event = {at, self->made++, kind, question, extra};
+    event.number = self->made++;
     if (self->heap_size == self->heap_room) {
         self->heap_room = self->heap_room ? 2 * self->heap_room : 1024;
         self->heap = realloc(self->heap, self->heap_room * sizeof *self->heap);
@@ -99,6 +102,11 @@ static void put(sim_t *self, double at, event_kind_t kind, uint32_t question, ui
         hole = (hole - 1) / 2;
     }
     self->heap[hole] = event;
+}
+
+static void put(sim_t *self, double at, event_kind_t kind, uint32_t question, uint32_t extra)
+{
+    put_event(self, (event_t){.at = at, .kind = kind, .question = question, .extra = extra});
 }
 
 static event_t take(sim_t *self)
@@ -208,22 +216,6 @@ static void on_embed(sim_t *self, uint32_t question, double now)
     put(self, start + demand->embed_ms, EMBEDDED, question, 0);
 }
 
-// The replica with the least outstanding work; ties are broken at random.
-static uint32_t pick(sim_t *self, const model_source_t *source)
-{
-    uint32_t best = source->processes[0];
-    unsigned ties = 1;
-    for (size_t at = 1; at < source->size; at++) {
-        uint32_t other = source->processes[at];
-        if (self->outstanding[other] > self->outstanding[best])
-            continue;
-        ties = self->outstanding[other] < self->outstanding[best] ? 1 : ties + 1;
-        if (ties == 1 || random_below(self, ties) == 0)
-            best = other;
-    }
-    return best;
-}
-
 static void on_seek(sim_t *self, uint32_t question, uint32_t number, double now)
 {
     const demand_search_t *search = &self->model->searches[number];
@@ -232,13 +224,18 @@ static void on_seek(sim_t *self, uint32_t question, uint32_t number, double now)
         put(self, now + search->work_ms, GIVEN_UP, question, 0);
         return;
     }
-    uint32_t retriever = pick(self, source);
+    choice_t *replicas = &self->replicas[self->replicas_of[search->source]];
+    size_t chosen = choice_of(replicas, source->size, random64(self));
     double there = now + search->network_ms / 2;
-    double start = serve(&self->retrievers[retriever], there, search->work_ms);
-    self->outstanding[retriever]++;
+    double start = serve(&self->retrievers[source->processes[chosen]], there, search->work_ms);
+    replicas[chosen].outstanding++;
     self->search_wait += start - there;
     self->seeks++;
-    put(self, start + search->work_ms + search->network_ms / 2, SOUGHT, question, retriever);
+    put_event(self, (event_t){.at = start + search->work_ms + search->network_ms / 2,
+                              .kind = SOUGHT,
+                              .question = question,
+                              .extra = (uint32_t)(replicas + chosen - self->replicas),
+                              .since = now});
 }
 
 static void take_slot(sim_t *self, uint32_t question, double now)
@@ -304,7 +301,7 @@ static void handle(sim_t *self, const event_t *event)
         on_seek(self, event->question, event->extra, event->at);
         break;
     case SOUGHT:
-        self->outstanding[event->extra]--;
+        choice_done(&self->replicas[event->extra], event->at - event->since);
         piece_over(self, event->question, event->at);
         break;
     case GIVEN_UP:
@@ -327,11 +324,10 @@ static void handle(sim_t *self, const event_t *event)
 static void empty_stations(sim_t *self)
 {
     const model_t *model = self->model;
-    for (size_t at = 0; at < model->retrievers_size; at++) {
-        self->outstanding[at] = 0;
+    memset(self->replicas, 0, self->replicas_size * sizeof *self->replicas);
+    for (size_t at = 0; at < model->retrievers_size; at++)
         for (unsigned n = 0; n < self->retrievers[at].size; n++)
             self->retrievers[at].free_at[n] = 0;
-    }
     servers_t *beyond[] = {&self->embed, &self->llm};
     for (size_t at = 0; at < 2; at++)
         for (unsigned n = 0; n < beyond[at]->size; n++)
@@ -381,7 +377,12 @@ static sim_t *sim_new(const model_t *model, uint64_t seed, size_t questions)
     self->random = seed;
     self->lives = room(questions, sizeof *self->lives);
     self->gateway_free = room(model->gateways, sizeof *self->gateway_free);
-    self->outstanding = room(model->retrievers_size, sizeof *self->outstanding);
+    self->replicas_of = room(model->sources_size, sizeof *self->replicas_of);
+    for (size_t at = 0; at < model->sources_size; at++) {
+        self->replicas_of[at] = self->replicas_size;
+        self->replicas_size += model->sources[at].size;
+    }
+    self->replicas = room(self->replicas_size, sizeof *self->replicas);
     self->retrievers = room(model->retrievers_size, sizeof *self->retrievers);
     for (size_t at = 0; at < model->retrievers_size; at++)
         self->retrievers[at] = servers_new(model->retrievers[at].servers);
@@ -401,7 +402,8 @@ static void sim_free(sim_t *self)
     free(self->embed.free_at);
     free(self->llm.free_at);
     free(self->retrievers);
-    free(self->outstanding);
+    free(self->replicas_of);
+    free(self->replicas);
     free(self->gateway_free);
     free(self->lives);
     free(self->heap);

@@ -36,7 +36,7 @@ class Worker:
         self.port, self.tasks = 0, None
         self.__dict__.update(settings)
         self.asked = self.cancelled = self.answered = 0
-        self.free_at = 0.0
+        self.free_at = self.answered_at = 0.0
         self.waiting = set()
         self.random = random.Random(self.worker)
         self.socket = context.socket(zmq.PULL)
@@ -86,6 +86,9 @@ class Worker:
             return
         self.waiting.discard(key)
         self.answered += 1
+        if self.serial:  # where this process was late, the one before took longer than it should have
+            begun = min(now, max(begun, self.answered_at))
+        self.answered_at = now
         hubs[key[0]].send(
             message("hits", worker=self.worker, task=key[1], generation="g-000001", bound=20.0,
                     queue_us=int(1e6 * (begun - arrived)), work_us=int(1e6 * (now - begun)),

@@ -60,11 +60,11 @@ def read_notes(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def put_first(house):
-    """What is measured comes before whatever else this machine does, where that is allowed."""
+def put_first(house, *others):
+    """What is measured comes before whatever else this machine does, where that is allowed (real-time priority)."""
     own = [process.popen.pid for process in house.processes] + [load.popen.pid for load in house.loads]
     standins = [part.process.pid for part in (house.llm, house.embed) if part]
-    for pid in own + standins:
+    for pid in own + standins + [part.popen.pid for part in others]:
         with contextlib.suppress(OSError):
             for thread in os.listdir(f"/proc/{pid}/task"):  # a thread has a priority of its own
-                os.setpriority(os.PRIO_PROCESS, int(thread), -10)
+                os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))

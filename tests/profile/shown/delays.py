@@ -5,7 +5,7 @@ import time
 from harness.http import Connection, ask
 from harness.ports import free_port
 from harness.proxy import DelayingProxy
-from house import Claim, House, by_stage, medians, timings
+from house import Claim, House, by_stage, medians, put_first, timings
 
 DELAY_MS, WITHIN_MS = 100.0, 5.0
 TOKENS = 8
@@ -42,6 +42,7 @@ def workers(house, count, say):
     fakes = house.start_fakes({"worker": "near", "shard": 0, "shards": 2, "ms": 2},
                               {"worker": "far", "shard": 1, "shards": 2, "ms": 2, "port": port,
                                "tasks": proxy.endpoint})  # fmt: skip
+    put_first(house, fakes)
     house.wait_ready(5)  # dense, lexical, the generator, two fakes
     url = house.gateways[0].url
     answers(url, 5)
@@ -102,9 +103,10 @@ def busy_generator(count, say):
     with House(gateways=2, **{"generator.slots": 1}) as house:
         house.start_llm(first_ms=20, gap_ms=2, tokens=TOKENS)
         house.start_gateways()
-        house.start_fakes({"worker": "near", "ms": 2})
+        fakes = house.start_fakes({"worker": "near", "ms": 2})
         house.start_generator()
         house.wait_ready(2)
+        put_first(house, fakes)
         for stage, first in (("generator_queue", 1), ("wait", 0)):
             asked = house.gateways[0].url
             before = medians(answers(asked, count))

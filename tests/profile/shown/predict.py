@@ -1,6 +1,6 @@
 """Predictions: what ragline-profile says of twice the replicas, beside a real run with twice the replicas."""
 
-from house import Claim, House, profile, traces
+from house import Claim, House, profile, put_first, traces
 
 # replicas that sleep: a fifth of the queries take six times as long, one waits for the one before
 MS, SLOW_MS, SHARE, REPLICAS = 12, 72, 0.2, 2
@@ -15,14 +15,16 @@ def run_house(replicas, seconds, say):
     with House(**limits) as house:
         house.start_llm(first_ms=40, gap_ms=2, tokens=8)
         house.start_gateways()
-        house.start_fakes(*({"worker": f"s{shard}r{number}", "shard": shard, "shards": 2, "ms": MS, "slow_ms": SLOW_MS,
+        fakes = house.start_fakes(*({"worker": f"s{shard}r{number}", "shard": shard, "shards": 2, "ms": MS, "slow_ms": SLOW_MS,
                              "share": SHARE, "serial": True}
                             for shard in range(2) for number in range(replicas)))  # fmt: skip
         house.start_generator()
         house.wait_ready(2 * replicas + 1)
         house.load(0, streams=4, questions=5, tokens=8, kinds="lexical").result()
         begun = traces(house.gateways[0])[-1]["unix_ms"] / 1000
-        found = house.load(0, streams=400, rate=RATE, seconds=seconds, tokens=8, kinds="lexical").result()
+        load = house.load(0, streams=400, rate=RATE, seconds=seconds, tokens=8, kinds="lexical")
+        put_first(house, fakes)
+        found = load.result()
         assert found["failed"] == found["missed"] == 0, found
         path = house.folder / "traces.json"
         path.write_bytes(house.gateways[0].get(f"/v1/traces?limit={min(most, 10000)}&since={begun + 0.01:.3f}").body)

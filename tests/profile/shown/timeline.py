@@ -38,13 +38,14 @@ def run(short=False, say=print):
         house.start_generator()
         house.wait_ready(5)
         house.load(0, streams=3, questions=5, tokens=24).result()  # connections are made, pages are there
+        put_first(house)
         loads = []
         for kind in KINDS:
             path = house.folder / f"notes-{kind}.jsonl"
             one = house.load(0, streams=4, questions=questions // len(KINDS) // 4, tokens=24, spread_ms=200, kinds=kind,
                              continuation=kind is None, notes=path)  # fmt: skip
             loads.append((one, path))
-        put_first(house)
+            put_first(house)
         notes = []
         for one, path in loads:
             found = one.result()
