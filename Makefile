@@ -32,7 +32,9 @@ BASE := -g $(OPT) -D_GNU_SOURCE -DRAGLINE_VERSION='"$(VERSION)"' -pthread -fstac
 CFLAGS_ALL = $(BASE) -std=gnu11 $(CWARN) $(CFLAGS)
 CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS)
 # read when a recipe runs, so after scripts/deps has put FAISS there
-FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
+FAISS_CFLAGS = $(shell scripts/deps --faiss cflags) $(OMP_CFLAGS)
+# FAISS's C++ headers want omp.h, which clang does not bring along
+OMP_CFLAGS := $(if $(findstring clang,$(CXX)),-idirafter $(shell gcc -print-file-name=include))
 FAISS_LIBS = $(shell scripts/deps --faiss libs)
 LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto -lm
 LIBS_SCREEN := -lncursesw -ltinfo
@@ -250,10 +252,13 @@ format:  ## bring all C into the house's form
 	clang-format -i $(C_FILES)
 
 DEPLOY := scripts/deploy/systemd
-install: all  ## to $(DESTDIR)$(PREFIX): programs, systemd units
+install: all  ## to $(DESTDIR)$(PREFIX): programs, systemd units, what Prometheus and Grafana take
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/ragline"
 	install -m 755 $(PROGRAMS) "$(DESTDIR)$(PREFIX)/bin/"
 	install -m 644 README.md LICENSE $(DEPLOY)/ragline.conf generator/templates/* "$(DESTDIR)$(PREFIX)/share/ragline/"
+	install -d "$(DESTDIR)$(PREFIX)/share/ragline/prometheus" "$(DESTDIR)$(PREFIX)/share/ragline/grafana"
+	install -m 644 scripts/deploy/prometheus/* "$(DESTDIR)$(PREFIX)/share/ragline/prometheus/"
+	install -m 644 scripts/deploy/grafana/* "$(DESTDIR)$(PREFIX)/share/ragline/grafana/"
 	install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system" "$(DESTDIR)$(PREFIX)/lib/sysusers.d"
 	@for unit in $(notdir $(wildcard $(DEPLOY)/ragline*.service $(DEPLOY)/ragline*.socket)); do \
 	    sed 's|/usr/local/bin|$(PREFIX)/bin|' "$(DEPLOY)/$$unit" >"$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit" && \
