@@ -10,7 +10,7 @@ from harness.process import run
 
 pytestmark = pytest.mark.standin
 
-PROGRAMS = ["ragline-gateway", "ragline-retriever", "ragline-generator", "ragline-index", "ragline-ask"]
+PROGRAMS = ["ragline-gateway", "ragline-retriever", "ragline-generator", "ragline-index", "ragline-ask", "ragline-top"]
 PROCESSES = PROGRAMS[:3]
 
 
