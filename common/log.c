@@ -213,30 +213,25 @@ static bool add_text_line(rl_buf_t *out, rl_log_level_t level, const char *reque
     return !out->full;
 }
 
-// `message` and `request` are harmless. A line that is too long (escapes take room) loses the end
-// of its message.
-static void write_line(rl_log_level_t level, const char *request, const char *message,
-                       const char *data)
+// `message` (which is cut here) and `request` are harmless. A line that is too long (escapes take
+// room) loses the end of its message, at last its data.
+static void write_line(rl_log_level_t level, const char *request, char *message, const char *data)
 {
     rl_buf_t out = rl_buf_make(PIPE_BUF);
-    char *cut = NULL;
     size_t size = strlen(message);
     bool json = log_json;
-    while (
-        !(json ? add_json_line : add_text_line)(&out, level, request, cut ? cut : message, data)) {
-        if ((size == 0 && !data) || (!cut && !(cut = strdup(message))))
-            break;
-        size = rl_utf8_whole(cut, size / 2);
-        cut[size] = '\0';
-        rl_buf_clear(&out);
-        out.full = false;
+    while (!(json ? add_json_line : add_text_line)(&out, level, request, message, data) &&
+           (size > 0 || data)) {
         if (size == 0)
             data = NULL;
+        size = rl_utf8_whole(message, size / 2);
+        message[size] = '\0';
+        rl_buf_clear(&out);
+        out.full = false;
     }
     if (!out.full && out.data)
         write_out(out.data, out.size);
     rl_buf_free(&out);
-    free(cut);
 }
 
 static void put(rl_log_level_t level, const char *request, const char *message, const char *data)
