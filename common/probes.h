@@ -59,10 +59,20 @@ static inline const char *rl_probe_text(const char *text)
 #define RL_PROBE_SEARCH_ANSWERED(id, task, worker, took_us, hits)                                  \
     RL_PROBE5(search_answered, RL_TEXT_(id), RL_NUMBER_(task), RL_TEXT_(worker),                   \
               RL_NUMBER_(took_us), RL_NUMBER_(hits))
+// It failed, or its worker was lost: arg0 id, arg1 task, arg2 the worker's id, arg3 µs since it was
+// sent, arg4 the code ("worker_lost", "deadline", "busy"…).
+#define RL_PROBE_SEARCH_FAILED(id, task, worker, took_us, code)                                    \
+    RL_PROBE5(search_failed, RL_TEXT_(id), RL_NUMBER_(task), RL_TEXT_(worker),                     \
+              RL_NUMBER_(took_us), RL_TEXT_(code))
 // The passages left for a generator: arg0 id, arg1 task, arg2 the worker's id, arg3 passages.
 #define RL_PROBE_GENERATION_SENT(id, task, worker, passages)                                       \
     RL_PROBE4(generation_sent, RL_TEXT_(id), RL_NUMBER_(task), RL_TEXT_(worker),                   \
               RL_NUMBER_(passages))
+// It failed, or its worker was lost: arg0 id, arg1 task, arg2 the worker's id, arg3 µs since it was
+// sent, arg4 the code.
+#define RL_PROBE_GENERATION_FAILED(id, task, worker, took_us, code)                                \
+    RL_PROBE5(generation_failed, RL_TEXT_(id), RL_NUMBER_(task), RL_TEXT_(worker),                 \
+              RL_NUMBER_(took_us), RL_TEXT_(code))
 // The first token came: arg0 id, arg1 task, arg2 µs since the request's first byte.
 #define RL_PROBE_FIRST_TOKEN(id, task, since_us)                                                   \
     RL_PROBE3(first_token, RL_TEXT_(id), RL_NUMBER_(task), RL_NUMBER_(since_us))

@@ -424,6 +424,8 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
     gateway_t *gateway = self->gateway;
     const worker_t *worker = task->worker;
     bool lost = strcmp(failed->code, "worker_lost") == 0;
+    RL_PROBE_GENERATION_FAILED(self->id, task->id, worker->id, rl_now_us() - task->sent_us,
+                               failed->code);
     request_note_lost_generation(self);
     metrics_trouble(gateway->metrics, TROUBLE_GENERATOR, failed->code);
     if (strncmp(failed->code, "llm_", 4) == 0)

@@ -446,6 +446,8 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
     metrics_trouble(self->gateway->metrics,
                     search->source.kind == KIND_DENSE ? TROUBLE_DENSE : TROUBLE_LEXICAL,
                     failed->code);
+    RL_PROBE_SEARCH_FAILED(self->id, task->id, worker->id, rl_now_us() - task->sent_us,
+                           failed->code);
     end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);
     if (search->task || search->hedge)
         return; // the other replica is still at it

@@ -194,8 +194,15 @@ def test_probes_traced(cluster, llm, tmp_path):
         trace.wait(rf"^request_done \[{id}\]", "the answer's last probe")
         trace.wait(rf"^generate_done \[{id}\]", "the generator's last probe")
         lines = trace.lines(id)
+        llm.always(fake.error(400))
+        refused = cluster.ask(QUESTION).head.headers["x-request-id"]
+        trace.wait(rf"^request_done \[{refused}\]", "the refused answer's last probe")
+        trace.wait(rf"^generate_done \[{refused}\]", "the generator's last probe")
+        broken = dict(trace.lines(refused))
     finally:
         trace.stop()
+    assert broken["generation_failed"][4].startswith("llm_"), broken
+    assert broken["generate_done"][4] == "failed" and broken["request_done"][1] == "failed"
     of = lambda name: [arguments for probe, arguments in lines if probe == name]  # noqa: E731
     states = [(before, after) for _, before, after, _ in of("request_state")]
     walk = ["received", "searching", "merging", "waiting", "generating", "streaming", "done"]
