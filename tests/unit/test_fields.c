@@ -1,6 +1,7 @@
 // fields: what filters keep, against looking at every passage's metadata by hand; indexes of
 // earlier versions, damaged files, sorting beyond memory.
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -277,6 +278,48 @@ static void what_filters_keep_is_what_looking_at_each_keeps(void **state)
     destroy(&it);
 }
 
+// More filters than are remembered, from several threads at a time.
+typedef struct asking {
+    rl_store_t *store;
+    unsigned seed;
+    size_t kept;
+} asking_t;
+
+static void *ask_and_ask(void *arg)
+{
+    asking_t *asking = arg;
+    for (unsigned at = 0; at < 4000; at++) {
+        char filter[64], why[256];
+        const char *code = NULL;
+        asking->seed = asking->seed * 1664525 + 1013904223;
+        snprintf(filter, sizeof filter, "{\"field\":\"id\",\"eq\":\"doc-%u\"}",
+                 (asking->seed >> 8) % PASSAGES);
+        rl_selection_t *selection =
+            rl_store_select(asking->store, 0, filter, &code, why, sizeof why);
+        asking->kept += selection ? selection->size : 1000000;
+        rl_selection_unref(&selection);
+    }
+    return NULL;
+}
+
+static void several_threads_ask_at_a_time(void **state)
+{
+    (void)state;
+    static built_t it;
+    pthread_t threads[4];
+    asking_t asking[4];
+    build(&it);
+    for (unsigned at = 0; at < 4; at++) {
+        asking[at] = (asking_t){it.store, at, 0};
+        assert_int_equal(pthread_create(&threads[at], NULL, ask_and_ask, &asking[at]), 0);
+    }
+    for (unsigned at = 0; at < 4; at++) {
+        pthread_join(threads[at], NULL);
+        assert_in_range(asking[at].kept, 1700, 2300); // half are in the other shard
+    }
+    destroy(&it);
+}
+
 static void an_index_without_metadata_is_served_and_says_so(void **state)
 {
     (void)state;
@@ -461,6 +504,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_filters_keep_is_what_looking_at_each_keeps),
+        cmocka_unit_test(several_threads_ask_at_a_time),
         cmocka_unit_test(an_index_without_metadata_is_served_and_says_so),
         cmocka_unit_test(a_wrong_filter_is_not_the_file_s_fault),
         cmocka_unit_test(a_damaged_file_breaks_nothing),

@@ -33,16 +33,16 @@ static json_t *question_json(const question_t *question)
     json_t *collections = json_array();
     for (size_t at = 0; at < question->collections_size; at++)
         json_array_append_new(collections, json_string(question->collections[at]));
-    return json_pack("{s:s,s:o,s:o,s:i,s:[bb],s:[ff],s:b,s:b,s:[iii],s:i,s:o,s:i,s:s,s:[bbbb]}",
-                     "text", question->text, "turns", turns_json(question), "collections",
-                     collections, "k", (int)question->k, "kinds", question->kinds[KIND_DENSE],
-                     question->kinds[KIND_LEXICAL], "weights", question->weights[KIND_DENSE],
-                     question->weights[KIND_LEXICAL], "stream", question->stream, "all",
-                     question->require_all, "ms", (int)question->timeout_ms, (int)question->soft_ms,
-                     (int)question->hard_ms, "quorum", (int)question->quorum, "params",
-                     json_loads(question->params, 0, NULL), "max_tokens", (int)question->max_tokens,
-                     "model", question->model, "wants", question->want_timings,
-                     question->want_progress, question->want_usage, question->inline_citations);
+    return json_pack(
+        "{s:s?,s:s,s:o,s:o,s:i,s:[bb],s:[ff],s:b,s:b,s:[iii],s:i,s:o,s:i,s:s,s:[bbbb]}", "filter",
+        question->filter, "text", question->text, "turns", turns_json(question), "collections",
+        collections, "k", (int)question->k, "kinds", question->kinds[KIND_DENSE],
+        question->kinds[KIND_LEXICAL], "weights", question->weights[KIND_DENSE],
+        question->weights[KIND_LEXICAL], "stream", question->stream, "all", question->require_all,
+        "ms", (int)question->timeout_ms, (int)question->soft_ms, (int)question->hard_ms, "quorum",
+        (int)question->quorum, "params", json_loads(question->params, 0, NULL), "max_tokens",
+        (int)question->max_tokens, "model", question->model, "wants", question->want_timings,
+        question->want_progress, question->want_usage, question->inline_citations);
 }
 
 static void show(http_req_t *req, question_form_t form)
@@ -168,6 +168,7 @@ static void a_question_alone_leaves_all_else_to_the_gateway(void **state)
     assert_true(is("stream", "true"));
     assert_true(is("params", "{}"));
     assert_true(is("model", "\"ragline\""));
+    assert_true(is("filter", "null"));
     assert_int_equal(post("search", "{\"question\":\"Why?\"}"), 200);
     assert_true(is("stream", "false"));
 }
@@ -187,8 +188,11 @@ static void every_field_of_a_question(void **state)
             "\"timeout_ms\":3000,\"soft_ms\":10,\"hard_ms\":20,\"quorum\":2,\"max_tokens\":17,"
             "\"temperature\":0.5,\"top_p\":1,\"stop\":[\"x\",\"y\"],\"seed\":-9223372036854775808,"
             "\"response_format\":{\"type\":\"json_object\"},\"presence_penalty\":-2,"
-            "\"frequency_penalty\":2}"),
+            "\"frequency_penalty\":2,\"filter\":{\"or\":[{\"lt\":9,\"field\":\"b\"},{\"field\":\"a\","
+            "\"in\":[true]}]}}"),
         200);
+    assert_true(is("filter", "\"{\\\"or\\\":[{\\\"field\\\":\\\"a\\\",\\\"eq\\\":true},"
+                             "{\\\"field\\\":\\\"b\\\",\\\"lt\\\":9}]}\""));
     assert_true(is("text", "\"And why \xc3\xa4\xf0\x9f\x99\x82?\""));
     assert_true(is("turns", "[{\"role\":\"user\",\"content\":\"a\"},"
                             "{\"role\":\"assistant\",\"content\":\"b\"},"
@@ -329,6 +333,9 @@ static void wrong_fields_are_named(void **state)
          "messages[0].content[0]", "invalid_value"},
         {"\"messages\":[{\"role\":\"user\",\"content\":[\"x\"]}]", "messages[0].content[0]",
          "invalid_value"},
+        {"\"filter\":[]", "filter", "invalid_value"},
+        {"\"filter\":{\"and\":[{\"field\":\"a\",\"eq\":{}}]}", "filter.and[0].eq", "invalid_value"},
+        {"\"filter\":{\"year\":2020}", "filter.year", "unknown_parameter"},
         {"\"colour\":\"red\"", "colour", "unknown_parameter"},
         {"\"\":1", "", "unknown_parameter"},
         {"\"logit_bias\":{}", "logit_bias", "unknown_parameter"}, // of OpenAI's form only
@@ -362,6 +369,8 @@ static void wrong_fields_of_openai_s_form_are_named(void **state)
         {"\"k\":3", "k", "unknown_parameter"},
         {"\"ragline\":7", "ragline", "invalid_value"},
         {"\"ragline\":{\"k\":0}", "ragline.k", "invalid_value"},
+        {"\"filter\":{\"field\":\"a\",\"eq\":1}", "filter", "unknown_parameter"},
+        {"\"ragline\":{\"filter\":{\"not\":7}}", "ragline.filter.not", "invalid_value"},
         {"\"ragline\":{\"colour\":1}", "ragline.colour", "unknown_parameter"},
         {"\"ragline\":{\"stream\":true}", "ragline.stream", "unknown_parameter"},
         {"\"ragline\":{\"collection\":\"a\",\"collections\":[\"b\"]}", "ragline.collections",

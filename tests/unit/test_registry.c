@@ -109,6 +109,33 @@ static void the_least_busy_replica_is_chosen(void **state)
     assert_null(registry_pick(self->registry, &source, NULL, 10));
 }
 
+static void the_fields_of_a_collection_are_those_announced(void **state)
+{
+    fixture_t *self = *state;
+    bool more = false;
+    assert_null(registry_fields(self->registry, "docs", &more));
+    assert_true(more); // nobody is there to say
+    rl_announce_t a = retriever("a", "dense", 0), b = retriever("b", "lexical", 0);
+    registry_announced(self->registry, &a); // of an earlier version
+    assert_null(registry_fields(self->registry, "docs", &more));
+    assert_false(more);
+    b.fields = "{\"year\":\"number\"}";
+    registry_announced(self->registry, &b);
+    const json_t *fields = registry_fields(self->registry, "docs", &more);
+    assert_string_equal(json_string_value(json_object_get(fields, "year")), "number");
+    assert_false(more);
+    b.fields = "[]"; // no object: as if it were not said
+    registry_announced(self->registry, &b);
+    assert_null(registry_fields(self->registry, "docs", &more));
+    b.fields = "{}";
+    b.fields_more = true;
+    registry_announced(self->registry, &b);
+    fields = registry_fields(self->registry, "docs", &more);
+    assert_int_equal(json_object_size(fields), 0);
+    assert_true(more);
+    assert_null(registry_fields(self->registry, "other", &more));
+}
+
 static void ties_are_broken_at_random(void **state)
 {
     fixture_t *self = *state;
@@ -313,6 +340,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_least_busy_replica_is_chosen),
+        TEST(the_fields_of_a_collection_are_those_announced),
         TEST(ties_are_broken_at_random),
         TEST(a_slow_replica_gets_less_but_is_tried_again),
         TEST(tasks_given_up_count_only_where_they_took_long),
