@@ -30,11 +30,11 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fr
 BASE := -g $(OPT) -D_GNU_SOURCE -DRAGLINE_VERSION='"$(VERSION)"' -pthread -fstack-protector-strong \
     -ffile-prefix-map=$(CURDIR)/= $(SANFLAGS)
 CFLAGS_ALL = $(BASE) -std=gnu11 $(CWARN) $(CFLAGS)
-CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS)
-# read when a recipe runs, so after scripts/deps has put FAISS there
-FAISS_CFLAGS = $(shell scripts/deps --faiss cflags) $(OMP_CFLAGS)
 # FAISS's C++ headers want omp.h, which clang does not bring along
-OMP_CFLAGS := $(if $(findstring clang,$(CXX)),-idirafter $(shell gcc -print-file-name=include))
+CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS) \
+    $(if $(findstring clang,$(CXX)),-idirafter $(shell gcc -print-file-name=include))
+# read when a recipe runs, so after scripts/deps has put FAISS there
+FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
 FAISS_LIBS = $(shell scripts/deps --faiss libs)
 LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto -lm
 LIBS_SCREEN := -lncursesw -ltinfo
