@@ -57,7 +57,7 @@ def probes_of(program):
 
 
 def test_every_probe_that_is_described_is_in_one_program():
-    need(Path("/usr/include").glob("**/sys/sdt.h"), "sys/sdt.h")
+    need(any(Path("/usr/include").glob("**/sys/sdt.h")), "sys/sdt.h")
     wanted = described()
     assert len(wanted) >= 14, wanted
     found = [probes_of(program) for program in PROGRAMS]
