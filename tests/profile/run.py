@@ -22,14 +22,9 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from house import show  # noqa: E402
+
 NAMES = ["timeline", "delays", "predict", "cost"]
-
-
-def show(claims):
-    width = max(len(claim.name) for claim in claims)
-    print(f"\n{'':{width}}  {'measured':>10}  {'limit':>10}")
-    for claim in claims:
-        print(claim.line(width))
 
 
 def main():
