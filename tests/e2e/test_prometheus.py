@@ -1,6 +1,7 @@
 """What Prometheus and Grafana get: /metrics in the eyes of promtool and of a real Prometheus that
 scrapes it, the alerts, the dashboard, and the list of all metrics."""
 
+import hashlib
 import json
 import os
 import re
@@ -203,6 +204,39 @@ def test_what_failed_is_counted(house):
     assert total(metrics, "ragline_cancellations_total") >= 1
     missing = {"collection": "docs", "kind": "dense", "outcome": "missing"}
     assert total(metrics, "ragline_source_searches_total", **missing) >= 2
+
+
+def test_a_server_that_says_later_is_an_upstream_error(house, llm):
+    errors = {"name": "ragline_upstream_errors_total", "code": "llm_busy"}
+    before = total(house.metrics(), **errors)
+    llm.plan(fake.error(429, headers={"Retry-After": "0"}), fake.stream())
+    assert house.ask(DOCS).of("done")
+    assert total(house.metrics(), **errors) == before + 1
+
+
+def test_refusals_are_counted_by_reason(make_cluster, guide, llm, tmp_path):
+    hashed = hashlib.sha256(b"secret").hexdigest()
+    (tmp_path / "keys").write_text(f"alice sha256:{hashed} rate=2/min\n")
+    one = make_cluster(**{"gateway.max_in_flight": 1, "gateway.keys_file": tmp_path / "keys"})
+    one.start_gateway()
+    one.start_retriever(guide)
+    one.start_generator()
+    one.wait_listening()
+    key = {"Authorization": "Bearer secret"}
+    until(lambda: total(one.metrics(), "ragline_workers", state="ready") == 5, "all workers are ready")
+    script, gate = fake.gated(["So ", "far"], ["."])
+    llm.plan(script)
+    first = threading.Thread(target=one.ask, args=(DOCS,), kwargs={"headers": key})
+    first.start()
+    until(lambda: one.metrics()["ragline_questions_in_flight"] == 1, "the first is at work")
+    assert one.ask(DOCS, headers=key).head.status == 429
+    gate.open()
+    first.join()
+    statuses = [one.ask(DOCS, headers=key).head.status for _ in range(2)]
+    assert statuses == [200, 429]
+    name = "ragline_refusals_total"
+    assert total(one.metrics(), name, reason="too_many_questions") == 1
+    assert total(one.metrics(), name, reason="rate_limit_exceeded") == 1
 
 
 CODES = [  # where a code is given, in C
@@ -553,6 +587,10 @@ def test_the_list_of_metrics_is_what_there_is(house):
     assert told == rows
 
 
-def test_the_readme_names_metrics_that_there_are(families):
-    names = set(re.findall(r"\bragline_[a-z_]+\b", (ROOT / "README.md").read_text()))
+ELSEWHERE = ["README.md", "scripts/deploy/kubernetes/autoscaling.yaml", "scripts/deploy/kubernetes/keda.yaml"]
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
+def test_what_is_named_elsewhere_is_there(families, path):
+    names = set(re.findall(r"\bragline_[a-z_]+\b", (ROOT / path).read_text()))
     assert names and names <= set(families), names - set(families)
