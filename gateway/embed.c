@@ -1,44 +1,58 @@
-// embed: calls to the embedding server (OpenAI's POST /embeddings).
+// embed: vectors by text: from the cache, from a call that is under way for the same text, or from
+// a call of its own.
 #include "embed.h"
 
-#include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
-#include "buf.h"
-#include "json_scan.h"
-#include "log.h"
-#include "proto.h"
+#include "clock.h"
+#include "embed_fetch.h"
+#include "lru.h"
 
-enum {
-    MAX_BODY = 4 << 20,
-    WHY_BYTES = 512
+typedef struct vector {
+    size_t dimension;
+    float values[];
+} vector_t;
+
+// A call to the server and those who wait for it.
+typedef struct flight {
+    embedder_t *embedder;
+    char key[LRU_KEY];
+    embed_fetch_t *fetch;
+    TAILQ_HEAD(waiters, embed_call) waiters;
+    LIST_ENTRY(flight) all;
+} flight_t;
+
+struct embed_call {
+    flight_t *flight;
+    embed_done_fn *done;
+    void *arg;
+    bool shared; // the call was under way when it joined
+    TAILQ_ENTRY(embed_call) waiting;
 };
 
 struct embedder {
     rl_proc_t *proc;
     rl_fetcher_t *fetcher;
     char *url;
-    rl_buf_t body; // scratch
-};
-
-struct embed_call {
-    rl_fetch_t *fetch;
-    embed_done_fn *done;
-    void *arg;
-    char url[256]; // for complaints
+    lru_t *cache;
+    LIST_HEAD(, flight) flights;
+    uint64_t shared;
 };
 
 static void read_settings(embedder_t *self)
 {
-    const char *base = rl_conf_str(rl_proc_conf(self->proc), "embed.url");
+    const rl_conf_t *conf = rl_proc_conf(self->proc);
+    const char *base = rl_conf_str(conf, "embed.url");
     free(self->url);
     self->url = NULL;
     if (*base && asprintf(&self->url, "%.*s/embeddings",
                           (int)(strlen(base) - (base[strlen(base) - 1] == '/')), base) < 0)
         abort();
+    lru_resize(self->cache, (size_t)rl_conf_int(conf, "cache.embeddings_mb") << 20,
+               (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
 }
 
 embedder_t *embedder_new(rl_proc_t *proc, rl_fetcher_t *fetcher)
@@ -46,7 +60,8 @@ embedder_t *embedder_new(rl_proc_t *proc, rl_fetcher_t *fetcher)
     embedder_t *self = calloc(1, sizeof *self);
     if (!self)
         abort();
-    *self = (embedder_t){.proc = proc, .fetcher = fetcher, .body = rl_buf_make(MAX_BODY)};
+    *self = (embedder_t){.proc = proc, .fetcher = fetcher, .cache = lru_new(0, 0, free)};
+    LIST_INIT(&self->flights);
     read_settings(self);
     return self;
 }
@@ -56,8 +71,8 @@ void embedder_destroy(embedder_t **self_p)
     embedder_t *self = *self_p;
     if (!self)
         return;
+    lru_destroy(&self->cache);
     free(self->url);
-    rl_buf_free(&self->body);
     free(self);
     *self_p = NULL;
 }
@@ -77,157 +92,141 @@ const char *embedder_space(const embedder_t *self)
     return rl_conf_str(rl_proc_conf(self->proc), "embed.model");
 }
 
-// Goes into the object that comes next, up to the value of this member.
-static bool find_member(rl_scan_t *scan, const char *wanted)
-{
-    const char *name;
-    size_t size;
-    if (rl_scan_peek(scan) != '{')
-        return false;
-    rl_scan_enter_object(scan);
-    while (rl_scan_member(scan, &name, &size)) {
-        if (size == strlen(wanted) && memcmp(name, wanted, size) == 0)
-            return true;
-        rl_scan_skip(scan);
-    }
-    return false;
-}
+// ---- the cache ----------------------------------------------------------------------------------
 
-// The numbers of the array that comes next, malloc'd; NULL if it holds anything else, or nothing,
-// or too many.
-static float *scan_numbers(rl_scan_t *scan, size_t *dimension)
-{
-    size_t room = 512;
-    float *vector = NULL;
-    double number;
-    rl_scan_enter_array(scan);
-    for (*dimension = 0; rl_scan_item(scan) && rl_scan_number(scan, &number); ++*dimension) {
-        if (*dimension == RL_MAX_DIMENSION)
-            scan->bad = true;
-        if (!vector || *dimension == room) {
-            room *= 2;
-            vector = realloc(vector, room * sizeof *vector);
-            if (!vector)
-                abort();
-        }
-        vector[*dimension] = (float)number;
-    }
-    if (!scan->bad)
-        return vector;
-    free(vector);
-    return NULL;
-}
-
-// The numbers in {"data":[{"embedding":[…]}]}, malloc'd; NULL with `why` if they are not there.
-// What comes behind them does not matter.
-static float *scan_vector(const rl_fetch_result_t *result, size_t *dimension, const char **why)
-{
-    rl_scan_t scan = rl_scan_make(result->body, result->body_size);
-    bool there = find_member(&scan, "data") && rl_scan_peek(&scan) == '[' &&
-                 rl_scan_enter_array(&scan) && rl_scan_item(&scan) &&
-                 find_member(&scan, "embedding") && rl_scan_peek(&scan) == '[';
-    if (there) {
-        *why = "data[0].embedding is not all numbers, or too long";
-        return scan_numbers(&scan, dimension);
-    }
-    *why = scan.bad || scan.at == result->body ? "it is no JSON object" : "no data[0].embedding";
-    return NULL;
-}
-
-// The vector of a response, malloc'd and normalised; NULL with `why` filled.
-static float *read_vector(const rl_fetch_result_t *result, size_t *dimension, char *why)
-{
-    const char *trouble = NULL;
-    float *vector = scan_vector(result, dimension, &trouble);
-    double norm = 0;
-    for (size_t at = 0; vector && at < *dimension; at++)
-        norm += (double)vector[at] * (double)vector[at];
-    if (!vector || !isfinite(norm) || norm <= 0) {
-        snprintf(why, WHY_BYTES, "its answer holds no embedding (%s)",
-                 vector ? "all zeros, or too large" : trouble);
-        free(vector);
-        return NULL;
-    }
-    for (size_t at = 0; at < *dimension; at++)
-        vector[at] = (float)(vector[at] / sqrt(norm));
-    return vector;
-}
-
-static void describe_failure(const rl_fetch_result_t *result, char *why)
-{
-    if (!result->ok)
-        snprintf(why, WHY_BYTES, "%s", result->error);
-    else if (result->status == 401 || result->status == 403)
-        snprintf(why, WHY_BYTES, "it answered %ld: check embed.key", result->status);
-    else if (result->status == 404)
-        snprintf(why, WHY_BYTES, "it answered 404: check embed.url and embed.model");
-    else
-        snprintf(why, WHY_BYTES, "it answered %ld: %.160s", result->status, result->body);
-}
-
-static void on_done(void *arg, const rl_fetch_result_t *result)
-{
-    embed_call_t *call = arg;
-    char why[WHY_BYTES] = "", message[WHY_BYTES + 300] = "";
-    embed_result_t out = {
-        .why = message, .total_us = result->total_us, .connect_us = result->connect_us};
-    float *vector = NULL;
-    if (result->ok && result->status / 100 == 2)
-        vector = read_vector(result, &out.dimension, why);
-    else
-        describe_failure(result, why);
-    out.vector = vector;
-    if (!vector)
-        snprintf(message, sizeof message, "embedding server %s: %s", call->url, why);
-    call->done(call->arg, &out);
-    free(vector);
-    free(call);
-}
-
-embed_call_t *embedder_ask(embedder_t *self, const char *text, const trace_headers_t *trace,
-                           embed_done_fn *done, void *arg, const char **why)
+static void make_key(const embedder_t *self, const char *text, const char *rights,
+                     char out[LRU_KEY])
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
-    const char *model = rl_conf_str(conf, "embed.model");
-    const char *prefix = rl_conf_in(conf, "model", model, "query_prefix");
-    embed_call_t *call = calloc(1, sizeof *call);
-    char *input = NULL;
-    if (!call || asprintf(&input, "%s%s", prefix, text) < 0)
+    const char *model = embedder_space(self);
+    const char *const parts[] = {self->url ? self->url : "", model,
+                                 rl_conf_in(conf, "model", model, "query_prefix"), rights, text};
+    lru_key(out, parts, sizeof parts / sizeof *parts);
+}
+
+const float *embedder_find(embedder_t *self, const char *text, const char *rights,
+                           size_t *dimension)
+{
+    char key[LRU_KEY];
+    make_key(self, text, rights, key);
+    const vector_t *vector = lru_find(self->cache, key, rl_now_us());
+    if (!vector)
+        return NULL;
+    *dimension = vector->dimension;
+    return vector->values;
+}
+
+static void keep(flight_t *flight, const embed_result_t *result)
+{
+    size_t size = result->dimension * sizeof(float);
+    vector_t *vector = malloc(sizeof *vector + size);
+    if (!vector)
         abort();
-    *call = (embed_call_t){.done = done, .arg = arg};
-    snprintf(call->url, sizeof call->url, "%s", self->url ? self->url : "");
-    rl_buf_clear(&self->body);
-    rl_buf_adds(&self->body, "{\"model\":");
-    rl_buf_add_json(&self->body, model, strlen(model));
-    rl_buf_adds(&self->body, ",\"encoding_format\":\"float\",\"input\":[");
-    rl_buf_add_json(&self->body, input, strlen(input));
-    rl_buf_adds(&self->body, "]}");
-    free(input);
-    rl_fetch_request_t request = {
-        .url = self->url,
-        .bearer = rl_conf_secret(conf, "embed.key"),
-        .traceparent = trace->parent,
-        .tracestate = trace->state,
-        .body = self->body.data,
-        .body_size = self->body.size,
-        .timeout_ms = rl_conf_int(conf, "embed.timeout_ms"),
-        .max_body = MAX_BODY,
-        .on_done = on_done,
-        .arg = call,
-    };
-    call->fetch = self->url && !self->body.full ? rl_fetch_start(self->fetcher, &request) : NULL;
-    if (call->fetch)
-        return call;
-    *why = self->url ? "embed.url is no http:// or https:// address" : "embed.url is not set";
-    free(call);
+    vector->dimension = result->dimension;
+    memcpy(vector->values, result->vector, size);
+    lru_put(flight->embedder->cache, flight->key, vector, sizeof *vector + size + 200, rl_now_us());
+}
+
+embed_counts_t embedder_counts(const embedder_t *self)
+{
+    const lru_counts_t *cache = lru_counts(self->cache);
+    return (embed_counts_t){.hits = cache->hits,
+                            .misses = cache->misses,
+                            .shared = self->shared,
+                            .size = cache->size,
+                            .bytes = cache->cost};
+}
+
+// ---- calls --------------------------------------------------------------------------------------
+
+static void on_done(void *arg, const embed_result_t *result)
+{
+    flight_t *flight = arg;
+    embed_call_t *call;
+    flight->fetch = NULL;
+    LIST_REMOVE(flight, all);
+    if (result->vector)
+        keep(flight, result);
+    while ((call = TAILQ_FIRST(&flight->waiters))) {
+        embed_result_t own = *result;
+        own.shared = call->shared;
+        TAILQ_REMOVE(&flight->waiters, call, waiting);
+        call->flight = NULL;
+        embed_done_fn *done = call->done;
+        void *whose = call->arg;
+        free(call);
+        done(whose, &own); // may cancel others that wait here
+    }
+    free(flight);
+}
+
+static flight_t *find_flight(embedder_t *self, const char *key)
+{
+    flight_t *flight;
+    LIST_FOREACH(flight, &self->flights, all)
+    {
+        if (strcmp(flight->key, key) == 0)
+            return flight;
+    }
     return NULL;
+}
+
+static flight_t *start_flight(embedder_t *self, const char *key, const char *text,
+                              const trace_headers_t *trace, const char **why)
+{
+    flight_t *flight = calloc(1, sizeof *flight);
+    if (!flight)
+        abort();
+    flight->embedder = self;
+    snprintf(flight->key, sizeof flight->key, "%s", key);
+    TAILQ_INIT(&flight->waiters);
+    *why = "embed.url is not set";
+    if (self->url) {
+        *why = "embed.url is no http:// or https:// address";
+        flight->fetch = embed_fetch_start(self->fetcher, rl_proc_conf(self->proc), self->url, text,
+                                          trace, on_done, flight);
+    }
+    if (!flight->fetch) {
+        free(flight);
+        return NULL;
+    }
+    LIST_INSERT_HEAD(&self->flights, flight, all);
+    return flight;
+}
+
+embed_call_t *embedder_ask(embedder_t *self, const char *text, const char *rights,
+                           const trace_headers_t *trace, embed_done_fn *done, void *arg,
+                           const char **why)
+{
+    char key[LRU_KEY];
+    make_key(self, text, rights, key);
+    flight_t *flight = find_flight(self, key);
+    bool shared = flight != NULL;
+    if (!flight)
+        flight = start_flight(self, key, text, trace, why);
+    if (!flight)
+        return NULL;
+    embed_call_t *call = calloc(1, sizeof *call);
+    if (!call)
+        abort();
+    *call = (embed_call_t){.flight = flight, .done = done, .arg = arg, .shared = shared};
+    TAILQ_INSERT_TAIL(&flight->waiters, call, waiting);
+    self->shared += shared;
+    return call;
 }
 
 void embed_cancel(embed_call_t **call_p)
 {
-    if (!*call_p)
+    embed_call_t *call = *call_p;
+    if (!call)
         return;
-    rl_fetch_cancel(&(*call_p)->fetch);
-    free(*call_p);
+    flight_t *flight = call->flight;
+    TAILQ_REMOVE(&flight->waiters, call, waiting);
+    free(call);
     *call_p = NULL;
+    if (!TAILQ_EMPTY(&flight->waiters) || !flight->fetch)
+        return; // others wait, or it has just come
+    embed_fetch_cancel(&flight->fetch);
+    LIST_REMOVE(flight, all);
+    free(flight);
 }

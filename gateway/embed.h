@@ -1,4 +1,7 @@
-// embed: questions become vectors: calls to the embedding server, from the gateway's own loop.
+// embed: questions become vectors: calls to the embedding server, from the gateway's own loop. The
+// same text in flight is asked for once, and vectors are kept for a while (cache.embeddings_mb,
+// cache.age_ms), by text, model and the rights of the caller: what one has asked must not show in
+// the times of another who may not see the same.
 #ifndef EMBED_H
 #define EMBED_H
 
@@ -15,6 +18,7 @@ typedef struct embed_result {
     const char *why;     // if there is none: what is wrong and what to do; "" otherwise
     uint64_t total_us;   // of the call
     uint64_t connect_us; // 0 if a connection was there
+    bool shared;         // another question's call brought it
 } embed_result_t;
 
 typedef void(embed_done_fn)(void *arg, const embed_result_t *result);
@@ -28,10 +32,22 @@ void embedder_reload(embedder_t *self);
 bool embedder_configured(const embedder_t *self);
 const char *embedder_space(const embedder_t *self);
 
+// The vector of a text that was embedded before, NULL if it is not kept. Borrowed, until the next
+// turn of the loop.
+const float *embedder_find(embedder_t *self, const char *text, const char *rights,
+                           size_t *dimension);
+
+typedef struct embed_counts {
+    uint64_t hits, misses, shared;
+    size_t size, bytes;
+} embed_counts_t;
+embed_counts_t embedder_counts(const embedder_t *self);
+
 // Embeds a question. `done` is called once, later, from the loop, unless the call is cancelled
 // first; it is then gone. NULL if the call could not even start (why, static text, says it).
-embed_call_t *embedder_ask(embedder_t *self, const char *text, const trace_headers_t *trace,
-                           embed_done_fn *done, void *arg, const char **why);
+embed_call_t *embedder_ask(embedder_t *self, const char *text, const char *rights,
+                           const trace_headers_t *trace, embed_done_fn *done, void *arg,
+                           const char **why);
 void embed_cancel(embed_call_t **call_p);
 
 #endif

@@ -20,6 +20,8 @@ static const face_ops_t *choose(const question_t *question)
 {
     if (question->form == FORM_CHAT)
         return question->stream ? &face_openai_ops : &face_openai_whole_ops;
+    if (question->form == FORM_DRAFT)
+        return &face_draft_ops;
     return question->form == FORM_ASK && question->stream ? &face_ask_ops : &face_json_ops;
 }
 

@@ -27,6 +27,30 @@ static void reply_done(face_t *self, const answer_t *answer)
     face_reply(self, answer);
 }
 
+static void reply_draft(face_t *self, const answer_t *answer)
+{
+    rl_buf_t *out = &self->out;
+    rl_buf_adds(out, "{");
+    face_add_string(out, "id", answer->id);
+    rl_buf_addf(out, ",\"state\":\"found\",\"passages\":%zu,\"settled\":%s,", answer->passages_size,
+                answer->settled ? "true" : "false");
+    face_add_coverage(out, answer);
+    rl_buf_adds(out, ",");
+    face_add_timings(out, answer);
+    rl_buf_adds(out, "}");
+    face_reply(self, answer);
+}
+
+const face_ops_t face_draft_ops = {
+    .name = "draft",
+    .status = face_no_status,
+    .sources = face_no_sources,
+    .token = face_no_token,
+    .cite = face_no_cite,
+    .done = reply_draft,
+    .error = face_reply_error,
+};
+
 const face_ops_t face_json_ops = {
     .name = "json",
     .status = face_no_status,

@@ -5,7 +5,8 @@
 
 #include "face.h"
 
-extern const face_ops_t face_ask_ops;          // face_ask.c
+extern const face_ops_t face_ask_ops; // face_ask.c
+extern const face_ops_t face_draft_ops;
 extern const face_ops_t face_json_ops;         // face_json.c
 extern const face_ops_t face_openai_ops;       // face_openai.c: chunks
 extern const face_ops_t face_openai_whole_ops; // face_openai.c: one JSON

@@ -1,12 +1,15 @@
 // gateway: the face of the process: its peers, and one short dispatcher for each.
 #include "gateway.h"
 
+#include <czmq.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "clock.h"
+#include "drafts.h"
 #include "endpoint.h"
+#include "hits.h"
 #include "live.h"
 #include "live_feed.h"
 #include "log.h"
@@ -34,6 +37,11 @@ static void post_search(void *arg, http_req_t *req)
     request_start(arg, req, FORM_SEARCH);
 }
 
+static void post_draft(void *arg, http_req_t *req)
+{
+    request_start(arg, req, FORM_DRAFT);
+}
+
 static void post_chat(void *arg, http_req_t *req)
 {
     request_start(arg, req, FORM_CHAT);
@@ -56,6 +64,7 @@ static const http_route_t routes[] = {
     {"GET", "/live", true, get_live_page},
     {"POST", "/v1/ask", false, post_ask},
     {"POST", "/v1/search", false, post_search},
+    {"POST", "/v1/draft", false, post_draft},
     {"POST", "/v1/chat/completions", false, post_chat},
     {"GET", "/v1/answers/*", false, gateway_get_answer},
     {"DELETE", "/v1/answers/*", false, gateway_delete_answer},
@@ -196,6 +205,7 @@ static void on_turn_end(void *arg)
         self->room = false;
         request_searches_again(self);
     }
+    request_orphans_search(self);
     if (self->waiting_size > 0 && !TAILQ_EMPTY(&self->waiting))
         request_generators_free(self);
     rl_proc_pace(self->proc, self->in_flight >= CROWD ? PACE_US : 0);
@@ -257,9 +267,14 @@ static void read_settings(gateway_t *self)
         .max_outstanding = (size_t)rl_conf_int(conf, "gateway.max_outstanding"),
         .client_buffer = (size_t)rl_conf_int(conf, "gateway.client_buffer"),
         .window = (unsigned)rl_conf_int(conf, "gateway.window"),
+        .share = rl_conf_bool(conf, "cache.share"),
+        .semantic = rl_conf_num(conf, "cache.semantic"),
+        .drafts = (size_t)rl_conf_int(conf, "gateway.drafts"),
         .hedge_share = rl_conf_num(conf, "gateway.hedge_share"),
         .rewrite = strcmp(rl_conf_str(conf, "gateway.rewrite"), "llm") == 0,
     };
+    hits_cache_resize(self->hits, (size_t)rl_conf_int(conf, "cache.passages_mb") << 20,
+                      (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
 }
 
 static otlp_settings_t *read_otlp(const gateway_t *self)
@@ -325,6 +340,12 @@ gateway_t *gateway_new(rl_proc_t *proc)
     self->started = (int64_t)time(NULL);
     TAILQ_INIT(&self->requests);
     TAILQ_INIT(&self->waiting);
+    TAILQ_INIT(&self->orphans);
+    self->hits = hits_cache_new();
+    self->drafts = drafts_new();
+    self->leaders = zhashx_new();
+    if (!self->leaders)
+        abort();
     read_settings(self);
     self->metrics = metrics_new();
     self->live = live_new(rl_now_us());
@@ -372,6 +393,9 @@ void gateway_destroy(gateway_t **self_p)
         request_stop_all(self);
     doors_destroy(&self->doors);
     live_feed_destroy(&self->live_feed);
+    hits_cache_destroy(&self->hits);
+    drafts_destroy(&self->drafts);
+    zhashx_destroy((zhashx_t **)&self->leaders);
     registry_destroy(&self->registry);
     relays_destroy(&self->relays);
     replays_destroy(&self->replays);

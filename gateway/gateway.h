@@ -27,6 +27,9 @@ typedef struct settings {
     size_t max_in_flight, max_outstanding, client_buffer;
     unsigned window;
     bool rewrite;
+    bool share;         // what others have found, or look for now, is used
+    double semantic;    // least cosine of two questions that may share passages; 0: off
+    size_t drafts;      // at work at a time
     double hedge_share; // hedges per search task, at most
 } settings_t;
 
@@ -44,6 +47,10 @@ typedef struct gateway {
     otlp_t *otlp;
     struct live *live;             // the last minute
     struct live_feed *live_feed;   // those who watch it
+    struct hits_cache *hits;       // passages found a while ago
+    struct drafts *drafts;         // questions that are being typed
+    void *leaders;                 // zhashx_t of the requests that search, by what they search for
+    struct request_queue orphans;  // whose leader has come to nothing
     traces_t *traces;              // timelines of the answers that ended last
     peers_t *peers;                // the other gateways
     relays_t *relays;              // clients whose answer one of them holds

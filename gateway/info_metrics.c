@@ -4,6 +4,8 @@
 // Workers come and go with new ids, which would leave dead series behind in Prometheus without end:
 // there is none by worker, only by kind and collection. GET /v1/workers has each.
 #include "gateway.h"
+#include "drafts.h"
+#include "hits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,6 +255,32 @@ static void write_otlp(gateway_t *self, metrics_text_t *text)
                      "Spans that wait for the OpenTelemetry collector.", (double)counts.waiting);
 }
 
+static void write_caches(gateway_t *self, metrics_text_t *text)
+{
+    static const char embeddings[] = "ragline_embedding_cache_requests_total",
+                      bytes[] = "ragline_cache_bytes", drafts[] = "ragline_drafts_total";
+    embed_counts_t embed = embedder_counts(self->embedder);
+    const drafts_counts_t *draft = drafts_counts(self->drafts);
+    metrics_text_family(text, embeddings, "counter",
+                        "Embeddings wanted, by whether they were in the cache; shared: another "
+                        "question was waiting for the same.");
+    metrics_text_value(text, embeddings, "result=\"hit\"", (double)embed.hits);
+    metrics_text_value(text, embeddings, "result=\"miss\"", (double)(embed.misses - embed.shared));
+    metrics_text_value(text, embeddings, "result=\"shared\"", (double)embed.shared);
+    metrics_text_family(text, bytes, "gauge", "What the caches hold.");
+    metrics_text_value(text, bytes, "cache=\"embeddings\"", (double)embed.bytes);
+    metrics_text_value(text, bytes, "cache=\"passages\"",
+                       (double)hits_cache_counts(self->hits)->cost);
+    metrics_text_family(text, drafts, "counter",
+                        "Drafts of questions that are being typed, by what became of them.");
+    metrics_text_value(text, drafts, "outcome=\"used\"", (double)draft->used);
+    metrics_text_value(text, drafts, "outcome=\"wasted\"", (double)draft->wasted);
+    metrics_text_value(text, drafts, "outcome=\"refused\"", (double)draft->refused);
+    metrics_text_one(text, "ragline_drafts_missed_total", "counter",
+                     "Questions sent with a session of drafts none of which served.",
+                     (double)draft->missed);
+}
+
 static void write_build(metrics_text_t *text)
 {
     char labels[METRICS_TEXT_MAX_LABELS] = "";
@@ -273,6 +301,7 @@ void gateway_get_metrics(void *arg, http_req_t *req)
     write_messages(&text);
     write_http(self, &text);
     write_otlp(self, &text);
+    write_caches(self, &text);
     metrics_process_write(&text);
     metrics_text_end(&text);
     if (text.out.full)

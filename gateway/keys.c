@@ -19,6 +19,7 @@ enum {
 struct keys_caller {
     char *name;
     unsigned char hash[SHA256_DIGEST_LENGTH];
+    char *rights;      // as they stand in the file; NULL: all
     char *collections; // name NUL name NUL NUL; NULL: all
     double rate;       // per second, 0: no limit
     double burst;      // tokens that the bucket holds
@@ -42,6 +43,7 @@ struct keys {
 static void caller_free(keys_caller_t *self)
 {
     free(self->name);
+    free(self->rights);
     free(self->collections);
     free(self);
 }
@@ -141,10 +143,13 @@ static bool read_rate(const char *word, keys_caller_t *caller)
 // Returns NULL and what is wrong, in `why`.
 static const char *read_option(char *word, keys_caller_t *caller)
 {
-    if (strncmp(word, "collections=", 12) == 0)
-        return read_collections(word + 12, &caller->collections)
-                   ? NULL
-                   : "collections= must be names with commas between them, or *";
+    if (strncmp(word, "collections=", 12) == 0) {
+        if (!read_collections(word + 12, &caller->collections))
+            return "collections= must be names with commas between them, or *";
+        free(caller->rights);
+        caller->rights = caller->collections ? strdup(word + 12) : NULL;
+        return caller->collections && !caller->rights ? "out of memory" : NULL;
+    }
     if (strncmp(word, "rate=", 5) == 0)
         return read_rate(word + 5, caller) ? NULL : "rate= must be like 10/s or 100/min";
     if (strcmp(word, "operator") == 0) {
@@ -320,6 +325,11 @@ const keys_caller_t *keys_anonymous(keys_t *self)
 const char *keys_name(const keys_caller_t *caller)
 {
     return caller->name;
+}
+
+const char *keys_rights(const keys_caller_t *caller)
+{
+    return caller->rights ? caller->rights : "*";
 }
 
 bool keys_is_operator(const keys_caller_t *caller)

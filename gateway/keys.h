@@ -31,6 +31,8 @@ const keys_caller_t *keys_anonymous(keys_t *self);
 const keys_caller_t *keys_keep(const keys_caller_t *caller);
 void keys_drop(const keys_caller_t **caller_p);
 
+// What the caller may read, as one text: "*", or the names in their order.
+const char *keys_rights(const keys_caller_t *caller);
 const char *keys_name(const keys_caller_t *caller);
 // Whether the caller may see what concerns others (traces): where there are no keys, everybody.
 bool keys_is_operator(const keys_caller_t *caller);

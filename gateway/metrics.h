@@ -32,8 +32,12 @@ typedef enum counter {
     COUNT_GAPS,         // numbers missing in a token stream
     COUNT_STRAYS,       // messages for tasks that are not ours
     COUNT_EMBED_ERRORS,
-    COUNT_FALLBACKS, // answers not by the configured model
-    COUNTERS,        // their number
+    COUNT_FALLBACKS,  // answers not by the configured model
+    COUNT_CACHE_HITS, // questions whose passages were in the cache
+    COUNT_CACHE_MISSES,
+    COUNT_SEMANTIC_HITS,     // that took the passages of another question close to it
+    COUNT_RETRIEVALS_SHARED, // that waited for another's retrieval of the same
+    COUNTERS,                // their number
 } counter_t;
 
 // What can go wrong, counted by code.

@@ -42,6 +42,13 @@ static const struct {
                             "Questions that the embedding server did not embed."},
     [COUNT_FALLBACKS] = {"ragline_fallbacks_total", "",
                          "Answers begun by another upstream than the first in the order."},
+    [COUNT_CACHE_HITS] = {"ragline_passage_cache_requests_total", "result=\"hit\"",
+                          "Questions by whether their passages were in the cache."},
+    [COUNT_CACHE_MISSES] = {"ragline_passage_cache_requests_total", "result=\"miss\"", NULL},
+    [COUNT_SEMANTIC_HITS] = {"ragline_semantic_hits_total", "",
+                             "Questions that took the passages of another one close to them."},
+    [COUNT_RETRIEVALS_SHARED] = {"ragline_retrievals_shared_total", "",
+                                 "Questions that waited for another's retrieval of the same."},
 };
 
 static const struct {

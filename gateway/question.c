@@ -9,6 +9,7 @@ const char *const kind_names[KINDS] = {"dense", "lexical"};
 
 enum {
     MAX_NAME_BYTES = 128, // of a collection
+    MAX_SESSION_BYTES = 64,
     MAX_MS = 86400000,
     MAX_QUORUM = 1000,
     MAX_WEIGHT = 1000,
@@ -19,7 +20,8 @@ enum {
     ASK = 1 << FORM_ASK,
     SEARCH = 1 << FORM_SEARCH,
     CHAT = 1 << FORM_CHAT,
-    RAGLINE = 1 << 3, // in the "ragline" object of FORM_CHAT
+    DRAFT = 1 << FORM_DRAFT,
+    RAGLINE = 1 << 4, // in the "ragline" object of FORM_CHAT
 };
 
 typedef struct field {
@@ -114,6 +116,16 @@ static bool read_model(reader_t *self, const char *param, const json_t *value)
     bool good = read_collection(self, param, collection);
     json_decref(collection);
     return good;
+}
+
+static bool read_draft(reader_t *self, const char *param, const json_t *value)
+{
+    const char *session;
+    if (!question_string(self, param, value, MAX_SESSION_BYTES, &session))
+        return false;
+    self->question->draft = strdup(session);
+    return self->question->draft ||
+           question_refuse(self, 503, "out_of_memory", NULL, "Out of memory.");
 }
 
 // ---- how to retrieve ----------------------------------------------------------------------------
@@ -293,13 +305,13 @@ static bool only_false(reader_t *self, const char *param, const json_t *value)
 static bool read_ragline(reader_t *self, const char *param, const json_t *value);
 
 enum {
-    RETRIEVAL = ASK | SEARCH | RAGLINE,
+    RETRIEVAL = ASK | SEARCH | DRAFT | RAGLINE,
     SAMPLING = ASK | CHAT
 };
 
 static const field_t fields[] = {
-    {"question", ASK | SEARCH, false, read_question},
-    {"messages", ASK | CHAT, false, question_messages},
+    {"question", ASK | SEARCH | DRAFT, false, read_question},
+    {"messages", ASK | CHAT | DRAFT, false, question_messages},
     {"model", ASK | CHAT, false, read_model},
     {"stream", ASK | CHAT, true, read_stream},
     {"stream_options", CHAT, true, read_stream_options},
@@ -314,7 +326,8 @@ static const field_t fields[] = {
     {"soft_ms", RETRIEVAL, false, read_soft},
     {"hard_ms", RETRIEVAL, false, read_hard},
     {"quorum", RETRIEVAL, false, read_quorum},
-    {"require", RETRIEVAL, false, read_require},
+    {"draft", ASK | DRAFT | RAGLINE, false, read_draft},
+    {"require", ASK | SEARCH | RAGLINE, false, read_require},
     {"continuation", ASK | RAGLINE, false, read_continuation},
     {"resumable", ASK, false, read_resumable},
     {"timings", RAGLINE, false, read_want_timings},
@@ -409,6 +422,10 @@ static bool check_whole(reader_t *self)
         return question_refuse(self, 400, "missing_required_parameter",
                                chat ? "messages" : "question", "\"%s\" is missing.",
                                chat ? "messages" : "question");
+    if (question->form == FORM_DRAFT && !question->draft)
+        return question_refuse(self, 400, "missing_required_parameter", "draft",
+                               "\"draft\" is missing: a name for what is being typed, the same in "
+                               "each of its drafts and in the question.");
     if (question->soft_ms && question->hard_ms && question->soft_ms > question->hard_ms)
         return question_wrong(self, chat ? "ragline.soft_ms" : "soft_ms",
                               "\"soft_ms\" must not be more than \"hard_ms\".");
@@ -471,6 +488,7 @@ void question_destroy(question_t **self_p)
     free(self->turns);
     free(self->text);
     free(self->filter);
+    free(self->draft);
     free(self->params);
     free(self->model);
     free(self);

@@ -16,6 +16,7 @@ typedef enum question_form {
     FORM_ASK,    // POST /v1/ask
     FORM_SEARCH, // POST /v1/search
     FORM_CHAT,   // POST /v1/chat/completions
+    FORM_DRAFT,  // POST /v1/draft
 } question_form_t;
 
 enum {
@@ -40,6 +41,7 @@ typedef struct question {
     long timeout_ms, soft_ms, hard_ms; // 0: the gateway's default
     unsigned quorum;                   // 0: default
     char *filter;        // condition on the passages' metadata: canonical text (filter.h), or NULL
+    char *draft;         // the session of drafts that it belongs to; NULL: none
     char *params;        // JSON object for the LLM: sampling fields as the client sent them
     unsigned max_tokens; // 0: default
     char *model;         // as the client named it ("ragline" if it did not)

@@ -510,6 +510,28 @@ worker_t *registry_pick_generator(registry_t *self, const worker_t *except)
     return best;
 }
 
+int registry_compare_generations(const char *a, const char *b)
+{
+    // a longer name is newer, equal lengths compare as words
+    size_t x = strlen(a), y = strlen(b);
+    return x != y ? (x < y ? -1 : 1) : strcmp(a, b);
+}
+
+const char *registry_generation(registry_t *self, const source_t *source)
+{
+    const char *newest = "";
+    const worker_t *worker;
+    const replicas_t *replicas = find_replicas(self, source);
+    if (!replicas)
+        return newest;
+    LIST_FOREACH(worker, &replicas->workers, replica)
+    {
+        if (worker->ready && registry_compare_generations(worker->generation, newest) > 0)
+            newest = worker->generation;
+    }
+    return newest;
+}
+
 const worker_t *registry_any(registry_t *self, const source_t *source)
 {
     worker_t *worker;

@@ -93,6 +93,10 @@ const worker_t *registry_any(registry_t *self, const source_t *source);
 // too: that is how a missing one is noticed. Returns their number, at most `max`.
 size_t registry_sources(registry_t *self, const char *collection, const bool kinds[KINDS],
                         source_t *out, size_t max);
+// The newest index generation of those that ready replicas of the source announce, "" if none.
+const char *registry_generation(registry_t *self, const source_t *source);
+// Generations are named g-000001 and up: < 0 if a is older than b.
+int registry_compare_generations(const char *a, const char *b);
 bool registry_knows(registry_t *self, const char *collection);
 
 // Names and types of the fields that filters on the collection can name: {"year": "number"}, owned

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "drafts.h"
 #include "filters.h"
 #include "live.h"
 #include "log.h"
@@ -66,6 +67,9 @@ static void destroy(request_t *self)
 {
     gateway_t *gateway = self->gateway;
     stop_timers(self);
+    request_unshare(self);
+    if (self->drafting)
+        drafts_end(gateway->drafts, self->caller, self->question->draft, self);
     request_cancel_searches(self);
     request_cancel_generation(self);
     followup_cancel(&self->rewrite);
@@ -79,7 +83,7 @@ static void destroy(request_t *self)
     keys_drop(&self->caller);
     question_destroy(&self->question);
     request_forget_searches(self);
-    merge_free(&self->passages);
+    hits_drop(&self->hits);
     free(self->missing);
     free(self->search_text);
     free(self->vector);
@@ -189,7 +193,7 @@ static void on_client_drained(void *arg)
 static timeline_t *make_timeline(const request_t *self, const http_req_t *req)
 {
     static const char *const forms[] = {
-        [FORM_ASK] = "ask", [FORM_SEARCH] = "search", [FORM_CHAT] = "chat"};
+        [FORM_ASK] = "ask", [FORM_SEARCH] = "search", [FORM_CHAT] = "chat", [FORM_DRAFT] = "draft"};
     timeline_t *timeline =
         timeline_new(self->id, self->received_us, http_header(req, "traceparent"));
     const char *state = http_header(req, "tracestate");
@@ -215,6 +219,7 @@ static request_t *make(gateway_t *gateway, http_req_t **req, question_t *questio
     self->answer = (answer_t){
         .id = self->id, .created = (int64_t)time(NULL), .text = rl_buf_make(ANSWER_MAX_BYTES)};
     self->state = REQUEST_RECEIVED;
+    TAILQ_INIT(&self->share.followers);
     TAILQ_INSERT_TAIL(&gateway->requests, self, all);
     gateway->in_flight++;
     metrics_count(gateway->metrics, COUNT_QUESTIONS, 1);
@@ -230,7 +235,7 @@ static request_t *make(gateway_t *gateway, http_req_t **req, question_t *questio
 }
 
 // Whether this question can be taken at all; if not, the request has been answered.
-static bool admit(gateway_t *gateway, http_req_t **req)
+static bool admit(gateway_t *gateway, http_req_t **req, question_form_t form)
 {
     if (gateway->in_flight >= gateway->settings.max_in_flight) {
         metrics_count(gateway->metrics, COUNT_REFUSED, 1);
@@ -240,7 +245,7 @@ static bool admit(gateway_t *gateway, http_req_t **req)
                          gateway->in_flight);
         return false;
     }
-    long wait = keys_take(http_caller(*req), rl_now_us());
+    long wait = form == FORM_DRAFT ? 0 : keys_take(http_caller(*req), rl_now_us());
     if (wait > 0) {
         metrics_count(gateway->metrics, COUNT_REFUSED_RATE, 1);
         http_reply_error(req, 429, "rate_limit_exceeded", NULL, wait,
@@ -275,9 +280,42 @@ static const char *resolve_collections(gateway_t *gateway, question_t *question,
     return NULL;
 }
 
+// Drafts yield to questions: only so many at a time, and none while the gateway is half full.
+static bool admit_draft(gateway_t *gateway, http_req_t **req)
+{
+    size_t running = drafts_running(gateway->drafts), questions = gateway->in_flight - running;
+    if (running < gateway->settings.drafts && questions < gateway->settings.max_in_flight / 2)
+        return true;
+    drafts_refused(gateway->drafts);
+    http_reply_json(req, 202,
+                    json_pack("{s:s, s:s}", "state", "skipped", "message",
+                              gateway->settings.drafts ? "there is too much else to do"
+                                                       : "drafts are off (gateway.drafts)"));
+    return false;
+}
+
+static void end_quietly(request_t *self, const char *code, const char *message)
+{
+    request_enter(self, REQUEST_CANCELLED);
+    answer_error_t error = {.status = 409, .code = code, .message = message};
+    close_timeline(self);
+    self->face->ops->error(self->face, &self->answer, &error);
+    tell(self);
+    destroy(self);
+}
+
+static void begin_draft(request_t *self)
+{
+    request_t *earlier =
+        drafts_begin(self->gateway->drafts, self->caller, self->question->draft, self);
+    self->drafting = true;
+    if (earlier)
+        end_quietly(earlier, "superseded", "a later draft of this question has come");
+}
+
 void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
 {
-    if (!admit(gateway, &req))
+    if (!admit(gateway, &req, form))
         return;
     question_t *question = question_read(&req, form);
     if (!question)
@@ -305,14 +343,20 @@ void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
         question_destroy(&question);
         return;
     }
-    if (form != FORM_SEARCH && !registry_has_generator(gateway->registry)) {
+    if (form != FORM_SEARCH && form != FORM_DRAFT && !registry_has_generator(gateway->registry)) {
         http_reply_error(&req, 503, "no_generator", NULL, 1,
                          "no generator is there to write an answer; start ragline-generator and "
                          "check its cluster.gateways (POST /v1/search finds passages meanwhile)");
         question_destroy(&question);
         return;
     }
+    if (form == FORM_DRAFT && !admit_draft(gateway, &req)) {
+        question_destroy(&question);
+        return;
+    }
     request_t *self = make(gateway, &req, question);
+    if (form == FORM_DRAFT)
+        begin_draft(self);
     set_timer(self, &self->timer, (long)request_time_left_ms(self), on_timeout);
     request_search(self);
 }
@@ -327,13 +371,7 @@ bool request_cancel(gateway_t *gateway, const char *id, const char *caller)
     }
     if (!self)
         return false;
-    request_enter(self, REQUEST_CANCELLED);
-    answer_error_t error = {
-        .status = 409, .code = "cancelled", .message = "the answer was stopped by its caller"};
-    close_timeline(self);
-    self->face->ops->error(self->face, &self->answer, &error);
-    tell(self);
-    destroy(self);
+    end_quietly(self, "cancelled", "the answer was stopped by its caller");
     return true;
 }
 

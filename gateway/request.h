@@ -28,6 +28,8 @@ void request_generators_free(gateway_t *gateway);
 
 // A retriever has room again, or is new: searches of all requests that wait for one are asked,
 // oldest first.
+// Those that waited for another question's retrieval which came to nothing.
+void request_orphans_search(gateway_t *gateway);
 void request_searches_again(gateway_t *gateway);
 
 // Stops an answer of the caller with this name; its client gets an error "cancelled". False if

@@ -7,13 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
-
-// Generations are named g-000001 and up: a longer name is newer, equal lengths compare as words.
-static int compare_generations(const char *a, const char *b)
-{
-    size_t x = strlen(a), y = strlen(b);
-    return x != y ? (x < y ? -1 : 1) : strcmp(a, b);
-}
+#include "drafts.h"
 
 bool request_is_stale(const request_t *self, const search_t *search)
 {
@@ -22,7 +16,8 @@ bool request_is_stale(const request_t *self, const search_t *search)
     for (size_t at = 0; at < self->searches_size; at++) {
         const search_t *other = &self->searches[at];
         if (other->hits && other->source.collection == search->source.collection &&
-            compare_generations(other->hits->hits.generation, search->hits->hits.generation) > 0)
+            registry_compare_generations(other->hits->hits.generation,
+                                         search->hits->hits.generation) > 0)
             return true;
     }
     return false;
@@ -85,11 +80,14 @@ static void merge_hits(request_t *self)
             inputs[size++] = (merge_input_t){search->source.collection, search->source.shard,
                                              search->source.kind, &search->hits->hits};
     }
-    self->passages = merge(inputs, size, &how, &self->answer.passages_size);
-    self->answer.passages = self->passages;
+    size_t passages_size;
+    answer_passage_t *passages = merge(inputs, size, &how, &passages_size);
+    self->hits = hits_new(passages, passages_size, self->answer.of);
     free(inputs);
+    bool current = request_share_current(self);
     // the best are copied; an open stream need not hold the rest
     request_note_searches(self);
+    request_share_found(self, current);
     free(self->vector);
     self->vector = NULL;
 }
@@ -119,13 +117,30 @@ void request_merge(request_t *self)
         return;
     }
     merge_hits(self);
+    request_show_sources(self);
+}
+
+static void note_draft(request_t *self)
+{
+    self->answer.settled = self->answer.missing_size == 0 &&
+                           drafts_found(self->gateway->drafts, self->caller, self->question->draft,
+                                        self->search_text, self->share.rest, self->hits);
+}
+
+void request_show_sources(request_t *self)
+{
+    question_form_t form = self->question->form;
+    self->answer.passages = self->hits->passages;
+    self->answer.passages_size = self->hits->passages_size;
+    if (form == FORM_DRAFT)
+        note_draft(self);
     snprintf(self->answer.headline, sizeof self->answer.headline,
              "%zu passage%s from %u of %u source%s", self->answer.passages_size,
              self->answer.passages_size == 1 ? "" : "s", self->answer.answered, self->answer.of,
              self->answer.of == 1 ? "" : "s");
     self->face->ops->sources(self->face, &self->answer);
     self->timeline->sources_us = timeline_at(self->timeline, rl_now_us());
-    if (self->question->form == FORM_SEARCH)
+    if (form == FORM_SEARCH || form == FORM_DRAFT)
         request_complete(self);
     else
         request_generate(self);

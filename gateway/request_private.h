@@ -4,6 +4,7 @@
 
 #include "face.h"
 #include "followup.h"
+#include "hits.h"
 #include "request.h"
 #include "timeline.h"
 
@@ -35,6 +36,18 @@ typedef struct search {
     uint64_t sent_us, done_us, queue_us, work_us;
 } search_t;
 
+// Retrieval shared with others that ask the same (request_share.c).
+typedef struct share {
+    char rest[LRU_KEY], key[LRU_KEY]; // of all but the words; of all
+    char flight[LRU_KEY];             // of all and the deadlines: who may wait for whom
+    uint64_t from_us;                 // when the cache was asked
+    bool leads;                       // others may wait for what this one finds
+    request_t *leader;                // that is waited for, NULL if none
+    bool orphan;                      // its leader has come to nothing: in gateway->orphans
+    struct request_queue followers;
+    TAILQ_ENTRY(request) next; // in followers, or orphans
+} share_t;
+
 struct request {
     gateway_t *gateway;
     question_t *question;
@@ -64,7 +77,9 @@ struct request {
     float *vector;
     size_t dimension;
     uint64_t embed_start_us;
-    answer_passage_t *passages;
+    hits_t *hits; // the passages
+    share_t share;
+    bool drafting; // a draft that its session knows of
     answer_missing_t *missing;
     // generation
     task_t *generation;
@@ -111,6 +126,22 @@ unsigned request_candidates_wanted(const request_t *self);
 bool request_is_stale(const request_t *self, const search_t *search);
 // Retrieval is over (request_merge.c).
 void request_merge(request_t *self);
+// The passages are there (self->hits): they go out, and on it goes.
+void request_show_sources(request_t *self);
+// Before searching: true if that is not needed, since the passages were in the cache (the request
+// has gone on, and may have ended) or another question is searching for the same.
+bool request_share(request_t *self);
+// The question's vector is there: true if a question close to it has passages that will do.
+bool request_share_near(request_t *self);
+// Whether all sources answered, from the generations that are in force.
+bool request_share_current(const request_t *self);
+// The passages are there: for the cache and for those who wait.
+void request_share_found(request_t *self, bool current);
+// Waits for nobody any more and is waited for by nobody.
+void request_unshare(request_t *self);
+bool request_waits_for_another(const request_t *self);
+// It has to search for itself after all.
+void request_search_again(request_t *self);
 bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task);
 // Hedging (request_hedge.c): sees to it that searches that take long are sent to a second replica.
 void request_hedge_later(request_t *self);

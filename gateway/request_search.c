@@ -230,63 +230,86 @@ static void ask(request_t *self, search_t *search, const worker_t *except)
         request_miss(self, search, "its worker takes no more tasks");
 }
 
-static void note_embedding(request_t *self)
+static void note_embedding(request_t *self, const char *how)
 {
     span_t *span = timeline_add(self->timeline, STAGE_EMBED, self->embed_start_us, rl_now_us());
     if (span)
-        span->detail = "server";
+        span->detail = how;
 }
 
 static void give_up_embedding(request_t *self)
 {
     if (self->embed)
-        note_embedding(self);
+        note_embedding(self, "server");
     embed_cancel(&self->embed);
+}
+
+static void take_vector(request_t *self, const float *vector, size_t dimension)
+{
+    self->dimension = dimension;
+    self->vector = malloc(dimension * sizeof *self->vector);
+    if (!self->vector)
+        abort();
+    memcpy(self->vector, vector, dimension * sizeof *self->vector);
+}
+
+// The vector is there, or will not come (`why`).
+static void ask_dense(request_t *self, const char *why)
+{
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        if (search->state != SEARCH_EMBEDDING)
+            continue;
+        if (self->vector)
+            ask(self, search, NULL);
+        else
+            request_miss(self, search, "%s", why);
+    }
+    request_hedge_later(self);
+    settle(self);
 }
 
 static void on_embedded(void *arg, const embed_result_t *result)
 {
     request_t *self = arg;
     self->embed = NULL;
-    note_embedding(self);
+    note_embedding(self, result->shared ? "shared" : "server");
     if (result->vector) {
-        self->dimension = result->dimension;
-        self->vector = malloc(result->dimension * sizeof *self->vector);
-        if (!self->vector)
-            abort();
-        memcpy(self->vector, result->vector, result->dimension * sizeof *self->vector);
+        take_vector(self, result->vector, result->dimension);
     } else {
         rl_log(RL_LOG_WARN, self->id, "%s", result->why);
         metrics_count(self->gateway->metrics, COUNT_EMBED_ERRORS, 1);
         request_status(self, "embedding_failed",
                        "The question could not be embedded: searching by words only.", NULL);
     }
-    for (size_t at = 0; at < self->searches_size; at++) {
-        search_t *search = &self->searches[at];
-        if (search->state != SEARCH_EMBEDDING)
-            continue;
-        if (result->vector)
-            ask(self, search, NULL);
-        else
-            request_miss(self, search, "%s", result->why);
-    }
-    request_hedge_later(self);
-    settle(self);
+    if (!request_share_near(self))
+        ask_dense(self, result->why);
 }
 
+// The request may be over when this returns.
 static void start_embedding(request_t *self)
 {
     gateway_t *gateway = self->gateway;
-    const char *why = "";
-    trace_headers_t trace = otlp_headers(gateway->otlp, self->timeline, TRACE_EMBED, 0);
+    const char *why = "", *rights = keys_rights(self->caller);
+    size_t dimension;
     self->embed_start_us = rl_now_us();
+    const float *vector = embedder_find(gateway->embedder, self->search_text, rights, &dimension);
+    if (vector) {
+        note_embedding(self, "cache");
+        take_vector(self, vector, dimension);
+        if (!request_share_near(self))
+            ask_dense(self, "");
+        return;
+    }
+    trace_headers_t trace = otlp_headers(gateway->otlp, self->timeline, TRACE_EMBED, 0);
     self->embed =
-        embedder_ask(gateway->embedder, self->search_text, &trace, on_embedded, self, &why);
+        embedder_ask(gateway->embedder, self->search_text, rights, &trace, on_embedded, self, &why);
     if (self->embed)
         return;
     for (size_t at = 0; at < self->searches_size; at++)
         if (self->searches[at].state == SEARCH_EMBEDDING)
             request_miss(self, &self->searches[at], "%s", why);
+    settle(self);
 }
 
 // --------------------------------------------------------------------------------------- the plan
@@ -338,6 +361,29 @@ static void on_retrieval_deadline(evutil_socket_t fd, short what, void *arg)
     settle(self);
 }
 
+static void ask_all(request_t *self)
+{
+    bool dense = false;
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        const worker_t *any = registry_any(self->gateway->registry, &search->source);
+        if (search->source.kind == KIND_LEXICAL) {
+            ask(self, search, NULL);
+        } else if (!any) {
+            request_miss(self, search, "no worker");
+        } else if (fits(self, search, any)) {
+            search->state = SEARCH_EMBEDDING;
+            dense = true;
+        }
+    }
+    request_phase_timer(self, self->soft_ms, on_retrieval_deadline);
+    request_hedge_later(self);
+    if (dense)
+        start_embedding(self);
+    else
+        settle(self);
+}
+
 static void search_now(request_t *self)
 {
     request_enter(self, REQUEST_SEARCHING);
@@ -352,26 +398,15 @@ static void search_now(request_t *self)
     json_t *detail = self->question->resumable ? json_pack("{s:s}", "id", self->id) : NULL;
     request_status(self, "searching", "Searching…", detail);
     json_decref(detail);
-    bool dense = false;
-    for (size_t at = 0; at < self->searches_size; at++) {
-        search_t *search = &self->searches[at];
-        const worker_t *any = registry_any(self->gateway->registry, &search->source);
-        if (search->source.kind == KIND_LEXICAL) {
-            ask(self, search, NULL);
-        } else if (!any) {
-            request_miss(self, search, "no worker");
-        } else if (fits(self, search, any)) {
-            search->state = SEARCH_EMBEDDING;
-            dense = true;
-        }
-    }
-    request_hedge_later(self);
-    if (dense)
-        start_embedding(self);
-    request_phase_timer(self, self->soft_ms, on_retrieval_deadline);
-    settle(self);
+    if (!request_share(self))
+        ask_all(self);
 }
 
+void request_search_again(request_t *self)
+{
+    if (!request_share(self))
+        ask_all(self);
+}
 static void on_rewritten(void *arg, const char *text)
 {
     request_t *self = arg;
@@ -382,11 +417,27 @@ static void on_rewritten(void *arg, const char *text)
     search_now(self);
 }
 
+// White space makes no difference to what is found.
+static void squeeze(char *text)
+{
+    char *to = text;
+    for (const char *at = text; *at; at++)
+        if (!strchr(" \t\r\n", *at))
+            *to++ = *at;
+        else if (to > text && to[-1] != ' ')
+            *to++ = ' ';
+    if (to > text && to[-1] == ' ')
+        to--;
+    *to = '\0';
+}
+
 void request_search(request_t *self)
 {
     self->search_text = followup_text(self->question);
+    squeeze(self->search_text);
     self->retrieval_us = self->received_us;
-    if (self->gateway->settings.rewrite && followup_is(self->question)) {
+    if (self->gateway->settings.rewrite && self->question->form != FORM_DRAFT &&
+        followup_is(self->question)) {
         request_enter(self, REQUEST_REWRITING);
         request_status(self, "rewriting", "Putting the question in context…", NULL);
         trace_headers_t trace = otlp_headers(self->gateway->otlp, self->timeline, TRACE_REWRITE, 0);
@@ -497,7 +548,7 @@ static bool ask_stale(request_t *self)
 // and enough have answered.
 static void settle(request_t *self)
 {
-    if (self->state != REQUEST_SEARCHING)
+    if (self->state != REQUEST_SEARCHING || request_waits_for_another(self))
         return;
     size_t answered = 0;
     for (size_t at = 0; self->soft_over && at < self->searches_size; at++)

@@ -31,6 +31,7 @@ const char *const stage_names[STAGES] = {
     [STAGE_RECEIVE] = "receive",
     [STAGE_REWRITE] = "rewrite",
     [STAGE_PLAN] = "plan",
+    [STAGE_CACHE] = "cache",
     [STAGE_EMBED] = "embed",
     [STAGE_DISPATCH] = "dispatch",
     [STAGE_SEARCH_NETWORK] = "search_network",

@@ -37,6 +37,7 @@ typedef enum stage {
     STAGE_RECEIVE,         // the client sent, the gateway read and checked
     STAGE_REWRITE,         // the LLM's call for a follow-up question
     STAGE_PLAN,            // sources chosen, or nothing else to charge while searching
+    STAGE_CACHE,           // passages from the cache, or from a question that asked the same
     STAGE_EMBED,           // the embedding server's call, or the cache
     STAGE_DISPATCH,        // a search waited for room at a retriever, or was asked again
     STAGE_SEARCH_NETWORK,  // of a search: round trip − queue − work
@@ -121,6 +122,8 @@ typedef struct timeline {
     request_state_t outcome;               // REQUEST_DONE, _FAILED, _CANCELLED
     const char *error;                     // code, "" if none; owned
     const char *model, *upstream, *finish; // "" if not known; owned
+    const char *cache;                     // where the passages came from: "cache", "shared",
+                                           // "draft", "semantic"; NULL: a search; static
     unsigned answered, of;                 // sources
     uint64_t tokens, prompt_tokens, completion_tokens, cached_tokens;
     bool cached_known;       // whether the LLM server told how many of the prompt it had cached

@@ -37,12 +37,17 @@ static void charge(walk_t *self, stage_t stage, const span_t *span, uint64_t end
 
 // ---- searching ----------------------------------------------------------------------------------
 
-static const span_t *embed_span(const timeline_t *timeline)
+static const span_t *span_of(const timeline_t *timeline, stage_t stage)
 {
     for (size_t at = 0; at < timeline->spans_size; at++)
-        if (timeline->spans[at].stage == STAGE_EMBED)
+        if (timeline->spans[at].stage == stage)
             return &timeline->spans[at];
     return NULL;
+}
+
+static const span_t *embed_span(const timeline_t *timeline)
+{
+    return span_of(timeline, STAGE_EMBED);
 }
 
 static uint64_t network_us(const span_t *search)
@@ -65,6 +70,12 @@ static const span_t *last_search(const timeline_t *timeline)
 
 static void charge_searching(walk_t *self, uint64_t end)
 {
+    const span_t *cache = span_of(self->timeline, STAGE_CACHE);
+    if (cache) { // it may have begun to search before
+        charge(self, STAGE_PLAN, NULL, cache->start_us);
+        charge(self, STAGE_CACHE, cache, end);
+        return;
+    }
     const span_t *embed = embed_span(self->timeline), *search = last_search(self->timeline);
     bool embed_last = embed && (!search || end_of(embed) >= end_of(search));
     if (embed && (embed_last || (search && search->kind == KIND_DENSE))) {

@@ -218,6 +218,8 @@ class House:
                 "gateway.listen": f"127.0.0.1:{gateway.port}",
                 "gateway.hub": gateway.hub,
                 "gateway.tokens": gateway.tokens,
+                "cache.share": "false",  # each question is a retrieval
+                "cache.embeddings_mb": 0,
                 **self._of("gateway", "log"),
                 **({"embed.url": self.embed.url} if self.embed else {}),
                 **settings,

@@ -77,7 +77,10 @@ class Cluster:
             "gateway.listen": f"{self.address}:{self.port}",
             "gateway.hub": self.hub,
             "gateway.tokens": self.tokens,
-            **self._of("gateway", "embed", "log"),
+            # tests ask the same again and again, and mean a search each time
+            "cache.share": "false",
+            "cache.embeddings_mb": 0,
+            **self._of("gateway", "embed", "log", "cache", "otlp"),
             **{k: v for k, v in self.settings.items() if k in ("llm.url", "llm.model", "llm.key")},
             **settings,
         }

@@ -1,0 +1,186 @@
+// drafts: sessions of questions that are being typed, forgotten after a while.
+#include "drafts.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+
+enum {
+    SESSIONS = 10000,
+};
+static const uint64_t AGE_US = 300000000; // a session without a word for so long is over
+
+typedef struct session {
+    drafts_t *drafts;
+    struct request *request; // at work for it, NULL if none is
+    char *text;              // folded; NULL: nothing found yet
+    char rest[LRU_KEY];
+    hits_t *hits;
+} session_t;
+
+struct drafts {
+    lru_t *sessions;
+    size_t running;
+    drafts_counts_t counts;
+};
+
+static void forget_found(session_t *self)
+{
+    if (self->hits)
+        self->drafts->counts.wasted++;
+    hits_drop(&self->hits);
+    free(self->text);
+    self->text = NULL;
+}
+
+static void free_session(void *value)
+{
+    session_t *session = value;
+    forget_found(session);
+    free(session);
+}
+
+drafts_t *drafts_new(void)
+{
+    drafts_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    self->sessions = lru_new(SESSIONS, AGE_US, free_session);
+    return self;
+}
+
+void drafts_destroy(drafts_t **self_p)
+{
+    if (!*self_p)
+        return;
+    lru_destroy(&(*self_p)->sessions);
+    free(*self_p);
+    *self_p = NULL;
+}
+
+static void make_key(const keys_caller_t *caller, const char *session, char out[LRU_KEY])
+{
+    const char *const parts[] = {keys_name(caller), keys_rights(caller), session};
+    lru_key(out, parts, 3);
+}
+
+static session_t *find(drafts_t *self, const keys_caller_t *caller, const char *session)
+{
+    char key[LRU_KEY];
+    make_key(caller, session, key);
+    return lru_find(self->sessions, key, rl_now_us());
+}
+
+// Without capital letters (ASCII), punctuation (ASCII) and doubled white space; malloc'd.
+static char *fold(const char *text)
+{
+    char *out = malloc(strlen(text) + 1), *to = out;
+    if (!out)
+        abort();
+    for (const char *at = text; *at; at++) {
+        unsigned char c = (unsigned char)*at;
+        if (isspace(c) || ispunct(c)) {
+            if (to > out && to[-1] != ' ')
+                *to++ = ' ';
+        } else {
+            *to++ = (char)(c < 128 ? tolower(c) : c);
+        }
+    }
+    if (to > out && to[-1] == ' ')
+        to--;
+    *to = '\0';
+    return out;
+}
+
+struct request *drafts_begin(drafts_t *self, const keys_caller_t *caller, const char *name,
+                             struct request *request)
+{
+    session_t *session = find(self, caller, name);
+    struct request *earlier = NULL;
+    if (!session) {
+        char key[LRU_KEY];
+        session = calloc(1, sizeof *session);
+        if (!session)
+            abort();
+        session->drafts = self;
+        make_key(caller, name, key);
+        lru_put(self->sessions, key, session, 1, rl_now_us());
+    }
+    earlier = session->request;
+    session->request = request;
+    self->running++;
+    self->counts.taken++;
+    return earlier;
+}
+
+void drafts_end(drafts_t *self, const keys_caller_t *caller, const char *name,
+                const struct request *request)
+{
+    session_t *session = find(self, caller, name);
+    self->running--;
+    if (session && session->request == request)
+        session->request = NULL;
+}
+
+static bool same_passages(const hits_t *a, const hits_t *b)
+{
+    if (!a || a->passages_size != b->passages_size)
+        return false;
+    for (size_t at = 0; at < a->passages_size; at++)
+        if (strcmp(a->passages[at].passage->text, b->passages[at].passage->text) != 0)
+            return false;
+    return true;
+}
+
+bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *name, const char *text,
+                  const char *rest, hits_t *hits)
+{
+    session_t *session = find(self, caller, name);
+    if (!session)
+        return false;
+    bool settled = same_passages(session->hits, hits);
+    forget_found(session);
+    session->hits = hits_keep(hits);
+    session->text = fold(text);
+    snprintf(session->rest, sizeof session->rest, "%s", rest);
+    return settled;
+}
+
+hits_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const char *name, const char *text,
+                    const char *rest)
+{
+    session_t *session = find(self, caller, name);
+    hits_t *hits = NULL;
+    char key[LRU_KEY];
+    if (session && session->hits && strcmp(session->rest, rest) == 0) {
+        char *folded = fold(text);
+        if (strcmp(session->text, folded) == 0) {
+            hits = session->hits;
+            session->hits = NULL;
+        }
+        free(folded);
+    }
+    *(hits ? &self->counts.used : &self->counts.missed) += 1;
+    make_key(caller, name, key);
+    if (session && !session->request)
+        lru_drop(self->sessions, key);
+    return hits;
+}
+
+void drafts_refused(drafts_t *self)
+{
+    self->counts.refused++;
+}
+
+size_t drafts_running(const drafts_t *self)
+{
+    return self->running;
+}
+
+const drafts_counts_t *drafts_counts(const drafts_t *self)
+{
+    return &self->counts;
+}

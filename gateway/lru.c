@@ -1,0 +1,164 @@
+// lru: a hash table (czmq's) of entries that also stand in a list, in the order of their last use.
+#include "lru.h"
+
+#include <czmq.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+typedef struct entry {
+    char *key;
+    void *value;
+    size_t cost;
+    uint64_t put_us;
+    TAILQ_ENTRY(entry) used;
+} entry_t;
+
+struct lru {
+    zhashx_t *table;
+    TAILQ_HEAD(entry_list, entry) order; // used last: first
+    size_t most;
+    uint64_t age_us;
+    lru_free_fn *free_fn;
+    lru_counts_t counts;
+};
+
+lru_t *lru_new(size_t most, uint64_t age_us, lru_free_fn *free_fn)
+{
+    lru_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    *self = (lru_t){.table = zhashx_new(), .most = most, .age_us = age_us, .free_fn = free_fn};
+    if (!self->table)
+        abort();
+    TAILQ_INIT(&self->order);
+    // the keys are the entries' own
+    zhashx_set_key_duplicator(self->table, NULL);
+    zhashx_set_key_destructor(self->table, NULL);
+    return self;
+}
+
+static void remove_entry(lru_t *self, entry_t *entry)
+{
+    zhashx_delete(self->table, entry->key);
+    TAILQ_REMOVE(&self->order, entry, used);
+    self->counts.size--;
+    self->counts.cost -= entry->cost;
+    self->free_fn(entry->value);
+    free(entry->key);
+    free(entry);
+}
+
+static void shrink(lru_t *self)
+{
+    while (self->counts.cost > self->most) {
+        remove_entry(self, TAILQ_LAST(&self->order, entry_list));
+        self->counts.dropped++;
+    }
+}
+
+void lru_destroy(lru_t **self_p)
+{
+    lru_t *self = *self_p;
+    if (!self)
+        return;
+    while (!TAILQ_EMPTY(&self->order))
+        remove_entry(self, TAILQ_FIRST(&self->order));
+    zhashx_destroy(&self->table);
+    free(self);
+    *self_p = NULL;
+}
+
+void lru_resize(lru_t *self, size_t most, uint64_t age_us)
+{
+    self->most = most;
+    self->age_us = age_us;
+    shrink(self);
+}
+
+static bool too_old(const lru_t *self, const entry_t *entry, uint64_t now_us)
+{
+    return now_us > entry->put_us && now_us - entry->put_us > self->age_us;
+}
+
+void *lru_find(lru_t *self, const char *key, uint64_t now_us)
+{
+    entry_t *entry = self->most > 0 ? zhashx_lookup(self->table, key) : NULL;
+    if (entry && too_old(self, entry, now_us)) {
+        remove_entry(self, entry);
+        self->counts.dropped++;
+        entry = NULL;
+    }
+    if (!entry) {
+        self->counts.misses++;
+        return NULL;
+    }
+    self->counts.hits++;
+    TAILQ_REMOVE(&self->order, entry, used);
+    TAILQ_INSERT_HEAD(&self->order, entry, used);
+    return entry->value;
+}
+
+void lru_put(lru_t *self, const char *key, void *value, size_t cost, uint64_t now_us)
+{
+    lru_drop(self, key);
+    if (cost > self->most || self->most == 0) {
+        self->free_fn(value);
+        return;
+    }
+    entry_t *entry = calloc(1, sizeof *entry);
+    if (!entry || !(entry->key = strdup(key)))
+        abort();
+    entry->value = value;
+    entry->cost = cost;
+    entry->put_us = now_us;
+    if (zhashx_insert(self->table, entry->key, entry) != 0)
+        abort();
+    TAILQ_INSERT_HEAD(&self->order, entry, used);
+    self->counts.size++;
+    self->counts.cost += cost;
+    shrink(self);
+}
+
+void lru_drop(lru_t *self, const char *key)
+{
+    entry_t *entry = zhashx_lookup(self->table, key);
+    if (entry)
+        remove_entry(self, entry);
+}
+
+void lru_each(lru_t *self, uint64_t now_us, bool (*look)(void *arg, void *value), void *arg)
+{
+    entry_t *entry;
+    TAILQ_FOREACH(entry, &self->order, used)
+    {
+        if (!too_old(self, entry, now_us) && !look(arg, entry->value))
+            return;
+    }
+}
+
+const lru_counts_t *lru_counts(const lru_t *self)
+{
+    return &self->counts;
+}
+
+void lru_key(char out[LRU_KEY], const char *const *parts, size_t size)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    rl_buf_t text = rl_buf_make(16 << 20);
+    for (size_t at = 0; at < size; at++) {
+        // the lengths tell where one part ends
+        rl_buf_addf(&text, "%zu:", strlen(parts[at]));
+        rl_buf_adds(&text, parts[at]);
+    }
+    if (text.full)
+        abort(); // a question's body is at most 1 MiB
+    SHA256((const unsigned char *)(text.data ? text.data : ""), text.size, digest);
+    for (size_t at = 0; at < sizeof digest; at++) {
+        out[2 * at] = "0123456789abcdef"[digest[at] >> 4];
+        out[2 * at + 1] = "0123456789abcdef"[digest[at] & 15];
+    }
+    out[LRU_KEY - 1] = '\0';
+    rl_buf_free(&text);
+}

@@ -1,0 +1,44 @@
+// lru: values by key, of which those used last are kept: bounded by what they cost in all and by
+// age. Used by the gateway's caches.
+#ifndef LRU_H
+#define LRU_H
+
+#include "buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lru lru_t;
+typedef void(lru_free_fn)(void *value);
+
+typedef struct lru_counts {
+    uint64_t hits, misses, dropped; // dropped: to make room, or too old
+    size_t size, cost;
+} lru_counts_t;
+
+// `most` in the unit of lru_put's cost; 0 keeps nothing. Ages count from lru_put.
+lru_t *lru_new(size_t most, uint64_t age_us, lru_free_fn *free_fn);
+void lru_destroy(lru_t **self_p);
+// Other bounds, from now on.
+void lru_resize(lru_t *self, size_t most, uint64_t age_us);
+
+// The value, NULL if it is not there or too old. Borrowed: it may be gone after the next lru_put.
+void *lru_find(lru_t *self, const char *key, uint64_t now_us);
+// Takes the value (frees it at once where it costs more than `most`); one that was there is freed.
+void lru_put(lru_t *self, const char *key, void *value, size_t cost, uint64_t now_us);
+void lru_drop(lru_t *self, const char *key);
+// From the one used last to the one used longest ago, those too old left out; false from `look`
+// ends it.
+void lru_each(lru_t *self, uint64_t now_us, bool (*look)(void *arg, void *value), void *arg);
+
+const lru_counts_t *lru_counts(const lru_t *self);
+
+enum {
+    LRU_KEY = 65 // bytes of a key made by lru_key, with its NUL
+};
+// A key from parts of any length: their SHA-256 in hexadecimal digits. Two lists of parts have the
+// same key only if they are the same.
+void lru_key(char out[LRU_KEY], const char *const *parts, size_t size);
+
+#endif

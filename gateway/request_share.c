@@ -1,0 +1,242 @@
+// request_share: retrieval that is not done twice. What was found for the same question a moment
+// ago is taken from the cache; who asks what is being searched for already waits for that search.
+//
+// The key of a retrieval holds everything that its result depends on (the words, collections,
+// kinds, weights, filter, k, the index generations that are in force) and the rights of the caller,
+// so that no question's times tell what others have asked who may see other things.
+#include "request_private.h"
+
+#include <ctype.h>
+#include <czmq.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "drafts.h"
+#include "hits.h"
+
+// ---- keys ---------------------------------------------------------------------------------------
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void add_collections(const request_t *self, rl_buf_t *out)
+{
+    const question_t *question = self->question;
+    const char *names[QUESTION_MAX_COLLECTIONS];
+    memcpy(names, question->collections, question->collections_size * sizeof *names);
+    qsort(names, question->collections_size, sizeof *names, by_name);
+    for (size_t at = 0; at < question->collections_size; at++)
+        rl_buf_addf(out, "%s/", names[at]);
+}
+
+static void add_generations(const request_t *self, rl_buf_t *out)
+{
+    for (size_t at = 0; at < self->searches_size; at++) {
+        const source_t *source = &self->searches[at].source;
+        rl_buf_addf(out, "%s/%llu/%d=%s,", source->collection, (unsigned long long)source->shard,
+                    (int)source->kind, registry_generation(self->gateway->registry, source));
+    }
+}
+
+static void add_fusion(const request_t *self, rl_buf_t *out)
+{
+    const settings_t *settings = &self->gateway->settings;
+    rl_buf_addf(out, "k=%u,%u,%d", request_passages_wanted(self), request_candidates_wanted(self),
+                (int)settings->fusion);
+    for (int kind = 0; kind < KINDS; kind++)
+        rl_buf_addf(out, ",%.9g",
+                    self->question->weights[kind] >= 0 ? self->question->weights[kind]
+                                                       : settings->weights[kind]);
+}
+
+// Of everything but the words.
+static void make_rest(const request_t *self, char out[LRU_KEY])
+{
+    rl_buf_t collections = rl_buf_make(1 << 20), generations = rl_buf_make(4 << 20),
+             fusion = rl_buf_make(4096);
+    rl_buf_adds(&collections, "");
+    add_collections(self, &collections);
+    add_generations(self, &generations);
+    add_fusion(self, &fusion);
+    const char *const parts[] = {collections.data ? collections.data : "",
+                                 generations.data ? generations.data : "",
+                                 fusion.data,
+                                 embedder_space(self->gateway->embedder),
+                                 self->question->filter ? self->question->filter : "",
+                                 keys_rights(self->caller)};
+    lru_key(out, parts, sizeof parts / sizeof *parts);
+    rl_buf_free(&collections);
+    rl_buf_free(&generations);
+    rl_buf_free(&fusion);
+}
+
+static void make_keys(request_t *self)
+{
+    char limits[80];
+    make_rest(self, self->share.rest);
+    const char *const words[] = {self->share.rest, self->search_text};
+    lru_key(self->share.key, words, 2);
+    snprintf(limits, sizeof limits, "%ld/%ld/%zu", self->soft_ms, self->hard_ms, self->quorum);
+    const char *const flight[] = {self->share.key, limits};
+    lru_key(self->share.flight, flight, 2);
+}
+
+// ---- taking what is there -----------------------------------------------------------------------
+
+static void adopt(request_t *self, hits_t *hits, const char *how)
+{
+    request_cancel_searches(self);
+    request_forget_searches(self);
+    span_t *span = timeline_add(self->timeline, STAGE_CACHE, self->share.from_us, rl_now_us());
+    if (span)
+        span->detail = how;
+    request_enter(self, REQUEST_MERGING);
+    request_phase_timer(self, -1, NULL);
+    self->timeline->cache = how;
+    self->timeline->of = self->timeline->answered = hits->of;
+    self->hits = hits;
+    self->answer.of = self->answer.answered = hits->of;
+    request_show_sources(self);
+}
+
+static void follow(request_t *self, request_t *leader)
+{
+    self->share.leader = leader;
+    TAILQ_INSERT_TAIL(&leader->share.followers, self, share.next);
+    metrics_count(self->gateway->metrics, COUNT_RETRIEVALS_SHARED, 1);
+}
+
+static void lead(request_t *self)
+{
+    zhashx_update(self->gateway->leaders, self->share.flight, self);
+    self->share.leads = true;
+}
+
+bool request_share(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    self->share.from_us = rl_now_us();
+    if (!gateway->settings.share)
+        return false;
+    make_keys(self);
+    hits_t *hits = hits_cache_find(gateway->hits, self->share.key);
+    const char *how = "cache";
+    if (self->question->draft && self->question->form != FORM_DRAFT) {
+        hits_t *drafted = drafts_take(gateway->drafts, self->caller, self->question->draft,
+                                      self->search_text, self->share.rest);
+        if (drafted && !hits)
+            hits = hits_keep(drafted);
+        if (drafted)
+            how = "draft";
+        hits_drop(&drafted);
+    }
+    metrics_count(gateway->metrics, hits ? COUNT_CACHE_HITS : COUNT_CACHE_MISSES, 1);
+    if (hits) {
+        adopt(self, hits, how);
+        return true;
+    }
+    request_t *leader = zhashx_lookup(gateway->leaders, self->share.flight);
+    if (leader) {
+        follow(self, leader);
+        return true;
+    }
+    lead(self);
+    return false;
+}
+
+bool request_share_near(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    double threshold = gateway->settings.semantic;
+    if (!gateway->settings.share || threshold <= 0 || !self->vector ||
+        self->state != REQUEST_SEARCHING)
+        return false;
+    hits_t *hits =
+        hits_cache_near(gateway->hits, self->share.rest, self->vector, self->dimension, threshold);
+    if (!hits)
+        return false;
+    metrics_count(gateway->metrics, COUNT_SEMANTIC_HITS, 1);
+    request_unshare(self);
+    adopt(self, hits, "semantic");
+    return true;
+}
+
+// ---- giving -------------------------------------------------------------------------------------
+
+bool request_share_current(const request_t *self)
+{
+    for (size_t at = 0; at < self->searches_size; at++) {
+        const search_t *search = &self->searches[at];
+        if (search->state != SEARCH_ANSWERED ||
+            strcmp(search->hits->hits.generation,
+                   registry_generation(self->gateway->registry, &search->source)) != 0)
+            return false;
+    }
+    return true;
+}
+
+void request_share_found(request_t *self, bool current)
+{
+    gateway_t *gateway = self->gateway;
+    bool complete = self->answer.missing_size == 0 && current;
+    if (!self->share.leads)
+        return;
+    if (complete) {
+        hits_t *hits = self->hits;
+        memcpy(hits->rest, self->share.rest, sizeof hits->rest);
+        if (gateway->settings.semantic > 0 && self->vector) {
+            hits->vector = self->vector;
+            hits->dimension = self->dimension;
+            self->vector = NULL;
+        }
+        hits_cache_put(gateway->hits, self->share.key, hits);
+        for (request_t *follower; (follower = TAILQ_FIRST(&self->share.followers));) {
+            TAILQ_REMOVE(&self->share.followers, follower, share.next);
+            follower->share.leader = NULL;
+            adopt(follower, hits_keep(hits), "shared"); // may end it
+        }
+    }
+    request_unshare(self);
+}
+
+void request_unshare(request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    if (self->share.leader) {
+        TAILQ_REMOVE(&self->share.leader->share.followers, self, share.next);
+        self->share.leader = NULL;
+    }
+    if (self->share.orphan) {
+        TAILQ_REMOVE(&gateway->orphans, self, share.next);
+        self->share.orphan = false;
+    }
+    if (!self->share.leads)
+        return;
+    self->share.leads = false;
+    zhashx_delete(gateway->leaders, self->share.flight);
+    for (request_t *follower; (follower = TAILQ_FIRST(&self->share.followers));) {
+        TAILQ_REMOVE(&self->share.followers, follower, share.next);
+        follower->share.leader = NULL;
+        follower->share.orphan = true;
+        TAILQ_INSERT_TAIL(&gateway->orphans, follower, share.next);
+        rl_proc_again(gateway->proc); // they search for themselves when the turn ends
+    }
+}
+
+bool request_waits_for_another(const request_t *self)
+{
+    return self->share.leader || self->share.orphan;
+}
+
+void request_orphans_search(gateway_t *gateway)
+{
+    for (request_t *self; (self = TAILQ_FIRST(&gateway->orphans));) {
+        TAILQ_REMOVE(&gateway->orphans, self, share.next);
+        self->share.orphan = false;
+        request_search_again(self);
+    }
+}
