@@ -30,9 +30,7 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fr
 BASE := -g $(OPT) -D_GNU_SOURCE -DRAGLINE_VERSION='"$(VERSION)"' -pthread -fstack-protector-strong \
     -ffile-prefix-map=$(CURDIR)/= $(SANFLAGS)
 CFLAGS_ALL = $(BASE) -std=gnu11 $(CWARN) $(CFLAGS)
-# FAISS's C++ headers want omp.h, which clang does not bring along
-CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS) \
-    $(if $(findstring clang,$(CXX)),-idirafter $(shell gcc -print-file-name=include))
+CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS)
 # read when a recipe runs, so after scripts/deps has put FAISS there
 FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
 FAISS_LIBS = $(shell scripts/deps --faiss libs)
@@ -45,7 +43,7 @@ INC_gateway := -Icommon -Igateway
 INC_gateway/ask := -Icommon -Igateway/ask
 INC_gateway/top := -Icommon -Igateway/top
 INC_gateway/profile := -Icommon -Igateway/profile
-INC_retriever := -Icommon -Iretriever
+INC_retriever := -Icommon -Iretriever -idirafter retriever/compat
 INC_retriever/index := -Icommon -Iretriever -Iretriever/index
 INC_generator := -Icommon -Igenerator
 INC_ALL := -Icommon -Igateway -Igateway/ask -Igateway/top -Igateway/profile -Iretriever -Iretriever/index -Igenerator
