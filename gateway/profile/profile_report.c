@@ -139,7 +139,10 @@ static void text_whatifs(FILE *out, const profile_t *self)
 {
     const whatifs_t *whatifs = self->whatifs;
     char a[32], b[32], c[32];
-    if (!whatifs->rows[0].possible) {
+    bool any = false;
+    for (size_t at = 0; at < whatifs->size; at++)
+        any |= whatifs->rows[at].possible;
+    if (!any) {
         fputs("\nNot simulated: when the questions came is not recorded; --profile-rate X says how "
               "many a second\n",
               out);
