@@ -131,6 +131,9 @@ static void make_harmless(const char *text, char *out, size_t room)
 
 // Formats into `out`; what is cut is cut between two characters.
 static void format_message(char *out, size_t room, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static void format_message(char *out, size_t room, const char *format, va_list args)
 {
     int size = vsnprintf(out, room, format, args);
     if (size < 0)
