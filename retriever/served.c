@@ -6,7 +6,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "files.h"
+#include "log.h"
 
 struct rl_served {
     atomic_size_t users;
@@ -37,12 +39,18 @@ static int open_source(rl_served_t *self, uint64_t shard, const rl_source_backen
 {
     if (!backend->suits(rl_store_manifest(self->store)))
         return 0;
+    uint64_t began = rl_now_us();
     void *source = backend->open(self->store, shard, &options->source, why, why_size);
     if (!source)
         return -1;
     self->sources[self->size++] = (rl_served_source_t){shard, backend, source};
+    // Its files were read once to be verified, so that the page cache has them; each thread's own
+    // handles and memory are touched by a few queries before anybody waits for one.
+    uint64_t opened = rl_now_us();
     for (size_t thread = 0; thread < options->source.threads; thread++)
         backend->warm(source, thread);
+    rl_info("shard %" PRIu64 ", %s: opened in %.1f ms, warmed with queries in %.1f ms", shard,
+            backend->kind, (double)(opened - began) / 1000, (double)(rl_now_us() - opened) / 1000);
     return 0;
 }
 

@@ -16,6 +16,7 @@
 
 enum {
     RL_SOURCE_BATCH = 64, // queries searched together, at most
+    RL_SOURCE_WARM = 3,   // queries that a source is warmed with
 };
 
 // One query. What of it counts depends on the kind; it belongs to the caller.
@@ -71,7 +72,7 @@ typedef struct rl_source_backend {
     // Searches 1..RL_SOURCE_BATCH queries as thread number `thread`; results are zeroed before.
     void (*search)(void *self, size_t thread, const rl_query_t *queries, size_t size,
                    rl_result_t *results);
-    // Something to search once before it is needed (touches what a first search would load).
+    // Runs RL_SOURCE_WARM queries of its own (touches what a first search would load).
     void (*warm)(void *self, size_t thread);
     void (*close)(void *self);
 } rl_source_backend_t;

@@ -292,11 +292,15 @@ static void warm(void *arg, size_t thread)
     float *vector = calloc(self->dimension, sizeof *vector);
     if (!vector)
         return;
-    vector[0] = 1;
-    rl_result_t result = {0};
-    search(self, thread, &(rl_query_t){.vector = vector, .dimension = self->dimension, .k = 10}, 1,
-           &result);
-    rl_result_clear(&result);
+    for (size_t query = 0; query < RL_SOURCE_WARM; query++) { // of directions far from each other
+        size_t axis = query * self->dimension / RL_SOURCE_WARM;
+        rl_result_t result = {0};
+        vector[axis] = 1;
+        search(self, thread, &(rl_query_t){.vector = vector, .dimension = self->dimension, .k = 10},
+               1, &result);
+        rl_result_clear(&result);
+        vector[axis] = 0;
+    }
     free(vector);
 }
 

@@ -114,19 +114,22 @@ static void search(void *arg, size_t thread, const rl_query_t *queries, size_t s
         search_one(arg, thread, &queries[at], &results[at]);
 }
 
-// Asks for the words of the first passage.
+// Asks for the words of a few passages, from the first to the last.
 static void warm(void *arg, size_t thread)
 {
     xapian_source_t *self = arg;
-    rl_passage_t passage;
-    void *memory = NULL;
-    char why[256];
-    rl_result_t result = {0};
-    if (self->count > 0 && rl_store_passages(self->store, self->shard, &(uint64_t){1}, 1, &passage,
-                                             &memory, why, sizeof why) == 0)
-        search_one(self, thread, &(rl_query_t){.text = passage.text, .k = 10}, &result);
-    rl_result_clear(&result);
-    free(memory);
+    for (size_t query = 0; query < RL_SOURCE_WARM && query < self->count; query++) {
+        uint64_t id = 1 + query * (self->count - 1) / (RL_SOURCE_WARM - 1);
+        rl_passage_t passage;
+        void *memory = NULL;
+        char why[256];
+        rl_result_t result = {0};
+        if (rl_store_passages(self->store, self->shard, &id, 1, &passage, &memory, why,
+                              sizeof why) == 0)
+            search_one(self, thread, &(rl_query_t){.text = passage.text, .k = 10}, &result);
+        rl_result_clear(&result);
+        free(memory);
+    }
 }
 
 const rl_source_backend_t rl_source_xapian = {
