@@ -209,6 +209,11 @@ static bool read_hard(reader_t *self, const char *param, const json_t *value)
     return read_ms(self, param, value, &self->question->hard_ms);
 }
 
+static bool read_target(reader_t *self, const char *param, const json_t *value)
+{
+    return read_ms(self, param, value, &self->question->target_first_token_ms);
+}
+
 static bool read_quorum(reader_t *self, const char *param, const json_t *value)
 {
     json_int_t quorum;
@@ -328,6 +333,7 @@ static const field_t fields[] = {
     {"quorum", RETRIEVAL, false, read_quorum},
     {"draft", ASK | DRAFT | RAGLINE, false, read_draft},
     {"require", ASK | SEARCH | RAGLINE, false, read_require},
+    {"target_first_token_ms", ASK | RAGLINE, false, read_target},
     {"continuation", ASK | RAGLINE, false, read_continuation},
     {"resumable", ASK, false, read_resumable},
     {"timings", RAGLINE, false, read_want_timings},

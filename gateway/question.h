@@ -39,6 +39,7 @@ typedef struct question {
     bool continuation; // an answer whose generator is lost is continued by another one
     bool resumable;    // the answer outlives its connection, for a client that comes back
     long timeout_ms, soft_ms, hard_ms; // 0: the gateway's default
+    long target_first_token_ms;        // passages are cut to be read in so long; 0: the generator's
     unsigned quorum;                   // 0: default
     char *filter;        // condition on the passages' metadata: canonical text (filter.h), or NULL
     char *draft;         // the session of drafts that it belongs to; NULL: none

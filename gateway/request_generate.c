@@ -62,6 +62,7 @@ static bool send_generate(request_t *self, worker_t *worker)
                                  .prefix = self->answer.text.data,
                                  .max_tokens = tokens_left(self),
                                  .deadline_ms = request_time_left_ms(self),
+                                 .target_first_token_ms = (uint64_t)question->target_first_token_ms,
                                  .window = gateway->settings.window}};
     RL_PROBE_GENERATION_SENT(self->id, task->id, worker->id, self->answer.passages_size);
     uint64_t now = rl_now_us(); // before: the generator may be at work before the call returns

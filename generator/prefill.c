@@ -100,8 +100,7 @@ static void tell_one(void *arg, gen_task_t *task)
 
 static void on_reading(void *arg, unsigned percent)
 {
-    gen_task_t *task = arg;
-    task->reading = true;
+    const gen_task_t *task = arg;
     gen_tasks_each_running(task->generator->tasks, tell_one, &(news_t){task, percent});
 }
 
@@ -224,8 +223,8 @@ static void yield(void *arg, gen_task_t *prefill)
     gen_task_t *task = question->task;
     if (prefill->upstream != task->upstream || !prefill->call)
         return;
-    // one that is not being read yet waits for a slot itself
-    if (!task->waited && prefill->reading && reads_the_same(prefill, question->prompt))
+    bool twice = gen_upstream_keeps(task->upstream).whole;
+    if (!task->waited && twice && reads_the_same(prefill, question->prompt))
         task->waits_for = prefill;
     else
         prefill_end(prefill, "yielded", NULL);

@@ -8,8 +8,8 @@
 // none. It takes a slot of the server's only beyond a reserve, and yields: when a question comes to
 // the same server, prefills there end at once, with their connections (the server finishes the
 // batch that it is reading first), and keep what they have read. Only one that reads this very
-// question's prompt is not ended: then the question waits for it, since the server would read the
-// same once more in another slot.
+// question's prompt at a server with slots is not ended: then the question waits for it, since the
+// server would read the same once more in another slot.
 //
 // DONE is all that its gateway is told: finish "prefilled"; "yielded" to a question; "skipped" with
 // a "reason" among the timings: "off" (no server that keeps prompts), "busy", or the code of a

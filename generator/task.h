@@ -57,7 +57,6 @@ typedef struct gen_task {
     uint64_t prompt_hash;                   // of the messages, 0: there is no prompt
     bool prefill;                           // its prompt is only to be read (prefill.h):
     char *prompt;                           //   the messages that are being read
-    bool reading;                           //   the server has begun
     struct gen_task *waits_for;             // a prefill that reads this one's prompt
     bool waited;                            // for one, once
     struct event deadline, retry;

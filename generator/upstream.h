@@ -28,6 +28,7 @@ typedef struct upstream_ask {
 // Whether a server keeps what it has read, so that the same beginning is not read again.
 typedef struct upstream_keeps {
     bool prompts;
+    bool whole;   // those of its slots: what another slot is reading just now is read once more
     size_t slots; // answers that it writes at a time, 0: not known
 } upstream_keeps_t;
 

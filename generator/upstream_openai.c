@@ -499,6 +499,7 @@ static upstream_keeps_t openai_keeps(const upstream_t *base)
     const openai_server_t *server = &((const openai_t *)base)->server;
     bool kind = server->kind == OPENAI_LLAMA || server->kind == OPENAI_VLLM;
     return (upstream_keeps_t){.prompts = server->keeps && kind && server->model[0],
+                              .whole = server->kind == OPENAI_LLAMA,
                               .slots = server->slots};
 }
 

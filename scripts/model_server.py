@@ -29,6 +29,9 @@ def parameters(xllamacpp, args):
     params.verbosity = 4 if args.verbose else 0
     # so small a model loses the thread when it samples; a request may ask for another temperature
     params.sampling.temp = 0.0
+    if args.kind == "llm":
+        # What is read at a time: between two batches it says how far it is, and sees who is gone.
+        params.n_batch = 256
     if args.kind == "embed":
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
