@@ -26,10 +26,12 @@ typedef struct slot {
     uint64_t muted_us;  // since when the hub takes no more, or it was last connected anew
     bool muted;         // said once
     char *id;           // of the gateway, once it has said it
+    uint64_t made_us;   // when the hub's socket was made
 } slot_t;
 
 enum {
     ANEW_US = 1000000, // a hub that takes no more is connected to anew after this time
+    FIRST_US = 500000, // so long after a socket was made announcements wait for its connection
 };
 
 struct rl_gateways {
@@ -75,6 +77,7 @@ static int add(rl_gateways_t *self, const char *endpoint, name_t *name, char *wh
     slot_t *slot = &self->slots[at];
     slot->hub = rl_wire_push(self->proc, endpoint, why, why_size);
     slot->name = name;
+    slot->made_us = rl_now_us();
     slot->missed_us = 0;
     slot->muted = false;
     return slot->hub ? 0 : -1;
@@ -266,6 +269,7 @@ static void connect_anew(rl_gateways_t *self, slot_t *slot)
     }
     rl_wire_destroy(&slot->hub);
     slot->hub = hub;
+    slot->made_us = rl_now_us();
 }
 
 void rl_gateways_announce_to(rl_gateways_t *self, size_t at, const rl_announce_t *announce,
@@ -281,7 +285,13 @@ void rl_gateways_announce_to(rl_gateways_t *self, size_t at, const rl_announce_t
     msg.announce.gateways = self->known.data;
     msg.announce.key = curve ? rl_curve_public(curve) : "";
     msg.announce.period_ms = (uint64_t)rl_conf_int(rl_proc_conf(self->proc), "cluster.announce_ms");
-    bool muted = rl_wire_send(slot->hub, &msg) != 0; // a lost one is made up for by the next
+    rl_link_t link = rl_wire_link(slot->hub);
+    // While there is no connection announcements would wait, and a gateway that comes up after an
+    // hour would hear them all. The first ones may: they are heard as soon as it is there.
+    if (link == RL_LINK_NONE && rl_now_us() - slot->made_us > FIRST_US)
+        return;
+    // a lost one is made up for by the next
+    bool muted = link == RL_LINK_REFUSED || rl_wire_send(slot->hub, &msg) != 0;
     if (muted && !slot->muted)
         rl_warn("gateway hub %s takes no announcements; going on trying",
                 rl_wire_endpoint(slot->hub));

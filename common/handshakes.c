@@ -21,6 +21,7 @@ struct rl_handshakes {
     struct event *readable;
     char *endpoint;
     bool bound;
+    rl_link_t link;
     uint64_t said_us[REASONS], times[REASONS];
 };
 
@@ -39,6 +40,12 @@ static void say(rl_handshakes_t *self, unsigned reason, const char *what, const 
 static void take(rl_handshakes_t *self, uint16_t event, uint32_t value)
 {
     char hint[160];
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        self->link = RL_LINK_UP;
+    else if (event == ZMQ_EVENT_DISCONNECTED && self->link == RL_LINK_UP)
+        self->link = RL_LINK_NONE;
+    else if (event != ZMQ_EVENT_DISCONNECTED)
+        self->link = RL_LINK_REFUSED;
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !self->bound) {
         snprintf(hint, sizeof hint, "is the public key %s in its curve.allowed?",
                  rl_curve_public(rl_proc_curve(self->proc)));
@@ -94,9 +101,10 @@ rl_handshakes_t *rl_handshakes_new(rl_proc_t *proc, void *socket, const char *en
     int fd, zero = 0;
     size_t size = sizeof fd;
     snprintf(name, sizeof name, "inproc://ragline.handshakes.%u", made++);
-    if (zmq_socket_monitor(socket, name,
-                           ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) !=
-        0)
+    if (zmq_socket_monitor(
+            socket, name,
+            ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                (bound ? 0 : ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED)) != 0)
         return NULL;
     rl_handshakes_t *self = calloc(1, sizeof *self);
     if (!self || !(self->endpoint = strdup(endpoint)))
@@ -133,4 +141,9 @@ void rl_handshakes_destroy(rl_handshakes_t **self_p)
     free(self->endpoint);
     free(self);
     *self_p = NULL;
+}
+
+rl_link_t rl_handshakes_link(const rl_handshakes_t *self)
+{
+    return self ? self->link : RL_LINK_UP;
 }

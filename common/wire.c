@@ -8,7 +8,6 @@
 
 #include "clock.h"
 #include "endpoint.h"
-#include "handshakes.h"
 #include "log.h"
 
 enum {
@@ -19,7 +18,7 @@ enum {
     RETRY_US = 1000,        // POLLOUT lies on an XPUB: a blocked one is tried again
     LINGER_MS = 250,        // for the last words of a process (LEAVE)
     RECONNECT_MS = 50,      // first wait before connecting again
-    RECONNECT_MAX_MS = 500, //
+    RECONNECT_MAX_MS = 250, // who was cut off, or is started anew, is used again within a second
     HEARTBEAT_MS = 500,     // TCP alone notices a lost peer only after minutes
     HEARTBEAT_TIMEOUT_MS = 1500,
     // A try to connect that the network has swallowed is given up; TCP's own second one comes after
@@ -85,6 +84,11 @@ void rl_wire_dump(rl_dump_t *dump)
 const char *rl_wire_endpoint(const rl_wire_t *self)
 {
     return self->endpoint;
+}
+
+rl_link_t rl_wire_link(const rl_wire_t *self)
+{
+    return rl_handshakes_link(self->handshakes);
 }
 
 size_t rl_wire_waiting(const rl_wire_t *self)

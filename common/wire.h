@@ -9,6 +9,7 @@
 #ifndef RL_WIRE_H
 #define RL_WIRE_H
 
+#include "handshakes.h"
 #include "proc.h"
 #include "proto.h"
 
@@ -45,6 +46,9 @@ const char *rl_wire_endpoint(const rl_wire_t *self);
 // Sends. Returns 0, or -1 when the peer does not take more now (PUSH at its high-water mark). On a
 // PUB it never fails: what cannot go yet is kept and sent as soon as it can, but see below.
 int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg);
+
+// PUSH to a gateway: whether it is connected. What is sent before waits until it is.
+rl_link_t rl_wire_link(const rl_wire_t *self);
 
 // PUB: bytes that wait because the gateway is behind. A generator pauses its transfers while this
 // is above a bound.
