@@ -239,7 +239,7 @@ static void observe_stages(metrics_t *self, const timeline_t *timeline)
         if (span->collection) {
             if (searched)
                 observe_search(self, span);
-        } else if (span->stage == STAGE_EMBED ||
+        } else if (span->stage == STAGE_EMBED || span->stage == STAGE_CACHE ||
                    (span->stage >= STAGE_GENERATE_LOST && span->stage <= STAGE_PREFILL)) {
             took[span->stage] += span->took_us;
             seen[span->stage] = true;
@@ -333,9 +333,11 @@ static void count_outcome(metrics_t *self, const timeline_t *timeline)
         metrics_count(self, COUNT_INCOMPLETE, 1);
 }
 
+// A draft is work, but no question: nobody waits for it.
 void metrics_answer(metrics_t *self, const timeline_t *timeline)
 {
-    count_outcome(self, timeline);
+    if (strcmp(timeline->form, "draft") != 0)
+        count_outcome(self, timeline);
     count_tokens(self, timeline);
     observe_times(self, timeline);
     observe_stages(self, timeline);

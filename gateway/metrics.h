@@ -58,7 +58,8 @@ uint64_t metrics_value(const metrics_t *self, counter_t counter);
 // `code` as workers send it; those that are not known count as "other".
 void metrics_trouble(metrics_t *self, trouble_t trouble, const char *code);
 
-// To be called once for every question that was taken, when its answer has ended, well or not.
+// To be called once for every question or draft that was taken, when its answer has ended, well or
+// not. Drafts have times and stages only.
 void metrics_answer(metrics_t *self, const timeline_t *timeline);
 
 // The value of the label `collection` for this one: its name (shortened) or "other". Valid until

@@ -8,7 +8,7 @@ enum {
     METRICS_BOUNDS = 19, // of a histogram's buckets: 1-2.5-5 from 100 µs to two minutes
     METRICS_CODES = 36,
     METRICS_NO_KIND = KINDS, // stages that are no search's
-    METRICS_FORMS = 3,
+    METRICS_FORMS = 4,
 };
 
 extern const uint64_t metrics_bounds[METRICS_BOUNDS];  // µs

@@ -75,7 +75,7 @@ static const char *const bounds[METRICS_BOUNDS + 1] = {
     "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05",  "0.1",
     "0.25",   "0.5",     "1.0",    "2.5",   "5.0",    "10.0",  "25.0", "60.0",  "120.0", "+Inf"};
 
-const char *const metrics_forms[METRICS_FORMS] = {"ask", "chat", "search"};
+const char *const metrics_forms[METRICS_FORMS] = {"ask", "chat", "search", "draft"};
 
 size_t metrics_form(const char *form)
 {

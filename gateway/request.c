@@ -222,7 +222,8 @@ static request_t *make(gateway_t *gateway, http_req_t **req, question_t *questio
     TAILQ_INIT(&self->share.followers);
     TAILQ_INSERT_TAIL(&gateway->requests, self, all);
     gateway->in_flight++;
-    metrics_count(gateway->metrics, COUNT_QUESTIONS, 1);
+    if (question->form != FORM_DRAFT)
+        metrics_count(gateway->metrics, COUNT_QUESTIONS, 1);
     self->caller = keys_keep(http_caller(*req));
     http_on_client(*req, on_client_gone, on_client_drained, self);
     replay_t *replay = NULL;

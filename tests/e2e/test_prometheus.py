@@ -2,6 +2,7 @@
 scrapes it, the alerts, the dashboard, and the list of all metrics."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from harness.wait import until
 
 pytestmark = pytest.mark.standin
 
-SETTINGS = {"llm.fallback": "extractive"}
+SETTINGS = {"llm.fallback": "extractive", "cache.share": "true", "cache.embeddings_mb": 16}
 DEPLOY = ROOT / "scripts" / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yaml"
 RULE_TESTS = ROOT / "tests" / "e2e" / "rules" / "alerts_test.yaml"
@@ -33,8 +34,14 @@ METRICS = DEPLOY / "prometheus" / "METRICS.md"
 DASHBOARD = DEPLOY / "grafana" / "ragline.json"
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
 USAGE = {**fake.USAGE, "prompt_tokens_details": {"cached_tokens": 300}}
-DOCS = "What pressure does the Kestrel pump run at?"
-COOKING = "How long must the sourdough of rye bread rest?"
+DOCS = "What pressure does the Kestrel pump run at, asks number {}?"
+COOKING = "How long must the sourdough of rye bread rest, asks number {}?"
+_number = itertools.count(1)
+
+
+def fresh(text=DOCS):
+    """A question that is not in the cache."""
+    return text.format(next(_number))
 
 
 # ---- what is there -------------------------------------------------------------------------------------------
@@ -76,25 +83,28 @@ def traffic(cluster, llm, embed):
     for question, collections in ((DOCS, ["docs"]), (COOKING, ["cooking"]), (DOCS, ["docs", "cooking"])):
         for _ in range(3):
             llm.plan(answer)
-            assert cluster.ask({"question": question, "collections": collections}).of("done")
-    cluster.search(DOCS)
-    chat = {"model": "ragline/docs", "messages": [{"role": "user", "content": DOCS}], "stream": True}
+            assert cluster.ask({"question": fresh(question), "collections": collections}).of("done")
+    again = fresh()
+    for _ in range(2):
+        cluster.search(again)
+    assert cluster.post("/v1/draft", {"question": fresh(), "draft": fresh("session-{}")}).status == 200
+    chat = {"model": "ragline/docs", "messages": [{"role": "user", "content": fresh()}], "stream": True}
     assert cluster.post("/v1/chat/completions", chat).status == 200
     # the LLM server fails, a second generator or another upstream answers
     llm.always(fake.error(500))
-    assert cluster.ask(DOCS).of("done")
+    assert cluster.ask(fresh()).of("done")
     llm.reset()
     # the embedding server fails: nothing dense answers
     embed.plan(fake_embed.error(500))
-    assert not all_answered(cluster.ask(DOCS))
+    assert not all_answered(cluster.ask(fresh()))
     # an answer fails
     llm.plan(fake.never())
-    assert cluster.ask({"question": DOCS, "timeout_ms": 200}).of("error")
+    assert cluster.ask({"question": fresh(), "timeout_ms": 200}).of("error")
     # clients leave: one while words come
     before = cluster.metrics()["ragline_cancellations_total"]
     script, gate = fake.gated(["So ", "far"], [" and further."])
     llm.plan(script)
-    cluster.ask(DOCS, on_event=lambda stream, event: event.name == "token")
+    cluster.ask(fresh(), on_event=lambda stream, event: event.name == "token")
     gate.open()
     until(lambda: cluster.metrics()["ragline_cancellations_total"] > before, "the answer is cancelled")
     cluster.wait_idle()
@@ -147,7 +157,7 @@ def test_openmetrics_for_who_asks_for_it(house):
 def test_a_scrape_is_no_more_than_the_series_there_are(house):
     """The same names twice make no series more."""
     before = len(house.metrics())
-    house.ask({"question": DOCS, "collections": ["docs"]})
+    house.ask({"question": fresh(), "collections": ["docs"]})
     assert len(house.metrics()) == before
 
 
@@ -166,7 +176,7 @@ def total(metrics, name, **labels):
 def test_an_answer_is_charged_to_its_stages(house, llm):
     before = house.metrics()
     llm.plan(fake.stream(first=0.12, every=0.01, usage=USAGE))
-    stream = house.ask({"question": DOCS, "collections": ["docs"]})
+    stream = house.ask({"question": fresh(), "collections": ["docs"]})
     after = house.metrics()
 
     def more(name, **labels):
@@ -210,7 +220,7 @@ def test_a_server_that_says_later_is_an_upstream_error(house, llm):
     errors = {"name": "ragline_upstream_errors_total", "code": "llm_busy"}
     before = total(house.metrics(), **errors)
     llm.plan(fake.error(429, headers={"Retry-After": "0"}), fake.stream())
-    assert house.ask(DOCS).of("done")
+    assert house.ask(fresh()).of("done")
     assert total(house.metrics(), **errors) == before + 1
 
 
@@ -226,13 +236,13 @@ def test_refusals_are_counted_by_reason(make_cluster, guide, llm, tmp_path):
     until(lambda: total(one.metrics(), "ragline_workers", state="ready") == 5, "all workers are ready")
     script, gate = fake.gated(["So ", "far"], ["."])
     llm.plan(script)
-    first = threading.Thread(target=one.ask, args=(DOCS,), kwargs={"headers": key})
+    first = threading.Thread(target=one.ask, args=(fresh(),), kwargs={"headers": key})
     first.start()
     until(lambda: one.metrics()["ragline_questions_in_flight"] == 1, "the first is at work")
-    assert one.ask(DOCS, headers=key).head.status == 429
+    assert one.ask(fresh(), headers=key).head.status == 429
     gate.open()
     first.join()
-    statuses = [one.ask(DOCS, headers=key).head.status for _ in range(2)]
+    statuses = [one.ask(fresh(), headers=key).head.status for _ in range(2)]
     assert statuses == [200, 429]
     name = "ragline_refusals_total"
     assert total(one.metrics(), name, reason="too_many_questions") == 1

@@ -71,6 +71,7 @@ static timeline_t whole(void)
     out.completion_tokens = 21;
     out.cached_tokens = 300;
     out.cached_known = true;
+    add(&out, STAGE_CACHE, 2 * MS, 1 * MS);
     add(&out, STAGE_EMBED, 2 * MS, 8 * MS);
     span_t *search = add(&out, STAGE_SEARCH_WORK, 10 * MS, 20 * MS);
     search->collection = "docs";
@@ -138,6 +139,7 @@ static void each_stage_gets_its_time(void **state)
     stage_is(metrics, "receive", "docs", "", 0.002);
     stage_is(metrics, "merge", "docs", "", 0.001);
     stage_is(metrics, "wait", "docs", "", 0.4);
+    stage_is(metrics, "cache", "docs", "", 0.001);
     stage_is(metrics, "embed", "docs", "", 0.008);
     stage_is(metrics, "generator_queue", "docs", "", 0.1);
     stage_is(metrics, "prefill", "docs", "", 0.45);
@@ -269,6 +271,21 @@ static void a_cancelled_search_is_nobodys_fault(void **state)
     metrics_destroy(&metrics);
 }
 
+static void a_draft_is_no_question(void **state)
+{
+    (void)state;
+    metrics_t *metrics = metrics_new();
+    timeline_t timeline = whole();
+    timeline.form = "draft";
+    metrics_answer(metrics, &timeline);
+    sample_is(metrics, "ragline_answers_total", 0);
+    sample_is(metrics, "ragline_sources_asked_total", 0);
+    sample_is(metrics, "ragline_answer_duration_seconds_sum{outcome=\"done\",form=\"draft\"}", 3);
+    sample_is(metrics, "ragline_answer_duration_seconds_sum{outcome=\"done\",form=\"ask\"}", 0);
+    stage_is(metrics, "search_work", "docs", "dense", 0.012); // retrievers have worked for it
+    metrics_destroy(&metrics);
+}
+
 static void what_fails_is_counted_by_code(void **state)
 {
     (void)state;
@@ -301,7 +318,7 @@ static void names_from_outside_are_bounded(void **state)
             char name[32];
             snprintf(name, sizeof name, "%s-%d", round ? "more" : "collection", at);
             timeline_t timeline = whole();
-            timeline.collection = timeline.model = spans[1].collection = spans[2].collection = name;
+            timeline.collection = timeline.model = spans[2].collection = spans[3].collection = name;
             metrics_answer(metrics, &timeline);
         }
         char *text = text_of(metrics, NULL);
@@ -415,6 +432,7 @@ int main(void)
         cmocka_unit_test(buckets_hold_what_is_at_most_their_bound),
         cmocka_unit_test(outcomes_sources_and_tokens_are_counted),
         cmocka_unit_test(a_cancelled_search_is_nobodys_fault),
+        cmocka_unit_test(a_draft_is_no_question),
         cmocka_unit_test(what_fails_is_counted_by_code),
         cmocka_unit_test(names_from_outside_are_bounded),
         cmocka_unit_test(values_of_labels_are_escaped),
