@@ -10,6 +10,10 @@
 #include "filter_private.h"
 #include "utf8.h"
 
+enum {
+    MAX_SHOWN = 64 // bytes of a client's own word
+};
+
 typedef struct reading {
     rl_filter_trouble_t *trouble;
     unsigned depth; // that and, or, not may have
@@ -34,8 +38,6 @@ static rl_filter_t *wrong(reading_t *self, bool unknown, const char *param, cons
     vsnprintf(trouble->message, sizeof trouble->message, format, args);
     va_end(args);
     trouble->unknown = unknown;
-    // a client's own words may have been cut within a character
-    trouble->param[rl_utf8_whole(trouble->param, strlen(trouble->param))] = '\0';
     trouble->message[rl_utf8_whole(trouble->message, strlen(trouble->message))] = '\0';
     return NULL;
 }
@@ -91,6 +93,13 @@ static bool make_room(reading_t *self, rl_filter_t *filter, size_t values, const
     if (!filter->values)
         no_memory(self, param);
     return filter->values;
+}
+
+// "filter.name", of a long name the beginning: whole characters.
+static void name_member(char *out, size_t size, const char *param, const char *name)
+{
+    int length = (int)rl_utf8_whole(name, strnlen(name, MAX_SHOWN));
+    snprintf(out, size, "%s.%.*s", param, length, name);
 }
 
 // ---- conditions ---------------------------------------------------------------------------------
@@ -220,7 +229,7 @@ static rl_filter_t *read_condition(reading_t *self, const json_t *json, const ch
     json_object_foreach((json_t *)json, name, value)
     {
         char member[sizeof self->trouble->param];
-        snprintf(member, sizeof member, "%s.%.64s", param, name);
+        name_member(member, sizeof member, param, name);
         if (strcmp(name, "field") == 0) {
             good = take_field(self, filter, value, member);
         } else if (first && !(filter->op == RL_FILTER_RANGE && strchr("gl", *name))) {
@@ -314,7 +323,7 @@ static rl_filter_t *read_part(reading_t *self, const json_t *json, const char *p
         static const char *const known = " eq in prefix exists gt gte lt lte ";
         char padded[32];
         snprintf(padded, sizeof padded, " %.28s ", name);
-        snprintf(member, sizeof member, "%s.%.64s", param, strstr(known, padded) ? "field" : name);
+        name_member(member, sizeof member, param, strstr(known, padded) ? "field" : name);
         return strstr(known, padded)
                    ? wrong(self, false, member, "\"%s\" is missing.", member)
                    : wrong(self, true, member, "Unknown member \"%s\". A filter is %s.", member,
@@ -357,8 +366,7 @@ rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_trouble_t 
     reading_t self = {.trouble = trouble, .depth = RL_FILTER_MAX_DEPTH + 1};
     rl_filter_t *filter =
         json ? read_whole(&self, json, "filter")
-             : wrong(&self, false, "filter", "\"filter\" is no JSON: %s (column %d).", error.text,
-                     error.column);
+             : wrong(&self, false, "filter", "\"filter\" is no JSON (column %d).", error.column);
     json_decref(json);
     return filter;
 }

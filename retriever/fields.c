@@ -382,7 +382,7 @@ static rl_selection_t *select_passages(looking_t *self, const char *text)
     if (left_out) {
         self->wrong = true;
         rl_fail(self->why, self->why_size,
-                "the field \"%.80s\" is not among the %d that the index keeps", left_out,
+                "the field \"%s\" is not among the %d that the index keeps", left_out,
                 RL_FIELDS_MAX);
     } else if (!(out = rl_selection_new(self->fields->head.passages))) {
         rl_fail(self->why, self->why_size, "out of memory");
