@@ -1,5 +1,5 @@
-// omp: the one type of OpenMP that FAISS's headers name, for compilers that do not bring omp.h along
-// (clang); looked for last. Nothing here locks.
+// omp: the one type of OpenMP that FAISS's headers name, for compilers that do not bring omp.h
+// along (clang); looked for last. Nothing here locks.
 #ifndef RL_COMPAT_OMP_H
 #define RL_COMPAT_OMP_H
 

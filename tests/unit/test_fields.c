@@ -481,7 +481,7 @@ static void records_are_sorted_beyond_memory(void **state)
         assert_int_equal(rl_sorter_add(sorter, record, size, why, sizeof why), 0);
     }
     assert_int_equal(rl_sorter_sort(sorter, why, sizeof why), 0);
-    uint8_t before[64];
+    uint8_t before[64] = {0};
     size_t before_size = 0, seen = 0, size;
     const uint8_t *record;
     while (rl_sorter_next(sorter, &record, &size, why, sizeof why) == 1) {
