@@ -10,9 +10,12 @@
 #include "tasks.h"
 
 enum {
-    WAIT_MS = 10000, // that a question waits for its own prefill, which would take it as long
     SAME_SHARE = 75, // percent of a prefill's messages that a question must begin with to wait
 };
+
+// That a question waits for its own prefill, which would take it as long, without hearing that it
+// is being read.
+static const struct timeval wait_time = {10, 0};
 
 // ---- the end ----------------------------------------------------------------------------
 
@@ -94,8 +97,10 @@ typedef struct news {
 static void tell_one(void *arg, gen_task_t *task)
 {
     const news_t *news = arg;
-    if (task->waits_for == news->prefill)
-        gen_task_tell_reading(task, news->percent);
+    if (task->waits_for != news->prefill)
+        return;
+    evtimer_add(&task->retry, &wait_time); // it is being read
+    gen_task_tell_reading(task, news->percent);
 }
 
 static void on_reading(void *arg, unsigned percent)
@@ -232,7 +237,6 @@ static void yield(void *arg, gen_task_t *prefill)
 
 bool prefill_make_way(gen_task_t *task, const prompt_t *prompt)
 {
-    static const struct timeval wait = {WAIT_MS / 1000, 0};
     gen_upstream_t *upstream = task->upstream;
     if (upstream->warming) {
         upstream->backend->type->cancel(&upstream->warming);
@@ -245,7 +249,7 @@ bool prefill_make_way(gen_task_t *task, const prompt_t *prompt)
     if (!task->waits_for)
         return false;
     task->waited = true;
-    evtimer_add(&task->retry, &wait);
+    evtimer_add(&task->retry, &wait_time);
     return true;
 }
 

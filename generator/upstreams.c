@@ -167,9 +167,10 @@ void gen_upstream_measured(gen_upstream_t *upstream, double tokens, double secon
 {
     if (tokens < LEAST_MEASURED || seconds <= 0)
         return;
-    double rate = tokens / seconds, planned = upstream->planned_rate;
-    upstream->reading_rate =
-        upstream->reading_rate > 0 ? upstream->reading_rate * 0.75 + rate * 0.25 : rate;
+    double rate = tokens / seconds, before = upstream->reading_rate;
+    double planned = upstream->planned_rate;
+    // times are averaged, not rates: one prompt that a server had without saying so is no new speed
+    upstream->reading_rate = before > 0 ? 1 / (0.75 / before + 0.25 / rate) : rate;
     // prompts stay the same byte for byte as long as this does
     if (planned <= 0 || upstream->reading_rate > planned * 1.25 ||
         upstream->reading_rate < planned / 1.25)
