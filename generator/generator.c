@@ -195,6 +195,12 @@ static void dump_upstreams(const gen_upstreams_t *self, rl_dump_t *dump)
         rl_dump_text(dump, "name", upstream->name);
         rl_dump_text(dump, "kind", upstream->backend->type->name);
         rl_dump_number(dump, "calls", upstream->calls);
+        rl_dump_number(dump, "prefills", upstream->prefills);
+        rl_dump_number(dump, "prefills_done", upstream->prefilled.done);
+        rl_dump_number(dump, "prefills_yielded", upstream->prefilled.yielded);
+        rl_dump_number(dump, "prefills_skipped", upstream->prefilled.skipped);
+        rl_dump_number(dump, "prefilled_tokens", upstream->prefilled.tokens);
+        rl_dump_number(dump, "reads_tokens_per_s", (uint64_t)upstream->reading_rate);
         rl_dump_text(dump, "breaker", breaker_state_name(upstream->breaker.state));
         rl_dump_number(dump, "failures_in_a_row", upstream->breaker.failures);
         if (upstream->breaker.state == BREAKER_OPEN)

@@ -19,10 +19,22 @@ static const struct timeval wait_time = {10, 0};
 
 // ---- the end ----------------------------------------------------------------------------
 
+static void count(const gen_task_t *task, const char *finish, const upstream_end_t *end)
+{
+    if (!task->upstream)
+        return;
+    struct prefill_counts *counts = &task->upstream->prefilled;
+    counts->done += strcmp(finish, "prefilled") == 0;
+    counts->yielded += strcmp(finish, "yielded") == 0;
+    counts->skipped += strcmp(finish, "skipped") == 0;
+    counts->tokens += end->read_tokens > 0 ? (uint64_t)end->read_tokens : 0;
+}
+
 static void tell_done(gen_task_t *task, const char *finish, const char *reason,
                       const upstream_end_t *end, const upstream_times_t *times)
 {
     rl_buf_t timings = rl_buf_make(4096);
+    count(task, finish, end);
     gen_task_write_timings(task, end, times, &timings);
     if (reason) {
         rl_buf_adds(&timings, ",\"reason\":");

@@ -25,9 +25,12 @@ typedef struct gen_upstream {
     prompt_template_t *template; // NULL: it is given no prompt
     size_t context_tokens, max_tokens;
     size_t prefill_slots, prefill_reserve;
-    uint64_t target_us;       // in which prompts are to be read, 0: they are not cut for it
-    size_t calls;             // that it is asked with; it is kept as long as there are any
-    size_t prefills;          // of them: prompts that are only read
+    uint64_t target_us;     // in which prompts are to be read, 0: they are not cut for it
+    size_t calls;           // that it is asked with; it is kept as long as there are any
+    size_t prefills;        // of them: prompts that are only read
+    struct prefill_counts { // since the start: what became of prefills
+        uint64_t done, yielded, skipped, tokens;
+    } prefilled;
     upstream_call_t *warming; // reads the beginning that all prompts have (prefill.h)
     bool warmed;
     double reading_rate; // tokens (as prompt_tokens counts them) that it reads in a second: what
