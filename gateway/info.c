@@ -75,11 +75,10 @@ static json_t *writing_models(gateway_t *self)
 void gateway_get_info(void *arg, http_req_t *req)
 {
     gateway_t *self = arg;
-    json_t *body = json_pack("{s:s, s:s, s:o, s:o, s:b}", "version", RAGLINE_VERSION, "gateway",
-                             rl_proc_id(self->proc), "collections",
-                             readable_collections(self, http_caller(req)), "models",
-                             writing_models(self), "drafts",
-                             self->settings.share && self->settings.drafts > 0);
+    json_t *body = json_pack(
+        "{s:s, s:s, s:o, s:o, s:b}", "version", RAGLINE_VERSION, "gateway", rl_proc_id(self->proc),
+        "collections", readable_collections(self, http_caller(req)), "models", writing_models(self),
+        "drafts", self->settings.share && self->settings.drafts > 0);
     http_reply_json(&req, 200, body);
 }
 
