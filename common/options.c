@@ -339,7 +339,7 @@ const rl_option_t rl_options[] = {
     INT("profile.llm_slots", "0", 0, 100000, RL_PROFILE,
         "answers that the LLM server works at; 0: taken to be never all busy"),
     NUM("profile.gateway_ms", "0", 0, 10000, RL_PROFILE,
-        "CPU of a gateway for one question; 0: what the timelines show, which is more"),
+        "CPU of a gateway for one question; 0: what the timelines show of it"),
     INT("profile.seed", "1", 1, 1000000000, RL_PROFILE, "of the simulation's random numbers"),
     SECRET("profile.key", RL_PROFILE, "API key for the gateway"),
 };

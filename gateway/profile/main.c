@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "fetch.h"
+#include "gateway_cpu.h"
 #include "log.h"
 #include "proc.h"
 #include "profile_report.h"
@@ -20,6 +21,7 @@ enum {
     MIN_ANSWERS = 20, // fewer have no 99th percentile worth the name
     READ_BYTES = 65536,
     FETCH_MS = 60000,
+    METRICS_MAX = 16 << 20,
 };
 
 static const char usage[] =
@@ -43,6 +45,7 @@ typedef struct work {
     recording_t *recording;
     reading_t *reading;
     rl_fetcher_t *fetcher;
+    double gateway_ms; // CPU for a question, as a gateway's metrics say; 0: not known
 } work_t;
 
 static void on_value(void *arg, const json_t *value)
@@ -86,7 +89,18 @@ static bool on_data(void *arg, const char *data, size_t size)
     return true;
 }
 
-static void on_done(void *arg, const rl_fetch_result_t *result)
+static void on_metrics(void *arg, const rl_fetch_result_t *result)
+{
+    work_t *self = arg;
+    if (result->ok && result->status == 200)
+        self->gateway_ms = gateway_cpu_ms(result->body);
+    rl_proc_end(self->proc, ENDED_WELL); // it goes without them as well
+}
+
+static bool fetch(work_t *self, const char *path, bool (*data)(void *, const char *, size_t),
+                  void (*done)(void *, const rl_fetch_result_t *));
+
+static void on_traces(void *arg, const rl_fetch_result_t *result)
 {
     work_t *self = arg;
     char why[300];
@@ -103,7 +117,8 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
     } else if (reading_end(self->reading) != 0) {
         status = complain(self->from, reading_error(self->reading), NO_PROFILE);
     }
-    rl_proc_end(self->proc, status);
+    if (status != ENDED_WELL || !fetch(self, "/metrics", NULL, on_metrics))
+        rl_proc_end(self->proc, status);
 }
 
 static void on_stop(void *arg)
@@ -112,36 +127,44 @@ static void on_stop(void *arg)
     rl_proc_end(self->proc, 130);
 }
 
-// A gateway's address alone means its traces.
-static char *make_url(const char *from)
+// The address of something of the gateway; NULL where the URL names something itself ("/v1/…").
+static char *make_url(const char *from, const char *path)
 {
     rl_buf_t url = rl_buf_make(4096);
     size_t size = strlen(from);
-    bool whole = strstr(from, "/v1/") != NULL;
-    while (!whole && size > 0 && from[size - 1] == '/')
+    if (strstr(from, "/v1/"))
+        return NULL;
+    while (size > 0 && from[size - 1] == '/')
         size--;
-    if (!whole && size >= 3 && memcmp(from + size - 3, "/v1", 3) == 0)
+    if (size >= 3 && memcmp(from + size - 3, "/v1", 3) == 0)
         size -= 3;
     rl_buf_add(&url, from, size);
-    if (!whole)
-        rl_buf_adds(&url, "/v1/traces?limit=10000"); // the most that it gives
+    rl_buf_adds(&url, path);
     return rl_buf_take(&url);
+}
+
+static bool fetch(work_t *self, const char *path, bool (*data)(void *, const char *, size_t),
+                  void (*done)(void *, const rl_fetch_result_t *))
+{
+    char *url = make_url(self->from, path);
+    rl_fetch_request_t request = {.url = url ? url : self->from,
+                                  .bearer = rl_conf_secret(rl_proc_conf(self->proc), "profile.key"),
+                                  .timeout_ms = FETCH_MS,
+                                  .max_body = METRICS_MAX,
+                                  .on_data = data,
+                                  .on_done = done,
+                                  .arg = self};
+    bool started = (url || done == on_traces) && rl_fetch_start(self->fetcher, &request);
+    free(url);
+    return started;
 }
 
 static int read_url(work_t *self)
 {
-    char *url = make_url(self->from);
-    rl_fetch_request_t request = {.url = url,
-                                  .bearer = rl_conf_secret(rl_proc_conf(self->proc), "profile.key"),
-                                  .timeout_ms = FETCH_MS,
-                                  .on_data = on_data,
-                                  .on_done = on_done,
-                                  .arg = self};
     self->fetcher = rl_fetcher_new(rl_proc_base(self->proc), 1);
     rl_proc_on_stop(self->proc, on_stop, self);
-    bool started = self->fetcher && url && rl_fetch_start(self->fetcher, &request);
-    free(url);
-    if (!started)
+    // 10,000 are the most that it gives
+    if (!self->fetcher || !fetch(self, "/v1/traces?limit=10000", on_data, on_traces))
         return complain(self->from, "is no http(s) URL", WRONG_USE);
     return rl_proc_run(self->proc);
 }
@@ -235,6 +258,7 @@ static int run(work_t *self)
     self->reading = reading_new(on_value, self->recording);
     bool url = strncmp(self->from, "http://", 7) == 0 || strncmp(self->from, "https://", 8) == 0;
     int status = url ? read_url(self) : read_file(self);
+    settings.gateway_most_ms = self->gateway_ms;
     return status == ENDED_WELL ? make_profile(self, &settings, &asked) : status;
 }
 

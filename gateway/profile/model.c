@@ -185,7 +185,9 @@ bool model_station(const model_t *self, size_t at, station_t *out)
         out->kind = STATION_GATEWAY;
         out->servers = out->processes = self->gateways;
         out->known = self->gateway_measured;
-        out->demand_ms = self->gateway_ms;
+        out->demand_ms = self->gateway_measured || self->gateway_ms > self->gateway_most_ms
+                             ? self->gateway_ms
+                             : self->gateway_most_ms;
     } else if (at == 1) {
         out->kind = STATION_EMBED;
         out->processes = self->embed_ms > 0;
@@ -220,8 +222,8 @@ static void name_retrievers(const model_t *self, const station_t *station, char 
         bool serves = false;
         for (size_t n = 0; n < source->size; n++)
             serves |= self->retrievers[source->processes[n]].station == station->number;
-        if (serves && named < 2 && used < size) {
-            used += (size_t)snprintf(out + used, size - used, "%s %s", named ? "," : "",
+        if (serves && named == 0 && used < size) {
+            used += (size_t)snprintf(out + used, size - used, " %s",
                                      names_text(recording_names(self->recording), source->name));
             named++;
         } else {

@@ -26,6 +26,7 @@ typedef struct model_settings {
     unsigned llm_slots;   // answers that the LLM server works at, the same
     unsigned gateways;    // that were recorded
     double gateway_ms;    // CPU of a gateway for one question, 0: from the timelines
+    double gateway_most_ms; // by its metrics, what it does without questions included; 0: not known
 } model_settings_t;
 
 // One process that searches, or writes.
@@ -76,7 +77,7 @@ typedef struct model {
     size_t sources_size;
     size_t stations; // of retrievers
     unsigned gateways;
-    double gateway_ms;
+    double gateway_ms, gateway_most_ms; // for one question; what it is at most, 0: not known
     bool gateway_measured; // else it is what the timelines show, the work for tokens left out
     unsigned embed_slots, llm_slots; // MODEL_ENDLESS: not known
     unsigned embed_most, llm_most;   // most that were there at a time
@@ -119,7 +120,7 @@ typedef struct station {
 
 // The station at `at`; false behind the last.
 bool model_station(const model_t *self, size_t at, station_t *out);
-// Words for it: "retrievers of docs/0/dense, docs/0/lexical".
+// Words for it: "retrievers of docs/0/dense and 3 more".
 void model_station_name(const model_t *self, const station_t *station, char *out, size_t size);
 
 #endif

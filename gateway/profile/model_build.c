@@ -311,6 +311,7 @@ model_t *model_new(const recording_t *recording, const model_settings_t *setting
     find_generators(self, settings, timed);
     find_beyond(self, settings, timed);
     self->gateways = settings->gateways ? settings->gateways : 1;
+    self->gateway_most_ms = settings->gateway_most_ms;
     self->gateway_measured = settings->gateway_ms > 0;
     self->gateway_ms = self->gateway_measured ? settings->gateway_ms : work_of_gateway(self);
     return self;

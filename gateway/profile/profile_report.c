@@ -164,8 +164,8 @@ static void text_whatifs(FILE *out, const profile_t *self)
         cell(out, 12, duration(row->sim.p99_ms, b));
         cell(out, 14, rate_of(row->saturates, c));
         if (at == 0 && whatifs->compared)
-            fprintf(out, "  error %+.0f %%, %+.0f %%", 100 * whatifs->error_p50,
-                    100 * whatifs->error_p99);
+            fprintf(out, "  error %.1f %%, %.1f %%", 100 * fabs(whatifs->error_p50),
+                    100 * fabs(whatifs->error_p99));
         else if (row->over)
             fputs("  more than that come: the queue grows", out);
         else if (at > 0 && strcmp(row->first, whatifs->rows[0].first) != 0)

@@ -73,20 +73,20 @@ static void change(model_t *model, const whatif_settings_t *settings)
 static void name_more(char *out, size_t size, const char *what, more_t more)
 {
     size_t used = strlen(out);
-    const char *comma = used > 0 ? ", " : "";
     if (more.times > 1 && used < size)
-        snprintf(out + used, size - used, "%s%u times the %s", comma, more.times, what);
+        snprintf(out + used, size - used, "%s%u times the %ss", used ? ", " : "", more.times, what);
     used = strlen(out);
     if (more.add > 0 && used < size)
-        snprintf(out + used, size - used, "%s%u more %s", used > 0 ? ", " : "", more.add, what);
+        snprintf(out + used, size - used, "%s%u more %s%s", used ? ", " : "", more.add, what,
+                 more.add > 1 ? "s" : "");
 }
 
 static void add_asked(whatifs_t *self, const model_t *model, const whatif_settings_t *settings)
 {
     char name[WHATIF_NAME] = "";
-    name_more(name, sizeof name, "retrievers", settings->retrievers);
-    name_more(name, sizeof name, "generators", settings->generators);
-    name_more(name, sizeof name, "gateways", settings->gateways);
+    name_more(name, sizeof name, "retriever", settings->retrievers);
+    name_more(name, sizeof name, "generator", settings->generators);
+    name_more(name, sizeof name, "gateway", settings->gateways);
     if (settings->rate > 0) {
         size_t used = strlen(name);
         snprintf(name + used, sizeof name - used, "%s%g questions a second", used ? ", " : "",
@@ -107,9 +107,14 @@ static void add_usual(whatifs_t *self, const model_t *model, const whatif_settin
     usual.retrievers = retrievers;
     usual.generators = generators;
     usual.gateways = gateways;
+    char whole[WHATIF_NAME];
+    if (settings->rate > 0)
+        snprintf(whole, sizeof whole, "%s, %g a second", name, settings->rate);
+    else
+        snprintf(whole, sizeof whole, "%s", name);
     model_t *changed = model_copy(model);
     change(changed, &usual);
-    add_row(self, changed, settings, settings->rate, name);
+    add_row(self, changed, settings, settings->rate, whole);
     model_destroy(&changed);
 }
 

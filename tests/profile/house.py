@@ -75,3 +75,15 @@ def put_first(house, *others):
         with contextlib.suppress(OSError):
             for thread in os.listdir(f"/proc/{pid}/task"):  # a thread has a priority of its own
                 os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))
+
+
+@contextlib.contextmanager
+def itself_first():
+    """The same for this program, where it is a client whose own delays count."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)

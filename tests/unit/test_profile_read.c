@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "gateway_cpu.h"
 #include "overlap.h"
 #include "read.h"
 #include "recording.h"
@@ -325,6 +326,27 @@ static void more_is_plus_or_times(void **state)
         assert_false(more_read(wrong[at], &more));
 }
 
+static void the_gateways_cpu_is_in_its_metrics(void **state)
+{
+    (void)state;
+    assert_float_equal(gateway_cpu_ms("# HELP process_cpu_seconds_total x\n"
+                                      "process_cpu_seconds_total 3.5\nragline_questions 7\n"
+                                      "ragline_questions_total 1000\n"),
+                       3.5, 1e-9);
+    assert_float_equal(gateway_cpu_ms("ragline_questions_total 1000\nprocess_cpu_seconds_total 2"),
+                       2, 1e-9);
+    static const char *const silent[] = {
+        "",
+        "\n",
+        "process_cpu_seconds_total 3\n",
+        "ragline_questions_total 1000\n",
+        "process_cpu_seconds_total NaN\nragline_questions_total 1000\n",
+        "process_cpu_seconds_total 1\nragline_questions_total 19\n",
+        "process_cpu_seconds_total \nragline_questions_total{a=\"b\"} 1000\n"};
+    for (size_t at = 0; at < sizeof silent / sizeof *silent; at++)
+        assert_float_equal(gateway_cpu_ms(silent[at]), 0, 0);
+}
+
 static void names_end_somewhere(void **state)
 {
     char text[32];
@@ -354,6 +376,7 @@ int main(void)
         cmocka_unit_test(servers_are_read_off_the_overlap),
         cmocka_unit_test(queues_beyond_are_taken_out),
         cmocka_unit_test(more_is_plus_or_times),
+        cmocka_unit_test(the_gateways_cpu_is_in_its_metrics),
         cmocka_unit_test(names_end_somewhere),
     };
     return cmocka_run_group_tests_name("profile_read", tests, NULL, NULL);

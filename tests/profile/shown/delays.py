@@ -5,7 +5,7 @@ import time
 from harness.http import Connection, ask
 from harness.ports import free_port
 from harness.proxy import DelayingProxy
-from house import Claim, House, by_stage, medians, put_first, timings
+from house import Claim, House, by_stage, itself_first, medians, put_first, timings
 
 DELAY_MS, WITHIN_MS = 100.0, 5.0
 TOKENS = 8
@@ -85,11 +85,12 @@ def slow_client(house, count, say):
         assert len(found) == 1, [event.text for event in events if event.name == "error"]
         return by_stage(found[0].data)
 
-    one(PAUSE_S)
     before, after = [], []
-    for _ in range(max(3, count // 2)):  # in turn, since how soon the kernel's memory is full varies
-        before.append(one(PAUSE_S))
-        after.append(one(PAUSE_S + DELAY_MS / 1000))
+    with itself_first():
+        one(PAUSE_S)
+        for _ in range(max(5, count // 2)):  # in turn, since how soon the kernel's memory is full varies
+            before.append(one(PAUSE_S))
+            after.append(one(PAUSE_S + DELAY_MS / 1000))
     house.llm.set(tokens=TOKENS, gap_ms=2)
     before, after = medians(before), medians(after)
     say(f"  a client that pauses: output waited {before['client']:.1f} ms for it, then {after['client']:.1f}")

@@ -38,7 +38,7 @@ def run_house(replicas, seconds, say):
 
 
 def run(short=False, say=print):
-    seconds = 6 if short else 60
+    seconds = 4 if short else 60
     told, _ = run_house(REPLICAS, seconds, say)
     twice, real = run_house(2 * REPLICAS, seconds, say)
     same, predicted = told[REPLICAS], told[2 * REPLICAS]["simulated"][-1]
