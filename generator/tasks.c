@@ -101,7 +101,7 @@ void gen_tasks_moved(gen_tasks_t *self, gen_task_t *task, gen_state_t before)
     if (task->state == GEN_DONE && !task->prefill)
         count_served(self, task);
     self->failed += task->state == GEN_FAILED;
-    self->cancelled += task->state == GEN_CANCELLED && before < GEN_DONE;
+    self->cancelled += task->state == GEN_CANCELLED && before < GEN_DONE && !task->prefill;
     if (from == to)
         return;
     if (from) {
@@ -123,7 +123,7 @@ void gen_tasks_take(gen_tasks_t *self, gen_gateway_t *gateway, rl_msg_t *generat
     const generator_t *generator = self->generator;
     gen_task_t *task = gen_task_new(self->generator, gateway, generate);
     SLIST_INSERT_HEAD(bucket_of(self, task->route, task->id), task, bucket);
-    self->taken++;
+    self->taken += !task->prefill;
     RL_PROBE_GENERATE_TAKEN(task->request, task->id, self->running_size, self->waiting_size);
     if (generator->leaving) {
         gen_task_fail(task, 503, "leaving", "this generator is stopping", true, -1);
