@@ -21,6 +21,8 @@ LLM = {
     "connect_ms": 1000,
     "breaker_failures": 2,
     "breaker_ms": 300,
+    "warm_ms": 0,  # libcurl repeats a request whose kept connection turns out to be closed
+    "prefill": "off",
 }
 
 
