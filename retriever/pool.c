@@ -98,6 +98,11 @@ static void take_batch(rl_pool_t *self, batch_t *batch)
     size_t most = line->source.backend->batch(line->source.source);
     while (line->first && batch->size < most) {
         rl_task_t *task = line->first;
+        // one with a filter gains nothing from company
+        if (task->query.filter)
+            most = batch->size > 0 ? batch->size : 1;
+        if (batch->size == most)
+            break;
         line->first = task->next;
         task->state = RL_TASK_RUNNING;
         batch->tasks[batch->size++] = task;
