@@ -6,6 +6,8 @@ usage: fake_retriever.py HUB[,HUB…]      JSON lines on standard input, an answ
   {"set":{"a":{"share":1}}}        from now on
   {"counts":true}                  {"a":{"asked":…,"cancelled":…,"answered":…}}
 
+Optional: `collection`; `best`, the score of the best hit; `words` a passage (a question has passages of its own then).
+
 A query takes `ms`, or `slow_ms` for a `share` of them; with `serial` one query waits for the one before. With `port`
 its tasks come there, with `tasks` it announces that endpoint instead of its own (a proxy's).
 """
@@ -28,12 +30,14 @@ PERIOD_S = 0.25
 # whatever else the machine does.
 SAID_PERIOD_MS = 2000
 HITS = 10
+THINGS = "pump valve gauge boiler filter turbine piston gasket nozzle burner".split()
 
 
 class Worker:
     def __init__(self, context, poller, settings):
         self.shard, self.shards, self.ms, self.share, self.slow_ms, self.serial = 0, 1, 1.0, 0.0, 0.0, False
         self.port, self.tasks = 0, None
+        self.collection, self.best, self.words = "chaos", 9.0, 0
         self.__dict__.update(settings)
         self.asked = self.cancelled = self.answered = 0
         self.free_at = self.answered_at = 0.0
@@ -48,7 +52,7 @@ class Worker:
         poller.register(self.socket, zmq.POLLIN)
         self.passages = [
             {"id": 1 + n, "doc": f"d{self.shard}-{n}", "title": "A fake", "text": f"passage {n} of shard {self.shard}",
-             "start": 0, "end": 20, "hash": 1000 * self.shard + n, "score": 9.0 - n / 2 - self.shard / 1000}
+             "start": 0, "end": 20, "hash": 1000 * self.shard + n, "score": self.best - n / 2 - self.shard / 1000}
             for n in range(HITS)
         ]  # fmt: skip
 
@@ -56,7 +60,7 @@ class Worker:
         for route, hub in enumerate(hubs):
             hub.send(
                 announcement(self.worker, tasks=self.tasks or self.endpoint, route=route, shard=self.shard, shards=self.shards,
-                             collection="chaos", slots=8, period_ms=SAID_PERIOD_MS),  # fmt: skip
+                             collection=self.collection, slots=8, period_ms=SAID_PERIOD_MS),  # fmt: skip
                 zmq.NOBLOCK,
             )
 
@@ -75,13 +79,25 @@ class Worker:
                     self.free_at = begun + took
                     key = (fields.get("route", 0), fields["task"])
                     self.waiting.add(key)
-                    heapq.heappush(due, (begun + took, key, self.worker, fields["k"], now, begun))
+                    heapq.heappush(due, (begun + took, key, self.worker, fields["k"], now, begun, fields.get("text", "")))
                 elif name == "cancel":
                     key = (fields.get("route", 0), fields["task"])
                     self.cancelled += key in self.waiting
                     self.waiting.discard(key)
 
-    def answer(self, hubs, key, k, arrived, begun, now):
+    def found(self, text):
+        """The passages; those of one question where they have so many words."""
+        if not self.words:
+            return self.passages
+        out = []
+        for passage in self.passages:
+            draw = random.Random(f"{text} {passage['doc']} {self.collection}")
+            words = " ".join(f"{draw.choice(THINGS)} {draw.randrange(1000)}" for _ in range(self.words // 2))
+            # a set of its own for each question: they are told apart by their hashes
+            out.append({**passage, "text": words, "end": len(words), "hash": draw.getrandbits(60), "title": self.collection})
+        return out
+
+    def answer(self, hubs, key, k, arrived, begun, now, text):
         if key not in self.waiting:
             return
         self.waiting.discard(key)
@@ -92,7 +108,7 @@ class Worker:
         hubs[key[0]].send(
             message("hits", worker=self.worker, task=key[1], generation="g-000001", bound=20.0,
                     queue_us=int(1e6 * (begun - arrived)), work_us=int(1e6 * (now - begun)),
-                    hits=self.passages[:k])  # fmt: skip
+                    hits=self.found(text)[:k])  # fmt: skip
         )
 
 
@@ -118,8 +134,8 @@ def main():
                 except zmq.Again:
                     pass
         while due and due[0][0] <= now:
-            _, key, name, k, arrived, begun = heapq.heappop(due)
-            workers[name].answer(hubs, key, k, arrived, begun, now)
+            _, key, name, k, arrived, begun, text = heapq.heappop(due)
+            workers[name].answer(hubs, key, k, arrived, begun, now, text)
         wake = min(next_announce, due[0][0] if due else next_announce)
         wait = wake - time.monotonic()
         # whole milliseconds are all that poll knows: the rest is looked at without sleeping

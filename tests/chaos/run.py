@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 # most telling first
-NAMES = ["storm", "tail", "overload", "clients", "swap", "rubbish", "batch", "scale", "many"]
+NAMES = ["storm", "tail", "network", "overload", "clients", "swap", "rubbish", "batch", "scale", "many"]
 
 
 def main():
