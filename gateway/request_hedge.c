@@ -9,9 +9,11 @@
 
 static void on_hedge_timer(evutil_socket_t fd, short what, void *arg)
 {
+    request_t *self = arg;
     (void)fd;
     (void)what;
-    request_hedge_later(arg);
+    if (self->state == REQUEST_SEARCHING)
+        request_ask_busy_again(self);
 }
 
 enum {
@@ -32,12 +34,24 @@ static void hedge(request_t *self, search_t *search)
     metrics_count(gateway->metrics, COUNT_HEDGES, 1);
 }
 
-// Hedges what is due, and returns in how many µs the next is; 0 if there is none.
+// `next` is 0 where nothing is awaited yet.
+static uint64_t sooner(uint64_t next, uint64_t wait)
+{
+    wait = wait > MIN_LOOK_US ? wait : MIN_LOOK_US;
+    return !next || wait < next ? wait : next;
+}
+
+// Hedges what is due, and returns in how many µs the next is, or one is to be asked again; 0 if
+// there is none.
 static uint64_t hedge_due(request_t *self)
 {
     uint64_t now = rl_now_us(), next = 0;
     for (size_t at = 0; at < self->searches_size; at++) {
         search_t *search = &self->searches[at];
+        if (search->state == SEARCH_WAITING && search->again_us) {
+            next = sooner(next, search->again_us > now ? search->again_us - now : 0);
+            continue;
+        }
         if (search->state != SEARCH_ASKED || !search->task || search->hedged)
             continue;
         uint64_t after = registry_hedge_after_us(self->gateway->registry, &search->source);
@@ -51,10 +65,7 @@ static uint64_t hedge_due(request_t *self)
             continue;
         }
         // those that cannot be afforded now are looked at again
-        uint64_t wait = due > now ? due - now : after < MAX_LOOK_US ? after : MAX_LOOK_US;
-        wait = wait > MIN_LOOK_US ? wait : MIN_LOOK_US;
-        if (!next || wait < next)
-            next = wait;
+        next = sooner(next, due > now ? due - now : after < MAX_LOOK_US ? after : MAX_LOOK_US);
     }
     return next;
 }

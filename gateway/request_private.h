@@ -33,6 +33,7 @@ typedef struct search {
     char *reason; // why it is missing
     unsigned tries;
     uint64_t asked_us; // when it first had all that it needs
+    uint64_t again_us; // SEARCH_WAITING because all said that they are busy: when to ask again
     uint64_t sent_us, done_us, queue_us, work_us;
 } search_t;
 
@@ -145,6 +146,8 @@ void request_search_again(request_t *self);
 bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task);
 // Hedging (request_hedge.c): sees to it that searches that take long are sent to a second replica.
 void request_hedge_later(request_t *self);
+// Asks those whose replicas were all busy again, if it is time.
+void request_ask_busy_again(request_t *self);
 void request_generate(request_t *self);
 void request_cancel_generation(request_t *self);
 void request_client_caught_up(request_t *self);

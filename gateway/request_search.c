@@ -13,7 +13,8 @@
 #include "probes.h"
 
 enum {
-    MAX_TRIES = 3, // workers asked for one source, one after the other
+    MAX_TRIES = 3,         // workers asked for one source, one after the other
+    BUSY_AGAIN_US = 20000, // all of them are busy: asked again after this, until the deadline
 };
 
 static void ask(request_t *self, search_t *search, const worker_t *except);
@@ -190,6 +191,7 @@ static bool send_search(request_t *self, search_t *search, worker_t *worker)
         gateway->hedge_budget = REQUEST_HEDGES_SAVED;
     search->sent_us = search->task->sent_us;
     search->state = SEARCH_ASKED;
+    search->again_us = 0;
     search->tries++;
     set_text(&search->worker, worker->id);
     return true;
@@ -489,6 +491,29 @@ void request_hits(task_t *task, rl_msg_t *msg)
     settle(self);
 }
 
+// Whether no other worker is left to be asked at once.
+static bool is_last_choice(const request_t *self, const search_t *search, const worker_t *worker)
+{
+    return search->tries >= MAX_TRIES ||
+           !registry_pick(self->gateway->registry, &search->source, worker, SIZE_MAX);
+}
+
+void request_ask_busy_again(request_t *self)
+{
+    uint64_t now = rl_now_us();
+    for (size_t at = 0; at < self->searches_size; at++) {
+        search_t *search = &self->searches[at];
+        if (search->state != SEARCH_WAITING || !search->again_us || search->again_us > now)
+            continue;
+        search->again_us = 0;
+        metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
+        self->timeline->retries++;
+        ask(self, search, NULL);
+    }
+    request_hedge_later(self);
+    settle(self); // a worker that is gone by now is missing
+}
+
 void request_search_failed(task_t *task, const rl_failed_t *failed)
 {
     request_t *self = task->request;
@@ -502,6 +527,12 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
     end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);
     if (search->task || search->hedge)
         return; // the other replica is still at it
+    if (strcmp(failed->code, "busy") == 0 && is_last_choice(self, search, worker)) {
+        search->state = SEARCH_WAITING;
+        search->again_us = rl_now_us() + BUSY_AGAIN_US;
+        request_hedge_later(self);
+        return;
+    }
     if (failed->retry && search->tries < MAX_TRIES) {
         metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
         self->timeline->retries++;

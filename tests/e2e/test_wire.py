@@ -414,6 +414,40 @@ def test_a_worker_that_says_why_it_failed(cluster, peer):
         fake_worker.leave()
 
 
+def test_a_busy_worker_without_a_replica_is_asked_again(cluster, peer):
+    """Until it takes the question, or the deadline is over."""
+    fake_worker = FakeRetriever(cluster, peer, "busy")
+    fake_worker.join()
+    try:
+        join = in_background(cluster, collection="busy", soft_ms=20_000, hard_ms=20_000)
+        asked = []
+        while len(asked) < 6:
+            asked.append(fake_worker.task()["task"])
+            if len(asked) < 6:
+                fake_worker.hub.send(
+                    wire.message("failed", worker=fake_worker.worker, task=asked[-1], code="busy", message="full",
+                                 retry=True)
+                )  # fmt: skip
+        assert len(set(asked)) == 6
+        fake_worker.hub.send(
+            wire.message("hits", worker=fake_worker.worker, task=asked[-1], generation="g-000001",
+                         hits=[passage(text="at last")])
+        )  # fmt: skip
+        answer = join().json()
+        assert [p["text"] for p in answer["passages"]] == ["at last"]
+        assert answer["coverage"]["answered"] == answer["coverage"]["of"] == 1
+        late = in_background(cluster, collection="busy", soft_ms=150, hard_ms=150)
+        start = time.monotonic()
+        fake_worker.hub.send(
+            wire.message("failed", worker=fake_worker.worker, task=fake_worker.task()["task"], code="busy",
+                         message="full", retry=True)
+        )  # fmt: skip
+        assert late().status in (200, 503, 504)
+        assert time.monotonic() - start < 2
+    finally:
+        fake_worker.leave()
+
+
 def test_a_client_that_leaves_has_its_tasks_cancelled(cluster, peer):
     fake_worker = FakeRetriever(cluster, peer, "waiting")
     fake_worker.join()
