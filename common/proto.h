@@ -197,7 +197,8 @@ typedef struct rl_done {
     uint64_t passages_used;                    // the first so many passages were in the prompt
     const char *timings; // JSON object: marks in µs from the task's arrival, on the
                          // generator's clock, each where it is known: queue_us (a slot was
-                         // free), prompt_us (the prompt was built), connect_us, sent_us,
+                         // free), prompt_us (the prompt was built), ahead_us (its prefill had
+                         // ended, which it waited for), connect_us, sent_us,
                          // first_byte_us, first_token_us, total_us; what the server said:
                          // prefill_ms, cached_tokens, read_tokens (of the prompt, not cached),
                          // prompt_tokens; prompt_hash, of the messages as they were sent, 16

@@ -46,9 +46,13 @@ static const struct {
     const char *name;
     stage_t stage;
 } marks[] = {
-    {"queue_us", STAGE_GENERATOR_QUEUE}, {"prompt_us", STAGE_PROMPT},
-    {"connect_us", STAGE_CONNECT},       {"sent_us", STAGE_SEND},
-    {"first_token_us", STAGE_PREFILL},   {"total_us", STAGE_TOKENS},
+    {"queue_us", STAGE_GENERATOR_QUEUE},
+    {"prompt_us", STAGE_PROMPT},
+    {"ahead_us", STAGE_PREFILL},
+    {"connect_us", STAGE_CONNECT},
+    {"sent_us", STAGE_SEND},
+    {"first_token_us", STAGE_PREFILL},
+    {"total_us", STAGE_TOKENS},
 };
 enum {
     MARKS = sizeof marks / sizeof *marks

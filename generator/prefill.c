@@ -261,6 +261,7 @@ bool prefill_make_way(gen_task_t *task, const prompt_t *prompt)
     if (!task->waits_for)
         return false;
     task->waited = true;
+    task->built_us = rl_now_us();
     evtimer_add(&task->retry, &wait_time);
     return true;
 }

@@ -58,6 +58,7 @@ typedef struct gen_task {
     bool prefill;                           // its prompt is only to be read (prefill.h):
     char *prompt;                           //   the messages that are being read
     struct gen_task *waits_for;             // a prefill that reads this one's prompt
+    uint64_t built_us;                      // when its prompt was there, before it waited
     bool waited;                            // for one, once
     struct event deadline, retry;
     TAILQ_ENTRY(gen_task) list;   // of its state

@@ -153,7 +153,9 @@ void gen_task_write_timings(const gen_task_t *self, const upstream_end_t *end,
     uint64_t queued = self->at_us[GEN_PROMPTED] ? self->at_us[GEN_PROMPTED] - from : 0;
     uint64_t asked = self->at_us[GEN_ASKING] ? self->at_us[GEN_ASKING] - from : 0;
     rl_buf_addf(out, "{\"queue_us\":%llu", (unsigned long long)queued);
-    add_mark(out, "prompt_us", asked);
+    add_mark(out, "prompt_us", self->waited ? self->built_us - from : asked);
+    if (self->waited)
+        add_mark(out, "ahead_us", asked);
     if (times->first_byte_us) {
         add_mark(out, "connect_us", asked + times->connect_us);
         add_mark(out, "sent_us", asked + times->sent_us);

@@ -337,7 +337,12 @@ static void the_question_whose_prompt_is_being_read_waits_for_it(void **state)
     genworld_cancel(world, 1); // its gateway may end it: the question goes on
     until_posts(world, 3);
     finish(world, &posts[2]);
-    assert_string_equal(until_done(world, 2)->finish, "stop");
+    const rl_done_t *done = until_done(world, 2);
+    assert_string_equal(done->finish, "stop");
+    const char *built = strstr(done->timings, "\"prompt_us\":");
+    const char *ahead = strstr(done->timings, "\"ahead_us\":"); // the time that it waited
+    assert_true(built && ahead);
+    assert_true(atol(ahead + 11) - atol(built + 12) > 50000);
 }
 
 static void one_at_a_time_and_none_without_use(void **state)
