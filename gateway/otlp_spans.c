@@ -92,6 +92,7 @@ static const char *route_of(const char *form)
 {
     return strcmp(form, "chat") == 0     ? "/v1/chat/completions"
            : strcmp(form, "search") == 0 ? "/v1/search"
+           : strcmp(form, "draft") == 0  ? "/v1/draft"
                                          : "/v1/ask";
 }
 
@@ -163,7 +164,8 @@ static void write_embedding(writer_t *w, const span_t *span, const char *parent,
 {
     char id[17];
     const otlp_server_t *about = &w->about->embed;
-    bool cached = span->detail && strcmp(span->detail, "cache") == 0;
+    // "cache", "shared": another question's call
+    bool cached = span->detail && strcmp(span->detail, "server") != 0;
     trace_span_id(w->timeline->span_id, TRACE_EMBED, nth, id);
     begin_span(w, id, parent, cached ? OTLP_INTERNAL : OTLP_CLIENT, "embeddings", about->model,
                stretch_of(span));
@@ -171,7 +173,7 @@ static void write_embedding(writer_t *w, const span_t *span, const char *parent,
     otlp_text(&w->json, "gen_ai.provider.name", "openai");
     otlp_text(&w->json, "gen_ai.request.model", about->model);
     if (cached)
-        otlp_true(&w->json, "ragline.cached");
+        otlp_text(&w->json, "ragline.cache", span->detail);
     else
         server(w, about);
     end_span(w, NULL, "");
@@ -189,6 +191,7 @@ static void write_retrieval(writer_t *w, size_t at)
     otlp_text(&w->json, "gen_ai.operation.name", "retrieval");
     otlp_text(&w->json, "gen_ai.provider.name", "ragline");
     otlp_text(&w->json, "gen_ai.data_source.id", one ? t->collection : NULL);
+    otlp_text(&w->json, "ragline.cache", t->cache);
     end_span(w, error, error ? error : "");
     unsigned embeddings = 0, searches = 0;
     for (size_t nth = 0; nth < t->spans_size; nth++) {
@@ -330,6 +333,8 @@ static void write_generation(writer_t *w, size_t at, unsigned nth)
     trace_span_id(t->span_id, TRACE_CHAT, nth, chat);
     begin_span(w, id, t->span_id, OTLP_INTERNAL, "generation", NULL, self.when);
     otlp_text(&w->json, "ragline.worker", self.worker);
+    if (self.last && t->tokens_trimmed)
+        otlp_number(&w->json, "ragline.prompt.tokens_trimmed", t->tokens_trimmed);
     end_span(w, error, error ? error : "");
     write_chat(w, &self, chat, id, error);
     write_parts(w, &self, id, chat);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "gateway.h"
+#include "trace_chrome.h"
 
 enum {
     LIMIT = 100, // traces of one response, unless asked otherwise
@@ -168,7 +169,20 @@ static bool read_number(http_req_t **req, const char *name, double most, double 
 typedef struct wanted {
     double limit, since, until, slower_ms; // Unix time in seconds
     const char *outcome, *collection;      // NULL: any
+    bool chrome;                           // as a trace file
 } wanted_t;
+
+// ?format=json or chrome; answers 400 and returns false for another.
+static bool read_format(http_req_t **req, bool *chrome)
+{
+    const char *format = http_query(*req, "format");
+    *chrome = format && strcmp(format, "chrome") == 0;
+    if (!format || *chrome || strcmp(format, "json") == 0)
+        return true;
+    http_reply_error(req, 400, "invalid_value", "format", 0,
+                     "format must be json or chrome (a trace file for Perfetto)");
+    return false;
+}
 
 static bool read_wanted(http_req_t **req, wanted_t *wanted)
 {
@@ -176,7 +190,8 @@ static bool read_wanted(http_req_t **req, wanted_t *wanted)
     if (!read_number(req, "limit", LIMIT_MOST, &wanted->limit) ||
         !read_number(req, "since", 1e12, &wanted->since) ||
         !read_number(req, "until", 1e12, &wanted->until) ||
-        !read_number(req, "slower_ms", 1e9, &wanted->slower_ms))
+        !read_number(req, "slower_ms", 1e9, &wanted->slower_ms) ||
+        !read_format(req, &wanted->chrome))
         return false;
     wanted->outcome = http_query(*req, "outcome");
     wanted->collection = http_query(*req, "collection");
@@ -204,6 +219,21 @@ static void reply(http_req_t **req, rl_buf_t *out)
     rl_buf_free(out);
 }
 
+static void write_list(const gateway_t *self, const timeline_t *const *found, size_t size,
+                       rl_buf_t *out)
+{
+    const traces_t *traces = self->traces;
+    rl_buf_addf(out, "{\"gateway\":\"%s\",\"kept\":%zu,\"most\":%zu,\"total\":%llu,\"traces\":[",
+                rl_proc_id(self->proc), traces->size, traces->most,
+                (unsigned long long)traces->total);
+    for (size_t at = 0; at < size; at++) {
+        if (at > 0)
+            rl_buf_adds(out, ",\n");
+        traces_write(found[at], out);
+    }
+    rl_buf_adds(out, "]}\n");
+}
+
 void gateway_get_traces(void *arg, http_req_t *req)
 {
     const gateway_t *self = arg;
@@ -211,20 +241,21 @@ void gateway_get_traces(void *arg, http_req_t *req)
     wanted_t wanted;
     if (!read_wanted(&req, &wanted))
         return;
-    rl_buf_t out = rl_buf_make(RESPONSE_MAX);
-    size_t written = 0;
-    rl_buf_addf(&out, "{\"gateway\":\"%s\",\"kept\":%zu,\"most\":%zu,\"total\":%llu,\"traces\":[",
-                rl_proc_id(self->proc), traces->size, traces->most,
-                (unsigned long long)traces->total);
-    for (size_t at = 0; at < traces->size && (double)written < wanted.limit; at++) {
+    const timeline_t **found = calloc(traces->size + 1, sizeof *found);
+    size_t size = 0;
+    if (!found)
+        abort();
+    for (size_t at = 0; at < traces->size && (double)size < wanted.limit; at++) {
         const timeline_t *timeline = traces_at(traces, at);
-        if (!may_see(http_caller(req), timeline) || !is_wanted(&wanted, timeline))
-            continue;
-        if (written++ > 0)
-            rl_buf_adds(&out, ",\n");
-        traces_write(timeline, &out);
+        if (may_see(http_caller(req), timeline) && is_wanted(&wanted, timeline))
+            found[size++] = timeline;
     }
-    rl_buf_adds(&out, "]}\n");
+    rl_buf_t out = rl_buf_make(RESPONSE_MAX);
+    if (wanted.chrome)
+        trace_chrome_write(found, size, rl_proc_id(self->proc), &out);
+    else
+        write_list(self, found, size, &out);
+    free(found);
     reply(&req, &out);
 }
 
@@ -240,8 +271,15 @@ void gateway_get_trace(void *arg, http_req_t *req)
                          self->traces->most);
         return;
     }
+    bool chrome;
+    if (!read_format(&req, &chrome))
+        return;
     rl_buf_t out = rl_buf_make(RESPONSE_MAX);
-    traces_write(timeline, &out);
-    rl_buf_adds(&out, "\n");
+    if (chrome) {
+        trace_chrome_write(&timeline, 1, rl_proc_id(self->proc), &out);
+    } else {
+        traces_write(timeline, &out);
+        rl_buf_adds(&out, "\n");
+    }
     reply(&req, &out);
 }

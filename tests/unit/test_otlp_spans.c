@@ -300,10 +300,13 @@ static void a_cache_or_an_extract_is_no_call(void **state)
     (void)state;
     timeline_t *timeline = make_timeline(NULL);
     timeline->spans[0].detail = "cache";
+    timeline->cache = "shared";
     timeline->upstream = "extractive";
     json_t *spans = spans_of(timeline);
     assert_int_equal(kind(need(spans, "embeddings mini-embed", 0)), 1);
     assert_null(attribute(need(spans, "embeddings mini-embed", 0), "server.address"));
+    assert_string_equal(word(need(spans, "embeddings mini-embed", 0), "ragline.cache"), "cache");
+    assert_string_equal(word(need(spans, "retrieval docs", 0), "ragline.cache"), "shared");
     assert_int_equal(kind(need(spans, "chat tiny-llm", 0)), 1);
     assert_string_equal(word(need(spans, "chat tiny-llm", 0), "gen_ai.provider.name"), "ragline");
     json_decref(spans);
