@@ -1,0 +1,67 @@
+// openai_call: one request for a chat completion while its response comes: the stream, its time
+// limits, its end. For upstream_openai.c alone, which starts and cancels it.
+#ifndef GEN_OPENAI_CALL_H
+#define GEN_OPENAI_CALL_H
+
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+#include "openai_server.h"
+#include "sse.h"
+#include "upstream.h"
+
+enum {
+    OPENAI_WHOLE_MAX = 1 << 20, // bytes of an answer that is not streamed
+};
+
+// What the response is, by its first byte: servers do not always label it rightly.
+typedef enum openai_body {
+    NOT_BEGUN,
+    EVENT_STREAM,
+    WHOLE
+} openai_body_t;
+
+typedef struct openai_call {
+    openai_server_t *server;
+    LIST_ENTRY(openai_call) list;
+    upstream_events_t events;
+    void *arg;
+    rl_fetch_t *fetch;
+    rl_sse_t *sse;
+    rl_buf_t request; // while the model's name is awaited: what comes behind it
+    char traceparent[64], *tracestate;
+    bool has_params;
+    openai_body_t kind;
+    rl_buf_t whole;           // an answer that is no stream
+    struct event limit;       // first token, then silence
+    uint64_t started, active; // µs; active: of the last sign of life
+    uint64_t asked_after;     // µs spent on the model's name
+    uint64_t told_reading;    // when it was told how far the prompt is read
+    upstream_times_t times;
+    bool spoke;   // text or thoughts have come
+    bool thought; // reasoning was told of
+    bool paused;
+    bool answered; // the answer came whole
+    bool over;     // the task was told of the end, or wants no more
+    bool busy;     // a callback of ours is on the stack
+    char finish[32];
+    char *model; // as the server calls it
+    upstream_end_t end;
+} openai_call_t;
+
+void openai_call_destroy(openai_call_t *call);
+
+// Ends it with what the server sent in place of an answer, and a sample of that; or with a result
+// that is a failure. The call is still to be destroyed.
+void openai_call_broken(openai_call_t *call, const char *what, const char *sample, size_t size);
+void openai_call_fail(openai_call_t *call, const rl_fetch_result_t *result);
+
+// Looks in so long whether there were signs of life; its timer's function.
+void openai_call_limit(openai_call_t *call, long ms);
+void openai_call_on_limit(evutil_socket_t fd, short what, void *arg);
+
+// The response: rl_fetch_request_t's on_data and on_done.
+bool openai_call_on_data(void *arg, const char *data, size_t size);
+void openai_call_on_done(void *arg, const rl_fetch_result_t *result);
+
+#endif
