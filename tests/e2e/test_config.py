@@ -10,7 +10,8 @@ from harness.process import run
 
 pytestmark = pytest.mark.standin
 
-PROGRAMS = ["ragline-gateway", "ragline-retriever", "ragline-generator", "ragline-index", "ragline-ask", "ragline-top"]
+PROGRAMS = ["ragline-gateway", "ragline-retriever", "ragline-generator", "ragline-index", "ragline-ask", "ragline-top",
+            "ragline-profile"]  # fmt: skip
 PROCESSES = PROGRAMS[:3]
 
 
