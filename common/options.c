@@ -114,6 +114,8 @@ const rl_option_t rl_options[] = {
         "tasks given to one retriever at a time; what does not fit waits in the gateway"),
     INT("gateway.drafts", "16", 0, 100000, RL_GATEWAY,
         "drafts (POST /v1/draft) at work at a time; 0: none"),
+    BOOL("gateway.prefill", "true", RL_GATEWAY,
+         "passages of a draft are read ahead where the LLM server keeps what it has read"),
     BOOL(
         "cache.share", "true", RL_GATEWAY,
         "questions use what others find or have found for the same words; false turns the cache of "

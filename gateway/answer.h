@@ -38,8 +38,9 @@ typedef struct answer {
     unsigned answered, of; // sources
     const answer_missing_t *missing;
     size_t missing_size;
-    char headline[96]; // "8 passages from 4 of 4 sources"
-    bool settled;      // of a draft: the passages are those of the one before
+    char headline[96];   // "8 passages from 4 of 4 sources"
+    const char *prefill; // of a draft: what came of reading the passages ahead; static
+    bool settled;        // of a draft: the passages are those of the one before
     // generation
     rl_buf_t text; // as far as it has come
     answer_citation_t *citations;

@@ -19,6 +19,7 @@ typedef struct session {
     char *text;              // folded; NULL: nothing found yet
     char rest[LRU_KEY];
     hits_t *hits;
+    char reader[64]; // generator that reads or has read the passages, "" if none
 } session_t;
 
 struct drafts {
@@ -34,6 +35,7 @@ static void forget_found(session_t *self)
     hits_drop(&self->hits);
     free(self->text);
     self->text = NULL;
+    *self->reader = '\0';
 }
 
 static void free_session(void *value)
@@ -150,7 +152,7 @@ bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *name,
 }
 
 hits_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const char *name, const char *text,
-                    const char *rest)
+                    const char *rest, char *reader, size_t reader_size)
 {
     session_t *session = find(self, caller, name);
     hits_t *hits = NULL;
@@ -160,6 +162,7 @@ hits_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const char *nam
         if (strcmp(session->text, folded) == 0) {
             hits = session->hits;
             session->hits = NULL;
+            snprintf(reader, reader_size, "%s", session->reader);
         }
         free(folded);
     }
@@ -168,6 +171,14 @@ hits_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const char *nam
     if (session && !session->request)
         lru_drop(self->sessions, key);
     return hits;
+}
+
+void drafts_read_by(drafts_t *self, const keys_caller_t *caller, const char *name,
+                    const char *generator)
+{
+    session_t *session = find(self, caller, name);
+    if (session)
+        snprintf(session->reader, sizeof session->reader, "%s", generator);
 }
 
 void drafts_refused(drafts_t *self)

@@ -34,7 +34,10 @@ bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *sessi
 // letters, punctuation and white space, the same, and everything else is; a reference for the
 // caller. NULL otherwise. The session is over in either case.
 hits_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const char *session,
-                    const char *text, const char *rest);
+                    const char *text, const char *rest, char *reader, size_t reader_size);
+// The session's passages are being read ahead by a generator (drafts_take's `reader`).
+void drafts_read_by(drafts_t *self, const keys_caller_t *caller, const char *session,
+                    const char *generator);
 
 void drafts_refused(drafts_t *self);
 size_t drafts_running(const drafts_t *self);

@@ -32,8 +32,9 @@ static void reply_draft(face_t *self, const answer_t *answer)
     rl_buf_t *out = &self->out;
     rl_buf_adds(out, "{");
     face_add_string(out, "id", answer->id);
-    rl_buf_addf(out, ",\"state\":\"found\",\"passages\":%zu,\"settled\":%s,", answer->passages_size,
-                answer->settled ? "true" : "false");
+    rl_buf_addf(out, ",\"state\":\"found\",\"passages\":%zu,\"settled\":%s,\"prefill\":\"%s\",",
+                answer->passages_size, answer->settled ? "true" : "false",
+                answer->prefill ? answer->prefill : "skipped");
     face_add_coverage(out, answer);
     rl_buf_adds(out, ",");
     face_add_timings(out, answer);

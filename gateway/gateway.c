@@ -269,6 +269,7 @@ static void read_settings(gateway_t *self)
         .window = (unsigned)rl_conf_int(conf, "gateway.window"),
         .share = rl_conf_bool(conf, "cache.share"),
         .semantic = rl_conf_num(conf, "cache.semantic"),
+        .prefill = rl_conf_bool(conf, "gateway.prefill"),
         .drafts = (size_t)rl_conf_int(conf, "gateway.drafts"),
         .hedge_share = rl_conf_num(conf, "gateway.hedge_share"),
         .rewrite = strcmp(rl_conf_str(conf, "gateway.rewrite"), "llm") == 0,

@@ -29,6 +29,7 @@ typedef struct settings {
     bool rewrite;
     bool share;         // what others have found, or look for now, is used
     double semantic;    // least cosine of two questions that may share passages; 0: off
+    bool prefill;       // what drafts find is read ahead
     size_t drafts;      // at work at a time
     double hedge_share; // hedges per search task, at most
 } settings_t;

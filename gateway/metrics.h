@@ -37,6 +37,8 @@ typedef enum counter {
     COUNT_CACHE_MISSES,
     COUNT_SEMANTIC_HITS,     // that took the passages of another question close to it
     COUNT_RETRIEVALS_SHARED, // that waited for another's retrieval of the same
+    COUNT_PREFILLS,          // drafts whose passages a generator was asked to read ahead
+    COUNT_READERS_USED,      // questions that went to the generator that had read them
     COUNTERS,                // their number
 } counter_t;
 

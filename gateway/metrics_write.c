@@ -49,6 +49,10 @@ static const struct {
                              "Questions that took the passages of another one close to them."},
     [COUNT_RETRIEVALS_SHARED] = {"ragline_retrievals_shared_total", "",
                                  "Questions that waited for another's retrieval of the same."},
+    [COUNT_PREFILLS] = {"ragline_prefills_total", "",
+                        "Drafts whose passages a generator was asked to read ahead."},
+    [COUNT_READERS_USED] = {"ragline_prefills_used_total", "",
+                            "Questions that went to the generator that had read their passages."},
 };
 
 static const struct {

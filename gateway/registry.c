@@ -366,6 +366,7 @@ void registry_announced(registry_t *self, const rl_announce_t *announce)
     worker->queued = announce->queued;
     worker->running = announce->running;
     worker->slots = announce->slots ? announce->slots : 1;
+    worker->prefill = announce->prefill;
     worker->service_us = announce->service_us;
     worker->served = announce->served;
     worker->period_ms = announce->period_ms;
@@ -476,6 +477,33 @@ worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t
         best = worker;
         best_load = load;
         best_late = late;
+    }
+    return best;
+}
+
+worker_t *registry_find_generator(registry_t *self, const char *id)
+{
+    worker_t *worker;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (strcmp(worker->id, id) == 0)
+            return worker->role == ROLE_GENERATOR && worker->ready && !worker->leaving &&
+                           worker->outstanding < worker->slots
+                       ? worker
+                       : NULL;
+    }
+    return NULL;
+}
+
+worker_t *registry_pick_reader(registry_t *self)
+{
+    worker_t *best = NULL, *worker;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (worker->role == ROLE_GENERATOR && worker->ready && worker->prefill &&
+            worker->outstanding < worker->slots &&
+            (!best || worker->outstanding < best->outstanding))
+            best = worker;
     }
     return best;
 }

@@ -29,6 +29,7 @@ typedef struct worker {
     // as announced
     uint64_t queued, running, slots, service_us, served, period_ms;
     char *collection, *generation, *space, *model, *language;
+    bool prefill;        // its LLM server keeps what it has read
     char *fields;        // of the metadata, as announced
     json_t *field_types; // the same, read; NULL if it is no object
     bool fields_more;
@@ -79,6 +80,10 @@ worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t
                         size_t bound);
 // The same among generators, by outstanding work per slot; only those with a free slot.
 worker_t *registry_pick_generator(registry_t *self, const worker_t *except);
+// The generator with this id, if it has a free slot; NULL otherwise.
+worker_t *registry_find_generator(registry_t *self, const char *id);
+// One whose LLM server can read prompts ahead, with a free slot, the least busy; NULL if none has.
+worker_t *registry_pick_reader(registry_t *self);
 // The 95th percentile of the recent durations of the source's fastest replica, in µs; 0 if too few
 // are known or the source has only one replica that is ready.
 uint64_t registry_hedge_after_us(registry_t *self, const source_t *source);

@@ -37,8 +37,10 @@ static void tell(request_t *self)
 {
     RL_PROBE_REQUEST_DONE(self->id, request_state_names[self->state], self->timeline->end_us,
                           self->tokens);
-    metrics_answer(self->gateway->metrics, self->timeline);
-    live_answer(self->gateway->live, self->timeline);
+    if (self->question->form != FORM_DRAFT) { // nobody waits for a draft
+        metrics_answer(self->gateway->metrics, self->timeline);
+        live_answer(self->gateway->live, self->timeline);
+    }
     otlp_answer(self->gateway->otlp, self->timeline);
     traces_keep(self->gateway->traces, &self->timeline);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "drafts.h"
 #include "log.h"
 #include "probes.h"
 #include "utf8.h"
@@ -38,7 +39,9 @@ static bool send_generate(request_t *self, worker_t *worker)
 {
     gateway_t *gateway = self->gateway;
     const question_t *question = self->question;
-    task_t *task = tasks_begin(gateway->tasks, worker, self, 0);
+    bool prefill = question->form == FORM_DRAFT;
+    task_t *task = prefill ? tasks_begin_light(gateway->tasks, worker, self)
+                           : tasks_begin(gateway->tasks, worker, self, 0);
     if (!task)
         return false;
     trace_headers_t trace =
@@ -63,7 +66,8 @@ static bool send_generate(request_t *self, worker_t *worker)
                                  .max_tokens = tokens_left(self),
                                  .deadline_ms = request_time_left_ms(self),
                                  .target_first_token_ms = (uint64_t)question->target_first_token_ms,
-                                 .window = gateway->settings.window}};
+                                 .window = gateway->settings.window,
+                                 .prefill = prefill}};
     RL_PROBE_GENERATION_SENT(self->id, task->id, worker->id, self->answer.passages_size);
     uint64_t now = rl_now_us(); // before: the generator may be at work before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {
@@ -115,12 +119,25 @@ static void join_queue(request_t *self)
     self->alone = alone;
 }
 
+// The generator whose LLM server has read the passages already, if it has a free slot.
+static worker_t *preferred(const request_t *self, const worker_t *except)
+{
+    worker_t *worker = *self->reader && !except
+                           ? registry_find_generator(self->gateway->registry, self->reader)
+                           : NULL;
+    if (worker)
+        metrics_count(self->gateway->metrics, COUNT_READERS_USED, 1);
+    return worker;
+}
+
 // One that has failed at it (`except`) is asked again only where there is no other.
 static void try_generators(request_t *self, const worker_t *except)
 {
     if (self->state != REQUEST_WAITING)
         request_enter(self, REQUEST_WAITING);
-    worker_t *worker = registry_pick_generator(self->gateway->registry, except);
+    worker_t *worker = preferred(self, except);
+    if (!worker)
+        worker = registry_pick_generator(self->gateway->registry, except);
     if (!worker && except)
         worker = registry_pick_generator(self->gateway->registry, NULL);
     if (!worker || !send_generate(self, worker)) {
@@ -136,6 +153,32 @@ static void try_generators(request_t *self, const worker_t *except)
 void request_generate(request_t *self)
 {
     try_generators(self, NULL);
+}
+
+void request_prefill(request_t *self)
+{
+    worker_t *worker =
+        self->gateway->settings.prefill ? registry_pick_reader(self->gateway->registry) : NULL;
+    if (worker)
+        request_enter(self, REQUEST_GENERATING);
+    if (!worker || !send_generate(self, worker)) {
+        self->answer.prefill = "skipped";
+        request_complete(self);
+        return;
+    }
+    metrics_count(self->gateway->metrics, COUNT_PREFILLS, 1);
+    drafts_read_by(self->gateway->drafts, self->caller, self->question->draft, worker->id);
+}
+
+// A prompt has been read ahead, or not: its draft is complete in either case.
+static void end_prefill(request_t *self, const char *how)
+{
+    static const char *const known[] = {"prefilled", "yielded", "skipped"};
+    self->answer.prefill = "failed";
+    for (size_t at = 0; at < sizeof known / sizeof *known; at++)
+        if (strcmp(how, known[at]) == 0)
+            self->answer.prefill = known[at];
+    request_complete(self);
 }
 
 void request_generators_free(gateway_t *gateway)
@@ -394,7 +437,10 @@ void request_done(task_t *task, const rl_done_t *done)
     if (!answer->finish || !answer->model || !answer->upstream)
         abort();
     request_note_generation(self, done);
-    request_complete(self);
+    if (self->question->form == FORM_DRAFT)
+        end_prefill(self, done->finish);
+    else
+        request_complete(self);
 }
 
 // Whether another generator should go on with an answer that broke off: where the client asked for
@@ -436,6 +482,10 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
         self->generators_lost++;
     } else {
         end_generation(self);
+    }
+    if (self->question->form == FORM_DRAFT) {
+        end_prefill(self, "failed");
+        return;
     }
     if (self->timeline->first_token_us && may_continue(self, failed, lost)) {
         metrics_count(gateway->metrics, COUNT_RETRIES, 1);

@@ -140,8 +140,10 @@ void request_show_sources(request_t *self)
              self->answer.of == 1 ? "" : "s");
     self->face->ops->sources(self->face, &self->answer);
     self->timeline->sources_us = timeline_at(self->timeline, rl_now_us());
-    if (form == FORM_SEARCH || form == FORM_DRAFT)
+    if (form == FORM_SEARCH)
         request_complete(self);
+    else if (form == FORM_DRAFT)
+        request_prefill(self);
     else
         request_generate(self);
 }

@@ -80,7 +80,8 @@ struct request {
     uint64_t embed_start_us;
     hits_t *hits; // the passages
     share_t share;
-    bool drafting; // a draft that its session knows of
+    char reader[64]; // id of the generator that has read the passages ahead, "" if none
+    bool drafting;   // a draft that its session knows of
     answer_missing_t *missing;
     // generation
     task_t *generation;
@@ -149,6 +150,8 @@ void request_hedge_later(request_t *self);
 // Asks those whose replicas were all busy again, if it is time.
 void request_ask_busy_again(request_t *self);
 void request_generate(request_t *self);
+// A draft's passages are read ahead by an LLM server, if one can.
+void request_prefill(request_t *self);
 void request_cancel_generation(request_t *self);
 void request_client_caught_up(request_t *self);
 

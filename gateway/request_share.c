@@ -126,8 +126,9 @@ bool request_share(request_t *self)
     hits_t *hits = hits_cache_find(gateway->hits, self->share.key);
     const char *how = "cache";
     if (self->question->draft && self->question->form != FORM_DRAFT) {
-        hits_t *drafted = drafts_take(gateway->drafts, self->caller, self->question->draft,
-                                      self->search_text, self->share.rest);
+        hits_t *drafted =
+            drafts_take(gateway->drafts, self->caller, self->question->draft, self->search_text,
+                        self->share.rest, self->reader, sizeof self->reader);
         if (drafted && !hits)
             hits = hits_keep(drafted);
         if (drafted)

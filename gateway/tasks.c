@@ -75,6 +75,16 @@ task_t *tasks_begin(tasks_t *self, struct worker *worker, struct request *reques
     return task;
 }
 
+task_t *tasks_begin_light(tasks_t *self, struct worker *worker, struct request *request)
+{
+    task_t *task = tasks_begin(self, worker, request, 0);
+    if (task) {
+        task->light = true;
+        worker->outstanding--;
+    }
+    return task;
+}
+
 task_t *tasks_find(tasks_t *self, uint64_t id)
 {
     uint64_t slot = id & (SLOTS - 1);
@@ -89,7 +99,7 @@ void tasks_end(tasks_t *self, task_t **task_p)
     if (!task)
         return;
     LIST_REMOVE(task, of_worker);
-    task->worker->outstanding--;
+    task->worker->outstanding -= !task->light;
     task->worker = NULL;
     task->request = NULL;
     self->free[self->free_size++] = (uint32_t)(task->id & (SLOTS - 1));

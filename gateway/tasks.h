@@ -3,6 +3,7 @@
 #ifndef TASKS_H
 #define TASKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -16,6 +17,7 @@ typedef struct task {
     struct request *request;
     unsigned source; // retrieval: which of the request's sources
     uint64_t sent_us;
+    bool light; // does not count as the worker's outstanding work: it yields to what does
     LIST_ENTRY(task) of_worker;
 } task_t;
 
@@ -32,6 +34,9 @@ task_t *tasks_begin(tasks_t *self, struct worker *worker, struct request *reques
 
 // The task with this id, NULL if it is not (or no longer) one of ours.
 task_t *tasks_find(tasks_t *self, uint64_t id);
+
+// The same for a task that yields to others.
+task_t *tasks_begin_light(tasks_t *self, struct worker *worker, struct request *request);
 
 // Answered, failed, lost or cancelled. *task_p becomes NULL.
 void tasks_end(tasks_t *self, task_t **task_p);

@@ -9,6 +9,7 @@ from conftest import end_cluster, new_cluster
 from harness.cluster import build_index
 from harness.documents import GUIDE, write
 from harness.process import ROOT
+from harness.wait import until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -24,7 +25,7 @@ def real(work, real_llm, real_embed):
     cluster = new_cluster(
         work, "real", llm=real_llm, embed=real_embed,
         **{"llm.context_tokens": 2048, "gateway.k": 3, "embed.timeout_ms": 20000, "gateway.soft_ms": 20000,
-           "gateway.hard_ms": 30000},
+           "gateway.hard_ms": 30000, "cache.share": "true", "llm.prefill": "auto"},
     )  # fmt: skip
     try:
         yield cluster.start(work / "real-index")
@@ -73,3 +74,24 @@ def test_stop_and_max_tokens_are_the_models(real):
     done = stream.one("done").data
     assert done["finish_reason"] == "length"
     assert done["usage"]["completion_tokens"] <= 6
+
+
+def test_a_drafted_question_has_been_read_when_it_is_asked(real):
+    """The LLM server tells: what is left to read is the question's own end."""
+    until(lambda: real.get("/v1/workers").json() and reads_ahead(real), "the generator reads ahead", timeout=90)
+    plain = real.ask({"question": "Who greases the bearings of the Kestrel pump?", "max_tokens": 8}, timeout=120)
+    question = "How many seconds does the Osprey valve take to close"
+    draft = real.post("/v1/draft", {"question": question, "draft": "one"}, timeout=120)
+    assert draft.status == 200, draft.body
+    assert draft.json()["prefill"] == "prefilled", draft.json()
+    asked = real.ask({"question": question + "?", "draft": "one", "max_tokens": 8}, timeout=120)
+    before, after = (stream.one("timings").data for stream in (plain, asked))
+    assert after["retrieval"] == "draft"
+    assert after["cached_tokens"] > 0.8 * after["prompt_tokens"], after
+    assert before.get("cached_tokens", 0) < 0.5 * before["prompt_tokens"], before
+    assert asked.complete and asked.text
+
+
+def reads_ahead(cluster):
+    draft = cluster.post("/v1/draft", {"question": "What is the Heron gauge", "draft": "zero"}, timeout=120)
+    return draft.json().get("prefill") == "prefilled"
