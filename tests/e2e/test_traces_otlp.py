@@ -242,6 +242,20 @@ def test_a_rewritten_question_is_a_call_of_its_own(make_cluster, collector, guid
     assert read(llm.asked()[0]) == (trace, rewrite.id, "01")
 
 
+def test_what_came_from_a_cache_is_said(make_cluster, sink, guide, embed):
+    kept = {"cache.share": True, "cache.embeddings_mb": 1}
+    cluster = make_cluster(**{"otlp.endpoint": sink.endpoint, **SOON, **kept}).start(guide)
+    seen = []
+    for _ in range(2):
+        trace, _, headers = new_context()
+        cluster.ask(QUESTION, headers=headers)
+        spans = whole_trace(sink, trace)
+        check_tree(spans)
+        seen.append(one(spans, "retrieval docs").attributes.get("ragline.cache"))
+    assert seen == [None, "cache"]
+    assert len(embed.requests) == 1
+
+
 def test_a_share_of_the_traces(make_cluster, sink, guide, llm):
     cluster = make_cluster(**{"otlp.endpoint": sink.endpoint, "otlp.ratio": 0, **SOON})
     cluster.start(guide)
@@ -380,3 +394,53 @@ def test_a_wrong_endpoint_is_named(make_cluster):
     gateway.expect_exit = None
     assert gateway.wait() != 0
     assert 'otlp.endpoint is "localhost:4318": it must begin with http://' in gateway.log()
+
+
+# ---- trace files ------------------------------------------------------------------------------------------
+
+
+def chrome(cluster, path):
+    """The events of a trace file: each on its track (process, name), none overlapping another."""
+    events = cluster.get(path).json()["traceEvents"]
+    names = {}
+    for event in events:
+        if event["ph"] == "M" and event["name"] in ("process_name", "thread_name"):
+            key = (event["pid"], event["tid"] if event["name"] == "thread_name" else None)
+            assert key not in names
+            names[key] = event["args"]["name"]
+    tracks, lanes = {}, {}
+    for event in events:
+        if event["ph"] != "X":
+            assert event["ph"] == "M"
+            continue
+        place = (names[event["pid"], None], names[event["pid"], event["tid"]])
+        tracks.setdefault(place, []).append(event)
+        lanes.setdefault((event["pid"], event["tid"]), []).append((event["ts"], event["ts"] + event["dur"]))
+    for lane in lanes.values():
+        lane.sort()
+        assert all(before[1] <= after[0] for before, after in zip(lane, lane[1:]))
+    return tracks
+
+
+def test_one_answer_or_a_window_of_time_as_a_trace_file(make_cluster, guide):
+    cluster = make_cluster().start(guide)
+    streams = []
+    for at in range(3):
+        if at == 2:
+            since = time.time()
+        streams.append(cluster.ask(QUESTION))
+    answers = cluster.get("/v1/traces").json()
+    gateway, newest = answers["gateway"], answers["traces"][0]
+    tracks = chrome(cluster, f"/v1/traces/{newest['id']}?format=chrome")
+    (answer,) = tracks[gateway, "answer"]
+    assert answer["args"]["trace_id"] == newest["trace_id"]
+    assert abs(answer["dur"] / 1000 - newest["timings"]["total_ms"]) < 0.01
+    states = [state["state"] for state in newest["timings"]["states"]]
+    assert all((gateway, state) in tracks for state in states)
+    stages = {stage for process, stage in tracks if process != gateway}
+    assert {"search", "search_work", "prompt", "prefill", "tokens"} <= stages
+    every = chrome(cluster, "/v1/traces?format=chrome")
+    assert len(every[gateway, "answer"]) == 3
+    assert len(chrome(cluster, f"/v1/traces?format=chrome&since={since}")[gateway, "answer"]) == 1
+    wrong = cluster.get("/v1/traces?format=xml")
+    assert wrong.status == 400 and "chrome" in wrong.error["message"]
