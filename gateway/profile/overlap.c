@@ -23,7 +23,9 @@ overlap_t overlap_of(piece_t *pieces, size_t size, double slack_ms)
 {
     overlap_t out = {0};
     values_t waited = {0}, all = {0};
-    double *ends = calloc(size + 1, sizeof *ends);
+    if (size == 0)
+        return out;
+    double *ends = calloc(size, sizeof *ends);
     if (!ends)
         abort();
     qsort(pieces, size, sizeof *pieces, by_start);

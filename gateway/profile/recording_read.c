@@ -158,7 +158,7 @@ static void read_charges(names_t *names, const json_t *path, charge_t *out, size
 static double arrival_of(const json_t *trace)
 {
     double found;
-    return number(trace, "unix_ms", &found) ? found : NAN;
+    return number(trace, "unix_ms", &found) && found < 1e15 ? found : NAN; // the year 33,658
 }
 
 answer_record_t *recording_read(names_t *names, const json_t *trace)
