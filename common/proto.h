@@ -143,8 +143,8 @@ typedef struct rl_generate {
     const char *request;
     const char *traceparent; // W3C headers, "" if none
     const char *tracestate;
-    const char *question;    // as asked (the last user turn)
-    rl_turn_t *turns;        // earlier turns, oldest first; system turns of the client too
+    const char *question; // as asked (the last user turn)
+    rl_turn_t *turns;     // earlier turns, oldest first; system turns of the client too
     uint64_t turns_size;
     rl_passage_t *passages; // best first; cited as [1], [2]…
     uint64_t passages_size;
@@ -201,7 +201,7 @@ typedef struct rl_done {
                          // ended, which it waited for), connect_us, sent_us,
                          // first_byte_us, first_token_us, total_us; what the server said:
                          // prefill_ms, cached_tokens, read_tokens (of the prompt, not cached),
-                         // prompt_tokens; prompt_hash, of the messages as they were sent, 16
+                         // prompt_tokens; server, host:port; prompt_hash, of the messages as sent, 16
                          // hexadecimal digits; what was trimmed so that they are read in time:
                          // passages_repeated, passages_cut, tokens_trimmed
 } rl_done_t;

@@ -1,6 +1,8 @@
 // otlp_spans: a timeline becomes a tree of spans.
 #include "otlp_spans.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "otlp_json.h"
@@ -271,6 +273,20 @@ static void look_at_parts(const timeline_t *t, generation_t *self)
         self->chat = self->when;
 }
 
+// Of "host:port", "[::1]:port" or "host".
+static otlp_server_t read_server(const char *peer)
+{
+    otlp_server_t out = {.address = ""};
+    const char *colon = strrchr(peer, ':');
+    if (colon && strchr(colon, ']'))
+        colon = NULL; // within an IPv6 address
+    size_t size = colon ? (size_t)(colon - peer) : strlen(peer);
+    bool six = *peer == '[' && size > 2;
+    snprintf(out.address, sizeof out.address, "%.*s", (int)(six ? size - 2 : size), peer + six);
+    out.port = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+    return out;
+}
+
 static void write_chat(writer_t *w, const generation_t *self, const char *id, const char *parent,
                        const char *error)
 {
@@ -287,6 +303,8 @@ static void write_chat(writer_t *w, const generation_t *self, const char *id, co
         otlp_seconds(&w->json, "gen_ai.response.time_to_first_chunk",
                      self->first_us - self->chat.start_us);
     if (self->last && t->outcome == REQUEST_DONE) {
+        const otlp_server_t answered = read_server(t->server);
+        server(w, &answered);
         otlp_text(&w->json, "gen_ai.response.model", t->model);
         otlp_list(&w->json, "gen_ai.response.finish_reasons", t->finish);
         otlp_number(&w->json, "gen_ai.usage.input_tokens", t->prompt_tokens);

@@ -84,23 +84,28 @@ static void take_member(timeline_t *timeline, double values[MARKS], const char *
         timeline->tokens_trimmed = count;
 }
 
-// The prompt's hash: hexadecimal digits, nothing else.
+// The prompt's hash: hexadecimal digits, nothing else. The server's address.
 static void take_text(timeline_t *timeline, const char *name, size_t size, rl_scan_t *scan)
 {
-    char hash[33];
+    static const char digits[] = "0123456789abcdef";
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_[]%";
+    char copy[256];
     const char *text;
     size_t length;
-    if (!is(name, size, "prompt_hash") || rl_scan_peek(scan) != '"' ||
-        !rl_scan_string(scan, &text, &length)) {
+    bool hash = is(name, size, "prompt_hash"), server = is(name, size, "server");
+    if ((!hash && !server) || rl_scan_peek(scan) != '"' || !rl_scan_string(scan, &text, &length)) {
         rl_scan_skip(scan);
         return;
     }
-    if (length >= sizeof hash)
+    if (length >= (hash ? 33 : sizeof copy))
         return;
-    memcpy(hash, text, length);
-    hash[length] = '\0';
-    if (strspn(hash, "0123456789abcdef") == length)
-        timeline->prompt_hash = timeline_text(timeline, hash);
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    if (hash && strspn(copy, digits) == length)
+        timeline->prompt_hash = timeline_text(timeline, copy);
+    if (server && strspn(copy, letters) == length)
+        timeline->server = timeline_text(timeline, copy);
 }
 
 // The generator's durations, one after the other from where the task was sent.

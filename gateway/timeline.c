@@ -100,6 +100,7 @@ timeline_t *timeline_new(const char *id, uint64_t received_us, const char *trace
                          .error = "",
                          .model = "",
                          .upstream = "",
+                         .server = "",
                          .prompt_hash = "",
                          .finish = "",
                          .sampled = true,

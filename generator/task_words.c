@@ -170,6 +170,10 @@ void gen_task_write_timings(const gen_task_t *self, const upstream_end_t *end,
         rl_buf_addf(out, ",\"prefill_ms\":%.3f", end->prefill_ms);
     if (end->read_tokens >= 0)
         rl_buf_addf(out, ",\"read_tokens\":%lld", (long long)end->read_tokens);
+    if (end->server) {
+        rl_buf_adds(out, ",\"server\":");
+        rl_buf_add_json(out, end->server, strlen(end->server));
+    }
     if (self->prompt_hash)
         rl_buf_addf(out, ",\"prompt_hash\":\"%016llx\"", (unsigned long long)self->prompt_hash);
     add_mark(out, "passages_repeated", self->repeated);

@@ -54,6 +54,7 @@ typedef struct upstream_times { // µs from the start of the call; 0: not known
 typedef struct upstream_end {
     const char *finish; // "stop", "length"…
     const char *model;
+    const char *server; // host:port of the server that was asked, NULL if none was
     bool counted;
     uint64_t prompt_tokens, completion_tokens;
     int64_t cached_tokens; // of the prompt, -1: not known

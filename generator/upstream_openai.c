@@ -114,6 +114,7 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     call->arg = arg;
     call->request = rl_buf_make(BODY_MAX);
     call->whole = rl_buf_make(OPENAI_WHOLE_MAX);
+    call->end.server = self->server.peer;
     call->end.cached_tokens = -1;
     call->end.prefill_ms = -1;
     call->end.read_tokens = -1;

@@ -143,6 +143,7 @@ def test_an_answer_is_a_tree_of_spans(traced, collector, llm, embed):
     assert said["gen_ai.usage.output_tokens"] == fake.USAGE["completion_tokens"]
     assert said["gen_ai.response.finish_reasons"] == ["stop"]
     assert said["gen_ai.request.stream"] is True
+    assert (said["server.address"], said["server.port"]) == ("127.0.0.1", llm.port)
     assert 0.06 <= said["gen_ai.response.time_to_first_chunk"] < 5
 
 

@@ -207,6 +207,8 @@ static void its_attributes_are_the_conventions(void **state)
     assert_string_equal(word(chat, "gen_ai.provider.name"), "openai");
     assert_string_equal(word(chat, "gen_ai.request.model"), "tiny-llm");
     assert_string_equal(word(chat, "gen_ai.response.model"), "tiny-llm");
+    assert_string_equal(word(chat, "server.address"), "::1");
+    assert_string_equal(number(chat, "server.port"), "8081");
     assert_string_equal(number(chat, "gen_ai.usage.input_tokens"), "300");
     assert_string_equal(number(chat, "gen_ai.usage.output_tokens"), "41");
     assert_string_equal(number(chat, "gen_ai.usage.cache_read.input_tokens"), "120");

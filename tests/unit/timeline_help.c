@@ -74,6 +74,7 @@ static void end(timeline_t *self)
 {
     self->model = timeline_text(self, "tiny-llm");
     self->upstream = timeline_text(self, "openai");
+    self->server = timeline_text(self, "[::1]:8081");
     self->finish = timeline_text(self, "stop");
     self->tokens = 40;
     self->prompt_tokens = 300;
