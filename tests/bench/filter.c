@@ -4,9 +4,10 @@
 //
 // Builds an index of clustered vectors and texts with Zipf's frequencies in a temporary folder,
 // then searches it in one thread, the filters in turn: none, and such that keep 50 %, 1 %, 0.001 %
-// (at least one passage), and one that keeps a far corner of the vectors. A line per claim: recall
-// among the k best, and the 99th percentile in multiples of the one without a filter; exit status 1
-// where one falls short.
+// (at least one passage), one that keeps a far corner of the vectors, and 10 %. A line per claim:
+// recall among the k best, and the 99th percentile in multiples of the one without a filter; exit
+// status 1 where one falls short. (Of 10 % only the recall is claimed: too many to be compared one
+// by one, too few among the best of all.)
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ enum {
     WORDS = 60,
     ASKED_WORDS = 10,
     VOCABULARY = 30000,
-    FILTERS = 5,
+    FILTERS = 6,
 };
 
 static const double RECALL = 0.95, SLOWER = 3;
@@ -283,12 +284,13 @@ static size_t measure(bench_t *self, const char *kind, filter_t *filters)
         double p50 = filter->ms[QUESTIONS * ROUNDS / 2];
         double p99 = filter->ms[QUESTIONS * ROUNDS * 99 / 100];
         usual = each == 0 ? p99 : usual;
-        bool holds = filter->recall >= RECALL && p99 <= SLOWER * usual;
+        bool timed = each < FILTERS - 1;
+        bool holds = filter->recall >= RECALL && (!timed || p99 <= SLOWER * usual);
         short_of += !holds;
-        printf("%-8s %-24s recall@%d %.3f (>= %.2f)  p50 %7.3f ms  p99 %7.3f ms = %.2f x (<= %.0f)"
+        printf("%-8s %-24s recall@%d %.3f (>= %.2f)  p50 %7.3f ms  p99 %7.3f ms = %.2f x%s"
                "  first %.3f ms  %s\n",
-               kind, filter->name, K, filter->recall, RECALL, p50, p99, p99 / usual, SLOWER,
-               filter->first_ms, holds ? "holds" : "FALLS SHORT");
+               kind, filter->name, K, filter->recall, RECALL, p50, p99, p99 / usual,
+               timed ? " (<= 3)" : "", filter->first_ms, holds ? "holds" : "FALLS SHORT");
     }
     backend->close(self->source);
     return short_of;
@@ -311,9 +313,10 @@ int main(int argc, char **argv)
     build(&self, argc > 2 ? argv[2] : "");
     printf("%zu passages of %zu dimensions, %s, built in %.0f s\n", self.passages, self.dimension,
            rl_store_manifest(self.store)->factory, (double)(rl_now_us() - start) / 1e6);
-    const size_t below[FILTERS] = {self.passages, self.passages / 2, self.passages / 100, few, 0};
-    const char *const names[FILTERS] = {"no filter", "keeps 50 %", "keeps 1 %", "keeps 0.001 %",
-                                        "keeps one cluster"};
+    const size_t below[FILTERS] = {
+        self.passages, self.passages / 2, self.passages / 100, few, 0, self.passages / 10};
+    const char *const names[FILTERS] = {"no filter",     "keeps 50 %",        "keeps 1 %",
+                                        "keeps 0.001 %", "keeps one cluster", "keeps 10 %"};
     for (size_t each = 0; each < FILTERS; each++) {
         filters[each] = (filter_t){
             .name = names[each], .below = below[each], .cluster = each == 4 ? 7 : CLUSTERS};
