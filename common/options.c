@@ -114,6 +114,13 @@ const rl_option_t rl_options[] = {
         "tasks given to one retriever at a time; what does not fit waits in the gateway"),
     INT("gateway.drafts", "16", 0, 100000, RL_GATEWAY,
         "drafts (POST /v1/draft) at work at a time; 0: none"),
+    INT("gateway.provisional_ms", "0", 0, DAY_MS, RL_GATEWAY,
+        "after so long, an answer is begun with what enough sources have found; its words are held "
+        "until the others have answered, and it is begun again if they change the passages; 0: off"),
+    NUM("gateway.provisional_quorum", "0.5", 0, 1, RL_GATEWAY,
+        "share of the sources that must have answered for that"),
+    NUM("gateway.provisional_share", "0.2", 0, 1, RL_GATEWAY,
+        "answers begun so, at most, as a share of all questions"),
     BOOL("gateway.prefill", "true", RL_GATEWAY,
          "passages of a draft are read ahead where the LLM server keeps what it has read"),
     BOOL(

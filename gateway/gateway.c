@@ -156,31 +156,35 @@ static void from_hub(void *arg, rl_msg_t *msg)
     }
 }
 
-static void from_generators(void *arg, rl_msg_t *msg)
+void gateway_take_generated(gateway_t *self, rl_msg_t *msg)
 {
-    gateway_t *self = arg;
     task_t *task;
     switch (msg->type) {
     case RL_PROGRESS:
-        if ((task = find_generation(self, msg->progress.task)))
+        if ((task = find_generation(self, msg->progress.task)) && !request_hold(task, msg))
             request_progress(task, &msg->progress);
         break;
     case RL_TOKEN:
-        if ((task = find_generation(self, msg->token.task)))
+        if ((task = find_generation(self, msg->token.task)) && !request_hold(task, msg))
             request_token(task, &msg->token);
         break;
     case RL_DONE:
-        if ((task = find_generation(self, msg->done.task)))
+        if ((task = find_generation(self, msg->done.task)) && !request_hold(task, msg))
             request_done(task, &msg->done);
         break;
     case RL_FAILED:
-        if ((task = find_generation(self, msg->failed.task)))
+        if ((task = find_generation(self, msg->failed.task)) && !request_hold(task, msg))
             request_generate_failed(task, &msg->failed);
         break;
     default:
         metrics_count(self->metrics, COUNT_STRAYS, 1);
         break;
     }
+}
+
+static void from_generators(void *arg, rl_msg_t *msg)
+{
+    gateway_take_generated(arg, msg);
 }
 
 static void on_worker_lost(void *arg, worker_t *worker)
@@ -271,6 +275,9 @@ static void read_settings(gateway_t *self)
         .semantic = rl_conf_num(conf, "cache.semantic"),
         .prefill = rl_conf_bool(conf, "gateway.prefill"),
         .drafts = (size_t)rl_conf_int(conf, "gateway.drafts"),
+        .provisional_ms = rl_conf_int(conf, "gateway.provisional_ms"),
+        .provisional_quorum = rl_conf_num(conf, "gateway.provisional_quorum"),
+        .provisional_share = rl_conf_num(conf, "gateway.provisional_share"),
         .hedge_share = rl_conf_num(conf, "gateway.hedge_share"),
         .rewrite = strcmp(rl_conf_str(conf, "gateway.rewrite"), "llm") == 0,
     };

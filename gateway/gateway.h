@@ -27,10 +27,13 @@ typedef struct settings {
     size_t max_in_flight, max_outstanding, client_buffer;
     unsigned window;
     bool rewrite;
-    bool share;         // what others have found, or look for now, is used
-    double semantic;    // least cosine of two questions that may share passages; 0: off
-    bool prefill;       // what drafts find is read ahead
-    size_t drafts;      // at work at a time
+    bool share;      // what others have found, or look for now, is used
+    double semantic; // least cosine of two questions that may share passages; 0: off
+    bool prefill;    // what drafts find is read ahead
+    size_t drafts;   // at work at a time
+    long
+        provisional_ms; // sources later than this are not awaited before an answer is begun; 0: off
+    double provisional_quorum, provisional_share;
     double hedge_share; // hedges per search task, at most
 } settings_t;
 
@@ -59,7 +62,8 @@ typedef struct gateway {
     struct request_queue requests; // all at work
     struct request_queue waiting;  // those that wait for a generator's slot, oldest first
     size_t in_flight, waiting_size;
-    double hedge_budget; // hedges that may be sent now
+    double provisional_budget; // answers that may be begun before their time
+    double hedge_budget;       // hedges that may be sent now
     bool room; // a retriever that was full has room: searches that wait are asked at the turn's end
     bool draining;
     uint64_t drain_until_us;
@@ -72,6 +76,8 @@ typedef struct gateway {
 gateway_t *gateway_new(rl_proc_t *proc);
 void gateway_destroy(gateway_t **self_p);
 
+// A message of a generator.
+void gateway_take_generated(gateway_t *self, rl_msg_t *msg);
 void gateway_get_answer(void *arg, http_req_t *req);
 void gateway_delete_answer(void *arg, http_req_t *req);
 // Another gateway's client comes back to an answer of this one, leaves it, or stops it.

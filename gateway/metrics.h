@@ -39,6 +39,8 @@ typedef enum counter {
     COUNT_RETRIEVALS_SHARED, // that waited for another's retrieval of the same
     COUNT_PREFILLS,          // drafts whose passages a generator was asked to read ahead
     COUNT_READERS_USED,      // questions that went to the generator that had read them
+    COUNT_PROVISIONAL,       // answers begun before all sources had answered
+    COUNT_PROVISIONAL_KEPT,  // of them, with the passages that they ended with
     COUNTERS,                // their number
 } counter_t;
 

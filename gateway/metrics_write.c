@@ -53,6 +53,10 @@ static const struct {
                         "Drafts whose passages a generator was asked to read ahead."},
     [COUNT_READERS_USED] = {"ragline_prefills_used_total", "",
                             "Questions that went to the generator that had read their passages."},
+    [COUNT_PROVISIONAL] = {"ragline_provisional_total", "",
+                           "Answers begun before all sources had answered."},
+    [COUNT_PROVISIONAL_KEPT] = {"ragline_provisional_kept_total", "",
+                                "Of those, answers whose passages did not change any more."},
 };
 
 static const struct {

@@ -85,6 +85,7 @@ static void destroy(request_t *self)
     keys_drop(&self->caller);
     question_destroy(&self->question);
     request_forget_searches(self);
+    request_provisional_end(self);
     hits_drop(&self->hits);
     free(self->missing);
     free(self->search_text);

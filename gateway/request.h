@@ -15,6 +15,8 @@ void request_start(gateway_t *gateway, http_req_t *req, question_form_t form);
 // Messages of workers; the task is one of the gateway's own.
 void request_hits(task_t *task, rl_msg_t *msg);
 void request_search_failed(task_t *task, const rl_failed_t *failed);
+// Whether the message is to wait until the passages are complete; it is kept then.
+bool request_hold(task_t *task, rl_msg_t *msg);
 void request_progress(task_t *task, const rl_progress_t *progress);
 void request_token(task_t *task, const rl_token_t *token);
 void request_done(task_t *task, const rl_done_t *done);

@@ -35,7 +35,7 @@ static uint64_t tokens_left(const request_t *self)
     return limit > self->tokens ? limit - self->tokens : limit ? 1 : 0;
 }
 
-static bool send_generate(request_t *self, worker_t *worker)
+bool request_send_generate(request_t *self, worker_t *worker)
 {
     gateway_t *gateway = self->gateway;
     const question_t *question = self->question;
@@ -140,7 +140,7 @@ static void try_generators(request_t *self, const worker_t *except)
         worker = registry_pick_generator(self->gateway->registry, except);
     if (!worker && except)
         worker = registry_pick_generator(self->gateway->registry, NULL);
-    if (!worker || !send_generate(self, worker)) {
+    if (!worker || !request_send_generate(self, worker)) {
         join_queue(self);
         return;
     }
@@ -152,7 +152,8 @@ static void try_generators(request_t *self, const worker_t *except)
 
 void request_generate(request_t *self)
 {
-    try_generators(self, NULL);
+    if (!request_provisional_decide(self))
+        try_generators(self, NULL);
 }
 
 void request_prefill(request_t *self)
@@ -161,7 +162,7 @@ void request_prefill(request_t *self)
         self->gateway->settings.prefill ? registry_pick_reader(self->gateway->registry) : NULL;
     if (worker)
         request_enter(self, REQUEST_GENERATING);
-    if (!worker || !send_generate(self, worker)) {
+    if (!worker || !request_send_generate(self, worker)) {
         self->answer.prefill = "skipped";
         request_complete(self);
         return;
@@ -266,7 +267,7 @@ static bool take_number(request_t *self, uint64_t seq)
 // got it (it was between two gateways, say): the task goes to another.
 static bool never_arrived(const request_t *self, uint64_t now)
 {
-    return self->seq == 0 && now - self->generate_sent_us > UNHEARD_US;
+    return self->seq == 0 && self->provisional.held_size == 0 && now - self->generate_sent_us > UNHEARD_US;
 }
 
 void request_look_after_silent(gateway_t *gateway)
@@ -466,6 +467,8 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
 {
     request_t *self = task->request;
     // A worker that is lost has no number to say it with.
+    if (request_provisional_failed(self))
+        return;
     if (failed->seq > 0 && !take_number(self, failed->seq))
         return;
     gateway_t *gateway = self->gateway;

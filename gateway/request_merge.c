@@ -61,7 +61,7 @@ static void list_missing(request_t *self)
     self->answer.answered = self->answer.of - (unsigned)self->answer.missing_size;
 }
 
-static void merge_hits(request_t *self)
+answer_passage_t *request_merge_now(const request_t *self, size_t *passages_size)
 {
     const settings_t *settings = &self->gateway->settings;
     merge_input_t *inputs = calloc(self->searches_size, sizeof *inputs);
@@ -80,10 +80,16 @@ static void merge_hits(request_t *self)
             inputs[size++] = (merge_input_t){search->source.collection, search->source.shard,
                                              search->source.kind, &search->hits->hits};
     }
-    size_t passages_size;
-    answer_passage_t *passages = merge(inputs, size, &how, &passages_size);
-    self->hits = hits_new(passages, passages_size, self->answer.of);
+    answer_passage_t *passages = merge(inputs, size, &how, passages_size);
     free(inputs);
+    return passages;
+}
+
+static void merge_hits(request_t *self)
+{
+    size_t size;
+    answer_passage_t *passages = request_merge_now(self, &size);
+    self->hits = hits_new(passages, size, self->answer.of);
     bool current = request_share_current(self);
     // the best are copied; an open stream need not hold the rest
     request_note_searches(self);

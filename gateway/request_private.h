@@ -49,6 +49,16 @@ typedef struct share {
     TAILQ_ENTRY(request) next; // in followers, or orphans
 } share_t;
 
+// An answer begun before all sources have answered (request_provisional.c).
+typedef struct provisional {
+    struct event *timer; // when sources are late enough; NULL: not looked at
+    bool due;            // they are
+    bool running;        // a generation from `hits` is at work, and its words are held
+    hits_t *hits;        // what it was begun with; NULL: it was not
+    rl_msg_t **held;
+    size_t held_size;
+} provisional_t;
+
 struct request {
     gateway_t *gateway;
     question_t *question;
@@ -80,6 +90,7 @@ struct request {
     uint64_t embed_start_us;
     hits_t *hits; // the passages
     share_t share;
+    provisional_t provisional;
     char reader[64]; // id of the generator that has read the passages ahead, "" if none
     bool drafting;   // a draft that its session knows of
     answer_missing_t *missing;
@@ -153,6 +164,19 @@ void request_generate(request_t *self);
 // A draft's passages are read ahead by an LLM server, if one can.
 void request_prefill(request_t *self);
 void request_cancel_generation(request_t *self);
+bool request_send_generate(request_t *self, worker_t *worker);
+// The passages of what has answered so far; the caller owns them.
+answer_passage_t *request_merge_now(const request_t *self, size_t *size);
+// Sources have been asked: late ones may be gone without for a while (request_provisional.c).
+void request_provisional_later(request_t *self);
+// Something has changed while searching.
+void request_provisional_look(request_t *self);
+// The passages are complete (self->hits): true if the generation begun before goes on (the request
+// may have ended), false if one has to be begun.
+bool request_provisional_decide(request_t *self);
+// Its generation has come to nothing: true if it was one begun before its time.
+bool request_provisional_failed(request_t *self);
+void request_provisional_end(request_t *self);
 void request_client_caught_up(request_t *self);
 
 // What the timeline keeps of the searches, which are then forgotten, and of a generator's own

@@ -380,6 +380,7 @@ static void ask_all(request_t *self)
     }
     request_phase_timer(self, self->soft_ms, on_retrieval_deadline);
     request_hedge_later(self);
+    request_provisional_later(self);
     if (dense)
         start_embedding(self);
     else
@@ -585,8 +586,10 @@ static void settle(request_t *self)
     for (size_t at = 0; self->soft_over && at < self->searches_size; at++)
         answered += self->searches[at].state == SEARCH_ANSWERED;
     bool enough = self->soft_over && !self->question->require_all && answered >= self->quorum;
-    if (self->pending > 0 && !enough)
+    if (self->pending > 0 && !enough) {
+        request_provisional_look(self);
         return;
+    }
     if (!self->soft_over && ask_stale(self))
         return;
     give_up_late(self);

@@ -122,10 +122,11 @@ typedef struct timeline {
     request_state_t outcome;               // REQUEST_DONE, _FAILED, _CANCELLED
     const char *error;                     // code, "" if none; owned
     const char *model, *upstream, *finish; // "" if not known; owned
-    const char *server;    // host:port of the LLM server that answered, "" if not known; owned
-    const char *cache;     // where the passages came from: "cache", "shared",
-                           // "draft", "semantic"; NULL: a search; static
-    unsigned answered, of; // sources
+    const char *server;      // host:port of the LLM server that answered, "" if not known; owned
+    const char *provisional; // what came of beginning early: "kept", "restarted", "failed"; NULL
+    const char *cache;       // where the passages came from: "cache", "shared",
+                             // "draft", "semantic"; NULL: a search; static
+    unsigned answered, of;   // sources
     uint64_t tokens, prompt_tokens, completion_tokens, cached_tokens;
     bool cached_known;       // whether the LLM server told how many of the prompt it had cached
     const char *prompt_hash; // of the messages as they were sent to the LLM, "" if none; owned

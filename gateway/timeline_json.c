@@ -167,6 +167,8 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
         add_ms(out, "sources_ms", self->sources_us);
     if (self->first_token_us)
         add_ms(out, "first_token_ms", self->first_token_us);
+    if (self->provisional)
+        add_text(out, "provisional", self->provisional);
     if (self->cache)
         add_text(out, "retrieval", self->cache);
     add_ms(out, "client_ms", self->client_us);
