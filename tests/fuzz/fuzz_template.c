@@ -45,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .prefix = "",
     };
     prompt_t prompt;
-    if (prompt_build(template, &generate, 16 + size % 400, size % 3 ? 0 : size % 200, &prompt) == 0) {
+    if (prompt_build(template, &generate, 16 + size % 400, size % 3 ? 0 : size % 200, &prompt) ==
+        0) {
         json_t *messages = json_loadb(prompt.messages.data, prompt.messages.size, 0, NULL);
         if (!json_is_array(messages) || prompt.passages_used > 2)
             abort();

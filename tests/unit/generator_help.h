@@ -20,7 +20,7 @@ struct genworld {
     loopback_t *llm;
     pid_t pid;
     const char *prefill, *warm_ms; // options; NULL: off, 0
-    int log; // reading end of the generator's stderr
+    int log;                       // reading end of the generator's stderr
     struct event *guard;
     bool (*wanted)(genworld_t *world); // what is waited for
     // the newest announcement
