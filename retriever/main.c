@@ -1,4 +1,5 @@
 // ragline-retriever: searches the shards of a collection for gateways.
+#include <malloc.h>
 #include <stdio.h>
 
 #include "blas.h"
@@ -25,6 +26,9 @@ int main(int argc, char **argv)
     char why[2048];
     int exit_status = 0;
     rl_blas_use_cpu(argv);
+    // One heap for all threads: each with its own, what one frees of another's is not given out
+    // again for long (300,000 questions: 1.6 MB more in use, with one heap nothing).
+    mallopt(M_ARENA_MAX, 1);
     rl_proc_t *proc = rl_proc_new(RL_RETRIEVER, "retriever", usage, argc, argv, &exit_status);
     if (!proc)
         return exit_status;
