@@ -1,8 +1,6 @@
 """Asking, drafting, and what of an answer is seen when."""
 
 import itertools
-import json
-import signal
 import statistics
 import sys
 import time
@@ -49,12 +47,14 @@ class Typist:
         assert answer.status in (200, 202, 409), (answer.status, answer.body)
         return answer.json() if answer.status == 200 else None
 
-    def settle(self, text):
-        """As the page does: words that stay are drafted twice."""
-        first = self.draft(text)
-        assert first, "the draft was not taken"
-        if not first.get("settled"):
-            self.draft(text)
+    def read_ahead(self, text):
+        """Drafts it until its passages are read (a question of another one may have come between)."""
+        for _ in range(3):
+            answer = self.draft(text)
+            assert answer, "the draft was not taken"
+            if answer["prefill"] == "prefilled":
+                return
+        raise RuntimeError(f"the passages are not read ahead: {answer['prefill']}")
 
     def ask(self, text, **more):
         return http.ask(self.url, {"question": text, "draft": self.name, **self.fields, **more}, timeout=120)
@@ -86,38 +86,11 @@ class Model:
 
 def off(**more):
     """Settings of a gateway that does nothing beforehand."""
-    return {"cache.share": "false", "cache.embeddings_mb": 0, "gateway.drafts": 0, **more}
+    return {"cache.share": "false", "cache.embeddings_mb": 0, "gateway.drafts": 0, "gateway.prefill": "false", **more}
 
 
 def on(**more):
-    return {"cache.share": "true", "cache.embeddings_mb": 16, "gateway.drafts": 16, **more}
+    return {"cache.share": "true", "cache.embeddings_mb": 16, "gateway.drafts": 16, "gateway.prefill": "true", **more}
 
 
-class Prefills:
-    """How many prompts a generator has had read ahead, by the document that it writes on SIGUSR1."""
-
-    def __init__(self, generator, folder):
-        self.generator, self.folder = generator, folder
-        self.before = 0
-
-    def count(self):
-        before = self.stamp()
-        self.generator.signal(signal.SIGUSR1)
-        until(lambda: self.stamp() != before, "the generator writes down what it has in hand")
-        return sum(upstream["prefills_done"] for upstream in self.read()["upstreams"])
-
-    def stamp(self):
-        return [(path.name, path.stat().st_mtime_ns) for path in self.folder.glob("*.json")]
-
-    def read(self):
-        return json.loads(next(self.folder.glob("*.json")).read_text())
-
-    def begin(self):
-        self.before = self.count()
-
-    def wait(self, timeout=20):
-        """Until one more than at begin()."""
-        until(lambda: self.count() > self.before, "the passages are read ahead", timeout)
-
-
-__all__ = ["House", "Model", "Prefills", "Typist", "all_seen", "http", "median", "off", "on", "seen", "stage_ms", "until"]
+__all__ = ["House", "Model", "Typist", "all_seen", "http", "median", "off", "on", "seen", "stage_ms", "until"]

@@ -1,7 +1,7 @@
 """The original problem: retrieval 1.5 s over three sources, one of them slow; generation 3.5 s, its first token at 0.5 s."""
 
 import sequential
-from asking import House, Model, Prefills, Typist, all_seen, http, median, off, on, seen, stage_ms
+from asking import House, Model, Typist, all_seen, http, median, off, on, seen, stage_ms
 from parts import Claim
 
 SOURCES = {"notes": 250, "wiki": 250, "archive": 1000}  # ms each; one after the other 1.5 s
@@ -22,14 +22,11 @@ def house_of(prefill, settings):
                                 "gateway.hard_ms": 9000, **settings})  # fmt: skip
         workers = [{"worker": name, "collection": name, "ms": ms, "words": WORDS} for name, ms in SOURCES.items()]
         house.start_fakes(*workers)
-        dumps = house.folder / "dumps"
-        dumps.mkdir()
-        generator = house.start_generator(**{"llm.prefill": prefill, "log.dump_dir": dumps})
+        house.start_generator(**{"llm.prefill": prefill})
         house.wait_ready(len(SOURCES) + 1)
     except BaseException:
         house.__exit__(RuntimeError)
         raise
-    house.prefills = Prefills(generator, dumps)
     return house
 
 
@@ -51,11 +48,7 @@ def drafted(house, asked, prefilled):
     out = []
     for question in asked:
         typist = Typist(house.gateways[0].url)
-        if prefilled:
-            house.prefills.begin()
-        typist.settle(question)
-        if prefilled:
-            house.prefills.wait()
+        (typist.read_ahead if prefilled else typist.draft)(question)
         out.append(typist.ask(question))
     return out
 

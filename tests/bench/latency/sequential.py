@@ -36,6 +36,29 @@ def search(url, question, sources, k):
     return sorted(found.values(), key=lambda passage: -passage["score"])[:k]
 
 
+def write(llm_url, model, question, passages, stream=False, max_tokens=None):
+    """Has the model answer: seconds to the first word and to the end."""
+    began = time.monotonic()
+    text = "\n".join(f"[{n}] {passage['title']}\n{passage['text']}" for n, passage in enumerate(passages, 1))
+    prompt = PROMPT.format(passages=text, question=question).strip()
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": stream, "temperature": 0}
+    if max_tokens:
+        body["max_tokens"] = max_tokens
+    answer = post(f"{llm_url}/chat/completions", body)
+    word = None
+    if stream:
+        for line in answer:
+            if not line.startswith(b"data: {"):
+                continue
+            choices = json.loads(line[6:])["choices"]
+            if choices and choices[0]["delta"].get("content") and word is None:
+                word = time.monotonic() - began
+    else:
+        json.loads(answer.read())["choices"][0]["message"]["content"]
+    end = time.monotonic() - began
+    return {"word": word or end, "end": end}
+
+
 def ask(search_url, llm_url, model, question, sources, k=5, stream=False, max_tokens=None):
     """When a person sees what, in seconds: {"visible", "passages", "word", "end"}."""
     began = time.monotonic()
@@ -43,22 +66,10 @@ def ask(search_url, llm_url, model, question, sources, k=5, stream=False, max_to
     seen = {}
     if stream:  # one that streams can show what it has found; the other one shows the answer
         seen["visible"] = seen["passages"] = time.monotonic() - began
-    text = "\n".join(f"[{n}] {passage['title']}\n{passage['text']}" for n, passage in enumerate(passages, 1))
-    messages = [{"role": "user", "content": PROMPT.format(passages=text, question=question)}]
-    body = {"model": model, "messages": messages, "stream": stream, "temperature": 0}
-    if max_tokens:
-        body["max_tokens"] = max_tokens
-    answer = post(f"{llm_url}/chat/completions", body)
-    if stream:
-        for line in answer:
-            if not line.startswith(b"data: {"):
-                continue
-            choices = json.loads(line[6:])["choices"]
-            if choices and choices[0]["delta"].get("content"):
-                seen.setdefault("word", time.monotonic() - began)
-    else:
-        json.loads(answer.read())["choices"][0]["message"]["content"]
-    end = time.monotonic() - began
+    wrote = write(llm_url, model, question, passages, stream, max_tokens)
+    searched = time.monotonic() - began - wrote["end"]
+    end = searched + wrote["end"]
+    seen = {**seen, **({"word": searched + wrote["word"]} if stream else {})}
     return {"visible": end, "passages": end, "word": end, **seen, "end": end}
 
 

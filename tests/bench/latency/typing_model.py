@@ -36,7 +36,7 @@ def typed(question, seed):
 
 
 # gateway/web/index.html, `drafts`: the same rule
-PAUSE_S, LONGEST_S, SETTLE_S, LEAST_WORDS = 0.130, 0.600, 0.450, 3
+PAUSE_S, LONGEST_S, LEAST_WORDS = 0.130, 0.800, 3
 
 
 def drafted(keys, sent_at):
@@ -48,7 +48,7 @@ def drafted(keys, sent_at):
         if text.rstrip()[-1:] in "?.!":
             pause = PAUSE_S
         elif len(intervals) < 5:
-            pause = LONGEST_S * 0.7
+            pause = LONGEST_S * 0.6
         else:
             pause = min(LONGEST_S, max(PAUSE_S, 2 * sorted(intervals)[len(intervals) // 2]))
         until = keys[n + 1][0] if n + 1 < len(keys) else sent_at
