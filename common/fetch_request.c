@@ -4,11 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     // libcurl's receive buffer, which it keeps for each transfer
     STREAM_BUFFER = 1024, // its smallest: a stream comes in small pieces, and many are open
     BODY_BUFFER = 16384,  // its default
+    // What the kernel takes in for a stream: left to itself it may take a megabyte, all of an
+    // answer that is paused, and its server would not see that it is.
+    STREAM_RECEIVE = 65536,
     DEFAULT_MAX_BODY = 1 << 20,
     DEFAULT_CONNECT_MS = 3000,
 };
@@ -87,6 +91,15 @@ static int set_payload(rl_fetch_t *fetch, const rl_fetch_request_t *request)
     return 0;
 }
 
+static int limit_receive(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    int size = STREAM_RECEIVE;
+    (void)arg;
+    if (purpose == CURLSOCKTYPE_IPCXN)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    return CURL_SOCKOPT_OK;
+}
+
 static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bool local)
 {
     CURL *easy = fetch->easy;
@@ -103,6 +116,8 @@ static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bo
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
                      (long)(request->on_data ? STREAM_BUFFER : BODY_BUFFER));
+    if (request->on_data)
+        curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, limit_receive);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
