@@ -189,6 +189,9 @@ const rl_option_t rl_options[] = {
     STRING("embed.model", "all-MiniLM-L6-v2", RL_GATEWAY | RL_INDEX,
            "embedding model; an index built with another one is not searched"),
     SECRET("embed.key", RL_GATEWAY | RL_INDEX, "API key of the embedding server"),
+    INT("embed.warm_ms", "30000", 0, DAY_MS, RL_GATEWAY,
+        "an idle connection to the embedding server is kept open by a small request after so long; 0: "
+        "it is not"),
     INT("embed.timeout_ms", "1000", 1, DAY_MS, RL_GATEWAY,
         "longest time for a question's embedding"),
 

@@ -40,7 +40,14 @@ struct embedder {
     lru_t *cache;
     LIST_HEAD(, flight) flights;
     uint64_t shared;
+    // the connection is kept open, and open before the first question
+    struct event *warm;
+    rl_fetch_t *warming;
+    long warm_ms;
+    uint64_t heard_us; // when the server answered last
 };
+
+static void on_warm(evutil_socket_t fd, short what, void *arg);
 
 static void read_settings(embedder_t *self)
 {
@@ -53,6 +60,11 @@ static void read_settings(embedder_t *self)
         abort();
     lru_resize(self->cache, (size_t)rl_conf_int(conf, "cache.embeddings_mb") << 20,
                (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
+    self->warm_ms = rl_conf_int(conf, "embed.warm_ms");
+    if (self->warm_ms > 0 && self->url)
+        event_add(self->warm, &(struct timeval){0}); // when the loop runs
+    else
+        event_del(self->warm);
 }
 
 embedder_t *embedder_new(rl_proc_t *proc, rl_fetcher_t *fetcher)
@@ -62,6 +74,9 @@ embedder_t *embedder_new(rl_proc_t *proc, rl_fetcher_t *fetcher)
         abort();
     *self = (embedder_t){.proc = proc, .fetcher = fetcher, .cache = lru_new(0, 0, free)};
     LIST_INIT(&self->flights);
+    self->warm = evtimer_new(rl_proc_base(proc), on_warm, self);
+    if (!self->warm)
+        abort();
     read_settings(self);
     return self;
 }
@@ -71,6 +86,9 @@ void embedder_destroy(embedder_t **self_p)
     embedder_t *self = *self_p;
     if (!self)
         return;
+    if (self->warming)
+        rl_fetch_cancel(&self->warming);
+    event_free(self->warm);
     lru_destroy(&self->cache);
     free(self->url);
     free(self);
@@ -90,6 +108,49 @@ bool embedder_configured(const embedder_t *self)
 const char *embedder_space(const embedder_t *self)
 {
     return rl_conf_str(rl_proc_conf(self->proc), "embed.model");
+}
+
+// ---- a warm connection --------------------------------------------------------------------------
+
+static void look_again(embedder_t *self, uint64_t ms)
+{
+    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    event_add(self->warm, &wait);
+}
+
+static void on_warmed(void *arg, const rl_fetch_result_t *result)
+{
+    embedder_t *self = arg;
+    self->warming = NULL;
+    if (result->ok)
+        self->heard_us = rl_now_us();
+    if (self->warm_ms > 0)
+        look_again(self, (uint64_t)self->warm_ms);
+}
+
+// A small request, where the server has not been asked for a while.
+static void on_warm(evutil_socket_t fd, short what, void *arg)
+{
+    embedder_t *self = arg;
+    (void)fd;
+    (void)what;
+    uint64_t idle_ms = (rl_now_us() - self->heard_us) / 1000;
+    if (self->warming || !self->url || self->warm_ms <= 0)
+        return;
+    if (self->heard_us && idle_ms < (uint64_t)self->warm_ms) {
+        look_again(self, (uint64_t)self->warm_ms - idle_ms);
+        return;
+    }
+    char url[2048];
+    snprintf(url, sizeof url, "%.*s/models", (int)(strlen(self->url) - strlen("/embeddings")),
+             self->url);
+    const rl_conf_t *conf = rl_proc_conf(self->proc);
+    rl_fetch_request_t request = {.url = url,
+                                  .bearer = rl_conf_secret(conf, "embed.key"),
+                                  .timeout_ms = rl_conf_int(conf, "embed.timeout_ms"),
+                                  .on_done = on_warmed,
+                                  .arg = self};
+    self->warming = rl_fetch_start(self->fetcher, &request);
 }
 
 // ---- the cache ----------------------------------------------------------------------------------
@@ -145,8 +206,10 @@ static void on_done(void *arg, const embed_result_t *result)
     embed_call_t *call;
     flight->fetch = NULL;
     LIST_REMOVE(flight, all);
-    if (result->vector)
+    if (result->vector) {
+        flight->embedder->heard_us = rl_now_us();
         keep(flight, result);
+    }
     while ((call = TAILQ_FIRST(&flight->waiters))) {
         embed_result_t own = *result;
         own.shared = call->shared;

@@ -337,3 +337,13 @@ def test_drafts_that_are_none(cluster, body, param):
     answer = cluster.post("/v1/draft", body)
     assert answer.status == 400
     assert error_of(answer)["param"] == param
+
+
+def test_the_embedding_server_is_connected_before_the_first_question(make_cluster, guide, embed):
+    one = make_cluster(**SETTINGS, **{"embed.warm_ms": 200})
+    one.start_gateway()
+    one.start_retriever(guide)
+    one.wait_workers(4)
+    paths = [request.path for request in embed.wait_requests(2)]  # and again, while nobody asks
+    assert set(paths) == {"/v1/models"}
+    assert one.search(fresh())["coverage"]["answered"] == 4

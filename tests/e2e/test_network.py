@@ -121,7 +121,7 @@ def machines():
         address = made.join()[0]
     except OSError as why:
         made.close()
-        pytest.skip(f"no network namespaces here: {why}")
+        pytest.skip(f"the kernel: no network namespaces here: {why}")
     made.gateway = address
     yield made
     made.close()

@@ -80,6 +80,7 @@ class Cluster:
             # tests ask the same again and again, and mean a search each time
             "cache.share": "false",
             "cache.embeddings_mb": 0,
+            "embed.warm_ms": 0,
             **self._of("gateway", "embed", "log", "cache", "otlp"),
             **{k: v for k, v in self.settings.items() if k in ("llm.url", "llm.model", "llm.key")},
             **settings,
