@@ -39,8 +39,8 @@ typedef struct rl_fetch_request {
     const char *traceparent; // W3C headers, NULL or "" for none
     const char *tracestate;
     const char *const *headers; // more lines, "Name: value", up to a NULL; NULL for none
-    const char *accept;      // NULL: application/json
-    const char *body;        // JSON; copied
+    const char *accept;         // NULL: application/json
+    const char *body;           // JSON; copied
     size_t body_size;
     long connect_timeout_ms;    // 0: 3,000
     long first_byte_timeout_ms; // 0: none

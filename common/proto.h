@@ -201,8 +201,8 @@ typedef struct rl_done {
                          // ended, which it waited for), connect_us, sent_us,
                          // first_byte_us, first_token_us, total_us; what the server said:
                          // prefill_ms, cached_tokens, read_tokens (of the prompt, not cached),
-                         // prompt_tokens; server, host:port; prompt_hash, of the messages as sent, 16
-                         // hexadecimal digits; what was trimmed so that they are read in time:
+                         // prompt_tokens; server, host:port; prompt_hash, of the messages as sent,
+                         // 16 hexadecimal digits; what was trimmed so that they are read in time:
                          // passages_repeated, passages_cut, tokens_trimmed
 } rl_done_t;
 

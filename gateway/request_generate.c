@@ -267,7 +267,8 @@ static bool take_number(request_t *self, uint64_t seq)
 // got it (it was between two gateways, say): the task goes to another.
 static bool never_arrived(const request_t *self, uint64_t now)
 {
-    return self->seq == 0 && self->provisional.held_size == 0 && now - self->generate_sent_us > UNHEARD_US;
+    return self->seq == 0 && self->provisional.held_size == 0 &&
+           now - self->generate_sent_us > UNHEARD_US;
 }
 
 void request_look_after_silent(gateway_t *gateway)
