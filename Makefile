@@ -75,7 +75,7 @@ BENCH_LIB := $(patsubst %,$(BUILD)/%.o,$(wildcard tests/bench/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_HELP := $(patsubst %,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 
-.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs chaos profile-check soak eval lint format asan tsan fuzz \
+.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs bench-latency chaos profile-check soak eval lint format asan tsan fuzz \
     fuzz-programs install clean system
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -225,6 +225,12 @@ SOAK_N ?= 1000000
 soak: all bench-programs  ## SOAK_N short questions (a million): memory flat, what is kept bounded
 	@$(if $(NO_DEPS),,scripts/deps test)
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/profile/soak.py $(SOAK_N)
+
+# LATENCY_ARGS="--short original", --list; DATA=folder of a labelled set (as for make eval). All of it puts README's table right.
+bench-latency: all bench-programs  ## how soon something is to be seen, from the usual program to drafts and prefill
+	@$(if $(NO_DEPS),,scripts/deps test && scripts/deps demo && scripts/models)
+	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/bench/latency/run.py \
+	    --write $(if $(DATA),--data "$(DATA)") $(LATENCY_ARGS)
 
 eval: all  ## quality of retrieval on labelled sets: make eval DATA="folder…" (EVAL_ARGS=--sweep)
 	@scripts/models
