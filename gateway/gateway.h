@@ -54,7 +54,7 @@ typedef struct gateway {
     struct hits_cache *hits;       // passages found a while ago
     struct drafts *drafts;         // questions that are being typed
     void *leaders;                 // zhashx_t of the requests that search, by what they search for
-    struct request_queue orphans;  // whose leader has come to nothing
+    struct request_queue orphans;  // who waited for one of them, and go on at the turn's end
     traces_t *traces;              // timelines of the answers that ended last
     peers_t *peers;                // the other gateways
     relays_t *relays;              // clients whose answer one of them holds

@@ -28,10 +28,10 @@ void request_task_lost(task_t *task);
 // A generator became ready or has a slot free: those that wait go on, oldest first.
 void request_generators_free(gateway_t *gateway);
 
+// Those that waited for another question's retrieval: with what it found, or by themselves.
+void request_orphans_search(gateway_t *gateway);
 // A retriever has room again, or is new: searches of all requests that wait for one are asked,
 // oldest first.
-// Those that waited for another question's retrieval which came to nothing.
-void request_orphans_search(gateway_t *gateway);
 void request_searches_again(gateway_t *gateway);
 
 // Stops an answer of the caller with this name; its client gets an error "cancelled". False if

@@ -20,6 +20,10 @@ static void dump_searches(const request_t *self, rl_dump_t *dump)
     static const char *const names[NAMED] = {"waits_for", "waits_for_2", "waits_for_3",
                                              "waits_for_4"};
     size_t named = 0;
+    if (self->share.leader) {
+        rl_dump_text(dump, names[0], self->share.leader->id); // which searches for the same
+        return;
+    }
     for (size_t at = 0; at < self->searches_size && named < NAMED; at++) {
         const search_t *search = &self->searches[at];
         char text[400];

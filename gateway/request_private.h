@@ -44,7 +44,9 @@ typedef struct share {
     uint64_t from_us;                 // when the cache was asked
     bool leads;                       // others may wait for what this one finds
     request_t *leader;                // that is waited for, NULL if none
-    bool orphan;                      // its leader has come to nothing: in gateway->orphans
+    bool orphan;                      // waits for nobody any more: in gateway->orphans
+    hits_t *found;                    // what its leader found for it; NULL: nothing
+    bool by_itself;                   // has waited in vain: it waits for nobody again
     struct request_queue followers;
     TAILQ_ENTRY(request) next; // in followers, or orphans
 } share_t;
@@ -79,7 +81,8 @@ struct request {
     char *search_text; // what is looked for: the question, made to stand on its own
     search_t *searches;
     size_t searches_size, pending;
-    uint64_t retrieval_us; // when its deadlines begin: at the question's first byte, or rewritten
+    uint64_t retrieval_us; // when its deadlines begin: at the question's first byte, or when
+                           // it was rewritten, or waited for another in vain
     long soft_ms, hard_ms;
     size_t quorum;
     bool soft_over;
@@ -146,7 +149,8 @@ void request_show_sources(request_t *self);
 bool request_share(request_t *self);
 // The question's vector is there: true if a question close to it has passages that will do.
 bool request_share_near(request_t *self);
-// Whether all sources answered, from the generations that are in force.
+// Whether all sources answered, from the generations that are in force, and those are still the
+// ones that it was asked for.
 bool request_share_current(const request_t *self);
 // The passages are there: for the cache and for those who wait.
 void request_share_found(request_t *self, bool current);

@@ -407,9 +407,11 @@ static void search_now(request_t *self)
 
 void request_search_again(request_t *self)
 {
+    self->retrieval_us = rl_now_us(); // the retrievers' time was the other's
     if (!request_share(self))
         ask_all(self);
 }
+
 static void on_rewritten(void *arg, const char *text)
 {
     request_t *self = arg;

@@ -91,6 +91,7 @@ static void adopt(request_t *self, hits_t *hits, const char *how)
 {
     request_cancel_searches(self);
     request_forget_searches(self);
+    self->pending = 0;
     span_t *span = timeline_add(self->timeline, STAGE_CACHE, self->share.from_us, rl_now_us());
     if (span)
         span->detail = how;
@@ -141,12 +142,25 @@ bool request_share(request_t *self)
         return true;
     }
     request_t *leader = zhashx_lookup(gateway->leaders, self->share.flight);
-    if (leader) {
+    if (leader && !self->share.by_itself) {
         follow(self, leader);
         return true;
     }
-    lead(self);
+    if (!leader)
+        lead(self);
     return false;
+}
+
+// Those who wait get it when the turn ends: that may end them, and whoever is at work in this turn
+// may be going through the list of all requests.
+static void give(request_t *self, hits_t *hits)
+{
+    request_t *follower;
+    TAILQ_FOREACH(follower, &self->share.followers, share.next)
+    {
+        follower->share.found = hits_keep(hits);
+    }
+    request_unshare(self);
 }
 
 bool request_share_near(request_t *self)
@@ -161,7 +175,7 @@ bool request_share_near(request_t *self)
     if (!hits)
         return false;
     metrics_count(gateway->metrics, COUNT_SEMANTIC_HITS, 1);
-    request_unshare(self);
+    give(self, hits);
     adopt(self, hits, "semantic");
     return true;
 }
@@ -170,6 +184,12 @@ bool request_share_near(request_t *self)
 
 bool request_share_current(const request_t *self)
 {
+    char rest[LRU_KEY];
+    if (!self->share.leads)
+        return false;
+    make_rest(self, rest); // generations and settings may have changed since
+    if (strcmp(rest, self->share.rest) != 0)
+        return false;
     for (size_t at = 0; at < self->searches_size; at++) {
         const search_t *search = &self->searches[at];
         if (search->state != SEARCH_ANSWERED ||
@@ -195,11 +215,7 @@ void request_share_found(request_t *self, bool current)
             self->vector = NULL;
         }
         hits_cache_put(gateway->hits, self->share.key, hits);
-        for (request_t *follower; (follower = TAILQ_FIRST(&self->share.followers));) {
-            TAILQ_REMOVE(&self->share.followers, follower, share.next);
-            follower->share.leader = NULL;
-            adopt(follower, hits_keep(hits), "shared"); // may end it
-        }
+        give(self, hits);
     }
     request_unshare(self);
 }
@@ -215,16 +231,21 @@ void request_unshare(request_t *self)
         TAILQ_REMOVE(&gateway->orphans, self, share.next);
         self->share.orphan = false;
     }
+    hits_drop(&self->share.found);
     if (!self->share.leads)
         return;
+    // Where the search itself has come to nothing, the next one would too, and those that waited
+    // would wait for one after the other; where only its client has gone, one searches for all.
+    bool in_vain = self->state != REQUEST_CANCELLED;
     self->share.leads = false;
     zhashx_delete(gateway->leaders, self->share.flight);
     for (request_t *follower; (follower = TAILQ_FIRST(&self->share.followers));) {
         TAILQ_REMOVE(&self->share.followers, follower, share.next);
         follower->share.leader = NULL;
         follower->share.orphan = true;
+        follower->share.by_itself = in_vain;
         TAILQ_INSERT_TAIL(&gateway->orphans, follower, share.next);
-        rl_proc_again(gateway->proc); // they search for themselves when the turn ends
+        rl_proc_again(gateway->proc); // they go on when the turn ends
     }
 }
 
@@ -238,6 +259,11 @@ void request_orphans_search(gateway_t *gateway)
     for (request_t *self; (self = TAILQ_FIRST(&gateway->orphans));) {
         TAILQ_REMOVE(&gateway->orphans, self, share.next);
         self->share.orphan = false;
-        request_search_again(self);
+        hits_t *found = self->share.found;
+        self->share.found = NULL;
+        if (found)
+            adopt(self, found, "shared"); // may end it
+        else
+            request_search_again(self);
     }
 }

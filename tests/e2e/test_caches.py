@@ -177,6 +177,31 @@ def test_the_one_that_searched_goes_away(cluster, embed):
     assert how == ["None", "shared", "shared"]
 
 
+def test_those_who_waited_in_vain_do_not_wait_for_each_other(make_cluster, guide, embed):
+    soft_ms = 500
+    limits = {"gateway.soft_ms": soft_ms, "gateway.hard_ms": 20000, "embed.timeout_ms": 20000}
+    one = make_cluster(**SETTINGS, **limits)
+    one.start_gateway()
+    one.start_retriever(guide)
+    one.wait_workers(4)
+    gate = threading.Event()
+    embed.always(lambda recorded: (gate.wait(20), fake_embed.of_dimension(embed.dimension)(recorded))[1])
+    question, answers = fresh(), []
+
+    def ask():
+        answers.append(one.search(question))
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    gate.set()
+    assert [answer["coverage"]["answered"] for answer in answers] == [2] * 8  # by words only
+    # the first one's time, then their own, all at once; one after the other would be eight times
+    assert max(answer["timings"]["total_ms"] for answer in answers) < 4 * soft_ms
+
+
 def test_one_embedding_for_different_searches(cluster, embed):
     question = fresh()
     gate = threading.Event()
