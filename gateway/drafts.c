@@ -9,7 +9,8 @@
 #include "clock.h"
 
 enum {
-    SESSIONS = 10000,
+    MOST_BYTES = 64 << 20, // of all sessions: what they found stays until their question comes
+    SESSION_BYTES = 4096,  // what one counts at least, so that there are at most 16,384
 };
 static const uint64_t AGE_US = 300000000; // a session without a word for so long is over
 
@@ -50,7 +51,7 @@ drafts_t *drafts_new(void)
     drafts_t *self = calloc(1, sizeof *self);
     if (!self)
         abort();
-    self->sessions = lru_new(SESSIONS, AGE_US, free_session);
+    self->sessions = lru_new(MOST_BYTES, AGE_US, free_session);
     return self;
 }
 
@@ -74,6 +75,17 @@ static session_t *find(drafts_t *self, const keys_caller_t *caller, const char *
     char key[LRU_KEY];
     make_key(caller, session, key);
     return lru_find(self->sessions, key, rl_now_us());
+}
+
+// A session that is heard of goes on, and counts what it holds now. It may be gone afterwards.
+static void renew(drafts_t *self, const keys_caller_t *caller, const char *name,
+                  const session_t *session)
+{
+    char key[LRU_KEY];
+    size_t cost = SESSION_BYTES + (session->hits ? hits_cost(session->hits) : 0) +
+                  (session->text ? strlen(session->text) : 0);
+    make_key(caller, name, key);
+    lru_renew(self->sessions, key, cost, rl_now_us());
 }
 
 // Without capital letters (ASCII), punctuation (ASCII) and doubled white space; malloc'd.
@@ -101,7 +113,6 @@ struct request *drafts_begin(drafts_t *self, const keys_caller_t *caller, const 
                              struct request *request)
 {
     session_t *session = find(self, caller, name);
-    struct request *earlier = NULL;
     if (!session) {
         char key[LRU_KEY];
         session = calloc(1, sizeof *session);
@@ -109,10 +120,11 @@ struct request *drafts_begin(drafts_t *self, const keys_caller_t *caller, const 
             abort();
         session->drafts = self;
         make_key(caller, name, key);
-        lru_put(self->sessions, key, session, 1, rl_now_us());
+        lru_put(self->sessions, key, session, SESSION_BYTES, rl_now_us());
     }
-    earlier = session->request;
+    struct request *earlier = session->request;
     session->request = request;
+    renew(self, caller, name, session);
     self->running++;
     self->counts.taken++;
     return earlier;
@@ -148,6 +160,7 @@ bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *name,
     session->hits = hits_keep(hits);
     session->text = fold(text);
     snprintf(session->rest, sizeof session->rest, "%s", rest);
+    renew(self, caller, name, session);
     return settled;
 }
 

@@ -41,7 +41,7 @@ void hits_drop(hits_t **self_p)
     free(self);
 }
 
-static size_t cost_of(const hits_t *self)
+size_t hits_cost(const hits_t *self)
 {
     size_t cost = sizeof *self + self->dimension * sizeof *self->vector + 256;
     for (size_t at = 0; at < self->passages_size; at++) {
@@ -127,7 +127,7 @@ hits_t *hits_cache_near(hits_cache_t *self, const char *rest, const float *vecto
 
 void hits_cache_put(hits_cache_t *self, const char *key, hits_t *hits)
 {
-    lru_put(self->lru, key, hits_keep(hits), cost_of(hits), rl_now_us());
+    lru_put(self->lru, key, hits_keep(hits), hits_cost(hits), rl_now_us());
 }
 
 const lru_counts_t *hits_cache_counts(const hits_cache_t *self)

@@ -21,6 +21,8 @@ typedef struct hits {
 hits_t *hits_new(answer_passage_t *passages, size_t size, unsigned of);
 hits_t *hits_keep(hits_t *self);
 void hits_drop(hits_t **self_p);
+// Bytes of memory, about.
+size_t hits_cost(const hits_t *self);
 
 typedef struct hits_cache hits_cache_t;
 

@@ -128,6 +128,19 @@ void lru_drop(lru_t *self, const char *key)
         remove_entry(self, entry);
 }
 
+void lru_renew(lru_t *self, const char *key, size_t cost, uint64_t now_us)
+{
+    entry_t *entry = zhashx_lookup(self->table, key);
+    if (!entry)
+        return;
+    self->counts.cost += cost - entry->cost;
+    entry->cost = cost;
+    entry->put_us = now_us;
+    TAILQ_REMOVE(&self->order, entry, used);
+    TAILQ_INSERT_HEAD(&self->order, entry, used);
+    shrink(self);
+}
+
 void lru_each(lru_t *self, uint64_t now_us, bool (*look)(void *arg, void *value), void *arg)
 {
     entry_t *entry;

@@ -28,6 +28,9 @@ void *lru_find(lru_t *self, const char *key, uint64_t now_us);
 // Takes the value (frees it at once where it costs more than `most`); one that was there is freed.
 void lru_put(lru_t *self, const char *key, void *value, size_t cost, uint64_t now_us);
 void lru_drop(lru_t *self, const char *key);
+// The value costs something else now, and is as young as if it had just been put. It may be gone
+// afterwards, and others, to make room.
+void lru_renew(lru_t *self, const char *key, size_t cost, uint64_t now_us);
 // From the one used last to the one used longest ago, those too old left out; false from `look`
 // ends it.
 void lru_each(lru_t *self, uint64_t now_us, bool (*look)(void *arg, void *value), void *arg);
