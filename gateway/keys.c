@@ -112,12 +112,13 @@ static bool read_hash(const char *word, unsigned char *hash)
 // "a,b" as "a\0b\0\0"; "*" stands for all.
 static bool read_collections(const char *word, char **collections)
 {
+    free(*collections); // the last one counts
+    *collections = NULL;
     if (strcmp(word, "*") == 0)
         return true;
     size_t size = strlen(word);
     if (size == 0 || *word == ',' || word[size - 1] == ',' || strstr(word, ",,"))
         return false;
-    free(*collections);
     *collections = calloc(1, size + 2);
     if (!*collections)
         return false;

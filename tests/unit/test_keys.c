@@ -171,6 +171,26 @@ static void says_what_is_wrong_with_a_line(void **state)
     free(line);
 }
 
+// What is found for one caller may be shown to another with the same rights.
+static void rights_are_what_may_be_read(void **state)
+{
+    (void)state;
+    keys_t *keys = load("ann sha256:" ALPHA " collections=* collections=docs,man\n"
+                        "bob sha256:" BETA " collections=docs collections=*\n");
+    assert_non_null(keys);
+    const keys_caller_t *ann = keys_find(keys, "alpha"), *bob = keys_find(keys, "beta");
+    const keys_caller_t *anyone = keys_anonymous(keys);
+    assert_string_equal(keys_rights(ann), "docs,man");
+    assert_false(keys_may_read(ann, "secrets"));
+    assert_string_equal(keys_rights(bob), "*");
+    assert_true(keys_may_read(bob, "secrets"));
+    assert_string_equal(keys_rights(anyone), "*");
+    keys_drop(&ann);
+    keys_drop(&bob);
+    keys_drop(&anyone);
+    keys_destroy(&keys);
+}
+
 static void reads_again_and_keeps_what_is_used_up(void **state)
 {
     (void)state;
@@ -203,6 +223,7 @@ int main(void)
         cmocka_unit_test(a_key_reads_its_collections_only),
         cmocka_unit_test(a_rate_is_a_bucket),
         cmocka_unit_test(says_what_is_wrong_with_a_line),
+        cmocka_unit_test(rights_are_what_may_be_read),
         cmocka_unit_test(reads_again_and_keeps_what_is_used_up),
     };
     return cmocka_run_group_tests_name("keys", tests, make_file, remove_file);
