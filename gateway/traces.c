@@ -93,14 +93,28 @@ const timeline_t *traces_at(const traces_t *self, size_t at)
     return self->ring[(self->next + self->most - 1 - at) % self->most];
 }
 
-const timeline_t *traces_find(const traces_t *self, const char *id)
+// Where there are keys, a caller sees its own answers; one marked `operator` sees all.
+static bool may_see(const keys_caller_t *caller, const timeline_t *timeline)
+{
+    return keys_is_operator(caller) || strcmp(keys_name(caller), timeline->caller) == 0;
+}
+
+// The newest with this id that the caller (NULL: anyone) may see: a trace id is the client's, and
+// another's may be the same.
+static const timeline_t *find(const traces_t *self, const char *id, const keys_caller_t *caller)
 {
     for (size_t at = 0; at < self->size; at++) {
         const timeline_t *timeline = traces_at(self, at);
-        if (strcmp(timeline->id, id) == 0 || strcmp(timeline->trace_id, id) == 0)
+        if ((strcmp(timeline->id, id) == 0 || strcmp(timeline->trace_id, id) == 0) &&
+            (!caller || may_see(caller, timeline)))
             return timeline;
     }
     return NULL;
+}
+
+const timeline_t *traces_find(const traces_t *self, const char *id)
+{
+    return find(self, id, NULL);
 }
 
 // ---- as JSON ------------------------------------------------------------------------------------
@@ -142,12 +156,6 @@ void traces_write(const timeline_t *timeline, rl_buf_t *out)
 }
 
 // ---- endpoints ----------------------------------------------------------------------------------
-
-// Where there are keys, a caller sees its own answers; one marked `operator` sees all.
-static bool may_see(const keys_caller_t *caller, const timeline_t *timeline)
-{
-    return keys_is_operator(caller) || strcmp(keys_name(caller), timeline->caller) == 0;
-}
 
 // A number of the query; answers 400 and returns false if it is none.
 static bool read_number(http_req_t **req, const char *name, double most, double *number)
@@ -263,8 +271,8 @@ void gateway_get_trace(void *arg, http_req_t *req)
 {
     const gateway_t *self = arg;
     const char *id = http_path(req) + strlen("/v1/traces/");
-    const timeline_t *timeline = traces_find(self->traces, id);
-    if (!timeline || !may_see(http_caller(req), timeline)) {
+    const timeline_t *timeline = find(self->traces, id, http_caller(req));
+    if (!timeline) {
         http_reply_error(&req, 404, "unknown_trace", NULL, 0,
                          "no answer with this id (or trace id) is kept here; the last %zu are "
                          "(gateway.traces)",
