@@ -113,8 +113,8 @@ def test_each_caller_sees_its_own(make_cluster, guide, tmp_path):
     one.start_gateway()
     one.start_retriever(guide)
 
-    def search(key):
-        return one.post("/v1/search", {"question": QUESTION}, bearer(key))
+    def search(key, **headers):
+        return one.post("/v1/search", {"question": QUESTION}, bearer(key) | headers)
 
     until(lambda: search("alice-key").status == 200, "a search is answered")
     mine = search("bob-key").json()["id"]
@@ -123,6 +123,13 @@ def test_each_caller_sees_its_own(make_cluster, guide, tmp_path):
     assert one.get(f"/v1/traces/{mine}", headers=bearer("alice-key")).status == 404
     assert one.get(f"/v1/traces/{mine}", headers=bearer("ops-key")).status == 200
     assert one.get("/v1/traces").status == 401
+    # both name the same trace: each finds its own answer by it
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    ids = {
+        key: search(key, traceparent=f"00-{trace}-00f067aa0ba902b7-01").json()["id"]
+        for key in ("alice-key", "bob-key")
+    }
+    assert ids == {key: one.get(f"/v1/traces/{trace}", headers=bearer(key)).json()["id"] for key in ids}
 
 
 def test_server_timing_where_nothing_is_streamed(cluster):
