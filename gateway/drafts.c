@@ -88,20 +88,33 @@ static void renew(drafts_t *self, const keys_caller_t *caller, const char *name,
     lru_renew(self->sessions, key, cost, rl_now_us());
 }
 
-// Without capital letters (ASCII), punctuation (ASCII) and doubled white space; malloc'd.
+// Bytes at `at` that only part words: white space, and the marks that end a word or a sentence, as
+// in "primed, or not?". Any other mark is part of a term: "C++" is not "C", "-o" not "o".
+static size_t between_words(const char *at)
+{
+    size_t marks = isspace((unsigned char)*at) ? 0 : strspn(at, ".,;:!?");
+    size_t space = strspn(at + marks, " \t\r\n\v\f");
+    return space > 0 || !at[marks] ? marks + space : 0;
+}
+
+// Without capital letters (ASCII), and with one space between words; malloc'd.
 static char *fold(const char *text)
 {
     char *out = malloc(strlen(text) + 1), *to = out;
     if (!out)
         abort();
-    for (const char *at = text; *at; at++) {
-        unsigned char c = (unsigned char)*at;
-        if (isspace(c) || ispunct(c)) {
+    for (const char *at = text; *at;) {
+        size_t between = between_words(at);
+        if (between > 0) {
             if (to > out && to[-1] != ' ')
                 *to++ = ' ';
-        } else {
-            *to++ = (char)(c < 128 ? tolower(c) : c);
+            at += between;
+            continue;
         }
+        do { // the marks of a term go together: each is looked at once
+            unsigned char c = (unsigned char)*at++;
+            *to++ = (char)(c < 128 ? tolower(c) : c);
+        } while (*at && strchr(".,;:!?", at[-1]) && strchr(".,;:!?", *at));
     }
     if (to > out && to[-1] == ' ')
         to--;

@@ -31,8 +31,8 @@ void drafts_end(drafts_t *self, const keys_caller_t *caller, const char *session
 bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *session,
                   const char *text, const char *rest, hits_t *hits);
 // The question of the session is sent: the passages of its last draft if that was, but for capital
-// letters, punctuation and white space, the same, and everything else is; a reference for the
-// caller. NULL otherwise. The session is over in either case.
+// letters, white space and the marks that end words and sentences, the same, and everything else
+// is; a reference for the caller. NULL otherwise. The session is over in either case.
 hits_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const char *session,
                     const char *text, const char *rest, char *reader, size_t reader_size);
 // The session's passages are being read ahead by a generator (drafts_take's `reader`).

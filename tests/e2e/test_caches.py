@@ -53,8 +53,8 @@ def test_a_question_that_comes_again_is_not_searched_again(cluster, embed):
     streamed = cluster.ask(question)
     assert streamed.one("timings").data["retrieval"] == "cache"
     assert streamed.complete and streamed.text
-    states = {state["state"]: state["ms"] for state in streamed.one("timings").data["states"]}
-    assert states["searching"] < 1  # no search, no embedding
+    stages = {span["stage"] for span in streamed.one("timings").data["spans"]}
+    assert "cache" in stages and not stages & {"search", "embed"}
 
 
 @pytest.mark.parametrize(

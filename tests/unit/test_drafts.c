@@ -109,6 +109,30 @@ static void another_question_gets_nothing_of_it(void **state)
     assert_int_equal(drafts_counts(it.drafts)->used, 0);
 }
 
+static void marks_that_are_part_of_a_term_count(void **state)
+{
+    (void)state;
+    static const char *const others[][2] = {{"what is C", "what is C++?"},
+                                            {"what does o do", "what does -o do"},
+                                            {"the file a.b", "the file a b"},
+                                            {"port 80:81", "port 80: 81"},
+                                            {"is 1", "is .1"},
+                                            {"a..b", "a.b"}};
+    static const char *const same[][2] = {{"what is C++", "What is c++ ?!"},
+                                          {"first, then second", "first then second..."},
+                                          {"...", ""},
+                                          {"a.b.", "A.B"},
+                                          {"a..b", "A..B"}};
+    for (size_t at = 0; at < sizeof others / sizeof *others; at++) {
+        draft("one", others[at][0], "passage");
+        assert_string_equal(take("one", others[at][1], "rest"), "");
+    }
+    for (size_t at = 0; at < sizeof same / sizeof *same; at++) {
+        draft("one", same[at][0], "passage");
+        assert_string_equal(take("one", same[at][1], "rest"), "passage");
+    }
+}
+
 static void callers_have_sessions_of_their_own(void **state)
 {
     char path[] = "/tmp/ragline-drafts-XXXXXX", why[256];
@@ -193,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_question_takes_what_its_draft_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_question_gets_nothing_of_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(marks_that_are_part_of_a_term_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(callers_have_sessions_of_their_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_later_draft_takes_the_place_of_one_at_work, set_up,
                                         tear_down),
