@@ -350,6 +350,10 @@ void rl_proc_destroy(rl_proc_t **self_p)
     for (size_t at = 0; at < SIGNALS; at++)
         if (self->signals[at])
             event_free(self->signals[at]);
+    // One that comes while the process ends must not end it as if it had failed.
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
     if (self->again)
         event_free(self->again);
     rl_curve_destroy(&self->curve);

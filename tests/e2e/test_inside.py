@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -456,6 +457,17 @@ def test_sighup_reads_the_level_and_the_form_again(work, make_cluster, guide):
     cluster.get("/other")
     gateway.wait_log("GET /other")
     assert "GET /nothing" not in gateway.log()
+
+
+def test_signals_while_it_ends_do_not_fail_it(make_cluster):
+    one = make_cluster()
+    gateway = one.start_gateway()
+    gateway.signal(signal.SIGTERM)
+    while gateway.popen.poll() is None:
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            gateway.popen.send_signal(number)
+        time.sleep(0.001)  # the gateway is to end, not to be busy with them
+    assert gateway.wait() == 0
 
 
 def test_one_id_leads_through_all_logs(cluster, llm):
