@@ -1,5 +1,6 @@
 """Slow and vanishing clients beside normal ones: only the slow ones are paused, and who is gone costs nothing more."""
 
+import os
 import random
 import socket
 import threading
@@ -34,6 +35,7 @@ class Slow:
         self.thread.start()
 
     def _run(self):
+        os.nice(10)  # of this thread: what the test itself takes is not to be in the others' lag
         while not self.over.wait(1 / len(self.socks)):
             sock = self.socks[self.read % len(self.socks)]
             self.read += 1
@@ -72,6 +74,22 @@ def vanish(house, count, seconds):
     return took
 
 
+def aside(function, *args):
+    """Calls it in a thread that gives way to the programs."""
+    out = []
+
+    def work():
+        os.nice(10)
+        out.append(function(*args))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join()
+    if not out:
+        raise AssertionError(f"{function.__name__} did not come to its end")
+    return out[0]
+
+
 def run(short=False, say=print):
     slow_count, gone_count, normal, seconds = (20, 20, 20, 2) if short else (200, 200, 100, 20)
     with House(**{"llm.max_tokens": 4000, "llm.context_tokens": 20000, "generator.slots": 1000}) as house:
@@ -100,7 +118,7 @@ def run(short=False, say=print):
         sent = stats["tokens"] / slow_count
         llm.set(gap_ms=GAP_MS)
         beside = house.load(0, **usual)
-        took = vanish(house, gone_count, seconds)
+        took = aside(vanish, house, gone_count, seconds)
         lasting = beside.result()
         slow_kb = memory_kb(gateway) - before_kb
         still = llm.stats()["open"]
