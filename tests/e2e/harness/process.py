@@ -33,6 +33,8 @@ running = []  # every process of this session that was started and not yet reape
 def environment(extra=None):
     """The environment of a program under test: ours, less every setting of ragline."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("RAGLINE_")}
+    for size in ("LINES", "COLUMNS"):  # of the terminal that runs the tests, as pytest-xdist sets them
+        env.pop(size, None)
     for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         env.pop(proxy, None)
     env["ASAN_OPTIONS"] = "exitcode=99:abort_on_error=0:detect_stack_use_after_return=1"
