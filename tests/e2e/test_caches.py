@@ -13,7 +13,14 @@ from test_security import bearer, line_of
 
 pytestmark = pytest.mark.standin
 
-SETTINGS = {"cache.share": "true", "cache.embeddings_mb": 16}
+SETTINGS = {
+    "cache.share": "true",
+    "cache.embeddings_mb": 16,
+    # what is late is not kept
+    "gateway.soft_ms": 20000,
+    "gateway.hard_ms": 30000,
+    "embed.timeout_ms": 20000,
+}
 _number = itertools.count(1)
 
 
@@ -180,7 +187,7 @@ def test_the_one_that_searched_goes_away(cluster, embed):
 def test_those_who_waited_in_vain_do_not_wait_for_each_other(make_cluster, guide, embed):
     soft_ms = 500
     limits = {"gateway.soft_ms": soft_ms, "gateway.hard_ms": 20000, "embed.timeout_ms": 20000}
-    one = make_cluster(**SETTINGS, **limits)
+    one = make_cluster(**{**SETTINGS, **limits})
     one.start_gateway()
     one.start_retriever(guide)
     one.wait_workers(4)
