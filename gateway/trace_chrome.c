@@ -124,7 +124,8 @@ static void choose_lanes(chrome_t *self)
 {
     uint64_t *ends = NULL; // of each lane of the track at hand
     size_t lanes = 0, room = 0;
-    qsort(self->events, self->size, sizeof *self->events, by_track);
+    if (self->size > 0)
+        qsort(self->events, self->size, sizeof *self->events, by_track);
     for (size_t at = 0; at < self->size; at++) {
         event_t *event = &self->events[at];
         if (at > 0 && !same_track(event, event - 1))
