@@ -140,14 +140,17 @@ static void try_generators(request_t *self, const worker_t *except)
         worker = registry_pick_generator(self->gateway->registry, except);
     if (!worker && except)
         worker = registry_pick_generator(self->gateway->registry, NULL);
+    if (worker) // before it is sent: the generator may be at work before the call returns
+        request_enter(self, REQUEST_GENERATING);
     if (!worker || !request_send_generate(self, worker)) {
+        if (worker)
+            request_enter(self, REQUEST_WAITING);
         join_queue(self);
         return;
     }
     leave_queue(self);
     request_phase_timer(self, -1, NULL);
     self->alone = false;
-    request_enter(self, REQUEST_GENERATING);
 }
 
 void request_generate(request_t *self)
