@@ -1,8 +1,7 @@
 """The parts that every claim is shown with: a house of real processes on free ports, stand-ins and load generators in
-C (tests/bench), and a claim's outcome."""
+C (tests/bench)."""
 
 import contextlib
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -17,36 +16,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 from harness import http  # noqa: E402
+from harness.claims import Claim  # noqa: E402, F401
 from harness.cluster import options  # noqa: E402
 from harness.ports import free_port  # noqa: E402
 from harness.process import Process, environment, program, run  # noqa: E402
 from harness.wait import until  # noqa: E402
-
-
-@dataclasses.dataclass
-class Claim:
-    """What was measured, and whether it holds. `strict`: it is about what is right, not about how fast this machine
-    is, so that it must hold on any."""
-
-    name: str
-    measured: float
-    limit: float | None = None
-    unit: str = ""
-    at_most: bool = True
-    strict: bool = False
-
-    @property
-    def holds(self):
-        if self.limit is None:
-            return True
-        return self.measured <= self.limit if self.at_most else self.measured >= self.limit
-
-    def line(self, width):
-        sign = "<=" if self.at_most else ">="
-        bound = "" if self.limit is None else f"{sign} {self.limit:,g}"
-        word = "" if self.limit is None else "holds" if self.holds else "FALLS SHORT"
-        number = f"{self.measured:,.0f}" if abs(self.measured) >= 1000 or self.measured == 0 else f"{self.measured:.3g}"
-        return f"{self.name:{width}}  {number:>10}  {bound:>10} {self.unit:5} {word}".rstrip()
 
 
 class Standin:

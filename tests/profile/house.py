@@ -14,15 +14,9 @@ for folder in ("tests/chaos", "tests/e2e"):
     sys.path.append(str(ROOT / folder))  # behind: both folders have a run.py
 
 from harness import http  # noqa: E402
+from harness.claims import all_files, show  # noqa: E402, F401
 from harness.process import environment, program  # noqa: E402
 from parts import Claim, Fakes, House, Load, cpu_s, memory_kb, percentile, until  # noqa: E402, F401
-
-
-def show(claims):
-    width = max(len(claim.name) for claim in claims)
-    print(f"\n{'':{width}}  {'measured':>10}  {'limit':>10}")
-    for claim in claims:
-        print(claim.line(width))
 
 
 def traces(gateway, limit=10000, **query):

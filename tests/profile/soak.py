@@ -9,12 +9,11 @@ largest of the second tenth, after the first tenth has filled every buffer, ring
 """
 
 import os
-import resource
 import signal
 import sys
 import time
 
-from house import Claim, House, memory_kb, show, until
+from house import Claim, House, all_files, memory_kb, show, until
 
 STREAMS, TOKENS = 64, 2
 GROWTH_KB = 1024  # of any process over the whole run: one byte for a question of a million
@@ -40,8 +39,7 @@ def start(house, traces):
 def main():
     questions = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     traces = max(10, min(1000, questions // 50))  # the ring is full well within the first tenth
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    all_files()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.stdout.reconfigure(line_buffering=True)
     print(f"{questions:,} questions, {STREAMS} streams, {os.cpu_count()} CPUs")

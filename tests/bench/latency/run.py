@@ -11,65 +11,35 @@ project's own README is indexed and questions about it are asked. --write puts t
 tests/bench/latency/latency.svg. --short is the form that the end-to-end tests use.
 """
 
-import argparse
-import importlib
-import os
 import pathlib
-import resource
-import signal
-import subprocess
 import sys
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "chaos")]
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "chaos"), str(HERE.parents[1] / "e2e")]
+
+import chart  # noqa: E402
+from harness.claims import main  # noqa: E402
 
 NAMES = ["original", "provisional", "typed", "real", "cost"]
 
 
-def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--short", action="store_true")
+def add_arguments(parser):
     parser.add_argument("--data")
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("parts", nargs="*", choices=[[], *NAMES], metavar="PART")
-    args = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.stdout.reconfigure(line_buffering=True)
-    modules = {name: importlib.import_module(f"claim_{name}") for name in args.parts or NAMES}
-    if args.list:
-        for name, module in modules.items():
-            print(f"{name:12} {module.__doc__.splitlines()[0]}")
-        return
-    print(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f} at the start")
-    began, claims, rows, broken = time.monotonic(), [], {}, []
-    for name, module in modules.items():
-        print(f"[{time.monotonic() - began:5.0f} s] {module.__doc__.splitlines()[0]}")
-        try:
-            claims += module.run(short=args.short, data=args.data, rows=rows)
-        except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as why:
-            print(f"  {name} could not be shown: {why}")
-            broken.append(name)
-    if claims:
-        width = max(len(claim.name) for claim in claims)
-        print(f"\n{'':{width}}  {'measured':>10}  {'limit':>10}")
-        for claim in claims:
-            print(claim.line(width))
-    import chart
 
-    for table in rows.values():
-        print("\n" + chart.table(table))
-    if args.write and rows and not broken:
-        chart.write(rows)
-    short = [claim for claim in claims if not claim.holds]
-    limited = [claim for claim in claims if claim.limit is not None]
-    told = f"{len(short)} of {len(limited)} fall short" if short else f"all {len(limited)} hold"
-    print(f"\n{told}" + (f"; not shown: {', '.join(broken)}" if broken else ""))
-    sys.exit(1 if short or broken else 0)
+
+def run():
+    rows = {}
+
+    def tables(args, whole):
+        for table in rows.values():
+            print("\n" + chart.table(table))
+        if args.write and rows and whole:
+            chart.write(rows)
+
+    modules = {name: f"claim_{name}" for name in NAMES}
+    main(__doc__, modules, add_arguments, lambda args: {"data": args.data, "rows": rows}, tables)
 
 
 if __name__ == "__main__":
-    main()
+    run()
