@@ -4,6 +4,8 @@
 //   FOLDER/LOCK                             held (flock) while someone builds
 //   FOLDER/g-NNNNNN/manifest.json           what it is, how much, sizes and checksums of its files
 //   FOLDER/g-NNNNNN/shard-S/vectors.faiss   FAISS index; position + 1 = id (none if lexical only)
+//   FOLDER/g-NNNNNN/shard-S/vectors.f32     the vectors in floats, beside an index without them (see
+//                                           vectors.h; generations of earlier versions have none)
 //   FOLDER/g-NNNNNN/shard-S/text/           Xapian: the postings; docid = id
 //   FOLDER/g-NNNNNN/shard-S/passages.bin    the passages themselves, by id (see passages.h)
 //   FOLDER/g-NNNNNN/shard-S/fields.bin      what filters look at (see fields.h); generations built

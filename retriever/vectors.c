@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "faiss_select.h"
 #include "files.h"
 #include "store.h"
 
@@ -26,6 +27,7 @@ struct rl_vectors {
     char *folder;
     FILE *spool;
     uint64_t count;
+    bool kept; // the spool stays, as a file of the index
 };
 
 // Measured at 384 dimensions, one thread, FAISS 1.7.3 with AVX2: Flat 5,000 0.26 ms, 50,000 2.6 ms
@@ -55,9 +57,9 @@ rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size)
     rl_vectors_t *self = calloc(1, sizeof *self);
     if (self)
         self->folder = strdup(folder);
-    if (!self || !self->folder || rl_path(path, "%s/vectors.f32", folder) != 0 ||
+    if (!self || !self->folder || rl_path(path, "%s/" RL_ROWS_FILE, folder) != 0 ||
         !(self->spool = fopen(path, "w+be"))) {
-        rl_fail(why, why_size, "%s/vectors.f32: cannot write: %s", folder, strerror(errno));
+        rl_fail(why, why_size, "%s/" RL_ROWS_FILE ": cannot write: %s", folder, strerror(errno));
         rl_vectors_destroy(&self);
     }
     return self;
@@ -71,7 +73,7 @@ void rl_vectors_destroy(rl_vectors_t **self_p)
     char path[RL_PATH_MAX];
     if (self->spool) {
         fclose(self->spool);
-        if (rl_path(path, "%s/vectors.f32", self->folder) == 0)
+        if (!self->kept && rl_path(path, "%s/" RL_ROWS_FILE, self->folder) == 0)
             unlink(path);
     }
     free(self->folder);
@@ -96,7 +98,7 @@ int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, ch
                    size_t why_size)
 {
     if (fwrite(vector, sizeof *vector, dimension, self->spool) != dimension)
-        return rl_fail(why, why_size, "%s/vectors.f32: cannot write: %s", self->folder,
+        return rl_fail(why, why_size, "%s/" RL_ROWS_FILE ": cannot write: %s", self->folder,
                        strerror(errno));
     self->count++;
     return 0;
@@ -151,7 +153,7 @@ int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory,
     FaissIndex *index = NULL;
     errno = 0;
     if (fflush(self->spool) != 0)
-        return rl_fail(why, why_size, "%s/vectors.f32: cannot write: %s", self->folder,
+        return rl_fail(why, why_size, "%s/" RL_ROWS_FILE ": cannot write: %s", self->folder,
                        strerror(errno));
     if (faiss_index_factory(&index, (int)dimension, factory, METRIC_INNER_PRODUCT) != 0)
         return rl_fail(why, why_size, "FAISS does not make an index \"%s\" of dimension %zu: %s",
@@ -170,6 +172,7 @@ int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory,
     if (rc == 0 && (rl_path(path, "%s/" RL_VECTORS_FILE, self->folder) != 0 ||
                     faiss_write_index_fname(index, path) != 0))
         rc = rl_fail(why, why_size, "%s: cannot write: %s", path, rl_faiss_error());
+    self->kept = rc == 0 && !rl_faiss_rows(index);
     faiss_Index_free(index);
     return rc == 0 ? 0 : -1;
 }

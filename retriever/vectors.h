@@ -7,13 +7,17 @@
 #include <stdint.h>
 
 #define RL_VECTORS_FILE "vectors.faiss"
+// The vectors themselves, normalised, in floats, row by row in the order of ids: beside an index
+// that does not have them row by row (an inverted file, a quantizer), for what only they can say: a
+// check against exact search, a merge into another index.
+#define RL_ROWS_FILE "vectors.f32"
 
 typedef struct rl_vectors rl_vectors_t;
 
 // FAISS's last error on this thread in words; never NULL.
 const char *rl_faiss_error(void);
 
-// Gathers in FOLDER/vectors.f32, which is removed in the end.
+// Gathers in FOLDER/vectors.f32, which is removed in the end unless the index needs it beside.
 rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size);
 void rl_vectors_destroy(rl_vectors_t **self_p);
 
