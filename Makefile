@@ -75,7 +75,7 @@ BENCH_LIB := $(patsubst %,$(BUILD)/%.o,$(wildcard tests/bench/lib/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_HELP := $(patsubst %,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 
-.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs bench-latency chaos profile-check soak eval lint format asan tsan fuzz \
+.PHONY: help all deps demo test unit unit-programs e2e bench bench-programs bench-latency scale-check chaos profile-check soak eval lint format asan tsan fuzz \
     fuzz-programs install clean system
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -231,6 +231,12 @@ bench-latency: all bench-programs  ## how soon something is to be seen, from the
 	@$(if $(NO_DEPS),,scripts/deps test && scripts/deps demo && scripts/models)
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/bench/latency/run.py \
 	    --write $(if $(DATA),--data "$(DATA)") $(LATENCY_ARGS)
+
+# SCALE_ARGS="--short million", --list, --folder FOLDER (what is built is kept there). All of it puts README's table right.
+scale-check: all bench-programs  ## a million passages, filters, changes, kills, growth: a line per claim
+	@$(if $(NO_DEPS),,scripts/deps test)
+	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/bench/scale/run.py \
+	    $(if $(SCALE_ARGS),$(SCALE_ARGS),--write)
 
 eval: all  ## quality of retrieval on labelled sets: make eval DATA="folder…" (EVAL_ARGS=--sweep)
 	@scripts/models

@@ -1,0 +1,102 @@
+"""Where the claims about size find their indexes: each is built once a run, by ragline-index, and measured once."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+
+from harness.process import environment, program
+
+MILLION = 1_000_000
+SIZES = [10_000, 30_000, 100_000, 300_000, MILLION]
+SHORT_SIZES = [5_000, 25_000]
+PAUSE_S = 0.05
+
+
+def to_end(command, log, limit_s=3600):
+    """Runs a command; (seconds, the most memory that it had at a time in KB), both as the kernel counts them."""
+    began = time.monotonic()
+    with open(log, "wb") as out:
+        popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                 env=environment())  # fmt: skip
+    try:
+        while True:
+            pid, status, used = os.wait4(popen.pid, os.WNOHANG)
+            if pid:
+                popen.returncode = os.waitstatus_to_exitcode(status)
+                break
+            if time.monotonic() - began > limit_s:
+                raise RuntimeError(f"{command[0]} took more than {limit_s} s")
+            time.sleep(PAUSE_S)
+    finally:
+        if popen.returncode is None:
+            popen.kill()
+            popen.wait()
+    took = time.monotonic() - began
+    if popen.returncode != 0:
+        raise RuntimeError(f"{command[0]}: {popen.returncode}: {log.read_text(errors='replace')[-2000:]}")
+    return took, used.ru_maxrss
+
+
+class Workshop:
+    def __init__(self, folder, short):
+        self.kept = bool(folder)
+        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="ragline-scale-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.sizes = SHORT_SIZES if short else SIZES
+        self.largest = self.sizes[-1]
+        self.measured = {}
+
+    def close(self):
+        if not self.kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def corpus(self, size):
+        """Documents of `size` passages with their vectors; the caller removes it (a million are 4 GB)."""
+        path = self.folder / f"passages-{size}.jsonl"
+        with open(path, "wb") as out:
+            subprocess.run([program("bench/clustered"), "both", str(size)], stdout=out, check=True)
+        return path
+
+    def built(self, size, say=print):
+        """The index of so many passages: {"folder", "s", "rss_kb", "bytes"}; built where it is not there."""
+        folder = self.folder / f"index-{size}"
+        notes = self.folder / f"index-{size}.json"
+        if notes.exists():
+            return {"folder": folder, **json.loads(notes.read_text())}
+        documents = self.corpus(size)
+        command = [program("ragline-index"), "--index-out", folder, "--index-collection", "scale",
+                   "--embed-url", "http://127.0.0.1:9/v1", documents]  # fmt: skip
+        took, rss = to_end(command, self.folder / f"index-{size}.log")
+        documents.unlink()
+        (folder / "embeddings.cache").unlink(missing_ok=True)
+        figures = {"s": took, "rss_kb": rss, "bytes": sum(file.stat().st_size for file in self.files(folder))}
+        notes.write_text(json.dumps(figures))
+        say(f"  {size:,} passages built in {took:.0f} s, {size / took:,.0f} a second, with {rss / 1024:,.0f} MB;"
+            f" {figures['bytes'] / size:,.0f} bytes a passage")  # fmt: skip
+        return {"folder": folder, **figures}
+
+    def files(self, folder):
+        generation = folder / (folder / "CURRENT").read_text().strip()
+        return [path for path in generation.rglob("*") if path.is_file()]
+
+    def figures(self, size, say=print):
+        """What tests/bench/search.c says of the index of so many passages, and `built`."""
+        if size not in self.measured:
+            built = self.built(size, say)
+            questions, checked = (1000, 200) if size > 25_000 else (400, 100)
+            done = subprocess.run([program("bench/search"), built["folder"], str(questions), str(checked)],
+                                  capture_output=True, text=True, env=environment(), timeout=1200)  # fmt: skip
+            assert done.returncode == 0, f"search: {done.stderr[-600:]}"
+            found = json.loads(done.stdout)
+            say(f"  {size:,} passages, {found['factory']}: dense p50 {found['dense']['all']['ms']['p50']:.2f} ms,"
+                f" recall@10 {found['dense']['all']['recall']:.3f};"
+                f" lexical p50 {found['lexical']['all']['ms']['p50']:.2f} ms")  # fmt: skip
+            self.measured[size] = {**found, "built": built}
+        return self.measured[size]
+
+    def rows(self):
+        return [self.measured[size] for size in sorted(self.measured)]
