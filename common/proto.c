@@ -81,6 +81,7 @@ static const field_t announce_fields[] = {
     FLAG(rl_announce_t, fields_more),
     STRING(rl_announce_t, model, NAME),
     FLAG(rl_announce_t, prefill),
+    STRING(rl_announce_t, writer, NAME),
     STRING(rl_announce_t, gateways, TEXT),
 };
 
@@ -175,6 +176,7 @@ static const field_t done_fields[] = {
     FLAG(rl_done_t, counted),
     NUMBER(rl_done_t, passages_used),
     STRING(rl_done_t, timings, TEXT),
+    STRING(rl_done_t, writer, NAME),
 };
 
 static const field_t resume_fields[] = {

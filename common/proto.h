@@ -85,8 +85,10 @@ typedef struct rl_announce {
                         // name, of all shards; "" if there are none to be had
     bool fields_more;   // there are too many to name them all
     // generators
-    const char *model; // what it answers with: the model's name, or "extractive"
-    bool prefill;      // its LLM server keeps what it has read: tasks with `prefill` are of use
+    const char *model;  // what it answers with: the model's name, or "extractive"
+    bool prefill;       // its LLM server keeps what it has read: tasks with `prefill` are of use
+    const char *writer; // what it asks first, with all that its answers depend on: equal texts
+                        // stand for equal settings, "" where it is not known yet
     // all
     const char *gateways; // those it knows, a line each: "ID ENDPOINT-OF-ITS-HUB"
 } rl_announce_t;
@@ -204,6 +206,8 @@ typedef struct rl_done {
                          // prompt_tokens; server, host:port; prompt_hash, of the messages as sent,
                          // 16 hexadecimal digits; what was trimmed so that they are read in time:
                          // passages_repeated, passages_cut, tokens_trimmed
+    const char *writer;  // what it was written by, as announced; "" where that was not what is
+                         // asked first, or has changed meanwhile
 } rl_done_t;
 
 // Resumable answers: a client may land on another gateway than the one that holds its answer.

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "answer_cache.h"
 #include "clock.h"
 #include "drafts.h"
 #include "endpoint.h"
@@ -283,6 +284,9 @@ static void read_settings(gateway_t *self)
     };
     hits_cache_resize(self->hits, (size_t)rl_conf_int(conf, "cache.passages_mb") << 20,
                       (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
+    answer_cache_clear(self->answers);
+    answer_cache_resize(self->answers, (size_t)rl_conf_int(conf, "cache.answers_mb") << 20,
+                        (uint64_t)rl_conf_int(conf, "cache.answers_age_ms") * 1000);
 }
 
 static otlp_settings_t *read_otlp(const gateway_t *self)
@@ -350,6 +354,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     TAILQ_INIT(&self->waiting);
     TAILQ_INIT(&self->orphans);
     self->hits = hits_cache_new();
+    self->answers = answer_cache_new();
     self->drafts = drafts_new();
     self->leaders = zhashx_new();
     if (!self->leaders)
@@ -401,6 +406,7 @@ void gateway_destroy(gateway_t **self_p)
         request_stop_all(self);
     doors_destroy(&self->doors);
     live_feed_destroy(&self->live_feed);
+    answer_cache_destroy(&self->answers);
     hits_cache_destroy(&self->hits);
     drafts_destroy(&self->drafts);
     zhashx_destroy((zhashx_t **)&self->leaders);

@@ -3,6 +3,7 @@
 //
 // Workers come and go with new ids, which would leave dead series behind in Prometheus without end:
 // there is none by worker, only by kind and collection. GET /v1/workers has each.
+#include "answer_cache.h"
 #include "gateway.h"
 #include "drafts.h"
 #include "hits.h"
@@ -271,6 +272,8 @@ static void write_caches(gateway_t *self, metrics_text_t *text)
     metrics_text_value(text, bytes, "cache=\"embeddings\"", (double)embed.bytes);
     metrics_text_value(text, bytes, "cache=\"passages\"",
                        (double)hits_cache_counts(self->hits)->cost);
+    metrics_text_value(text, bytes, "cache=\"answers\"",
+                       (double)answer_cache_counts(self->answers)->cost);
     metrics_text_family(text, drafts, "counter",
                         "Drafts of questions that are being typed, by what became of them.");
     metrics_text_value(text, drafts, "outcome=\"used\"", (double)draft->used);

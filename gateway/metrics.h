@@ -35,6 +35,8 @@ typedef enum counter {
     COUNT_FALLBACKS,  // answers not by the configured model
     COUNT_CACHE_HITS, // questions whose passages were in the cache
     COUNT_CACHE_MISSES,
+    COUNT_ANSWER_CACHE_HITS, // questions whose answer was
+    COUNT_ANSWER_CACHE_MISSES,
     COUNT_SEMANTIC_HITS,     // that took the passages of another question close to it
     COUNT_RETRIEVALS_SHARED, // that waited for another's retrieval of the same
     COUNT_PREFILLS,          // drafts whose passages a generator was asked to read ahead

@@ -193,7 +193,7 @@ static void write_retrieval(writer_t *w, size_t at)
     otlp_text(&w->json, "gen_ai.operation.name", "retrieval");
     otlp_text(&w->json, "gen_ai.provider.name", "ragline");
     otlp_text(&w->json, "gen_ai.data_source.id", one ? t->collection : NULL);
-    otlp_text(&w->json, "ragline.cache", t->cache);
+    otlp_text(&w->json, "ragline.cache", t->cache); // "answer": all of it was given before
     end_span(w, error, error ? error : "");
     unsigned embeddings = 0, searches = 0;
     for (size_t nth = 0; nth < t->spans_size; nth++) {

@@ -263,6 +263,11 @@ static bool read_resumable(reader_t *self, const char *param, const json_t *valu
     return question_boolean(self, param, value, &self->question->resumable);
 }
 
+static bool read_fresh(reader_t *self, const char *param, const json_t *value)
+{
+    return question_boolean(self, param, value, &self->question->fresh);
+}
+
 static bool read_continuation(reader_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->continuation);
@@ -335,6 +340,7 @@ static const field_t fields[] = {
     {"require", ASK | SEARCH | RAGLINE, false, read_require},
     {"target_first_token_ms", ASK | RAGLINE, false, read_target},
     {"continuation", ASK | RAGLINE, false, read_continuation},
+    {"fresh", ASK | RAGLINE, false, read_fresh},
     {"resumable", ASK, false, read_resumable},
     {"timings", RAGLINE, false, read_want_timings},
     {"progress", RAGLINE, false, read_want_progress},

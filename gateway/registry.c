@@ -88,6 +88,7 @@ static void drop(registry_t *self, worker_t *worker)
     free(worker->generation);
     free(worker->space);
     free(worker->model);
+    free(worker->writer);
     free(worker->language);
     free(worker->fields);
     json_decref(worker->field_types);
@@ -378,6 +379,7 @@ void registry_announced(registry_t *self, const rl_announce_t *announce)
     replace(&worker->generation, announce->generation);
     replace(&worker->space, announce->space);
     replace(&worker->model, announce->model);
+    replace(&worker->writer, announce->writer);
     replace(&worker->language, announce->language);
     take_fields(worker, announce);
     if (role != ROLE_GENERATOR)
@@ -506,6 +508,23 @@ worker_t *registry_pick_reader(registry_t *self)
             best = worker;
     }
     return best;
+}
+
+size_t registry_writers(registry_t *self, const char **out, size_t most)
+{
+    worker_t *worker;
+    size_t size = 0;
+    TAILQ_FOREACH(worker, &self->workers, all)
+    {
+        if (worker->role != ROLE_GENERATOR || !worker->ready || !*worker->writer)
+            continue;
+        bool seen = false;
+        for (size_t at = 0; at < size; at++)
+            seen |= strcmp(out[at], worker->writer) == 0;
+        if (!seen && size < most)
+            out[size++] = worker->writer;
+    }
+    return size;
 }
 
 worker_t *registry_pick_generator(registry_t *self, const worker_t *except)

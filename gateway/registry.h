@@ -29,6 +29,7 @@ typedef struct worker {
     // as announced
     uint64_t queued, running, slots, service_us, served, period_ms;
     char *collection, *generation, *space, *model, *language;
+    char *writer;        // of a generator: what its answers depend on, "" if not known
     bool prefill;        // its LLM server keeps what it has read
     char *fields;        // of the metadata, as announced
     json_t *field_types; // the same, read; NULL if it is no object
@@ -87,6 +88,9 @@ worker_t *registry_pick_reader(registry_t *self);
 // The 95th percentile of the recent durations of the source's fastest replica, in µs; 0 if too few
 // are known or the source has only one replica that is ready.
 uint64_t registry_hedge_after_us(registry_t *self, const source_t *source);
+// What the ready generators write with, each once, at most `most`; returns their number. Borrowed:
+// valid until the next announcement.
+size_t registry_writers(registry_t *self, const char **out, size_t most);
 // Whether a replica of the source, a generator, is ready, busy or not.
 bool registry_has(registry_t *self, const source_t *source);
 bool registry_has_generator(registry_t *self);

@@ -86,6 +86,7 @@ static void destroy(request_t *self)
     question_destroy(&self->question);
     request_forget_searches(self);
     request_provisional_end(self);
+    request_again_end(self);
     hits_drop(&self->hits);
     free(self->missing);
     free(self->search_text);

@@ -155,7 +155,9 @@ static void try_generators(request_t *self, const worker_t *except)
 
 void request_generate(request_t *self)
 {
-    if (!request_provisional_decide(self))
+    if (self->again.answer)
+        request_again_begin(self);
+    else if (!request_provisional_decide(self))
         try_generators(self, NULL);
 }
 
@@ -243,7 +245,10 @@ void request_client_caught_up(request_t *self)
     if (!self->paused)
         return;
     self->paused = false;
-    send_credit(self, false);
+    if (self->again.answer)
+        request_again_later(self); // the call comes from where its output is written
+    else
+        send_credit(self, false);
 }
 
 // Whether this is the next message of the stream. Doubles are dropped, a gap is asked about and
@@ -406,6 +411,7 @@ void request_token(task_t *task, const rl_token_t *token)
             return;
         }
         self->text_length += rl_utf8_length(token->text, size);
+        request_again_note(self);
         metrics_count(self->gateway->metrics, COUNT_TOKENS, 1);
         self->tokens++;
         self->face->ops->token(self->face, token->text, size);
@@ -442,6 +448,7 @@ void request_done(task_t *task, const rl_done_t *done)
     if (!answer->finish || !answer->model || !answer->upstream)
         abort();
     request_note_generation(self, done);
+    request_again_keep(self, done->writer);
     if (self->question->form == FORM_DRAFT)
         end_prefill(self, done->finish);
     else

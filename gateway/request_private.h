@@ -2,6 +2,7 @@
 #ifndef REQUEST_PRIVATE_H
 #define REQUEST_PRIVATE_H
 
+#include "answer_cache.h"
 #include "face.h"
 #include "followup.h"
 #include "hits.h"
@@ -51,6 +52,17 @@ typedef struct share {
     TAILQ_ENTRY(request) next; // in followers, or orphans
 } share_t;
 
+// Answers that are kept (request_again.c).
+typedef struct again {
+    char key[LRU_KEY];     // of the question, without the writer; "": nothing is kept
+    kept_answer_t *answer; // that is given again, NULL: a new one is written
+    size_t given;          // pieces of it
+    bool current;          // the passages are what another one asking now would get
+    uint32_t *ends;        // of the pieces that came, in bytes
+    size_t ends_size;
+    bool left_out; // too many of them
+} again_t;
+
 // An answer begun before all sources have answered (request_provisional.c).
 typedef struct provisional {
     struct event *timer; // when sources are late enough; NULL: not looked at
@@ -94,6 +106,7 @@ struct request {
     hits_t *hits; // the passages
     share_t share;
     provisional_t provisional;
+    again_t again;
     char reader[64]; // id of the generator that has read the passages ahead, "" if none
     bool drafting;   // a draft that its session knows of
     answer_missing_t *missing;
@@ -150,7 +163,7 @@ bool request_share(request_t *self);
 // The question's vector is there: true if a question close to it has passages that will do.
 bool request_share_near(request_t *self);
 // Whether all sources answered, from the generations that are in force, and those are still the
-// ones that it was asked for.
+// ones that it was asked for. False where nothing is shared or kept.
 bool request_share_current(const request_t *self);
 // The passages are there: for the cache and for those who wait.
 void request_share_found(request_t *self, bool current);
@@ -182,6 +195,16 @@ bool request_provisional_decide(request_t *self);
 bool request_provisional_failed(request_t *self);
 void request_provisional_end(request_t *self);
 void request_client_caught_up(request_t *self);
+// Whether the answer was given before (request_again.c); its passages are to go out, then it.
+bool request_again_find(request_t *self);
+void request_again_begin(request_t *self);
+// More of it, now or in the next turn. The request may have ended.
+void request_again_go_on(request_t *self);
+void request_again_later(request_t *self);
+// A piece of a new answer has come; all of it has, from this writer.
+void request_again_note(request_t *self);
+void request_again_keep(request_t *self, const char *writer);
+void request_again_end(request_t *self);
 
 // What the timeline keeps of the searches, which are then forgotten, and of a generator's own
 // account of what it did (request_timings.c).

@@ -100,6 +100,7 @@ static void adopt(request_t *self, hits_t *hits, const char *how)
     self->timeline->cache = how;
     self->timeline->of = self->timeline->answered = hits->of;
     self->hits = hits;
+    self->again.current = strcmp(how, "semantic") != 0;
     self->answer.of = self->answer.answered = hits->of;
     request_show_sources(self);
 }
@@ -117,25 +118,36 @@ static void lead(request_t *self)
     self->share.leads = true;
 }
 
+// What the question's drafts have found, if it serves; a reference for the caller.
+static hits_t *take_draft(request_t *self)
+{
+    if (!self->question->draft || self->question->form == FORM_DRAFT)
+        return NULL;
+    return drafts_take(self->gateway->drafts, self->caller, self->question->draft,
+                       self->search_text, self->share.rest, self->reader, sizeof self->reader);
+}
+
 bool request_share(request_t *self)
 {
     gateway_t *gateway = self->gateway;
     self->share.from_us = rl_now_us();
-    if (!gateway->settings.share)
+    if (!gateway->settings.share && !answer_cache_on(gateway->answers))
         return false;
     make_keys(self);
-    hits_t *hits = hits_cache_find(gateway->hits, self->share.key);
-    const char *how = "cache";
-    if (self->question->draft && self->question->form != FORM_DRAFT) {
-        hits_t *drafted =
-            drafts_take(gateway->drafts, self->caller, self->question->draft, self->search_text,
-                        self->share.rest, self->reader, sizeof self->reader);
-        if (drafted && !hits)
-            hits = hits_keep(drafted);
-        if (drafted)
-            how = "draft";
+    bool again = request_again_find(self);
+    if (!gateway->settings.share && !again)
+        return false;
+    hits_t *drafted = take_draft(self);
+    if (again) {
         hits_drop(&drafted);
+        adopt(self, hits_keep(self->again.answer->hits), "answer");
+        return true;
     }
+    hits_t *hits = hits_cache_find(gateway->hits, self->share.key);
+    const char *how = drafted ? "draft" : "cache";
+    if (drafted && !hits)
+        hits = hits_keep(drafted);
+    hits_drop(&drafted);
     metrics_count(gateway->metrics, hits ? COUNT_CACHE_HITS : COUNT_CACHE_MISSES, 1);
     if (hits) {
         adopt(self, hits, how);
@@ -185,7 +197,7 @@ bool request_share_near(request_t *self)
 bool request_share_current(const request_t *self)
 {
     char rest[LRU_KEY];
-    if (!self->share.leads)
+    if (!*self->share.rest)
         return false;
     make_rest(self, rest); // generations and settings may have changed since
     if (strcmp(rest, self->share.rest) != 0)

@@ -125,7 +125,9 @@ typedef struct timeline {
     const char *server;      // host:port of the LLM server that answered, "" if not known; owned
     const char *provisional; // what came of beginning early: "kept", "restarted", "failed"; NULL
     const char *cache;       // where the passages came from: "cache", "shared",
-                             // "draft", "semantic"; NULL: a search; static
+                             // "draft", "semantic", "answer"; NULL: a search; static
+    const char *answer;      // where all of it came from: "cache"; NULL: it was written; static
+    uint64_t answer_age_us;  // how long ago it was written
     unsigned answered, of;   // sources
     uint64_t tokens, prompt_tokens, completion_tokens, cached_tokens;
     bool cached_known;       // whether the LLM server told how many of the prompt it had cached

@@ -171,6 +171,10 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
         add_text(out, "provisional", self->provisional);
     if (self->cache)
         add_text(out, "retrieval", self->cache);
+    if (self->answer) {
+        add_text(out, "answer", self->answer);
+        add_ms(out, "answer_age_ms", self->answer_age_us);
+    }
     add_ms(out, "client_ms", self->client_us);
     add_ms(out, "unattributed_ms", unattributed(self, total));
     if (self->prefill_ms >= 0)

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "prefill.h"
 #include "tasks.h"
+#include "writer.h"
 
 enum {
     IDLE_CONNECTIONS = 64, // to the LLM server, kept for the next answer
@@ -135,6 +136,8 @@ static void on_caught_up(void *arg, gen_gateway_t *gateway)
 static void announce(process_t *self)
 {
     generator_t *generator = &self->generator;
+    char writer[GEN_WRITER];
+    gen_writer(&generator->upstreams, generator->upstreams.order[0], writer);
     rl_announce_t message = {
         .worker = rl_proc_id(generator->proc),
         .kind = "generator",
@@ -146,6 +149,7 @@ static void announce(process_t *self)
         .served = gen_tasks_served(generator->tasks),
         .model = gen_upstreams_model(&generator->upstreams),
         .prefill = prefill_of_use(generator),
+        .writer = writer,
     };
     gen_gateways_announce(generator->gateways, &message);
 }

@@ -16,6 +16,7 @@
 #include "cite.h"
 #include "generator.h"
 #include "outbox.h"
+#include "writer.h"
 
 typedef enum gen_state {
     GEN_RECEIVED, // on no list
@@ -55,6 +56,7 @@ typedef struct gen_task {
     uint64_t prompt_tokens, tokens;         // estimate; deltas that came
     uint64_t repeated, cut, tokens_trimmed; // as in prompt_t
     uint64_t prompt_hash;                   // of the messages, 0: there is no prompt
+    char writer[GEN_WRITER];                // what is asked, as announced; "": not the first
     bool prefill;                           // its prompt is only to be read (prefill.h):
     char *prompt;                           //   the messages that are being read
     struct gen_task *waits_for;             // a prefill that reads this one's prompt

@@ -208,6 +208,7 @@ static void ask_this(gen_task_t *self, gen_upstream_t *upstream)
         return;
     }
     gen_task_enter(self, GEN_ASKING);
+    gen_writer(&self->generator->upstreams, upstream, self->writer);
     RL_PROBE_LLM_ASKED(self->request, self->id, self->at_us[GEN_ASKING] - self->at_us[GEN_RECEIVED],
                        upstream->name);
     self->probe = gen_upstream_begin(upstream);

@@ -219,6 +219,8 @@ void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times
     gen_task_measure(self, end, times);
     gen_task_write_timings(self, end, times, &timings);
     rl_buf_adds(&timings, "}");
+    char writer[GEN_WRITER]; // settings may have changed since it was asked
+    gen_writer(&self->generator->upstreams, self->upstream, writer);
     rl_msg_t msg = {
         .type = RL_DONE,
         .done = {.task = self->id,
@@ -229,7 +231,8 @@ void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times
                  .completion_tokens = end->counted ? end->completion_tokens : self->tokens,
                  .counted = end->counted,
                  .passages_used = self->passages_used,
-                 .timings = timings.data}};
+                 .timings = timings.data,
+                 .writer = strcmp(writer, self->writer) == 0 ? writer : ""}};
     if (self->state < GEN_DONE)
         gen_task_emit(self, &msg);
     rl_buf_free(&timings);

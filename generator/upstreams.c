@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "log.h"
 #include "upstreams_read.h"
+#include "writer.h"
 
 enum {
     LATER_S = 1000000,   // longest Retry-After that counts
@@ -90,6 +91,7 @@ static void take_over(gen_upstreams_t *self, upstream_plan_t *plan, const rl_con
     upstream->prefill_slots = plan->prefill_slots;
     upstream->prefill_reserve = plan->prefill_reserve;
     upstream->target_us = plan->target_us;
+    upstream->settings = gen_writer_settings(upstream, &plan->settings);
     upstream->warmed = false;
     self->order[self->size++] = upstream;
 }
@@ -109,8 +111,9 @@ bool gen_upstreams_configure(gen_upstreams_t *self, const rl_conf_t *conf, char 
         for (size_t at = 0; at < plan.size; at++)
             take_over(self, &plan.llms[at], conf);
         if (plan.extractive) {
-            self->order[self->size] = by_name(self, "extractive");
-            self->order[self->size++]->max_tokens = (size_t)rl_conf_int(conf, "llm.max_tokens");
+            gen_upstream_t *last = self->order[self->size++] = by_name(self, "extractive");
+            last->max_tokens = (size_t)rl_conf_int(conf, "llm.max_tokens");
+            last->settings = gen_writer_settings(last, NULL);
         }
     }
     upstreams_plan_free(&plan);

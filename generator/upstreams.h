@@ -26,6 +26,7 @@ typedef struct gen_upstream {
     size_t context_tokens, max_tokens;
     size_t prefill_slots, prefill_reserve;
     uint64_t target_us;     // in which prompts are to be read, 0: they are not cut for it
+    uint64_t settings;      // of all that its answers depend on, a hash (writer.h)
     size_t calls;           // that it is asked with; it is kept as long as there are any
     size_t prefills;        // of them: prompts that are only read
     struct prefill_counts { // since the start: what became of prefills

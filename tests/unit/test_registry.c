@@ -83,6 +83,7 @@ static rl_announce_t retriever(const char *id, const char *kind, uint64_t shard)
                            .generation = "g-1",
                            .space = "m",
                            .model = "",
+                           .writer = "",
                            .language = "english",
                            .passages = 10};
 }
@@ -300,6 +301,33 @@ static void generators_are_chosen_by_work_per_slot(void **state)
     assert_null(registry_pick_generator(self->registry, NULL));
 }
 
+static void what_generators_write_with_is_said_once(void **state)
+{
+    fixture_t *self = *state;
+    static const struct {
+        const char *id, *writer;
+        bool ready;
+    } generators[] = {{"a", "large", true},
+                      {"b", "large", true},
+                      {"c", "", true},
+                      {"d", "late", false},
+                      {"e", "small", true}};
+    const char *out[4];
+    for (size_t at = 0; at < sizeof generators / sizeof *generators; at++) {
+        rl_announce_t announce = retriever(generators[at].id, "generator", 0);
+        announce.writer = generators[at].writer;
+        announce.ready = generators[at].ready;
+        registry_announced(self->registry, &announce);
+    }
+    rl_announce_t other = retriever("f", "dense", 0);
+    other.writer = "none of its business";
+    registry_announced(self->registry, &other);
+    assert_int_equal(registry_writers(self->registry, out, 4), 2);
+    assert_string_equal(out[0], "large");
+    assert_string_equal(out[1], "small");
+    assert_int_equal(registry_writers(self->registry, out, 1), 1);
+}
+
 static void wrong_announcements_are_refused(void **state)
 {
     fixture_t *self = *state;
@@ -350,6 +378,7 @@ int main(void)
         TEST(one_that_leaves_gets_nothing_more_and_goes_when_done),
         TEST(a_generator_that_dies_while_it_leaves_is_lost_with_its_tasks),
         TEST(generators_are_chosen_by_work_per_slot),
+        TEST(what_generators_write_with_is_said_once),
         TEST(wrong_announcements_are_refused),
         TEST(old_task_ids_are_not_found_again),
     };
