@@ -24,6 +24,7 @@ struct show {
     bool status_shown;
     char *last_status;
     bool coverage_shown;
+    bool kept; // the answer was given before
     show_outcome_t outcome;
 };
 
@@ -257,6 +258,8 @@ static void on_done(show_t *self, const json_t *data)
     if (self->quiet)
         return;
     rl_buf_t line = rl_buf_make(MAX_LINE);
+    if (self->kept)
+        rl_buf_adds(&line, "answered before; ");
     if (strcmp(string_of(data, "upstream"), "extractive") == 0)
         rl_buf_adds(&line, "sentences of the passages; no language model was used");
     else
@@ -272,6 +275,7 @@ static void on_done(show_t *self, const json_t *data)
 static void on_timings(show_t *self, const json_t *data)
 {
     show_end(self);
+    self->kept = strcmp(string_of(data, "answer"), "cache") == 0;
     if (self->quiet)
         return;
     fputc('\n', stderr);

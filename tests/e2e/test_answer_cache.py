@@ -11,7 +11,10 @@ from fakes import embed as fake_embed
 from fakes import llm as fake
 from harness import http
 from harness.cluster import build_index
+from harness.process import run
 from harness.wait import until
+from test_page import ask as ask_page
+from test_page import browser, last, opened, wait_state  # noqa: F401
 from test_security import bearer, line_of
 
 pytestmark = pytest.mark.standin
@@ -210,6 +213,36 @@ def test_a_drafted_question_has_its_answer(cluster, llm):
     first = asked(cluster, body)
     assert first.one("timings").data["retrieval"] == "draft"
     assert from_cache(asked(cluster, body["question"]))
+
+
+@pytest.mark.browser
+def test_the_page_says_so_and_can_have_it_written_anew(browser, cluster, llm):  # noqa: F811
+    question = fresh()
+    with opened(browser, cluster.url) as page:
+        page.wait_for_selector("#about:not(:empty)")  # it knows which collections there are
+        ask_page(page, question)
+        wait_state(page, "done")
+        assert "Answered before" not in last(page).inner_text()
+    written = len(llm.asked())
+    with opened(browser, cluster.url) as page:
+        page.wait_for_selector("#about:not(:empty)")
+        ask_page(page, question)
+        wait_state(page, "done")
+        assert "Answered before" in last(page).inner_text()
+        assert len(llm.asked()) == written
+        llm.tokens = ["Written ", "anew."]
+        last(page).get_by_role("button", name="Write it anew").click()
+        until(lambda: "Written anew." in last(page).inner_text(), "the new answer")
+        wait_state(page, "done")
+        assert "Answered before" not in last(page).inner_text()
+
+
+def test_the_terminal_says_so(cluster, llm):
+    question = fresh()
+    asked(cluster, question)
+    done = run("ragline-ask", ["--ask-url", cluster.url, question], cluster.folder)
+    assert done.returncode == 0 and "answered before" in done.stderr, done.stderr
+    assert "".join(fake.DEFAULT_TOKENS) in done.stdout
 
 
 # ---- what is not kept ---------------------------------------------------------------------------------------

@@ -284,6 +284,7 @@ static void generators_are_chosen_by_work_per_slot(void **state)
                            .generation = "",
                            .space = "",
                            .model = "m",
+                           .writer = "",
                            .language = ""};
     rl_announce_t big = small;
     big.worker = "big";
