@@ -104,17 +104,18 @@ static const field_t search_fields[] = {
     FLOATS(rl_search_t, vector, RL_MAX_DIMENSION),
     NUMBER(rl_search_t, k),
     NUMBER(rl_search_t, deadline_ms),
+    NUMBER(rl_search_t, soft_ms),
+    NUMBER(rl_search_t, nprobe),
+    NUMBER(rl_search_t, ef_search),
     STRING(rl_search_t, filter, TEXT),
 };
 
 static const field_t hits_fields[] = {
-    STRING(rl_hits_t, worker, NAME),
-    NUMBER(rl_hits_t, task),
-    STRING(rl_hits_t, generation, NAME),
-    NUMBER(rl_hits_t, queue_us),
-    NUMBER(rl_hits_t, work_us),
-    REAL(rl_hits_t, bound),
-    LIST_OF(rl_hits_t, hits, RL_MAX_HITS, &passage_table),
+    STRING(rl_hits_t, worker, NAME),      NUMBER(rl_hits_t, task),
+    STRING(rl_hits_t, generation, NAME),  NUMBER(rl_hits_t, queue_us),
+    NUMBER(rl_hits_t, work_us),           REAL(rl_hits_t, bound),
+    STRING(rl_hits_t, effort_kind, NAME), NUMBER(rl_hits_t, effort),
+    NUMBER(rl_hits_t, effort_wanted),     LIST_OF(rl_hits_t, hits, RL_MAX_HITS, &passage_table),
 };
 
 static const field_t failed_fields[] = {

@@ -113,6 +113,10 @@ typedef struct rl_search {
     uint64_t vector_size; // components
     uint64_t k;           // hits wanted, 1..RL_MAX_HITS
     uint64_t deadline_ms; // time left from now
+    uint64_t soft_ms;     // time left until the answer may go ahead without these hits: less effort
+                          // rather than later; 0: not said
+    uint64_t nprobe;      // lists to look into, where the index is an inverted file; 0: its own
+    uint64_t ef_search;   // candidates to keep, where it is a graph; 0: its own
     const char *filter;   // condition on metadata (filter.h, its canonical text), "" for none
 } rl_search_t;
 
@@ -123,6 +127,9 @@ typedef struct rl_hits {
     uint64_t queue_us, work_us; // on the worker's own clock
     double bound;               // lexical: the most that this question could score in this shard,
                                 // words that the shard does not have included; 0 if unknown
+    const char *effort_kind;    // "nprobe", "ef_search", "": nothing to choose
+    uint64_t effort;            // that the search took
+    uint64_t effort_wanted;     // more than it took, if the time left was too short for it
     rl_passage_t *hits;         // best first
     uint64_t hits_size;
 } rl_hits_t;

@@ -11,14 +11,23 @@
 
 // /metrics has them with their help.
 static const char *const counter_names[COUNTERS] = {
-    [COUNT_QUESTIONS] = "questions",   [COUNT_DONE] = "done",
-    [COUNT_FAILED] = "failed",         [COUNT_CANCELLED] = "cancelled",
-    [COUNT_INCOMPLETE] = "incomplete", [COUNT_CONTINUATIONS] = "continuations",
-    [COUNT_REFUSED] = "refused",       [COUNT_REFUSED_RATE] = "refused_rate",
-    [COUNT_TOKENS] = "tokens",         [COUNT_RETRIES] = "retries",
-    [COUNT_SEARCHES] = "searches",     [COUNT_HEDGES] = "hedges",
-    [COUNT_HEDGES_WON] = "hedges_won", [COUNT_GAPS] = "gaps",
-    [COUNT_STRAYS] = "strays",         [COUNT_EMBED_ERRORS] = "embed_errors",
+    [COUNT_QUESTIONS] = "questions",
+    [COUNT_DONE] = "done",
+    [COUNT_FAILED] = "failed",
+    [COUNT_CANCELLED] = "cancelled",
+    [COUNT_INCOMPLETE] = "incomplete",
+    [COUNT_CONTINUATIONS] = "continuations",
+    [COUNT_REFUSED] = "refused",
+    [COUNT_REFUSED_RATE] = "refused_rate",
+    [COUNT_TOKENS] = "tokens",
+    [COUNT_RETRIES] = "retries",
+    [COUNT_SEARCHES] = "searches",
+    [COUNT_HEDGES] = "hedges",
+    [COUNT_HEDGES_WON] = "hedges_won",
+    [COUNT_EFFORT_LOWERED] = "effort_lowered",
+    [COUNT_GAPS] = "gaps",
+    [COUNT_STRAYS] = "strays",
+    [COUNT_EMBED_ERRORS] = "embed_errors",
     [COUNT_FALLBACKS] = "fallbacks",
 };
 

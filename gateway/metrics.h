@@ -22,15 +22,16 @@ typedef enum counter {
     COUNT_CONTINUATIONS,
     COUNT_PASSAGES_REPEATED, // left out of prompts
     COUNT_PASSAGES_CUT,
-    COUNT_REFUSED,      // 429: as many are at work as may be
-    COUNT_REFUSED_RATE, // 429: the key has used up its rate
-    COUNT_TOKENS,       // relayed
-    COUNT_RETRIES,      // tasks sent again to another worker
-    COUNT_SEARCHES,     // search tasks sent, hedges not counted
-    COUNT_HEDGES,       // search tasks sent to a second replica because the first is slow
-    COUNT_HEDGES_WON,   // of those, answered first
-    COUNT_GAPS,         // numbers missing in a token stream
-    COUNT_STRAYS,       // messages for tasks that are not ours
+    COUNT_REFUSED,        // 429: as many are at work as may be
+    COUNT_REFUSED_RATE,   // 429: the key has used up its rate
+    COUNT_TOKENS,         // relayed
+    COUNT_RETRIES,        // tasks sent again to another worker
+    COUNT_SEARCHES,       // search tasks sent, hedges not counted
+    COUNT_HEDGES,         // search tasks sent to a second replica because the first is slow
+    COUNT_HEDGES_WON,     // of those, answered first
+    COUNT_EFFORT_LOWERED, // searches that looked at less of their index, for want of time
+    COUNT_GAPS,           // numbers missing in a token stream
+    COUNT_STRAYS,         // messages for tasks that are not ours
     COUNT_EMBED_ERRORS,
     COUNT_FALLBACKS,  // answers not by the configured model
     COUNT_CACHE_HITS, // questions whose passages were in the cache

@@ -34,6 +34,8 @@ static const struct {
     [COUNT_HEDGES] = {"ragline_hedges_total", "",
                       "Search tasks sent to a second replica because the first was slow."},
     [COUNT_HEDGES_WON] = {"ragline_hedges_won_total", "", "Hedges that answered first."},
+    [COUNT_EFFORT_LOWERED] = {"ragline_searches_effort_lowered_total", "",
+                              "Searches that looked at less of their index to answer in time."},
     [COUNT_GAPS] = {"ragline_token_gaps_total", "",
                     "Gaps seen in the numbers of token streams (sent again, never shown)."},
     [COUNT_STRAYS] = {"ragline_stray_messages_total", "",

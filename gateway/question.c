@@ -13,6 +13,7 @@ enum {
     MAX_MS = 86400000,
     MAX_QUORUM = 1000,
     MAX_WEIGHT = 1000,
+    MAX_EFFORT = 65536,
 };
 
 // Where a field may stand.
@@ -137,6 +138,25 @@ static bool read_k(reader_t *self, const char *param, const json_t *value)
         return false;
     self->question->k = (unsigned)k;
     return true;
+}
+
+static bool read_effort(reader_t *self, const char *param, const json_t *value, unsigned *out)
+{
+    json_int_t effort;
+    if (!question_integer(self, param, value, 1, MAX_EFFORT, &effort))
+        return false;
+    *out = (unsigned)effort;
+    return true;
+}
+
+static bool read_nprobe(reader_t *self, const char *param, const json_t *value)
+{
+    return read_effort(self, param, value, &self->question->nprobe);
+}
+
+static bool read_ef_search(reader_t *self, const char *param, const json_t *value)
+{
+    return read_effort(self, param, value, &self->question->ef_search);
 }
 
 static int kind_of(const char *name)
@@ -329,6 +349,8 @@ static const field_t fields[] = {
     {"collection", RETRIEVAL, false, read_collection},
     {"collections", RETRIEVAL, false, read_collections},
     {"k", RETRIEVAL, false, read_k},
+    {"nprobe", RETRIEVAL, false, read_nprobe},
+    {"ef_search", RETRIEVAL, false, read_ef_search},
     {"filter", RETRIEVAL, true, question_filter},
     {"kinds", RETRIEVAL, false, read_kinds},
     {"weights", RETRIEVAL, false, read_weights},

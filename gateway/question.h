@@ -42,6 +42,7 @@ typedef struct question {
     long timeout_ms, soft_ms, hard_ms; // 0: the gateway's default
     long target_first_token_ms;        // passages are cut to be read in so long; 0: the generator's
     unsigned quorum;                   // 0: default
+    unsigned nprobe, ef_search; // how much of an index to search, by its kind; 0: the index's own
     char *filter;        // condition on the passages' metadata: canonical text (filter.h), or NULL
     char *draft;         // the session of drafts that it belongs to; NULL: none
     char *params;        // JSON object for the LLM: sampling fields as the client sent them

@@ -36,6 +36,8 @@ typedef struct search {
     uint64_t asked_us; // when it first had all that it needs
     uint64_t again_us; // SEARCH_WAITING because all said that they are busy: when to ask again
     uint64_t sent_us, done_us, queue_us, work_us;
+    char effort_kind[16]; // as in rl_hits_t
+    uint64_t effort, effort_wanted;
 } search_t;
 
 // Retrieval shared with others that ask the same (request_share.c).
@@ -43,6 +45,7 @@ typedef struct share {
     char rest[LRU_KEY], key[LRU_KEY]; // of all but the words; of all
     char flight[LRU_KEY];             // of all and the deadlines: who may wait for whom
     uint64_t from_us;                 // when the cache was asked
+    bool lowered;                     // a search took less effort than it should, for want of time
     bool leads;                       // others may wait for what this one finds
     request_t *leader;                // that is waited for, NULL if none
     bool orphan;                      // waits for nobody any more: in gateway->orphans

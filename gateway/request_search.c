@@ -150,6 +150,14 @@ static uint64_t hard_time_left_ms(const request_t *self)
     return left > 0 ? (uint64_t)left : 1;
 }
 
+// 0: it is over, and everything that is awaited is.
+static uint64_t soft_time_left_ms(const request_t *self)
+{
+    long used = (long)((rl_now_us() - self->retrieval_us) / 1000);
+    return used < self->soft_ms && !self->question->require_all ? (uint64_t)(self->soft_ms - used)
+                                                                : 0;
+}
+
 bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task_p)
 {
     gateway_t *gateway = self->gateway;
@@ -169,6 +177,9 @@ bool request_send_search(request_t *self, search_t *search, worker_t *worker, ta
                                .k = hits_of_shard(request_candidates_wanted(self),
                                                   request_passages_wanted(self), worker->shards),
                                .deadline_ms = hard_time_left_ms(self),
+                               .soft_ms = soft_time_left_ms(self),
+                               .nprobe = self->question->nprobe,
+                               .ef_search = self->question->ef_search,
                                .filter = self->question->filter}};
     RL_PROBE_SEARCH_SENT(self->id, task->id, worker->id, task_p == &search->hedge);
     uint64_t now = rl_now_us(); // before: the worker may be done before the call returns
@@ -469,6 +480,17 @@ void request_searches_again(gateway_t *gateway)
     }
 }
 
+static void note_effort(request_t *self, search_t *search, const rl_hits_t *hits)
+{
+    snprintf(search->effort_kind, sizeof search->effort_kind, "%s", hits->effort_kind);
+    search->effort = hits->effort;
+    search->effort_wanted = hits->effort_wanted;
+    if (search->effort >= search->effort_wanted)
+        return;
+    self->share.lowered = true;
+    metrics_count(self->gateway->metrics, COUNT_EFFORT_LOWERED, 1);
+}
+
 void request_hits(task_t *task, rl_msg_t *msg)
 {
     request_t *self = task->request;
@@ -490,6 +512,7 @@ void request_hits(task_t *task, rl_msg_t *msg)
     search->done_us = now;
     search->queue_us = search->hits->hits.queue_us;
     search->work_us = search->hits->hits.work_us;
+    note_effort(self, search, &search->hits->hits);
     self->pending--;
     settle(self);
 }

@@ -45,8 +45,9 @@ static void add_generations(const request_t *self, rl_buf_t *out)
 static void add_fusion(const request_t *self, rl_buf_t *out)
 {
     const settings_t *settings = &self->gateway->settings;
-    rl_buf_addf(out, "k=%u,%u,%d", request_passages_wanted(self), request_candidates_wanted(self),
-                (int)settings->fusion);
+    rl_buf_addf(out, "k=%u,%u,%d,%u,%u", request_passages_wanted(self),
+                request_candidates_wanted(self), (int)settings->fusion, self->question->nprobe,
+                self->question->ef_search);
     for (int kind = 0; kind < KINDS; kind++)
         rl_buf_addf(out, ",%.9g",
                     self->question->weights[kind] >= 0 ? self->question->weights[kind]
@@ -226,7 +227,8 @@ void request_share_found(request_t *self, bool current)
             hits->dimension = self->dimension;
             self->vector = NULL;
         }
-        hits_cache_put(gateway->hits, self->share.key, hits);
+        if (!self->share.lowered) // later ones may have the time to find better
+            hits_cache_put(gateway->hits, self->share.key, hits);
         give(self, hits);
     }
     request_unshare(self);

@@ -26,6 +26,9 @@ void request_note_searches(request_t *self)
         span->work_us = search->work_us;
         if (search->sent_us > search->asked_us)
             span->dispatch = search->sent_us - search->asked_us;
+        span->effort_kind = timeline_text(timeline, search->effort_kind);
+        span->effort = search->effort;
+        span->effort_wanted = search->effort_wanted;
         span->tries = search->tries;
         span->hedged = search->hedged;
         span->hedge_won = search->hedge_won;

@@ -76,6 +76,8 @@ typedef struct span {
     uint64_t dispatch;          // µs that it waited to be sent: for room, or was asked again
     unsigned tries;
     bool hedged, hedge_won;
+    const char *effort_kind;        // "nprobe", "ef_search"; "" or NULL: nothing to choose; owned
+    uint64_t effort, effort_wanted; // less than wanted: lowered, for want of time
 } span_t;
 
 // A step on the way to the first token (to the end, where none came): end to end they make it up.

@@ -98,6 +98,12 @@ static void write_search(const span_t *span, rl_buf_t *out)
         add_ms(out, "work_ms", span->work_us);
         add_ms(out, "network_ms", span->took_us > inside ? span->took_us - inside : 0);
     }
+    if (span->effort_kind && *span->effort_kind) {
+        add_text(out, "effort", span->effort_kind);
+        add_number(out, "effort_used", span->effort);
+        if (span->effort < span->effort_wanted)
+            add_number(out, "effort_lowered_from", span->effort_wanted);
+    }
     if (span->hedged)
         add_text(out, "hedged",
                  span->hedge_won ? "the second answered first" : "the first answered first");

@@ -13,34 +13,39 @@ enum {
     // A candidate that a search of a graph keeps costs as much as so many vectors compared one by
     // one: 100,000 x 384, 2 to 3 us, and 0.23 us.
     STEP = 10,
-    LIST_FEW = 2048, // vectors of an inverted file that are rather compared one by one
-    MARGIN = 2,      // the share of a selection among the best may be so much smaller than in all
-    WIDER = 4,       // each time that it was
+    // Vectors of an inverted file that are rather compared one by one: of those that have to be
+    // made from what it keeps, and of those that lie there in floats (0.23 us each).
+    LIST_FEW = 2048,
+    ROWS_FEW = 16384,
+    MARGIN = 2, // the share of a selection among the best may be so much smaller than in all
+    WIDER = 4,  // each time that it was
 };
 
 struct rl_among {
     FaissIndex *index;
     const rl_flat_t *flat;
-    size_t effort, count, dimension;
+    size_t count, dimension;
+    rl_effort_kind_t kind;
     const float *rows; // NULL: not kept as floats
-    bool graph;        // rows, but a search does not read them all
-    size_t lists, probes;
+    bool graph;        // over rows of its own
+    size_t lists;
     bool rebuilds; // single vectors can be had from the index
 };
 
-rl_among_t *rl_among_new(FaissIndex *index, const rl_flat_t *flat, size_t effort)
+rl_among_t *rl_among_new(FaissIndex *index, const rl_flat_t *flat, const float *rows)
 {
+    size_t most;
     rl_among_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->index = index;
     self->flat = flat;
-    self->effort = effort;
+    self->kind = rl_faiss_effort(index, &most);
     self->count = (size_t)faiss_Index_ntotal(index);
     self->dimension = (size_t)faiss_Index_d(index);
-    self->rows = rl_faiss_rows(index);
-    self->graph = self->rows && !rl_faiss_is_flat(index);
-    if (rl_faiss_lists(index, &self->lists, &self->probes))
+    self->graph = rl_faiss_rows(index) && !rl_faiss_is_flat(index);
+    self->rows = rows ? rows : rl_faiss_rows(index);
+    if (rl_faiss_lists(index, &self->lists) && !self->rows)
         rl_faiss_map_lists(index);
     float *vector = malloc(self->dimension * sizeof *vector);
     self->rebuilds = vector && self->count > 0 && faiss_Index_reconstruct(index, 0, vector) == 0;
@@ -104,7 +109,7 @@ static int search_flat(const rl_among_t *self, const float *query, size_t k,
 
 // Looks for `wide` of all passages and keeps the k best of the selection; returns how many there
 // were, or -1 with `why`.
-static long look(const rl_among_t *self, const float *query, size_t wide, size_t k,
+static long look(const rl_among_t *self, const float *query, size_t wide, size_t k, size_t effort,
                  const rl_selection_t *among, float *scores, int64_t *labels, char *why,
                  size_t why_size)
 {
@@ -114,10 +119,9 @@ static long look(const rl_among_t *self, const float *query, size_t wide, size_t
     long rc = -1;
     if (!wide_scores || !wide_labels)
         rl_fail(why, why_size, "out of memory");
-    else if (faiss_Index_search(self->index, 1, query, (idx_t)wide, wide_scores, wide_labels) != 0)
-        rl_fail(why, why_size, "%s", rl_faiss_error());
     else
-        rc = 0;
+        rc = rl_faiss_search(self->index, query, wide, self->kind, effort, wide_scores, wide_labels,
+                             why, why_size);
     for (size_t at = 0; rc == 0 && at < wide && found < k; at++) {
         idx_t label = wide_labels[at];
         if (label < 0 || (size_t)label >= among->count || !rl_selection_has(among, (size_t)label))
@@ -132,37 +136,55 @@ static long look(const rl_among_t *self, const float *query, size_t wide, size_t
     return rc == 0 ? (long)found : -1;
 }
 
+// How many of all are looked for, so that there are k of the selection among them.
+static double first_wide(const rl_among_t *self, const rl_selection_t *among, size_t k)
+{
+    double share = (double)among->size / (double)self->count;
+    return ceil(MARGIN * (double)k / share) + 1;
+}
+
+static bool is_rather_compared(const rl_among_t *self, const rl_selection_t *among, double wide,
+                               size_t effort)
+{
+    double kept = wide > (double)effort ? wide : (double)effort;
+    return (self->rows || self->rebuilds) && (double)among->size <= STEP * kept;
+}
+
 // A graph, or another index that gives the best of all. The k best of the selection are the k best
 // of it among the best of all, as soon as there are k.
 static int search_wide(const rl_among_t *self, const float *query, size_t k,
-                       const rl_selection_t *among, float *scores, int64_t *labels, char *why,
-                       size_t why_size)
+                       const rl_selection_t *among, size_t effort, float *scores, int64_t *labels,
+                       char *why, size_t why_size)
 {
-    bool can_compare = self->rows || self->rebuilds;
-    double share = (double)among->size / (double)self->count;
-    double wide = ceil(MARGIN * (double)k / share) + 1;
-    for (;; wide *= WIDER) {
-        double kept = wide > (double)self->effort ? wide : (double)self->effort;
-        if (can_compare && (double)among->size <= STEP * kept)
+    for (double wide = first_wide(self, among, k);; wide *= WIDER) {
+        if (is_rather_compared(self, among, wide, effort))
             return compare_each(self, query, k, among, scores, labels, why, why_size);
         size_t all = wide < (double)self->count ? (size_t)wide : self->count;
-        long found = look(self, query, all, k, among, scores, labels, why, why_size);
+        long found = look(self, query, all, k, effort, among, scores, labels, why, why_size);
         if (found < 0 || (size_t)found >= k || all == self->count)
             return found < 0 ? -1 : 0;
     }
 }
 
-// An inverted file knows selections. Where they are few, a list has few of them, so that more lists
-// are looked into.
-static int search_lists(const rl_among_t *self, const float *query, size_t k,
-                        const rl_selection_t *among, float *scores, int64_t *labels, char *why,
-                        size_t why_size)
+// Where few are kept, a list has few of them, so that more lists are looked into.
+static double first_probes(const rl_among_t *self, const rl_selection_t *among, size_t effort)
 {
-    if (among->size <= LIST_FEW && self->rebuilds)
+    return ceil((double)effort * (double)self->count / (double)among->size);
+}
+
+static bool are_few(const rl_among_t *self, const rl_selection_t *among)
+{
+    return self->rows ? among->size <= ROWS_FEW : among->size <= LIST_FEW && self->rebuilds;
+}
+
+// An inverted file knows selections.
+static int search_lists(const rl_among_t *self, const float *query, size_t k,
+                        const rl_selection_t *among, size_t effort, float *scores, int64_t *labels,
+                        char *why, size_t why_size)
+{
+    if (are_few(self, among))
         return compare_each(self, query, k, among, scores, labels, why, why_size);
-    double share = (double)among->size / (double)self->count;
-    double probes = ceil((double)self->probes / share);
-    for (;; probes *= WIDER) {
+    for (double probes = first_probes(self, among, effort);; probes *= WIDER) {
         size_t lists = probes < (double)self->lists ? (size_t)probes : self->lists;
         if (rl_faiss_search_lists(self->index, query, k, lists, among, scores, labels, why,
                                   why_size) != 0)
@@ -172,9 +194,23 @@ static int search_lists(const rl_among_t *self, const float *query, size_t k,
     }
 }
 
+size_t rl_among_effort(const rl_among_t *self, const rl_selection_t *among, size_t k, size_t effort)
+{
+    if (self->kind == RL_EFFORT_NPROBE && among->size > 0 && !are_few(self, among)) {
+        double probes = first_probes(self, among, effort);
+        return probes < (double)self->lists ? (size_t)probes : self->lists;
+    }
+    if (self->kind == RL_EFFORT_EF_SEARCH && among->size > 0) {
+        double wide = first_wide(self, among, k);
+        if (!is_rather_compared(self, among, wide, effort))
+            return wide > (double)effort ? (size_t)wide : effort;
+    }
+    return 0;
+}
+
 int rl_among_search(const rl_among_t *self, const float *query, size_t k,
-                    const rl_selection_t *among, float *scores, int64_t *labels, char *why,
-                    size_t why_size)
+                    const rl_selection_t *among, size_t effort, float *scores, int64_t *labels,
+                    char *why, size_t why_size)
 {
     size_t most = k < among->size ? k : among->size;
     for (size_t at = most; at < k; at++) {
@@ -183,9 +219,9 @@ int rl_among_search(const rl_among_t *self, const float *query, size_t k,
     }
     if (most == 0)
         return 0;
-    if (self->lists > 0)
-        return search_lists(self, query, most, among, scores, labels, why, why_size);
-    if (self->rows && !self->graph)
+    if (self->kind == RL_EFFORT_NPROBE)
+        return search_lists(self, query, most, among, effort, scores, labels, why, why_size);
+    if (self->flat || rl_faiss_is_flat(self->index))
         return search_flat(self, query, most, among, scores, labels, why, why_size);
-    return search_wide(self, query, most, among, scores, labels, why, why_size);
+    return search_wide(self, query, most, among, effort, scores, labels, why, why_size);
 }

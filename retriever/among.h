@@ -10,15 +10,21 @@
 
 typedef struct rl_among rl_among_t;
 
-// The index and `flat` (the copy in bytes of a flat index, or NULL) stay the caller's. `effort`:
-// candidates that a search of a graph keeps. NULL if memory runs out.
-rl_among_t *rl_among_new(FaissIndex *index, const rl_flat_t *flat, size_t effort);
+// The index, `flat` (the copy in bytes of a flat index, or NULL) and `rows` (the vectors in floats,
+// for an index that does not have them itself, or NULL) stay the caller's. NULL if memory runs out.
+rl_among_t *rl_among_new(FaissIndex *index, const rl_flat_t *flat, const float *rows);
 void rl_among_destroy(rl_among_t **self_p);
 
-// The k best of the selection: scores and labels, best first, -1 where there are no more. Returns
-// 0, or -1 with `why`. From any number of threads at a time.
+// The effort that a search among these takes, in the units of one without a filter, if that takes
+// `effort` (of the index's kind; 0 if it has none): 0 if they are compared one by one.
+size_t rl_among_effort(const rl_among_t *self, const rl_selection_t *among, size_t k,
+                       size_t effort);
+
+// The k best of the selection: scores and labels, best first, -1 where there are no more. `effort`:
+// of a search without a filter, whose recall is wanted of this one too. Returns 0, or -1 with
+// `why`. From any number of threads at a time.
 int rl_among_search(const rl_among_t *self, const float *query, size_t k,
-                    const rl_selection_t *among, float *scores, int64_t *labels, char *why,
-                    size_t why_size);
+                    const rl_selection_t *among, size_t effort, float *scores, int64_t *labels,
+                    char *why, size_t why_size);
 
 #endif

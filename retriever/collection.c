@@ -48,7 +48,8 @@ struct rl_collection {
     loader_t loader;
     char refused[RL_STORE_NAME]; // the generation that could not be opened, and when
     uint64_t refused_us;
-    bool lost; // CURRENT cannot be read (said once)
+    bool damaged; // what is served has left because of it
+    bool lost;    // CURRENT cannot be read (said once)
     bool leaving;
 };
 
@@ -195,6 +196,7 @@ void rl_collection_loaded(rl_collection_t *self)
     }
     rl_served_t *before = self->served;
     self->served = loader->served;
+    self->damaged = false;
     loader->served = NULL;
     self->refused[0] = '\0';
     char why[1024];
@@ -205,8 +207,27 @@ void rl_collection_loaded(rl_collection_t *self)
     rl_served_unref(&before);
 }
 
+// An index whose damage was found while it was served is served no more: its units leave, and what
+// depends on it is told that its sources are missing.
+static void look_for_damage(rl_collection_t *self)
+{
+    const char *damage = rl_served_damage(self->served);
+    if (!damage || self->damaged)
+        return;
+    self->damaged = true;
+    rl_error("%s; it is not served any more, until there is another generation", damage);
+    for (size_t at = 0; at < self->size; at++) {
+        rl_unit_leave(self->members[at].unit);
+        if (!self->members[at].left_us)
+            self->members[at].left_us = rl_now_us();
+    }
+}
+
 void rl_collection_tick(rl_collection_t *self)
 {
+    look_for_damage(self);
+    if (rl_served_tune(self->served))
+        rl_info("%s: searches take the effort that the manifest says now", self->folder);
     for (size_t at = 0; at < self->size; at++)
         rl_unit_announce(self->members[at].unit);
     remove_parted(self);

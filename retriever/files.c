@@ -130,6 +130,12 @@ static ssize_t read_block(int fd, unsigned char *block, size_t room)
 
 int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum)
 {
+    return rl_file_checksum_until(path, NULL, size, checksum);
+}
+
+int rl_file_checksum_until(const char *path, const atomic_bool *stop, uint64_t *size,
+                           uint64_t *checksum)
+{
     enum {
         BLOCK = 1 << 20
     };
@@ -142,6 +148,11 @@ int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum)
         while ((got = read_block(fd, block, BLOCK)) == BLOCK) {
             xxh_stripes(&state, block, BLOCK);
             total += BLOCK;
+            if (stop && atomic_load(stop)) {
+                got = -1;
+                errno = ECANCELED;
+                break;
+            }
         }
     }
     if (got >= 0) {

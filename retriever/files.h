@@ -2,6 +2,8 @@
 #ifndef RL_FILES_H
 #define RL_FILES_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +17,10 @@ uint64_t rl_checksum(const void *data, size_t size);
 
 // Size and checksum of a file. Returns 0, or -1 with errno.
 int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum);
+
+// The same; -1 with ECANCELED when *stop becomes true meanwhile (NULL: nothing stops it).
+int rl_file_checksum_until(const char *path, const atomic_bool *stop, uint64_t *size,
+                           uint64_t *checksum);
 
 // Size of a regular file. Returns 0, or -1 with errno.
 int rl_file_size(const char *path, uint64_t *size);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "files.h"
 
@@ -49,6 +50,21 @@ static uint64_t take_number(const json_t *object, const char *key, const char **
         return 0;
     }
     return (uint64_t)json_integer_value(value);
+}
+
+// The effort of searches, if one was chosen.
+static void take_effort(rl_manifest_t *said, const json_t *root, const char **wrong)
+{
+    const json_t *effort = json_object_get(root, "effort");
+    const json_t *nprobe = json_object_get(effort, rl_effort_names[RL_EFFORT_NPROBE]);
+    const json_t *ef_search = json_object_get(effort, rl_effort_names[RL_EFFORT_EF_SEARCH]);
+    if (nprobe)
+        said->nprobe = take_number(effort, rl_effort_names[RL_EFFORT_NPROBE], wrong);
+    if (ef_search)
+        said->ef_search = take_number(effort, rl_effort_names[RL_EFFORT_EF_SEARCH], wrong);
+    if ((effort && !json_is_object(effort)) || said->nprobe > RL_EFFORT_MOST ||
+        said->ef_search > RL_EFFORT_MOST)
+        *wrong = "effort";
 }
 
 // A name below the shard's folder and nowhere else.
@@ -135,6 +151,7 @@ static void take_fields(rl_manifest_data_t *self, const char **wrong)
                                  "0123456789-_.") != size)
         *wrong = "collection";
     take_shards(self, wrong);
+    take_effort(said, root, wrong);
     const json_t *build = json_object_get(root, "build");
     self->build = json_is_object(build) ? json_dumps(build, JSON_COMPACT) : NULL;
     if (!self->build)
@@ -251,19 +268,36 @@ static json_t *describe_shard(const char *folder, const rl_manifest_t *said, uin
                      gather->files);
 }
 
+// NULL: none was chosen.
+static json_t *describe_effort(const rl_manifest_t *said)
+{
+    json_t *effort = json_object();
+    if (said->nprobe)
+        json_object_set_new(effort, rl_effort_names[RL_EFFORT_NPROBE],
+                            json_integer((json_int_t)said->nprobe));
+    if (said->ef_search)
+        json_object_set_new(effort, rl_effort_names[RL_EFFORT_EF_SEARCH],
+                            json_integer((json_int_t)said->ef_search));
+    if (json_object_size(effort) == 0) {
+        json_decref(effort);
+        effort = NULL;
+    }
+    return effort;
+}
+
 static json_t *describe(const rl_manifest_t *said)
 {
     json_t *build = json_loads(said->build, JSON_REJECT_DUPLICATES, NULL);
     json_t *fields = *said->fields ? json_loads(said->fields, 0, NULL) : NULL;
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:o*, s:b, "
-                     "s:[]}",
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:o*, s:I, s:I, s:o, "
+                     "s:o*, s:b, s:[]}",
                      "format", RL_STORE_FORMAT, "collection", said->collection, "generation",
                      said->generation, "created", said->created, "model", said->model, "dimension",
                      (json_int_t)said->dimension, "metric", said->metric, "normalised",
                      (int)said->normalised, "language", said->language, "factory", said->factory,
-                     "documents", (json_int_t)said->documents, "passages",
-                     (json_int_t)said->passages, "build", build ? build : json_object(), "fields",
-                     fields, "fields_more", (int)said->fields_more, "shards");
+                     "effort", describe_effort(said), "documents", (json_int_t)said->documents,
+                     "passages", (json_int_t)said->passages, "build", build ? build : json_object(),
+                     "fields", fields, "fields_more", (int)said->fields_more, "shards");
 }
 
 int rl_manifest_write(const char *folder, const rl_manifest_t *said, rl_store_progress_fn *progress,
@@ -285,6 +319,36 @@ int rl_manifest_write(const char *folder, const rl_manifest_t *said, rl_store_pr
         rc = rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
     else if (!text && rc == 0)
         rc = rl_fail(why, why_size, "%s: out of memory", folder);
+    free(text);
+    return rc;
+}
+
+int rl_manifest_set_effort(const char *folder, rl_effort_kind_t kind, size_t effort, json_t *found,
+                           char *why, size_t why_size)
+{
+    char path[RL_PATH_MAX], fresh[RL_PATH_MAX];
+    json_error_t error;
+    if (rl_path(path, "%s/" RL_MANIFEST_FILE, folder) != 0 ||
+        rl_path(fresh, "%s.%ld.tmp", path, (long)getpid()) != 0) {
+        json_decref(found);
+        return rl_fail(why, why_size, "%s: the path is too long", folder);
+    }
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    json_t *said = found ? found : json_object();
+    json_object_set_new(said, rl_effort_names[kind], json_integer((json_int_t)effort));
+    char *text =
+        json_object_set_new(root, "effort", said) == 0 ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    int rc = 0;
+    errno = ENOMEM;
+    if (!root)
+        rc = rl_fail(why, why_size, "%s: %s", path, error.text);
+    else if (!text || rl_file_write(fresh, text, strlen(text)) != 0 || rename(fresh, path) != 0)
+        rc = rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
+    else
+        rl_file_sync(folder);
+    if (rc != 0)
+        unlink(fresh);
+    json_decref(root);
     free(text);
     return rc;
 }

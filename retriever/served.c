@@ -3,22 +3,46 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "files.h"
 #include "log.h"
+
+enum {
+    // Bytes that are compared with their checksums before anybody is answered from them, about a
+    // tenth of a second if they lie in memory. Of more the checksums are compared aside, while
+    // what they are of is served: a start takes no longer the larger the index is. (What is read
+    // of an index does not trust it: what damage can do until it is found is to find wrong
+    // passages.)
+    CHECK_FIRST = 256 << 20,
+    NICE = 10, // of the thread that compares
+};
 
 struct rl_served {
     atomic_size_t users;
     rl_store_t *store;
     rl_served_source_t *sources;
     size_t size;
+    // comparing checksums aside
+    pthread_t checker;
+    bool checks; // the thread is to be joined
+    atomic_bool stop, damaged;
+    uint64_t *shards; // that are served
+    size_t shards_size;
+    char damage[1024]; // what is wrong, written before `damaged`
 };
 
 static void destroy(rl_served_t *self)
 {
+    atomic_store(&self->stop, true);
+    if (self->checks)
+        pthread_join(self->checker, NULL);
+    free(self->shards);
     for (size_t at = 0; at < self->size; at++)
         self->sources[at].backend->close(self->sources[at].source);
     free(self->sources);
@@ -44,13 +68,49 @@ static int open_source(rl_served_t *self, uint64_t shard, const rl_source_backen
     if (!source)
         return -1;
     self->sources[self->size++] = (rl_served_source_t){shard, backend, source};
-    // Its files were read once to be verified, so that the page cache has them; each thread's own
-    // handles and memory are touched by a few queries before anybody waits for one.
+    // Each thread's own handles and memory are touched by a few queries before anybody waits for
+    // one.
     uint64_t opened = rl_now_us();
     for (size_t thread = 0; thread < options->source.threads; thread++)
         backend->warm(source, thread);
     rl_info("shard %" PRIu64 ", %s: opened in %.1f ms, warmed with queries in %.1f ms", shard,
             backend->kind, (double)(opened - began) / 1000, (double)(rl_now_us() - opened) / 1000);
+    return 0;
+}
+
+static void *check_aside(void *arg)
+{
+    rl_served_t *self = arg;
+    uint64_t began = rl_now_us();
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); // of this thread alone, on Linux
+    for (size_t at = 0; at < self->shards_size; at++)
+        if (rl_store_verify(self->store, self->shards[at], &self->stop, self->damage,
+                            sizeof self->damage) != 0) {
+            atomic_store(&self->damaged, true);
+            return NULL;
+        }
+    if (!atomic_load(&self->stop))
+        rl_info("generation %s: all checksums are right (%.1f s, aside)",
+                rl_store_manifest(self->store)->generation, (double)(rl_now_us() - began) / 1e6);
+    return NULL;
+}
+
+// Before anything is opened, or aside if there is much.
+static int check(rl_served_t *self, char *why, size_t why_size)
+{
+    uint64_t bytes = 0;
+    for (size_t at = 0; at < self->shards_size; at++)
+        bytes += rl_store_bytes(self->store, self->shards[at]);
+    if (bytes > CHECK_FIRST) {
+        sigset_t all, before; // signals are the loop's
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        self->checks = pthread_create(&self->checker, NULL, check_aside, self) == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    for (size_t at = 0; !self->checks && at < self->shards_size; at++)
+        if (rl_store_verify(self->store, self->shards[at], NULL, why, why_size) != 0)
+            return -1;
     return 0;
 }
 
@@ -68,17 +128,19 @@ static int open_all(rl_served_t *self, const char *folder, const rl_served_optio
                            "; change retriever.shards",
                            folder, options->shards[at], said->shards - 1);
     self->sources = calloc(said->shards * options->backends_size + 1, sizeof *self->sources);
-    if (!self->sources)
+    self->shards = calloc(said->shards, sizeof *self->shards);
+    if (!self->sources || !self->shards)
         return rl_fail(why, why_size, "%s: out of memory", folder);
-    for (uint64_t shard = 0; shard < said->shards; shard++) {
-        if (!is_wanted(options, shard))
-            continue;
-        if (rl_store_verify(self->store, shard, why, why_size) != 0)
-            return -1;
+    for (uint64_t shard = 0; shard < said->shards; shard++)
+        if (is_wanted(options, shard))
+            self->shards[self->shards_size++] = shard;
+    if (check(self, why, why_size) != 0)
+        return -1;
+    for (size_t each = 0; each < self->shards_size; each++)
         for (size_t at = 0; at < options->backends_size; at++)
-            if (open_source(self, shard, options->backends[at], options, why, why_size) != 0)
+            if (open_source(self, self->shards[each], options->backends[at], options, why,
+                            why_size) != 0)
                 return -1;
-    }
     if (self->size == 0)
         return rl_fail(why, why_size,
                        "%s: the collection has no vectors, so there is nothing of the kinds in "
@@ -101,6 +163,22 @@ rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *optio
         return NULL;
     }
     return self;
+}
+
+const char *rl_served_damage(const rl_served_t *self)
+{
+    return atomic_load(&self->damaged) ? self->damage : NULL;
+}
+
+bool rl_served_tune(rl_served_t *self)
+{
+    rl_manifest_t said;
+    if (!rl_store_retuned(self->store, &said))
+        return false;
+    for (size_t at = 0; at < self->size; at++)
+        if (self->sources[at].backend->tune)
+            self->sources[at].backend->tune(self->sources[at].source, &said);
+    return true;
 }
 
 rl_served_t *rl_served_ref(rl_served_t *self)

@@ -15,11 +15,19 @@ typedef struct rl_served_options {
     rl_source_options_t source;
 } rl_served_options_t;
 
-// Opens the generation in force in FOLDER, checks the files of the shards to serve, opens their
-// sources for the kinds that the collection has, and searches each once. Returns NULL and `why`.
-// Takes as long as the index is large; meant for a thread of its own at run time.
+// Opens the generation in force in FOLDER, checks the files of the shards to serve (aside, if they
+// are large: see rl_served_damage), opens their sources for the kinds that the collection has, and
+// searches each once. Returns NULL and `why`. May take as long as the index is large (where its
+// kind cannot be mapped); meant for a thread of its own at run time.
 rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *options, char *why,
                             size_t why_size);
+
+// What is wrong with its files, if that was found after it was opened; else NULL. Any thread.
+const char *rl_served_damage(const rl_served_t *self);
+
+// Takes up the effort that its manifest says, if that was replaced; whether it was. One thread at a
+// time.
+bool rl_served_tune(rl_served_t *self);
 
 rl_served_t *rl_served_ref(rl_served_t *self); // any thread
 void rl_served_unref(rl_served_t **self_p);    // any thread; the last one closes it, not waiting

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "effort.h"
 #include "proto.h"
 #include "store.h"
 
@@ -21,20 +22,23 @@ enum {
 
 // One query. What of it counts depends on the kind; it belongs to the caller.
 typedef struct rl_query {
-    const char *text;    // lexical
-    const float *vector; // dense, of length 1
-    size_t dimension;    // of the vector; 0 if there is none
-    size_t k;            // 1..RL_MAX_HITS
-    const char *filter;  // only passages that fulfil it (filter.h's JSON); NULL: all
+    const char *text;                // lexical
+    const float *vector;             // dense, of length 1
+    size_t dimension;                // of the vector; 0 if there is none
+    size_t k;                        // 1..RL_MAX_HITS
+    const char *filter;              // only passages that fulfil it (filter.h's JSON); NULL: all
+    size_t efforts[RL_EFFORT_KINDS]; // how much of an index of each kind; 0: as its manifest says
+    uint64_t until_us;               // by rl_now_us: less effort rather than later; 0: any time
 } rl_query_t;
 
 // What one query found, or why it could not be searched. Freed by rl_result_clear.
 typedef struct rl_result {
     rl_passage_t *hits; // best first, with their scores
     size_t size;
-    double bound;      // the highest score that this query could have reached, 0 if unknown
-    void *memory;      // holds the strings of the hits
-    size_t bytes;      // of these strings, about
+    double bound; // the highest score that this query could have reached, 0 if unknown
+    void *memory; // holds the strings of the hits
+    size_t bytes; // of these strings, about
+    rl_effort_t effort;
     const char *code;  // NULL, or what failed: "wrong_dimension", "bad_request", "index_gone"…
     bool retry;        // another replica may do better
     char message[512]; // for people: what is wrong and what to do
@@ -72,6 +76,8 @@ typedef struct rl_source_backend {
     // Searches 1..RL_SOURCE_BATCH queries as thread number `thread`; results are zeroed before.
     void (*search)(void *self, size_t thread, const rl_query_t *queries, size_t size,
                    rl_result_t *results);
+    // NULL, or takes up the effort that the manifest says now. Any thread.
+    void (*tune)(void *self, const rl_manifest_t *said);
     // Runs RL_SOURCE_WARM queries of its own (touches what a first search would load).
     void (*warm)(void *self, size_t thread);
     void (*close)(void *self);

@@ -5,19 +5,21 @@
 #include <faiss/c_api/IndexFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
-#include <faiss/c_api/index_io_c.h>
-#include <faiss/c_api/utils/distances_c.h>
 #include <faiss/c_api/utils/distances_c.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "among.h"
+#include "clock.h"
+#include "faiss_select.h"
 #include "files.h"
 #include "flat.h"
+#include "log.h"
 #include "vectors.h"
 
 // Declared in OpenBLAS's cblas.h, which may be another BLAS's on this machine.
@@ -33,16 +35,24 @@ typedef struct faiss_source {
     int faiss_threads;
     size_t batch;
     FaissIndex *index;
+    const float *rows; // the vectors in floats, mapped, beside an index without them; or NULL
     rl_flat_t *flat;   // for few questions at a time, if the index is flat
     rl_among_t *among; // for questions with a filter
+    rl_effort_kind_t kind;
+    size_t most;         // that makes sense of it
+    atomic_size_t usual; // of a question that does not say
+    rl_effort_cost_t *cost;
 } faiss_source_t;
 
 enum {
     // Candidates that a search of a graph keeps, and lists that a search of an inverted file looks
-    // into. FAISS's own 16 and 1 find too little. Set on the index, since its C API has no
-    // parameters of a single search.
+    // into, where nobody has said how many (ragline-index --check): FAISS's own 16 and 1 find too
+    // little.
     EF_SEARCH = 128,
     N_PROBE = 16,
+    N_PROBE_OF = 64,  // or one of so many lists
+    REFINE = 2,       // times k: candidates of a quantizer, scored again by the vectors themselves
+    RETURN_US = 2000, // of the time left are kept for passages and their way back
     HUGE_PAGE = 2 << 20, // bytes, on x86-64 and most others
     // Queries that are worth a matrix product. Measured at 5,000 and 50,000 x 384, one thread, CPU
     // time of a call: even at 3 to 4, 1.5 times as fast at 8, twice at 16; FAISS's own is 20.
@@ -66,23 +76,41 @@ static void close_source(void *arg)
     faiss_source_t *self = arg;
     if (!self)
         return;
+    rl_effort_cost_destroy(&self->cost);
     rl_among_destroy(&self->among);
     rl_flat_destroy(&self->flat);
     if (self->index)
         faiss_Index_free(self->index);
+    rl_vectors_unmap(self->rows, self->count, self->dimension);
     free(self);
 }
 
-static void set_effort(faiss_source_t *self, const char *factory)
+// The effort of questions that do not say: what the manifest says, else a guess.
+static void tune(void *arg, const rl_manifest_t *said)
+{
+    faiss_source_t *self = arg;
+    size_t usual = 0;
+    if (self->kind == RL_EFFORT_NPROBE) {
+        size_t guess = self->most / N_PROBE_OF > N_PROBE ? self->most / N_PROBE_OF : N_PROBE;
+        usual = said->nprobe ? said->nprobe : guess;
+    } else if (self->kind == RL_EFFORT_EF_SEARCH) {
+        usual = said->ef_search ? said->ef_search : EF_SEARCH;
+    }
+    atomic_store(&self->usual, usual < self->most ? usual : self->most);
+}
+
+// What the parameters of a single search do not reach: the graph that finds the lists of an
+// inverted file, a graph behind a transformation, lists of the fast scan.
+static void set_efforts(faiss_source_t *self, const char *factory)
 {
     FaissParameterSpace *space = NULL;
+    bool lists = strstr(factory, "IVF") != NULL;
     if (faiss_ParameterSpace_new(&space) != 0)
         return;
     if (strstr(factory, "HNSW"))
         faiss_ParameterSpace_set_index_parameter(
-            space, self->index, strstr(factory, "IVF") ? "quantizer_efSearch" : "efSearch",
-            EF_SEARCH);
-    if (strstr(factory, "IVF"))
+            space, self->index, lists ? "quantizer_efSearch" : "efSearch", EF_SEARCH);
+    if (lists)
         faiss_ParameterSpace_set_index_parameter(space, self->index, "nprobe", N_PROBE);
     faiss_ParameterSpace_free(space);
 }
@@ -112,15 +140,17 @@ static void prepare_flat(faiss_source_t *self)
 static int load(faiss_source_t *self, const rl_manifest_t *said, char *why, size_t why_size)
 {
     char *path = rl_store_path(self->store, self->shard, RL_VECTORS_FILE);
+    char inner[512];
+    bool mapped = false;
+    uint64_t began = rl_now_us();
     if (!path)
         return rl_fail(why, why_size, "out of memory");
     int rc = 0;
-    if (faiss_read_index_fname(path, 0, &self->index) != 0) {
-        self->index = NULL;
+    if (rl_faiss_read(path, &self->index, &mapped, inner, sizeof inner) != 0) {
         rc = rl_fail(why, why_size,
                      "%s: FAISS cannot read it: %s; build the index again "
                      "(ragline-index)",
-                     path, rl_faiss_error());
+                     path, inner);
     } else if (faiss_Index_d(self->index) != (int)said->dimension ||
                faiss_Index_ntotal(self->index) != (idx_t)self->count ||
                faiss_Index_metric_type(self->index) != METRIC_INNER_PRODUCT) {
@@ -129,9 +159,34 @@ static int load(faiss_source_t *self, const rl_manifest_t *said, char *why, size
                      "%" PRIu64 "; build the index again (ragline-index)",
                      path, (int64_t)faiss_Index_ntotal(self->index), faiss_Index_d(self->index),
                      self->count, said->dimension);
+    } else {
+        rl_info("%s: %zu vectors, %s, %s in %.1f ms", path, self->count, said->factory,
+                mapped ? "mapped" : "read (this kind of index cannot be mapped)",
+                (double)(rl_now_us() - began) / 1000);
     }
     free(path);
+    path = rl_store_path(self->store, self->shard, "");
+    if (rc == 0 && path && !rl_faiss_rows(self->index))
+        self->rows = rl_vectors_map(path, self->count, self->dimension);
+    free(path);
     return rc;
+}
+
+// What is made for searches of the index that was loaded.
+static int prepare(faiss_source_t *self, const rl_manifest_t *said)
+{
+    self->kind = rl_faiss_effort(self->index, &self->most);
+    self->cost = rl_effort_cost_new();
+    set_efforts(self, said->factory);
+    if (self->faiss_threads > 1)
+        rl_faiss_share_lists(self->index);
+    prepare_flat(self);
+    tune(self, said);
+    self->among = rl_among_new(self->index, self->flat, self->rows);
+    // A flat search of many is a matrix product (0.65 ms a question instead of 2.6 at 50,000 x
+    // 384); other kinds gain nothing from company.
+    self->batch = strcmp(said->factory, "Flat") == 0 ? RL_SOURCE_BATCH : 1;
+    return self->among && self->cost ? 0 : -1;
 }
 
 static void *open_source(const rl_store_t *store, uint64_t shard,
@@ -154,17 +209,11 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
         close_source(self);
         return NULL;
     }
-    set_effort(self, said->factory);
-    prepare_flat(self);
-    self->among = rl_among_new(self->index, self->flat, EF_SEARCH);
-    if (!self->among) {
+    if (prepare(self, said) != 0) {
         rl_fail(why, why_size, "out of memory");
         close_source(self);
         return NULL;
     }
-    // A flat search of many is a matrix product (0.65 ms a question instead of 2.6 at 50,000 x
-    // 384); other kinds gain little from company, and the first of them need not wait for the last.
-    self->batch = strcmp(said->factory, "Flat") == 0 ? RL_SOURCE_BATCH : 4;
     return self;
 }
 
@@ -226,45 +275,121 @@ static int search_rows(faiss_source_t *self, const float *matrix, size_t count, 
     return faiss_Index_search(self->index, (idx_t)count, matrix, (idx_t)k, distances, labels);
 }
 
-// A question with a filter is searched by itself, among the passages that the filter keeps.
+// ---- effort -------------------------------------------------------------------------------------
+
+static rl_effort_t effort_of(faiss_source_t *self, const rl_query_t *query)
+{
+    size_t wanted = query->efforts[self->kind] ? query->efforts[self->kind] : self->usual;
+    if (self->kind == RL_EFFORT_EF_SEARCH && wanted < query->k)
+        wanted = query->k; // as FAISS does
+    if (wanted > self->most)
+        wanted = self->most;
+    return (rl_effort_t){self->kind, wanted, wanted};
+}
+
+// Lowers `used` so that a search whose effort is `factor` times as much is done in time: better a
+// good answer than a late one.
+static void lower_effort(faiss_source_t *self, const rl_query_t *query, double factor,
+                         rl_effort_t *effort)
+{
+    if (!query->until_us || effort->wanted == 0)
+        return;
+    uint64_t now = rl_now_us(), until = query->until_us - RETURN_US;
+    uint64_t left = query->until_us > RETURN_US && until > now ? until - now : 0;
+    size_t least = self->kind == RL_EFFORT_EF_SEARCH ? query->k : 1;
+    size_t whole = (size_t)(factor * (double)effort->wanted);
+    size_t fits = rl_effort_cost_fit(self->cost, whole, 1, left);
+    if (fits < whole) {
+        size_t used = (size_t)((double)fits / factor);
+        effort->used = used > least ? used : least < effort->wanted ? least : effort->wanted;
+    }
+}
+
+// How many candidates to look for, and how many of them to keep: a quantizer's order is only about
+// right, which the vectors themselves put straight.
+static size_t candidates(const faiss_source_t *self, size_t k)
+{
+    return self->rows ? REFINE * k : k;
+}
+
+static void refine(const faiss_source_t *self, const float *query, size_t found, size_t k,
+                   float *scores, idx_t *labels)
+{
+    float best_scores[RL_MAX_HITS];
+    int64_t best_labels[RL_MAX_HITS];
+    rl_best_t best = {best_scores, best_labels, 0, k};
+    if (!self->rows)
+        return;
+    for (size_t at = 0; at < found; at++)
+        if (labels[at] >= 0 && labels[at] < (idx_t)self->count)
+            rl_best_offer(&best,
+                          rl_flat_product(self->rows + (size_t)labels[at] * self->dimension,
+                                          self->dimension, query),
+                          (size_t)labels[at]);
+    rl_best_end(&best);
+    memcpy(scores, best_scores, k * sizeof *scores);
+    memcpy(labels, best_labels, k * sizeof *labels);
+}
+
+// A question with a filter is searched among the passages that the filter keeps.
 static void search_among(faiss_source_t *self, const rl_query_t *query, rl_result_t *result)
 {
-    float scores[RL_MAX_HITS];
-    idx_t labels[RL_MAX_HITS];
+    float scores[REFINE * RL_MAX_HITS];
+    idx_t labels[REFINE * RL_MAX_HITS];
     char why[256];
     rl_selection_t *among = NULL;
     if (!rl_result_select(result, self->store, self->shard, query, &among))
         return;
+    rl_effort_t effort = effort_of(self, query);
+    size_t whole = rl_among_effort(self->among, among, query->k, effort.wanted);
+    if (whole > 0)
+        lower_effort(self, query, (double)whole / (double)effort.wanted, &effort);
     omp_set_num_threads(self->faiss_threads);
-    if (rl_among_search(self->among, query->vector, query->k, among, scores, labels, why,
-                        sizeof why) == 0)
+    size_t wide = whole > 0 ? candidates(self, query->k) : query->k;
+    if (rl_among_search(self->among, query->vector, wide, among, effort.used, scores, labels, why,
+                        sizeof why) == 0) {
+        if (wide > query->k)
+            refine(self, query->vector, wide, query->k, scores, labels);
         give_row(self, query->k, scores, labels, result);
-    else
+    } else {
         rl_result_fail(result, "search_failed", true, "FAISS: %s", why);
+    }
+    if (whole > 0) // else they were compared one by one
+        result->effort = effort;
     rl_selection_unref(&among);
 }
 
-static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
-                   rl_result_t *results)
+// A question to an index that can be told how much of it to look at.
+static void search_one(faiss_source_t *self, const rl_query_t *query, rl_result_t *result)
 {
-    faiss_source_t *self = arg;
-    (void)thread;
-    size_t rows[RL_SOURCE_BATCH], count = 0, k = 1;
-    for (size_t at = 0; at < size; at++) {
-        if (!is_searchable(self, &queries[at], &results[at]))
-            continue;
-        if (queries[at].filter) {
-            search_among(self, &queries[at], &results[at]);
-            continue;
-        }
-        rows[count++] = at;
-        if (queries[at].k > k)
-            k = queries[at].k;
-    }
-    if (k > self->count)
-        k = self->count;
-    if (count == 0 || k == 0)
+    float scores[REFINE * RL_MAX_HITS];
+    idx_t labels[REFINE * RL_MAX_HITS];
+    char why[256];
+    size_t k = query->k < self->count ? query->k : self->count;
+    if (k == 0)
         return;
+    rl_effort_t effort = effort_of(self, query);
+    lower_effort(self, query, 1, &effort);
+    omp_set_num_threads(self->faiss_threads);
+    uint64_t began = rl_now_us();
+    size_t wide = candidates(self, k);
+    int rc = rl_faiss_search(self->index, query->vector, wide, effort.kind, effort.used, scores,
+                             labels, why, sizeof why);
+    if (rc == 0)
+        refine(self, query->vector, wide, k, scores, labels);
+    rl_effort_cost_note(self->cost, effort.used, rl_now_us() - began);
+    if (rc == 0)
+        give_row(self, k, scores, labels, result);
+    else
+        rl_result_fail(result, "search_failed", true, "FAISS: %s", why);
+    result->effort = effort;
+}
+
+// ---- searching ----------------------------------------------------------------------------------
+
+static void search_together(faiss_source_t *self, const rl_query_t *queries, const size_t *rows,
+                            size_t count, size_t k, rl_result_t *results)
+{
     float *matrix = malloc(count * self->dimension * sizeof *matrix);
     float *distances = malloc(count * k * sizeof *distances);
     idx_t *labels = malloc(count * k * sizeof *labels);
@@ -286,6 +411,29 @@ static void search(void *arg, size_t thread, const rl_query_t *queries, size_t s
     free(labels);
 }
 
+static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
+                   rl_result_t *results)
+{
+    faiss_source_t *self = arg;
+    (void)thread;
+    size_t rows[RL_SOURCE_BATCH], count = 0, k = 1;
+    for (size_t at = 0; at < size; at++) {
+        if (!is_searchable(self, &queries[at], &results[at]))
+            continue;
+        if (queries[at].filter) {
+            search_among(self, &queries[at], &results[at]);
+        } else if (self->kind != RL_EFFORT_NONE) {
+            search_one(self, &queries[at], &results[at]);
+        } else {
+            rows[count++] = at;
+            k = queries[at].k > k ? queries[at].k : k;
+        }
+    }
+    k = k < self->count ? k : self->count;
+    if (count > 0 && k > 0)
+        search_together(self, queries, rows, count, k, results);
+}
+
 static void warm(void *arg, size_t thread)
 {
     faiss_source_t *self = arg;
@@ -294,11 +442,16 @@ static void warm(void *arg, size_t thread)
         return;
     for (size_t query = 0; query < RL_SOURCE_WARM; query++) { // of directions far from each other
         size_t axis = query * self->dimension / RL_SOURCE_WARM;
-        rl_result_t result = {0};
+        rl_query_t asked = {.vector = vector, .dimension = self->dimension, .k = 10};
         vector[axis] = 1;
-        search(self, thread, &(rl_query_t){.vector = vector, .dimension = self->dimension, .k = 10},
-               1, &result);
-        rl_result_clear(&result);
+        // what a search costs in any case, and with effort
+        for (int least = self->kind != RL_EFFORT_NONE; least >= 0; least--) {
+            rl_result_t result = {0};
+            asked.k = least ? 1 : 10;
+            asked.efforts[self->kind] = (size_t)least;
+            search(self, thread, &asked, 1, &result);
+            rl_result_clear(&result);
+        }
         vector[axis] = 0;
     }
     free(vector);
@@ -310,6 +463,7 @@ const rl_source_backend_t rl_source_faiss = {
     .open = open_source,
     .batch = batch,
     .search = search,
+    .tune = tune,
     .warm = warm,
     .close = close_source,
 };

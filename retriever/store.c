@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fields.h"
@@ -25,6 +26,7 @@ struct rl_store {
     rl_manifest_data_t *manifest;
     rl_passages_t **passages; // of each shard
     rl_fields_t **fields;     // of each shard; NULL where there are none
+    struct stat written;      // the manifest's file
 };
 
 uint64_t rl_store_text_hash(const char *text, size_t size)
@@ -87,15 +89,17 @@ int rl_store_current(const char *folder, char *name, char *why, size_t why_size)
 static const char *const repair = "the index is damaged: build it again (ragline-index)";
 
 static int check_file(const rl_store_t *self, uint64_t shard, const rl_manifest_file_t *file,
-                      bool checksums, char *why, size_t why_size)
+                      bool checksums, const atomic_bool *stop, char *why, size_t why_size)
 {
     char path[RL_PATH_MAX];
     if (rl_path(path, "%s/shard-%" PRIu64 "/%s", self->folder, shard, file->name) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
     uint64_t size = 0, checksum = 0;
     if (checksums) {
-        if (rl_file_checksum(path, &size, &checksum) != 0)
-            return rl_fail(why, why_size, "%s: %s; %s", path, strerror(errno), repair);
+        if (rl_file_checksum_until(path, stop, &size, &checksum) != 0)
+            return errno == ECANCELED
+                       ? 0
+                       : rl_fail(why, why_size, "%s: %s; %s", path, strerror(errno), repair);
     } else if (rl_file_size(path, &size) != 0) {
         return rl_fail(why, why_size, "%s: %s; %s", path, strerror(errno), repair);
     }
@@ -107,22 +111,64 @@ static int check_file(const rl_store_t *self, uint64_t shard, const rl_manifest_
     return 0;
 }
 
-static int check_shard(const rl_store_t *self, uint64_t shard, bool checksums, char *why,
-                       size_t why_size)
+static int check_shard(const rl_store_t *self, uint64_t shard, bool checksums,
+                       const atomic_bool *stop, char *why, size_t why_size)
 {
     const rl_manifest_shard_t *files = &self->manifest->shards[shard];
     for (size_t at = 0; at < files->files_size; at++)
-        if (check_file(self, shard, &files->files[at], checksums, why, why_size) != 0)
+        if (check_file(self, shard, &files->files[at], checksums, stop, why, why_size) != 0)
             return -1;
     return 0;
 }
 
-int rl_store_verify(const rl_store_t *self, uint64_t shard, char *why, size_t why_size)
+int rl_store_verify(const rl_store_t *self, uint64_t shard, const atomic_bool *stop, char *why,
+                    size_t why_size)
 {
     if (shard >= self->manifest->said.shards)
         return rl_fail(why, why_size, "%s: has no shard %" PRIu64 ", only 0 to %" PRIu64,
                        self->folder, shard, self->manifest->said.shards - 1);
-    return check_shard(self, shard, true, why, why_size);
+    return check_shard(self, shard, true, stop, why, why_size);
+}
+
+uint64_t rl_store_bytes(const rl_store_t *self, uint64_t shard)
+{
+    const rl_manifest_shard_t *files = &self->manifest->shards[shard];
+    uint64_t bytes = 0;
+    for (size_t at = 0; at < files->files_size; at++)
+        bytes += files->files[at].bytes;
+    return bytes;
+}
+
+static int stat_manifest(const rl_store_t *self, struct stat *out)
+{
+    char path[RL_PATH_MAX];
+    return rl_path(path, "%s/" RL_MANIFEST_FILE, self->folder) == 0 ? stat(path, out) : -1;
+}
+
+int rl_store_set_effort(rl_store_t *self, rl_effort_kind_t kind, size_t effort, const char *found,
+                        char *why, size_t why_size)
+{
+    return rl_manifest_set_effort(self->folder, kind, effort,
+                                  found ? json_loads(found, 0, NULL) : NULL, why, why_size);
+}
+
+bool rl_store_retuned(rl_store_t *self, rl_manifest_t *said)
+{
+    struct stat now;
+    char ignored[1024];
+    if (stat_manifest(self, &now) != 0 ||
+        (now.st_ino == self->written.st_ino && now.st_mtim.tv_sec == self->written.st_mtim.tv_sec &&
+         now.st_mtim.tv_nsec == self->written.st_mtim.tv_nsec))
+        return false;
+    self->written = now;
+    rl_manifest_data_t *read = rl_manifest_read(self->folder, ignored, sizeof ignored);
+    if (!read)
+        return false;
+    *said = self->manifest->said;
+    said->nprobe = read->said.nprobe;
+    said->ef_search = read->said.ef_search;
+    rl_manifest_destroy(&read);
+    return true;
 }
 
 static int open_shards(rl_store_t *self, bool verify, char *why, size_t why_size)
@@ -133,7 +179,7 @@ static int open_shards(rl_store_t *self, bool verify, char *why, size_t why_size
     if (!self->passages || !self->fields)
         return rl_fail(why, why_size, "%s: out of memory", self->folder);
     for (uint64_t shard = 0; shard < said->shards; shard++) {
-        if (check_shard(self, shard, verify, why, why_size) != 0)
+        if (check_shard(self, shard, verify, NULL, why, why_size) != 0)
             return -1;
         char *folder = rl_store_path(self, shard, "");
         if (!folder)
@@ -168,6 +214,9 @@ static rl_store_t *open_generation(const char *folder, const char *name, bool ve
                      "%s/CURRENT: names %s, which cannot be opened (%s); build the index again "
                      "(ragline-index), or write the name of a generation that is there into it",
                      folder, name, strerror(errno));
+    else if (stat_manifest(self, &self->written) != 0) // before it is read, so that none is missed
+        rc = rl_fail(why, why_size, "%s/" RL_MANIFEST_FILE ": %s; %s", self->folder,
+                     strerror(errno), repair);
     else if (!(self->manifest = rl_manifest_read(self->folder, why, why_size)))
         rc = -1;
     else if (strcmp(self->manifest->said.generation, name) != 0)

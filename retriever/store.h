@@ -4,7 +4,8 @@
 //   FOLDER/LOCK                             held (flock) while someone builds
 //   FOLDER/g-NNNNNN/manifest.json           what it is, how much, sizes and checksums of its files
 //   FOLDER/g-NNNNNN/shard-S/vectors.faiss   FAISS index; position + 1 = id (none if lexical only)
-//   FOLDER/g-NNNNNN/shard-S/vectors.f32     the vectors in floats, beside an index without them (see
+//   FOLDER/g-NNNNNN/shard-S/vectors.f32     the vectors in floats, beside an index without them
+//   (see
 //                                           vectors.h; generations of earlier versions have none)
 //   FOLDER/g-NNNNNN/shard-S/text/           Xapian: the postings; docid = id
 //   FOLDER/g-NNNNNN/shard-S/passages.bin    the passages themselves, by id (see passages.h)
@@ -17,10 +18,12 @@
 #ifndef RL_STORE_H
 #define RL_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "effort.h"
 #include "proto.h"
 #include "selection.h"
 
@@ -46,8 +49,10 @@ typedef struct rl_manifest {
     const char *fields;     // JSON object: names and types of the metadata's fields; "" if there is
                             // nothing to filter on
     bool fields_more;       // some passages have further ones, which were too many
-    uint64_t documents;     // in all shards
-    uint64_t passages;      // in all shards
+    uint64_t nprobe;    // lists that a search of an inverted file looks into, and candidates that
+    uint64_t ef_search; // one of a graph keeps, as ragline-index --check chose; 0: it has not
+    uint64_t documents; // in all shards
+    uint64_t passages;  // in all shards
     uint64_t shards;
     const uint64_t *shard_passages; // passages of each shard: ids 1..shard_passages[S]
 } rl_manifest_t;
@@ -68,8 +73,23 @@ void rl_store_destroy(rl_store_t **self_p);
 
 const rl_manifest_t *rl_store_manifest(const rl_store_t *self);
 
-// Compares checksums of one shard's files (for who serves only some). Returns 0 or -1 with `why`.
-int rl_store_verify(const rl_store_t *self, uint64_t shard, char *why, size_t why_size);
+// Compares checksums of one shard's files (for who serves only some). `stop` (may be NULL) ends it
+// early, as a success, when it becomes true. Returns 0 or -1 with `why`.
+int rl_store_verify(const rl_store_t *self, uint64_t shard, const atomic_bool *stop, char *why,
+                    size_t why_size);
+
+// Bytes of a shard's files.
+uint64_t rl_store_bytes(const rl_store_t *self, uint64_t shard);
+
+// The effort that searches take, written into the manifest of the generation that is open, as
+// `kind` ("nprobe", "ef_search"); `found` (may be NULL) is a JSON object of what it was chosen by.
+// Returns 0, or -1 with `why`. Retrievers that serve it take it up.
+int rl_store_set_effort(rl_store_t *self, rl_effort_kind_t kind, size_t effort, const char *found,
+                        char *why, size_t why_size);
+
+// Reads the effort again if the manifest was replaced meanwhile: whether it was, and *said then is
+// what rl_store_manifest says with the effort of now. Cheap where it was not.
+bool rl_store_retuned(rl_store_t *self, rl_manifest_t *said);
 
 // "FOLDER/g-000003/shard-S/NAME" in a malloc'd string that the caller owns.
 char *rl_store_path(const rl_store_t *self, uint64_t shard, const char *name);

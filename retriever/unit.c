@@ -84,6 +84,9 @@ static void give_hits(rl_unit_t *self, const rl_search_t *search, rl_task_t *tas
                            .queue_us = task->queue_us,
                            .work_us = task->work_us,
                            .bound = task->result.bound,
+                           .effort_kind = rl_effort_names[task->result.effort.kind],
+                           .effort = task->result.effort.used,
+                           .effort_wanted = task->result.effort.wanted,
                            .hits = task->result.hits,
                            .hits_size = task->result.size};
     answer(self, search, &msg);
@@ -144,6 +147,17 @@ void rl_unit_done(rl_task_t *task)
 
 // ------------------------------------------------------------------------------------------- tasks
 
+static size_t effort_asked(uint64_t asked)
+{
+    return asked < RL_EFFORT_MOST ? asked : RL_EFFORT_MOST;
+}
+
+// The moment when so much has passed; never if it is 0 (or as good as never).
+static uint64_t at_ms(uint64_t now, uint64_t ms)
+{
+    return ms > 0 && ms < UINT64_MAX / 1000 - now ? now + ms * 1000 : UINT64_MAX;
+}
+
 // The task that the message asks for, or NULL after it was refused.
 static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now)
 {
@@ -164,15 +178,19 @@ static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now)
     }
     search = &asked->task.msg->search;
     asked->task.owner = self;
-    asked->task.query = (rl_query_t){.text = search->text,
-                                     .vector = search->vector_size ? asked->vector : NULL,
-                                     .dimension = search->vector_size,
-                                     .k = search->k,
-                                     .filter = *search->filter ? search->filter : NULL};
+    rl_query_t *query = &asked->task.query;
+    *query = (rl_query_t){.text = search->text,
+                          .vector = search->vector_size ? asked->vector : NULL,
+                          .dimension = search->vector_size,
+                          .k = search->k,
+                          .filter = *search->filter ? search->filter : NULL};
+    query->efforts[RL_EFFORT_NPROBE] = effort_asked(search->nprobe);
+    query->efforts[RL_EFFORT_EF_SEARCH] = effort_asked(search->ef_search);
     asked->task.arrived_us = now;
-    asked->task.deadline_us = UINT64_MAX;
-    if (search->deadline_ms > 0 && search->deadline_ms < UINT64_MAX / 1000 - now)
-        asked->task.deadline_us = now + search->deadline_ms * 1000;
+    asked->task.deadline_us = at_ms(now, search->deadline_ms);
+    uint64_t soft_us = at_ms(now, search->soft_ms);
+    uint64_t until_us = soft_us < asked->task.deadline_us ? soft_us : asked->task.deadline_us;
+    query->until_us = until_us < UINT64_MAX ? until_us : 0;
     return asked;
 }
 

@@ -2,6 +2,7 @@
 #include "vectors.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "faiss_select.h"
@@ -49,6 +52,31 @@ const char *rl_faiss_error(void)
 {
     const char *error = faiss_get_last_error();
     return error ? error : "no more is known";
+}
+
+const float *rl_vectors_map(const char *folder, size_t count, size_t dimension)
+{
+    char path[RL_PATH_MAX];
+    struct stat said;
+    size_t bytes = count * dimension * sizeof(float);
+    if (bytes == 0 || rl_path(path, "%s/" RL_ROWS_FILE, folder) != 0)
+        return NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *rows = MAP_FAILED;
+    if (fd >= 0 && fstat(fd, &said) == 0 && (uint64_t)said.st_size == bytes)
+        rows = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    if (rows == MAP_FAILED)
+        return NULL;
+    madvise(rows, bytes, MADV_RANDOM); // what lies beside a row is not read with it
+    return rows;
+}
+
+void rl_vectors_unmap(const float *rows, size_t count, size_t dimension)
+{
+    if (rows)
+        munmap((void *)(uintptr_t)rows, count * dimension * sizeof *rows);
 }
 
 rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size)

@@ -17,6 +17,11 @@ typedef struct rl_vectors rl_vectors_t;
 // FAISS's last error on this thread in words; never NULL.
 const char *rl_faiss_error(void);
 
+// FOLDER/vectors.f32, mapped for reading here and there: `count` rows of `dimension` floats; NULL
+// if there is no such file, or one of another size. rl_vectors_unmap lets go of it (of NULL too).
+const float *rl_vectors_map(const char *folder, size_t count, size_t dimension);
+void rl_vectors_unmap(const float *rows, size_t count, size_t dimension);
+
 // Gathers in FOLDER/vectors.f32, which is removed in the end unless the index needs it beside.
 rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size);
 void rl_vectors_destroy(rl_vectors_t **self_p);

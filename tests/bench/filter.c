@@ -1,8 +1,9 @@
 // filter: what a filter costs a search, and whether it finds what an exact search under it finds.
 //
-//   filter [PASSAGES [FACTORY [DIMENSION]]]     100,000, the usual one for so many, 384
+//   filter [PASSAGES [FACTORY [DIMENSION [FOLDER]]]]     100,000, the usual one for so many, 384
 //
-// Builds an index of clustered vectors and texts with Zipf's frequencies in a temporary folder,
+// Builds an index of clustered vectors and texts with Zipf's frequencies in a temporary folder (or
+// in FOLDER, which is kept, and used again if the same was built there before),
 // then searches it in one thread, the filters in turn: none, and such that keep 50 %, 1 %, 0.001 %
 // (at least one passage), one that keeps a far corner of the vectors, and 10 %. A line per claim:
 // recall among the k best, and the 99th percentile in multiples of the one without a filter; exit
@@ -37,7 +38,7 @@ typedef struct bench {
     size_t passages, dimension;
     float *vectors, *questions;
     char *texts[QUESTIONS];
-    char folder[64];
+    char folder[RL_PATH_MAX];
     rl_store_t *store;
     void *source;
     size_t *order; // a random number below `passages` for each, each once: field "n"
@@ -123,6 +124,12 @@ static char *make_text(size_t words)
     return text;
 }
 
+static void make_questions(bench_t *self)
+{
+    for (size_t at = 0; at < QUESTIONS; at++)
+        self->texts[at] = make_text(ASKED_WORDS);
+}
+
 static void build(bench_t *self, const char *factory)
 {
     char why[1024] = "", doc[32], meta[64];
@@ -131,15 +138,15 @@ static void build(bench_t *self, const char *factory)
                                     .language = "english",
                                     .factory = factory,
                                     .shards = 1};
-    strcpy(self->folder, "/tmp/ragline-filter-XXXXXX");
-    if (!mkdtemp(self->folder))
-        fail("no temporary folder");
     self->order = room(self->passages, sizeof *self->order);
     for (size_t at = 0; at < self->passages; at++) { // a shuffle
         size_t other = random64() % (at + 1);
         self->order[at] = self->order[other];
         self->order[other] = at;
     }
+    make_questions(self);
+    if ((self->store = rl_store_open(self->folder, false, why, sizeof why)) != NULL)
+        return;
     rl_store_build_t *build = rl_store_build_new(self->folder, &settings, why, sizeof why);
     for (size_t at = 0; build && at < self->passages; at++) {
         char *text = make_text(WORDS);
@@ -154,8 +161,6 @@ static void build(bench_t *self, const char *factory)
     if (!build || rl_store_finish(&build, self->passages, NULL, NULL, why, sizeof why) != 0 ||
         !(self->store = rl_store_open(self->folder, false, why, sizeof why)))
         fail(why);
-    for (size_t at = 0; at < QUESTIONS; at++)
-        self->texts[at] = make_text(ASKED_WORDS);
 }
 
 // ---- measuring ----------------------------------------------------------------------------------
@@ -304,9 +309,12 @@ int main(int argc, char **argv)
     self.passages = argc > 1 ? (size_t)atol(argv[1]) : 100000;
     self.dimension = argc > 3 ? (size_t)atol(argv[3]) : 384;
     if (self.passages < 1000 || self.dimension < 2 || self.dimension > RL_MAX_DIMENSION) {
-        fputs("usage: filter [PASSAGES [FACTORY [DIMENSION]]]\n", stderr);
+        fputs("usage: filter [PASSAGES [FACTORY [DIMENSION [FOLDER]]]]\n", stderr);
         return 2;
     }
+    strcpy(self.folder, "/tmp/ragline-filter-XXXXXX");
+    if (argc > 4 ? rl_path(self.folder, "%s", argv[4]) != 0 : !mkdtemp(self.folder))
+        fail("no temporary folder");
     size_t few = self.passages / 100000 ? self.passages / 100000 : 1;
     uint64_t start = rl_now_us();
     make_vectors(&self);
@@ -329,6 +337,7 @@ int main(int argc, char **argv)
     }
     size_t short_of = measure(&self, "dense", filters) + measure(&self, "lexical", filters);
     rl_store_destroy(&self.store);
-    rl_folder_remove(self.folder);
+    if (argc <= 4)
+        rl_folder_remove(self.folder);
     return short_of > 0;
 }

@@ -1,0 +1,88 @@
+// effort: what searches cost by effort. A search takes a fixed time and a part for each unit of
+// effort; of the part a smoothed mean and a smoothed deviation are kept, as TCP keeps them of round
+// trips (RFC 6298), so that what is foretold is seldom exceeded.
+#include "effort.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+const char *const rl_effort_names[RL_EFFORT_KINDS] = {"", "nprobe", "ef_search"};
+
+static const double MEAN_GAIN = 1.0 / 8, DEVIATION_GAIN = 1.0 / 4, DEVIATIONS = 4; // RFC 6298
+
+struct rl_effort_cost {
+    pthread_mutex_t mutex;     // of what follows
+    double fixed;              // µs of a search of effort 1, the fastest that was seen; < 0: none
+    double each, off;          // µs for each unit above the first: mean, mean deviation
+    unsigned long long counts; // searches that `each` is of
+};
+
+rl_effort_cost_t *rl_effort_cost_new(void)
+{
+    rl_effort_cost_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    pthread_mutex_init(&self->mutex, NULL);
+    self->fixed = -1;
+    return self;
+}
+
+void rl_effort_cost_destroy(rl_effort_cost_t **self_p)
+{
+    rl_effort_cost_t *self = *self_p;
+    if (!self)
+        return;
+    pthread_mutex_destroy(&self->mutex);
+    free(self);
+    *self_p = NULL;
+}
+
+void rl_effort_cost_note(rl_effort_cost_t *self, size_t effort, uint64_t took_us)
+{
+    pthread_mutex_lock(&self->mutex);
+    if (effort <= 1) {
+        if (self->fixed < 0 || (double)took_us < self->fixed)
+            self->fixed = (double)took_us;
+    } else {
+        double fixed = self->fixed < 0 ? 0 : self->fixed;
+        double each = fmax(0, (double)took_us - fixed) / (double)(effort - 1);
+        if (self->counts++ == 0) {
+            self->each = each;
+            self->off = each / 2;
+        } else {
+            self->off += DEVIATION_GAIN * (fabs(each - self->each) - self->off);
+            self->each += MEAN_GAIN * (each - self->each);
+        }
+    }
+    pthread_mutex_unlock(&self->mutex);
+}
+
+// What one more unit of effort costs at most, about; the mutex is held.
+static double unit(const rl_effort_cost_t *self)
+{
+    return self->each + DEVIATIONS * self->off;
+}
+
+uint64_t rl_effort_cost_of(rl_effort_cost_t *self, size_t effort)
+{
+    pthread_mutex_lock(&self->mutex);
+    double fixed = self->fixed < 0 ? 0 : self->fixed;
+    double cost = fixed + (effort > 1 ? (double)(effort - 1) * unit(self) : 0);
+    pthread_mutex_unlock(&self->mutex);
+    return (uint64_t)cost;
+}
+
+size_t rl_effort_cost_fit(rl_effort_cost_t *self, size_t wanted, size_t least, uint64_t left_us)
+{
+    pthread_mutex_lock(&self->mutex);
+    double fixed = self->fixed < 0 ? 0 : self->fixed, each = unit(self);
+    double room = (double)left_us - fixed;
+    bool fits = each * (double)(wanted - (wanted > 0)) <= room;
+    double most = each > 0 && room > 0 ? 1 + room / each : 1;
+    pthread_mutex_unlock(&self->mutex);
+    if (fits || least >= wanted)
+        return wanted;
+    return most < (double)least ? least : most < (double)wanted ? (size_t)most : wanted;
+}
