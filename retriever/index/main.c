@@ -1,12 +1,14 @@
 // ragline-index: builds a collection's index from files.
 
 #include "build.h"
+#include "size.h"
 
 #include <signal.h>
 #include <stdio.h>
 
 static const char usage[] =
     "usage: ragline-index --index-out FOLDER [option…] PATH…\n"
+    "       ragline-index --size-passages N [option…]    says what N passages want\n"
     "\n"
     "Reads files and folders (Markdown, plain text, HTML, manual pages, JSONL; gzip too), cuts them\n"
     "into passages, has these embedded by the server at embed.url and writes the index that\n"
@@ -24,6 +26,11 @@ int main(int argc, char **argv)
     rl_proc_t *proc = rl_proc_new(RL_INDEX, "index", usage, argc, argv, &status);
     if (!proc)
         return status;
+    if (rl_conf_int(rl_proc_conf(proc), "size.passages") > 0) {
+        status = rl_size_run(rl_proc_conf(proc));
+        rl_proc_destroy(&proc);
+        return status;
+    }
     rl_plan_t plan;
     char why[512];
     if (rl_plan_make(rl_proc_conf(proc), &plan, why, sizeof why) != 0) {

@@ -1,0 +1,111 @@
+// size: from measured figures to shards, replicas and machines.
+#include "size.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double BUSY = 0.6;       // of a core: above it waiting times grow steeply
+static const double OF_LATENCY = 0.5; // that a search itself may take
+static const double OF_MEMORY = 0.8; // of a machine; the rest is the system's and what changes need
+
+static double grown(const rl_size_figures_t *figures, rl_size_index_t index, double passages)
+{
+    double times = passages / figures->passages;
+    switch (index) {
+    case RL_SIZE_FLAT:
+        return times;
+    case RL_SIZE_GRAPH:
+        return log(passages + M_E) / log(figures->passages + M_E);
+    case RL_SIZE_LISTS:
+        return sqrt(times);
+    case RL_SIZE_INDEXES:
+        break;
+    }
+    return times;
+}
+
+double rl_size_dense_ms(const rl_size_figures_t *figures, rl_size_index_t index, double passages,
+                        int share)
+{
+    const rl_size_kind_t *kind = &figures->kinds[index];
+    return (share >= 99 ? kind->p99_ms : kind->p50_ms) * grown(figures, index, passages);
+}
+
+double rl_size_lexical_ms(const rl_size_figures_t *figures, double passages, int share)
+{
+    return (share >= 99 ? figures->words.p99_ms : figures->words.p50_ms) *
+           pow(passages / figures->passages, figures->words_power);
+}
+
+// Bytes of memory that a passage wants: what every search goes through. Texts are read for the few
+// that are found.
+static double bytes_of(const rl_size_figures_t *figures, rl_size_index_t index)
+{
+    return figures->kinds[index].bytes + figures->words.bytes;
+}
+
+static bool shard_fits(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
+                       rl_size_index_t index, double passages)
+{
+    double most = wish->latency_ms * OF_LATENCY;
+    return rl_size_dense_ms(figures, index, passages, 99) <= most &&
+           rl_size_lexical_ms(figures, passages, 99) <= most &&
+           passages * bytes_of(figures, index) <= wish->memory * OF_MEMORY;
+}
+
+static unsigned whole(double value)
+{
+    return value < 1 ? 1 : value > 1e9 ? 1000000000 : (unsigned)ceil(value - 1e-9);
+}
+
+void rl_size_need(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
+                  rl_size_index_t index, rl_size_need_t *need)
+{
+    *need = (rl_size_need_t){.shards = 1, .replicas = wish->replicas ? wish->replicas : 1};
+    while (need->shards < RL_SIZE_MAX_SHARDS &&
+           !shard_fits(figures, wish, index, wish->passages / need->shards))
+        need->shards++;
+    double part = wish->passages / need->shards;
+    need->possible = shard_fits(figures, wish, index, part);
+    need->shard_passages = part;
+    need->shard_memory = part * bytes_of(figures, index);
+    need->dense_p99_ms = rl_size_dense_ms(figures, index, part, 99);
+    need->lexical_p99_ms = rl_size_lexical_ms(figures, part, 99);
+    double work =
+        (rl_size_dense_ms(figures, index, part, 50) + rl_size_lexical_ms(figures, part, 50)) /
+        1000 * need->shards;
+    need->cores = wish->rate * work;
+    unsigned for_cores = whole(need->cores / BUSY / wish->cores);
+    unsigned for_memory =
+        whole(need->shard_memory * need->shards * need->replicas / (wish->memory * OF_MEMORY));
+    need->machines = for_cores > for_memory ? for_cores : for_memory;
+    if (need->replicas > 1) { // what is left when one is gone must carry the rate
+        unsigned with_one_gone = for_cores + 1;
+        unsigned apart = need->replicas; // no two replicas of a shard on one machine
+        need->machines = need->machines > with_one_gone ? need->machines : with_one_gone;
+        need->machines = need->machines > apart ? need->machines : apart;
+    }
+    // a machine takes part in the rate only with a replica of something
+    while (need->shards * need->replicas < need->machines)
+        need->replicas++;
+    need->build_s =
+        wish->passages / figures->kinds[index].per_s + wish->passages / figures->words.per_s;
+}
+
+rl_size_index_t rl_size_choose(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
+                               rl_size_need_t needs[RL_SIZE_INDEXES])
+{
+    rl_size_index_t best = RL_SIZE_INDEXES;
+    for (rl_size_index_t index = 0; index < RL_SIZE_INDEXES; index++) {
+        rl_size_need(figures, wish, index, &needs[index]);
+        const rl_size_need_t *need = &needs[index], *other = &needs[best % RL_SIZE_INDEXES];
+        if (!need->possible)
+            continue;
+        // of as many machines the fewest shards, since each is a message there and back
+        if (best == RL_SIZE_INDEXES || need->machines < other->machines ||
+            (need->machines == other->machines && need->shards < other->shards))
+            best = index;
+    }
+    return best;
+}

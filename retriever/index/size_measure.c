@@ -1,0 +1,274 @@
+// size_measure: a quick look at what this machine makes of each kind of index.
+#include "size.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "files.h"
+#include "source.h"
+#include "store.h"
+#include "synthetic.h"
+#include "text_index.h"
+#include "vectors.h"
+
+enum {
+    QUESTIONS = 300, // of which the first WARMING are not counted
+    WARMING = 50,
+    CHECKED = 100, // compared with exact search
+    CANDIDATES = 50,
+    BEST = 10,
+    PART = 4, // words are measured with a quarter of the passages as well
+};
+
+typedef struct lab {
+    size_t passages, dimension;
+    rl_synthetic_t *corpus;
+    float *vectors, *questions;
+    uint64_t exact[CHECKED][BEST]; // ids of the best
+    char folder[RL_PATH_MAX];
+    char *why;
+    size_t why_size;
+} lab_t;
+
+typedef struct timing {
+    double p50_ms, p99_ms, recall;
+} timing_t;
+
+// CPU time of this thread: what other programs take meanwhile is not the search's.
+static double thread_ms(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return (double)at.tv_sec * 1000 + (double)at.tv_nsec / 1e6;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double one = *(const double *)a, other = *(const double *)b;
+    return (one > other) - (one < other);
+}
+
+static void remember_exact(lab_t *self, size_t asked, const rl_result_t *result)
+{
+    for (size_t at = 0; at < BEST; at++)
+        self->exact[asked][at] = at < result->size ? result->hits[at].id : 0;
+}
+
+static double share_found(const lab_t *self, size_t asked, const rl_result_t *result)
+{
+    size_t found = 0;
+    for (size_t at = 0; at < BEST; at++)
+        for (size_t hit = 0; hit < BEST && hit < result->size; hit++)
+            found += result->hits[hit].id == self->exact[asked][at];
+    return (double)found / BEST;
+}
+
+// Asks all questions, one at a time in this thread. An exact source says what is right.
+static int ask_all(lab_t *self, const rl_source_backend_t *backend, void *source, bool exact,
+                   timing_t *timing)
+{
+    double ms[QUESTIONS];
+    char text[RL_SYNTHETIC_TEXT];
+    *timing = (timing_t){0};
+    for (size_t at = 0; at < QUESTIONS; at++) {
+        rl_result_t result = {0};
+        rl_synthetic_question(at, text);
+        rl_query_t query = {.text = text,
+                            .vector = self->questions + at * self->dimension,
+                            .dimension = self->dimension,
+                            .k = CANDIDATES};
+        double start = thread_ms();
+        backend->search(source, 0, &query, 1, &result);
+        ms[at] = thread_ms() - start;
+        if (result.code)
+            return rl_fail(self->why, self->why_size, "%s", result.message);
+        if (exact && at < CHECKED)
+            remember_exact(self, at, &result);
+        if (at < CHECKED)
+            timing->recall += share_found(self, at, &result) / CHECKED;
+        rl_result_clear(&result);
+    }
+    size_t counted = QUESTIONS - WARMING;
+    qsort(ms + WARMING, counted, sizeof *ms, compare);
+    // nothing is quicker than the clock's step
+    timing->p50_ms = fmax(ms[WARMING + counted / 2], 0.001);
+    timing->p99_ms = fmax(ms[WARMING + counted * 99 / 100], 0.001);
+    return 0;
+}
+
+static int search(lab_t *self, const rl_store_t *store, const char *kind, bool exact,
+                  timing_t *timing)
+{
+    const rl_source_backend_t *backend = rl_source_of(kind);
+    rl_source_options_t options = {.threads = 1, .faiss_threads = 1};
+    void *source = backend->open(store, 0, &options, self->why, self->why_size);
+    if (!source)
+        return -1;
+    backend->warm(source, 0);
+    int rc = ask_all(self, backend, source, exact, timing);
+    backend->close(source);
+    return rc;
+}
+
+// An index of the first `count` passages in a folder of its own; factory "": of their words only.
+// The time is without making the passages up.
+static rl_store_t *build(lab_t *self, const char *name, const char *factory, size_t count,
+                         bool with_words, double *seconds)
+{
+    char path[RL_PATH_MAX], doc[32], text[RL_SYNTHETIC_TEXT] = "a";
+    rl_store_settings_t settings = {.collection = "size",
+                                    .model = *factory ? "synthetic" : "",
+                                    .language = "english",
+                                    .factory = factory,
+                                    .shards = 1};
+    if (rl_path(path, "%s/%s", self->folder, name) != 0)
+        return NULL;
+    rl_store_build_t *made = rl_store_build_new(path, &settings, self->why, self->why_size);
+    uint64_t start = rl_now_us(), idle = 0;
+    bool ok = made != NULL;
+    for (size_t row = 0; ok && row < count; row++) {
+        uint64_t before = rl_now_us();
+        if (with_words)
+            rl_synthetic_passage(row, text);
+        idle += rl_now_us() - before;
+        snprintf(doc, sizeof doc, "row-%zu", row);
+        rl_passage_t passage = {.doc = doc, .source = "synthetic", .text = text, .meta = ""};
+        ok =
+            rl_store_add(made, 0, &passage, *factory ? self->vectors + row * self->dimension : NULL,
+                         *factory ? self->dimension : 0, self->why, self->why_size) != 0;
+    }
+    if (!ok || rl_store_finish(&made, count, NULL, NULL, self->why, self->why_size) != 0) {
+        rl_store_abandon(&made);
+        return NULL;
+    }
+    *seconds = fmax((double)(rl_now_us() - start - idle) / 1e6, 1e-6);
+    return rl_store_open(path, false, self->why, self->why_size);
+}
+
+static int add_size(void *arg, const char *name, uint64_t size)
+{
+    (void)name;
+    *(double *)arg += (double)size;
+    return 0;
+}
+
+// Bytes of a file or folder of the shard.
+static double size_of(const rl_store_t *store, const char *name)
+{
+    double sum = 0;
+    uint64_t size = 0;
+    char *path = rl_store_path(store, 0, name);
+    if (path && rl_file_size(path, &size) == 0)
+        sum = (double)size;
+    else if (path)
+        rl_folder_files(path, add_size, &sum);
+    free(path);
+    return sum;
+}
+
+static int measure_kind(lab_t *self, rl_size_index_t index, rl_size_figures_t *figures)
+{
+    static const char *const names[RL_SIZE_INDEXES] = {"flat", "graph", "lists"};
+    rl_size_kind_t *kind = &figures->kinds[index];
+    char factory[32];
+    timing_t timing;
+    double seconds = 0;
+    rl_size_factory(index, (double)self->passages, factory);
+    rl_store_t *store = build(self, names[index], factory, self->passages, false, &seconds);
+    if (!store)
+        return -1;
+    int rc = search(self, store, "dense", index == RL_SIZE_FLAT, &timing);
+    *kind = (rl_size_kind_t){
+        .p50_ms = timing.p50_ms,
+        .p99_ms = timing.p99_ms,
+        .recall = fmax(timing.recall, 0.001),
+        .bytes = size_of(store, RL_VECTORS_FILE) / (double)self->passages,
+        .per_s = (double)self->passages / seconds,
+    };
+    rl_store_destroy(&store);
+    return rc;
+}
+
+static int measure_words(lab_t *self, rl_size_figures_t *figures)
+{
+    timing_t all, part;
+    double seconds = 0, ignored;
+    rl_store_t *few = build(self, "few", "", self->passages / PART, true, &ignored);
+    rl_store_t *store = few ? build(self, "words", "", self->passages, true, &seconds) : NULL;
+    int rc = store && search(self, few, "lexical", true, &part) == 0 &&
+                     search(self, store, "lexical", true, &all) == 0
+                 ? 0
+                 : -1;
+    if (rc == 0) {
+        double passages = (double)self->passages, text = size_of(store, RL_TEXT_FOLDER);
+        figures->words = (rl_size_kind_t){.p50_ms = all.p50_ms,
+                                          .p99_ms = all.p99_ms,
+                                          .recall = 1,
+                                          .bytes = text / passages,
+                                          .per_s = passages / seconds};
+        // postings grow with the passages, what is skipped of them too: never more than in
+        // proportion; a small index is quicker than the law because the caches hold it
+        double power = log(all.p50_ms / part.p50_ms) / log(PART);
+        figures->words_power = fmin(fmax(power, 0.5), 1);
+        figures->stored = fmax(size_of(store, "") - text, 1) / passages;
+    }
+    rl_store_destroy(&store);
+    rl_store_destroy(&few);
+    return rc;
+}
+
+static int measure_all(lab_t *self, void (*say)(const char *what), rl_size_figures_t *figures)
+{
+    size_t d = self->dimension;
+    self->corpus = rl_synthetic_new(d);
+    self->vectors = calloc(self->passages * d, sizeof *self->vectors);
+    self->questions = calloc(QUESTIONS * d, sizeof *self->questions);
+    if (!self->corpus || !self->vectors || !self->questions)
+        return rl_fail(self->why, self->why_size, "out of memory");
+    rl_synthetic_vectors(self->corpus, 0, self->passages, self->vectors);
+    rl_synthetic_questions(self->corpus, 0, QUESTIONS, self->questions);
+    say("exact search");
+    int rc = measure_kind(self, RL_SIZE_FLAT, figures);
+    if (rc == 0)
+        say("a graph");
+    rc = rc == 0 ? measure_kind(self, RL_SIZE_GRAPH, figures) : rc;
+    if (rc == 0)
+        say("an inverted file");
+    rc = rc == 0 ? measure_kind(self, RL_SIZE_LISTS, figures) : rc;
+    if (rc == 0)
+        say("words");
+    return rc == 0 ? measure_words(self, figures) : rc;
+}
+
+int rl_size_measure(size_t passages, size_t dimension, void (*say)(const char *what),
+                    rl_size_figures_t *figures, char *why, size_t why_size)
+{
+    const char *temporary = getenv("TMPDIR");
+    lab_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return rl_fail(why, why_size, "out of memory");
+    self->passages = passages;
+    self->dimension = dimension;
+    self->why = why;
+    self->why_size = why_size;
+    *figures = (rl_size_figures_t){.passages = (double)passages, .dimension = (double)dimension};
+    int rc = rl_path(self->folder, "%s/ragline-size-XXXXXX",
+                     temporary && *temporary ? temporary : "/tmp");
+    if (rc == 0 && !mkdtemp(self->folder)) {
+        rc = rl_fail(why, why_size, "%s: no temporary folder (TMPDIR names another place)",
+                     self->folder);
+        self->folder[0] = '\0';
+    }
+    rc = rc == 0 ? measure_all(self, say, figures) : -1;
+    if (self->folder[0])
+        rl_folder_remove(self->folder);
+    rl_synthetic_destroy(&self->corpus);
+    free(self->vectors);
+    free(self->questions);
+    free(self);
+    return rc;
+}

@@ -1,0 +1,46 @@
+"""Sizing: what ragline-index --size-passages foretells from a quick look, beside what the indexes really take."""
+
+import json
+import math
+import subprocess
+
+from harness.claims import Claim
+from harness.process import environment, program
+
+KINDS = {"Flat": "flat", "HNSW32": "graph"}  # whatever else: lists
+GROWN = {
+    "flat": lambda times, passages, before: times,
+    "graph": lambda times, passages, before: math.log(passages) / math.log(before),
+    "lists": lambda times, passages, before: math.sqrt(times),
+}
+
+
+def foretold(figures, kind, passages):
+    """Milliseconds: the laws of retriever/index/size.h."""
+    before = figures["measured"]["passages"]
+    times = passages / before
+    dense = figures[kind]["p50_ms"] * GROWN[kind](times, passages, before)
+    return dense, figures["words"]["p50_ms"] * times ** figures["measured"]["words_power"]
+
+
+def run(shop, short=False, say=print):
+    path = shop.folder / "figures.json"
+    path.unlink(missing_ok=True)
+    command = [program("ragline-index"), "--size-passages", str(shop.largest), "--size-figures", path]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=600)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(path.read_text())
+    claims = []
+    for size in shop.sizes:
+        found = shop.figures(size, say)
+        kind = KINDS.get(found["factory"], "lists")
+        dense, lexical = foretold(figures, kind, size)
+        for name, told in (("dense", dense), ("lexical", lexical)):
+            real = found[name]["all"]["ms"]["p50"]
+            say(f"  {size:,}, {name}: foretold {told:.2f} ms, measured {real:.2f} ms")
+            claims.append((size, name, max(told / real, real / told)))
+    at_end = [wrong for size, _, wrong in claims if size == shop.largest]
+    return [
+        Claim(f"sizing: p50 foretold of {shop.largest:,}, wrong by", max(at_end), 3, "x"),
+        Claim("  of all sizes, wrong by at most", max(wrong for _, _, wrong in claims), unit="x"),
+    ]
