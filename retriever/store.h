@@ -116,11 +116,13 @@ typedef struct rl_store_settings {
     const char *language;   // a Xapian stemmer's name ("english", "german"…), or "none"
     const char *factory;    // FAISS factory string; "" to have it chosen by size
     uint64_t shards;        // 1..RL_STORE_MAX_SHARDS
+    size_t threads;         // that rl_store_finish works with; 0: as many as there are CPUs
     const char *build;      // JSON object kept in the manifest as it is; NULL or "": "{}"
 } rl_store_settings_t;
 
-// How far rl_store_finish is: `stage` is "text", "training", "vectors", "checksums" or "sync"; done
-// of total in passages (checksums: bytes).
+// How far rl_store_finish is: `stage` is "text", "merging" (of the text's parts), "training",
+// "vectors", "lists" (of an inverted file), "fields", "checksums" or "sync"; done of total in
+// passages (merging and checksums: bytes; training: steps).
 typedef void(rl_store_progress_fn)(void *arg, const char *stage, uint64_t shard, uint64_t done,
                                    uint64_t total);
 
@@ -143,10 +145,10 @@ const char *rl_store_build_name(const rl_store_build_t *self);
 uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t *passage,
                       const float *vector, size_t dimension, char *why, size_t why_size);
 
-// Builds the FAISS indexes, writes the manifest, syncs all to disk, puts CURRENT in force and
-// removes generations older than the one in force until now. `documents` goes into the manifest;
-// `progress` may be NULL. Ends the build: *self_p becomes NULL in every case. Returns 0, or -1 with
-// `why`; then the old generation is still in force.
+// Builds the text's and the FAISS indexes, writes the manifest, syncs all to disk, puts CURRENT in
+// force and removes generations older than the one in force until now. `documents` goes into the
+// manifest; `progress` may be NULL. Ends the build: *self_p becomes NULL in every case. Returns 0,
+// or -1 with `why`; then the old generation is still in force.
 int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_progress_fn *progress,
                     void *arg, char *why, size_t why_size);
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@
 #include "manifest.h"
 #include "passages.h"
 #include "terms.h"
-#include "text_index.h"
+#include "text_build.h"
 #include "utf8.h"
 #include "vectors.h"
 
@@ -31,7 +32,6 @@ typedef struct build_shard {
     char folder[RL_PATH_MAX];
     uint64_t count;
     rl_passages_writer_t *passages;
-    rl_text_writer_t *text;
     rl_vectors_t *vectors; // NULL if lexical only
 } build_shard_t;
 
@@ -44,6 +44,7 @@ struct rl_store_build {
     char *collection, *model, *language, *factory, *build, *field_types;
     uint64_t dimension; // 0 until the first vector
     uint64_t shards;
+    size_t threads;
     build_shard_t *shard;
     rl_fields_writer_t *fields; // of all shards
     float *vector;              // room for a normalised one
@@ -153,16 +154,12 @@ static int check_settings(const rl_store_settings_t *settings, char *why, size_t
 static int make_shard(rl_store_build_t *self, uint64_t number, char *why, size_t why_size)
 {
     build_shard_t *shard = &self->shard[number];
-    char path[RL_PATH_MAX], inner[RL_PATH_MAX];
-    if (rl_path(shard->folder, "%s/shard-%" PRIu64, self->temporary, number) != 0 ||
-        rl_path(path, "%s/" RL_TEXT_FOLDER, shard->folder) != 0)
+    if (rl_path(shard->folder, "%s/shard-%" PRIu64, self->temporary, number) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->temporary);
     if (mkdir(shard->folder, 0755) != 0)
         return rl_fail(why, why_size, "%s: %s", shard->folder, strerror(errno));
     if (!(shard->passages = rl_passages_writer_new(shard->folder, why, why_size)))
         return -1;
-    if (!(shard->text = rl_text_writer_new(path, self->language, inner, sizeof inner)))
-        return rl_fail(why, why_size, "%s: %s", path, inner);
     if (*self->model && !(shard->vectors = rl_vectors_new(shard->folder, why, why_size)))
         return -1;
     return 0;
@@ -196,6 +193,12 @@ static int start(rl_store_build_t *self, char *why, size_t why_size)
     return self->fields ? 0 : rl_fail(why, why_size, "%s: out of memory", self->folder);
 }
 
+static size_t count_cpus(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+}
+
 rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings_t *settings,
                                      char *why, size_t why_size)
 {
@@ -209,6 +212,7 @@ rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings
     bool given = settings->build && *settings->build;
     self->lock = -1;
     self->shards = settings->shards;
+    self->threads = settings->threads ? settings->threads : count_cpus();
     self->collection = strdup(settings->collection);
     self->model = strdup(settings->model);
     self->language = strdup(settings->language);
@@ -311,18 +315,11 @@ uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t
     const char *text = passage->text ? passage->text : "";
     if (!written.hash)
         written.hash = rl_store_text_hash(text, strlen(text));
-    char inner[RL_PATH_MAX];
     self->failed = true; // until all have it
     if (vector && rl_vectors_add(into->vectors, self->vector, dimension, why, why_size) != 0)
         return 0;
     if (rl_passages_writer_add(into->passages, &written, why, why_size) != 0)
         return 0;
-    if (rl_text_writer_add(into->text, into->count + 1, passage->title ? passage->title : "",
-                           passage->heading ? passage->heading : "", text, inner,
-                           sizeof inner) != 0) {
-        rl_fail(why, why_size, "%s/" RL_TEXT_FOLDER ": %s", into->folder, inner);
-        return 0;
-    }
     if (rl_fields_writer_add(self->fields, shard, into->count + 1, passage, why, why_size) != 0)
         return 0;
     self->failed = false;
@@ -349,15 +346,13 @@ static void tell(void *arg, const char *stage, uint64_t done, uint64_t total)
 static int finish_shard(rl_store_build_t *self, build_shard_t *shard, const char *factory,
                         step_t *step, char *why, size_t why_size)
 {
-    char inner[RL_PATH_MAX];
     tell(step, "text", 0, shard->count);
-    if (rl_passages_writer_close(&shard->passages, why, why_size) != 0)
+    if (rl_passages_writer_close(&shard->passages, why, why_size) != 0 ||
+        rl_text_build(shard->folder, self->language, shard->count, self->threads, tell, step, why,
+                      why_size) != 0)
         return -1;
-    if (rl_text_writer_finish(&shard->text, inner, sizeof inner) != 0)
-        return rl_fail(why, why_size, "%s/" RL_TEXT_FOLDER ": %s", shard->folder, inner);
-    tell(step, "text", shard->count, shard->count);
-    if (self->dimension &&
-        rl_vectors_build(shard->vectors, self->dimension, factory, tell, step, why, why_size) != 0)
+    if (self->dimension && rl_vectors_build(shard->vectors, self->dimension, factory, self->threads,
+                                            tell, step, why, why_size) != 0)
         return -1;
     rl_vectors_destroy(&shard->vectors);
     return 0;
@@ -484,7 +479,6 @@ void rl_store_abandon(rl_store_build_t **self_p)
     char ignored[RL_PATH_MAX];
     for (uint64_t each = 0; self->shard && each < self->shards; each++) {
         rl_passages_writer_close(&self->shard[each].passages, ignored, sizeof ignored);
-        rl_text_writer_destroy(&self->shard[each].text);
         rl_vectors_destroy(&self->shard[each].vectors);
     }
     if (self->temporary[0])

@@ -114,6 +114,18 @@ void rl_text_writer_destroy(rl_text_writer_t **self_p)
     *self_p = nullptr;
 }
 
+int rl_text_merge(const char *const *from, size_t size, const char *path, char *why,
+                  size_t why_size)
+{
+    return guarded(why, why_size, -1, [&] {
+        Xapian::Database all;
+        for (size_t at = 0; at < size; at++)
+            all.add_database(Xapian::Database(from[at], Xapian::DB_BACKEND_GLASS));
+        all.compact(path);
+        return 0;
+    });
+}
+
 // ---- searching ----------------------------------------------------------------------------------
 
 struct rl_text_reader {

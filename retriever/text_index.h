@@ -16,7 +16,8 @@ extern "C" {
 
 typedef struct rl_text_writer rl_text_writer_t;
 
-// Makes the database at `path` (a folder that must not exist yet). NULL and `why` on failure.
+// Makes the database at `path` (a folder that must not exist yet); several threads can each write
+// one. NULL and `why` on failure.
 rl_text_writer_t *rl_text_writer_new(const char *path, const char *language, char *why,
                                      size_t why_size);
 
@@ -28,6 +29,11 @@ int rl_text_writer_add(rl_text_writer_t *self, uint64_t id, const char *title, c
 int rl_text_writer_finish(rl_text_writer_t **self_p, char *why, size_t why_size);
 // Closes without caring for what is written.
 void rl_text_writer_destroy(rl_text_writer_t **self_p);
+
+// Makes one database at `path` of several, whose docids follow each other in this order. It is
+// packed as closely as can be: nothing is to be added to it. Returns 0, or -1 with `why`.
+int rl_text_merge(const char *const *from, size_t size, const char *path, char *why,
+                  size_t why_size);
 
 // ---- searching ----------------------------------------------------------------------------------
 

@@ -18,12 +18,21 @@
 
 #include "faiss_select.h"
 #include "files.h"
+#include "inverted.h"
 #include "store.h"
 
+// Declared in OpenBLAS's cblas.h, which may be another BLAS's on this machine.
+void openblas_set_num_threads(int threads);
+// Declared in omp.h, which clang does not bring along.
+void omp_set_num_threads(int threads);
+
 enum {
-    BLOCK = 4096,          // vectors added to the index at a time
-    MAX_TRAINING = 200000, // vectors to train on; FAISS asks for 39 to 256 a centroid
-    FLAT_UP_TO = 20000,    // see rl_store_factory
+    BLOCK = 4096,           // vectors added to the index at a time
+    FLAT_UP_TO = 20000,     // see rl_store_factory
+    GRAPH_UP_TO = 100000,   // see rl_store_factory
+    A_LIST = 50,            // vectors to train on for each list; FAISS asks for 39 to 256
+    MAX_TRAINING = 200000,  // vectors to train on what has no lists
+    MAX_SAMPLE = 768 << 20, // bytes of vectors to train on
 };
 
 struct rl_vectors {
@@ -34,9 +43,20 @@ struct rl_vectors {
 };
 
 // Measured at 384 dimensions, one thread, FAISS 1.7.3 with AVX2: Flat 5,000 0.26 ms, 50,000 2.6 ms
-// a question (0.65 ms in a batch of 64); HNSW32 50,000 0.16 ms.
+// a question (0.65 ms in a batch of 64); HNSW32 50,000 0.16 ms, and 1.8 KB a vector, which are read
+// into memory at every start. About 4 * sqrt(n) lists are FAISS's own advice
+// (https://github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index); many of them are
+// found through a graph.
 const char *rl_store_factory(uint64_t passages, const char **reason)
 {
+    static const struct {
+        uint64_t up_to;
+        const char *factory;
+    } files[] = {
+        {UINT64_C(250000), "IVF1024,SQ8"},           {UINT64_C(500000), "IVF2048,SQ8"},
+        {UINT64_C(3000000), "IVF4096,SQ8"},          {UINT64_C(6000000), "IVF8192,SQ8"},
+        {UINT64_C(60000000), "IVF16384_HNSW32,SQ8"}, {UINT64_MAX, "IVF65536_HNSW32,SQ8"},
+    };
     const char *ignored;
     if (!reason)
         reason = &ignored;
@@ -44,8 +64,17 @@ const char *rl_store_factory(uint64_t passages, const char **reason)
         *reason = "up to 20,000 vectors an exact search takes about 1 ms";
         return "Flat";
     }
-    *reason = "above 20,000 vectors a graph is several times faster than an exact search";
-    return "HNSW32";
+    if (passages <= GRAPH_UP_TO) {
+        *reason = "from 20,000 to 100,000 vectors a graph is the fastest, several times faster "
+                  "than an exact search, and is soon built and loaded";
+        return "HNSW32";
+    }
+    *reason = "above 100,000 vectors an inverted file with a byte a component is built in little "
+              "memory and mapped at the start, where a graph must be in memory as a whole";
+    size_t at = 0;
+    while (passages > files[at].up_to)
+        at++;
+    return files[at].factory;
 }
 
 const char *rl_faiss_error(void)
@@ -132,75 +161,133 @@ int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, ch
     return 0;
 }
 
+// What reads from the spool: by place, whatever has been read before.
+typedef struct reading {
+    const rl_vectors_t *vectors;
+    size_t dimension;
+} reading_t;
+
 // Reads `count` vectors from vector `first` on.
-static int read_spool(rl_vectors_t *self, size_t dimension, uint64_t first, size_t count,
-                      float *out)
+static int read_spool(void *arg, uint64_t first, size_t count, float *out)
 {
-    off_t at = (off_t)(first * dimension * sizeof(float));
-    return fseeko(self->spool, at, SEEK_SET) == 0 &&
-                   fread(out, dimension * sizeof(float), count, self->spool) == count
-               ? 0
-               : -1;
+    const reading_t *self = arg;
+    size_t size = count * self->dimension * sizeof *out;
+    off_t at = (off_t)(first * self->dimension * sizeof *out);
+    char *to = (char *)out;
+    while (size > 0) {
+        ssize_t got = pread(fileno(self->vectors->spool), to, size, at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got == 0)
+            errno = EIO; // shorter than what was written: the disk's fault
+        if (got <= 0)
+            return -1;
+        to += got;
+        at += got;
+        size -= (size_t)got;
+    }
+    return 0;
 }
 
-// Trains on vectors taken at even distances.
-static int train(rl_vectors_t *self, FaissIndex *index, size_t dimension)
+// How many vectors to train on.
+static size_t sample_size(const reading_t *reading, FaissIndex *index)
 {
-    size_t count = self->count < MAX_TRAINING ? self->count : MAX_TRAINING;
-    float *sample = malloc((count + 1) * dimension * sizeof *sample);
-    int rc = sample ? 0 : -1;
-    for (size_t at = 0; rc == 0 && at < count; at++)
-        rc = read_spool(self, dimension, self->count * at / count, 1, sample + at * dimension);
-    if (rc == 0)
-        rc = faiss_Index_train(index, (idx_t)count, sample);
+    size_t lists = rl_inverted_lists(index);
+    size_t want = lists > 0 ? lists * A_LIST : MAX_TRAINING;
+    size_t room = MAX_SAMPLE / (reading->dimension * sizeof(float));
+    if (want > room)
+        want = room;
+    return want < reading->vectors->count ? want : (size_t)reading->vectors->count;
+}
+
+// One vector from each of as many equal stretches, at a place in it that is not always the same:
+// what comes again and again at even distances must not be all that is seen.
+static float *take_sample(reading_t *reading, size_t count)
+{
+    uint64_t total = reading->vectors->count, state = 1;
+    float *sample = malloc((count + 1) * reading->dimension * sizeof *sample);
+    for (size_t at = 0; sample && at < count; at++) {
+        uint64_t from = total * at / count, to = total * (at + 1) / count;
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); // Knuth
+        uint64_t row = from + (state >> 33) % (to > from ? to - from : 1);
+        if (read_spool(reading, row, 1, sample + at * reading->dimension) != 0) {
+            free(sample);
+            sample = NULL;
+        }
+    }
+    return sample;
+}
+
+static int train(reading_t *reading, FaissIndex *index, rl_vectors_progress_fn *progress, void *arg,
+                 char *why, size_t why_size)
+{
+    size_t count = sample_size(reading, index);
+    float *sample = take_sample(reading, count);
+    int rc = sample ? 0 : rl_fail(why, why_size, "no sample of the vectors: %s", strerror(errno));
+    if (rc == 0 && progress)
+        progress(arg, "training", 0, count);
+    if (rc == 0 && rl_inverted_lists(index) > 0)
+        rc = rl_inverted_train(index, sample, count, progress, arg, why, why_size);
+    else if (rc == 0 && faiss_Index_train(index, (idx_t)count, sample) != 0)
+        rc = rl_fail(why, why_size, "%s", rl_faiss_error());
     free(sample);
     return rc;
 }
 
-static int fill(rl_vectors_t *self, FaissIndex *index, size_t dimension,
-                rl_vectors_progress_fn *progress, void *arg)
+// An index that is kept in memory as a whole until it is written.
+static int fill(reading_t *reading, FaissIndex *index, const char *path,
+                rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
-    float *block = malloc(BLOCK * dimension * sizeof *block);
-    int rc = block ? 0 : -1;
-    for (uint64_t first = 0; rc == 0 && first < self->count; first += BLOCK) {
-        size_t count = self->count - first < BLOCK ? self->count - first : BLOCK;
-        rc = read_spool(self, dimension, first, count, block);
-        if (rc == 0)
-            rc = faiss_Index_add(index, (idx_t)count, block);
-        if (rc == 0 && progress)
-            progress(arg, "vectors", first + count, self->count);
+    uint64_t total = reading->vectors->count;
+    float *block = malloc(BLOCK * reading->dimension * sizeof *block);
+    int rc = block ? 0 : rl_fail(why, why_size, "out of memory");
+    for (uint64_t first = 0; rc == 0 && first < total; first += BLOCK) {
+        size_t count = total - first < BLOCK ? total - first : BLOCK;
+        if (read_spool(reading, first, count, block) != 0)
+            rc = rl_fail(why, why_size, "%s", strerror(errno));
+        else if (faiss_Index_add(index, (idx_t)count, block) != 0)
+            rc = rl_fail(why, why_size, "%s", rl_faiss_error());
+        else if (progress)
+            progress(arg, "vectors", first + count, total);
     }
     free(block);
+    if (rc == 0 && faiss_write_index_fname(index, path) != 0)
+        rc = rl_fail(why, why_size, "cannot write: %s", rl_faiss_error());
     return rc;
 }
 
-int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory,
+static int make(reading_t *reading, FaissIndex *index, const char *path,
+                rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
+{
+    if (!faiss_Index_is_trained(index) && train(reading, index, progress, arg, why, why_size) != 0)
+        return -1;
+    if (!rl_inverted_suits(index))
+        return fill(reading, index, path, progress, arg, why, why_size);
+    return rl_inverted_write(index, reading->vectors->count, path, read_spool, reading, progress,
+                             arg, why, why_size);
+}
+
+int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory, size_t threads,
                      rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX];
+    char path[RL_PATH_MAX], inner[RL_PATH_MAX];
+    reading_t reading = {self, dimension};
     FaissIndex *index = NULL;
-    errno = 0;
     if (fflush(self->spool) != 0)
         return rl_fail(why, why_size, "%s/" RL_ROWS_FILE ": cannot write: %s", self->folder,
                        strerror(errno));
+    if (rl_path(path, "%s/" RL_VECTORS_FILE, self->folder) != 0)
+        return rl_fail(why, why_size, "%s: the path is too long", self->folder);
+    omp_set_num_threads((int)threads);
+    openblas_set_num_threads((int)threads);
     if (faiss_index_factory(&index, (int)dimension, factory, METRIC_INNER_PRODUCT) != 0)
         return rl_fail(why, why_size, "FAISS does not make an index \"%s\" of dimension %zu: %s",
                        factory, dimension, rl_faiss_error());
-    int rc = 0;
-    if (!faiss_Index_is_trained(index)) {
-        if (progress)
-            progress(arg, "training", 0, self->count);
-        rc = train(self, index, dimension);
-    }
-    if (rc == 0)
-        rc = fill(self, index, dimension, progress, arg);
+    int rc = make(&reading, index, path, progress, arg, inner, sizeof inner);
     if (rc != 0)
-        rl_fail(why, why_size, "FAISS index \"%s\" of %llu vectors: %s", factory,
-                (unsigned long long)self->count, errno ? strerror(errno) : rl_faiss_error());
-    if (rc == 0 && (rl_path(path, "%s/" RL_VECTORS_FILE, self->folder) != 0 ||
-                    faiss_write_index_fname(index, path) != 0))
-        rc = rl_fail(why, why_size, "%s: cannot write: %s", path, rl_faiss_error());
+        rl_fail(why, why_size, "%s: FAISS index \"%s\" of %llu vectors: %s", path, factory,
+                (unsigned long long)self->count, inner);
     self->kept = rc == 0 && !rl_faiss_rows(index);
     faiss_Index_free(index);
-    return rc == 0 ? 0 : -1;
+    return rc;
 }

@@ -35,9 +35,11 @@ int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, ch
                    size_t why_size);
 
 // Trains (on a sample) and fills the index `factory`, inner product, and writes
-// FOLDER/vectors.faiss. `progress` may be NULL. Returns 0, or -1 with `why`.
+// FOLDER/vectors.faiss. An inverted file is written in bounded memory (see inverted.h), other kinds
+// are in memory as a whole. `progress` may be NULL: stages "training", "vectors" and, of an
+// inverted file, "lists". FAISS works with so many threads. Returns 0, or -1 with `why`.
 typedef void(rl_vectors_progress_fn)(void *arg, const char *stage, uint64_t done, uint64_t total);
-int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory,
+int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory, size_t threads,
                      rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size);
 
 #endif

@@ -1,8 +1,10 @@
 // build: one run of ragline-index, from files to a generation in force:
 //
-//   reading    files → documents → passages, into the spool; which embeddings are not cached yet
+//   reading    files → documents → passages, into the spool; which embeddings are not cached yet.
+//              Where nothing is to be embedded, into the store at once
 //   embedding  those, by the embedding server, into the cache
-//   writing    spool and cache → the store, shard by shard; then FAISS, checksums, CURRENT
+//   writing    spool and cache → the store
+//   finishing  the store, shard by shard: text, training, vectors; then checksums, CURRENT
 //
 // Whatever ends it before that leaves the old generation in force, and the cache with all that was
 // embedded, so that the next run goes on there.

@@ -70,22 +70,25 @@ static int begin_store(rl_build_t *self, const rl_document_t *first)
                                     .language = plan->language,
                                     .factory = self->mode == RL_BUILD_LEXICAL ? "" : plan->factory,
                                     .shards = plan->shards,
+                                    .threads = plan->threads,
                                     .build = json};
     self->store = rl_store_build_new(plan->out, &settings, self->why, RL_BUILD_WHY);
     free(json);
     if (!self->store)
         return -1;
     snprintf(self->generation, sizeof self->generation, "%s", rl_store_build_name(self->store));
+    if (self->mode != RL_BUILD_EMBEDDED)
+        return 0; // every passage is complete when it is read, and is written at once
     self->spool = rl_spool_new(plan->out, self->why, RL_BUILD_WHY);
-    if (self->mode == RL_BUILD_EMBEDDED && self->spool) {
+    if (self->spool) {
         char path[4200];
         snprintf(path, sizeof path, "%s/%s", plan->out, rl_build_cache_name);
         self->cache = rl_vector_cache_new(path, self->why, RL_BUILD_WHY);
     }
-    return self->spool && (self->cache || self->mode != RL_BUILD_EMBEDDED) ? 0 : -1;
+    return self->spool && self->cache ? 0 : -1;
 }
 
-// A passage that the chunker cut: into the spool.
+// A passage that the chunker cut: into the spool, or into the store if nothing is missing.
 static int take_chunk(void *arg, const rl_chunk_t *chunk)
 {
     rl_build_t *self = arg;
@@ -123,8 +126,10 @@ static int take_chunk(void *arg, const rl_chunk_t *chunk)
             self->reused += before == RL_VECTOR_THERE;
         }
     }
-    if (rc == 0)
+    if (rc == 0 && self->mode == RL_BUILD_EMBEDDED)
         rc = rl_spool_add(self->spool, &item, self->why, RL_BUILD_WHY);
+    else if (rc == 0)
+        rc = rl_build_write_one(self, &item);
     self->passages += rc == 0;
     free(text);
     return rc;
@@ -193,6 +198,10 @@ static void end_reading(rl_build_t *self)
         rl_build_fail(self, self->why);
         return;
     }
+    if (self->mode != RL_BUILD_EMBEDDED) {
+        rl_build_set_state(self, RL_BUILD_FINISHING);
+        return;
+    }
     if (rl_spool_rewind(self->spool, self->why, RL_BUILD_WHY) != 0) {
         rl_build_fail(self, self->why);
         return;
@@ -220,6 +229,10 @@ void rl_build_read(rl_build_t *self)
         }
         if (next == RL_CORPUS_NOTHING)
             continue;
+        if (next == RL_CORPUS_BROKEN) {
+            rl_build_fail(self, rl_corpus_why(self->corpus));
+            return;
+        }
         int rc = take_document(self, &doc);
         rl_document_free(&doc);
         if (rc != 0) {

@@ -56,6 +56,7 @@ struct rl_build {
     char why[RL_BUILD_WHY];
     const rl_document_t *doc; // at work, for the chunker's callback
     const char *stage;        // of FINISHING, as the store names it
+    uint64_t stage_began;
 };
 
 // The cache's name in the collection's folder.
@@ -69,6 +70,9 @@ void rl_build_end(rl_build_t *self, int status);
 
 // No index this time: says why, and what becomes of what was done.
 void rl_build_fail(rl_build_t *self, const char *why);
+
+// A passage with all that belongs to it into the store. Returns 0, or -1 with self->why.
+int rl_build_write_one(rl_build_t *self, const rl_spooled_t *item);
 
 // What a turn does in each state.
 void rl_build_list(rl_build_t *self);

@@ -11,7 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static int write_one(rl_build_t *self, const rl_spooled_t *item)
+enum {
+    WORTH_A_LINE_US = 2000 * 1000 // a stage that took longer leaves a line
+};
+
+int rl_build_write_one(rl_build_t *self, const rl_spooled_t *item)
 {
     const float *vector = item->vector;
     size_t dimension = item->vector_size;
@@ -37,7 +41,7 @@ void rl_build_write(rl_build_t *self)
         rl_spooled_t item;
         int rc = rl_spool_next(self->spool, &item, self->why, RL_BUILD_WHY);
         if (rc > 0)
-            rc = write_one(self, &item) == 0 ? 1 : -1;
+            rc = rl_build_write_one(self, &item) == 0 ? 1 : -1;
         if (rc < 0) {
             rl_build_fail(self, self->why);
             return;
@@ -68,16 +72,25 @@ static void on_signal_while_finishing(int number)
     _exit(RL_BUILD_INTERRUPTED);
 }
 
+static const char *unit_of(const char *stage)
+{
+    if (strcmp(stage, "checksums") == 0 || strcmp(stage, "merging") == 0)
+        return "bytes";
+    return strcmp(stage, "training") == 0 ? "steps" : "passages";
+}
+
 static void on_finishing(void *arg, const char *stage, uint64_t shard, uint64_t done,
                          uint64_t total)
 {
     rl_build_t *self = arg;
     (void)shard;
-    if (self->stage != stage) {
-        self->stage = stage;
+    if (!self->stage || strcmp(self->stage, stage) != 0) {
+        if (self->stage && rl_now_us() - self->stage_began >= WORTH_A_LINE_US)
+            rl_meter_end(self->meter);
         rl_meter_drop(self->meter);
-        rl_meter_begin(self->meter, stage, strcmp(stage, "checksums") == 0 ? "bytes" : "passages",
-                       total);
+        self->stage = stage;
+        self->stage_began = rl_now_us();
+        rl_meter_begin(self->meter, stage, unit_of(stage), total);
     }
     rl_meter_total(self->meter, total);
     rl_meter_at(self->meter, done);
@@ -110,12 +123,26 @@ static void summarise(rl_build_t *self)
     fflush(stdout);
 }
 
+// What kind of index it will be and why.
+static void say_kind(const rl_build_t *self)
+{
+    uint64_t shards = self->plan->shards;
+    const char *reason = "as index.factory says";
+    const char *factory = self->plan->factory;
+    if (self->mode == RL_BUILD_LEXICAL)
+        return;
+    if (!*factory)
+        factory = rl_store_factory((self->passages + shards - 1) / shards, &reason);
+    rl_info("vectors%s: %s (%s)", shards > 1 ? " of each shard" : "", factory, reason);
+}
+
 void rl_build_finish(rl_build_t *self)
 {
     if (self->cache && rl_vector_cache_prune(self->cache, self->why, RL_BUILD_WHY) != 0)
         rl_warn("%s (the cache keeps what is no longer needed)", self->why);
     rl_vector_cache_destroy(&self->cache);
     rl_spool_destroy(&self->spool);
+    say_kind(self);
     struct sigaction action = {.sa_handler = on_signal_while_finishing}, old[2];
     sigaction(SIGINT, &action, &old[0]);
     sigaction(SIGTERM, &action, &old[1]);

@@ -4,12 +4,15 @@
 
 #include "input.h"
 #include "reader.h"
+#include "rows.h"
 #include "utf8.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct rl_corpus {
     const rl_listing_t *listing;
@@ -21,6 +24,9 @@ struct rl_corpus {
     rl_input_t *input; // the open file, if it is read line by line
     const rl_reader_t *reader;
     uint64_t line;
+    rl_rows_t
+        *rows; // vectors of the open file's lines, NULL if they come in the lines or not at all
+    char why[8192];
     rl_buf_t buf;
     uint64_t *ids; // hashes of the ids seen, open addressing, 0 is free
     size_t ids_size, ids_room;
@@ -44,6 +50,7 @@ void rl_corpus_destroy(rl_corpus_t **self_p)
     if (!self)
         return;
     rl_input_destroy(&self->input);
+    rl_rows_destroy(&self->rows);
     rl_buf_free(&self->buf);
     free(self->ids);
     free(self);
@@ -189,9 +196,63 @@ static rl_corpus_next_t read_document(rl_corpus_t *self, const rl_listed_t *file
 static void close_file(rl_corpus_t *self)
 {
     rl_input_destroy(&self->input);
+    rl_rows_destroy(&self->rows);
     self->bytes += rl_listing_at(self->listing, self->at)->size;
     self->counts.bytes = self->bytes;
     self->at++;
+}
+
+// Gives the document its row. Returns whether it can be used.
+static bool take_row(rl_corpus_t *self, rl_document_t *doc, const float *row, const char *where)
+{
+    size_t size = rl_rows_dimension(self->rows);
+    double sum = 0;
+    for (size_t at = 0; at < size; at++)
+        sum += (double)row[at] * row[at];
+    if (doc->vector || !isfinite(sum) || !(sum > 0)) {
+        rl_corpus_problem(self, where,
+                          doc->vector ? "has a \"vector\", and there is a file of vectors too"
+                                      : "its row of the vectors is all zeros or not finite");
+        return false;
+    }
+    doc->vector = malloc(size * sizeof *row);
+    if (!doc->vector) {
+        rl_corpus_problem(self, where, "out of memory");
+        return false;
+    }
+    memcpy(doc->vector, row, size * sizeof *row);
+    doc->vector_size = size;
+    return true;
+}
+
+// The document in the buffer, with its row if there are rows; those must stay in step with the
+// lines, whatever becomes of a line.
+static rl_corpus_next_t read_line(rl_corpus_t *self, const rl_listed_t *file, const char *where,
+                                  bool usable, rl_document_t *doc)
+{
+    const float *row = NULL;
+    if (self->rows && !(row = rl_rows_next(self->rows, self->why, sizeof self->why)))
+        return RL_CORPUS_BROKEN;
+    rl_corpus_next_t next = usable ? read_document(self, file, where, doc) : RL_CORPUS_NOTHING;
+    if (next == RL_CORPUS_DOCUMENT && row && !take_row(self, doc, row, where)) {
+        rl_document_free(doc);
+        return RL_CORPUS_NOTHING;
+    }
+    return next;
+}
+
+static rl_corpus_next_t end_lines(rl_corpus_t *self, const rl_listed_t *file)
+{
+    rl_corpus_next_t next = RL_CORPUS_NOTHING;
+    if (self->rows && rl_rows_taken(self->rows) != rl_rows_count(self->rows)) {
+        snprintf(self->why, sizeof self->why,
+                 "%s has %llu rows, but %s has %llu documents: they do not belong together",
+                 rl_rows_path(self->rows), (unsigned long long)rl_rows_count(self->rows),
+                 file->path, (unsigned long long)rl_rows_taken(self->rows));
+        next = RL_CORPUS_BROKEN;
+    }
+    close_file(self);
+    return next;
 }
 
 static rl_corpus_next_t next_line(rl_corpus_t *self, rl_document_t *doc)
@@ -203,13 +264,11 @@ static rl_corpus_next_t next_line(rl_corpus_t *self, rl_document_t *doc)
     self->counts.bytes = self->bytes + (read < file->size ? read : file->size);
     self->line += rc != 0;
     snprintf(where, sizeof where, "%s:%llu", file->path, (unsigned long long)self->line);
-    if (rc == 0) {
-        close_file(self);
-        return RL_CORPUS_NOTHING;
-    }
+    if (rc == 0)
+        return end_lines(self, file);
     if (rc < 0) {
         rl_corpus_problem(self, where, why);
-        return RL_CORPUS_NOTHING;
+        return read_line(self, file, where, false, doc);
     }
     size_t blank = 0;
     while (blank < self->buf.size && strchr(" \t\r", self->buf.data[blank]) &&
@@ -217,7 +276,37 @@ static rl_corpus_next_t next_line(rl_corpus_t *self, rl_document_t *doc)
         blank++;
     if (blank == self->buf.size)
         return RL_CORPUS_NOTHING;
-    return read_document(self, file, where, doc);
+    return read_line(self, file, where, true, doc);
+}
+
+// Opens the vectors beside a file of lines, if there are some.
+static rl_corpus_next_t open_rows(rl_corpus_t *self, const rl_listed_t *file)
+{
+    char *path = rl_rows_beside(file->path);
+    if (path)
+        self->rows = rl_rows_new(path, self->why, sizeof self->why);
+    bool broken = path && !self->rows;
+    free(path);
+    return broken ? RL_CORPUS_BROKEN : RL_CORPUS_NOTHING;
+}
+
+// Whether this is a file of vectors, which is read together with its documents.
+static bool pass_rows(rl_corpus_t *self, const rl_listed_t *file)
+{
+    static const char *const documents[] = {".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"};
+    if (!rl_rows_is(file->path))
+        return false;
+    const char *dot = strrchr(file->path, '.');
+    bool there = false;
+    for (size_t at = 0; !there && at < sizeof documents / sizeof *documents; at++) {
+        char path[4200];
+        snprintf(path, sizeof path, "%.*s%s", (int)(dot - file->path), file->path, documents[at]);
+        there = access(path, F_OK) == 0;
+    }
+    if (!there && file->given)
+        rl_corpus_problem(self, file->path, "vectors whose documents (.jsonl) are not beside it");
+    self->counts.left_out += !there && !file->given;
+    return true;
 }
 
 static rl_corpus_next_t next_file(rl_corpus_t *self, rl_document_t *doc)
@@ -225,6 +314,10 @@ static rl_corpus_next_t next_file(rl_corpus_t *self, rl_document_t *doc)
     const rl_listed_t *file = rl_listing_at(self->listing, self->at);
     char why[256];
     rl_corpus_next_t next = RL_CORPUS_NOTHING;
+    if (pass_rows(self, file)) {
+        close_file(self);
+        return RL_CORPUS_NOTHING;
+    }
     self->input = rl_input_new(file->path, why, sizeof why);
     if (!self->input) {
         rl_corpus_problem(self, file->path, why);
@@ -246,13 +339,18 @@ static rl_corpus_next_t next_file(rl_corpus_t *self, rl_document_t *doc)
     self->counts.files++;
     self->line = 0;
     if (self->reader->lines)
-        return RL_CORPUS_NOTHING; // its lines are asked for next
+        return open_rows(self, file); // its lines are asked for next
     if (rl_input_all(self->input, &self->buf, why, sizeof why) != 0)
         rl_corpus_problem(self, file->path, why);
     else
         next = read_document(self, file, file->path, doc);
     close_file(self);
     return next;
+}
+
+const char *rl_corpus_why(const rl_corpus_t *self)
+{
+    return self->why;
 }
 
 rl_corpus_next_t rl_corpus_next(rl_corpus_t *self, rl_document_t *doc)

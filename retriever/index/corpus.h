@@ -14,6 +14,7 @@ typedef enum rl_corpus_next {
     RL_CORPUS_END,
     RL_CORPUS_DOCUMENT, // *doc is one, which the caller frees
     RL_CORPUS_NOTHING,  // a file or line was passed over: ask again
+    RL_CORPUS_BROKEN,   // vectors and documents do not belong together: rl_corpus_why
 } rl_corpus_next_t;
 
 typedef struct rl_corpus_counts {
@@ -30,8 +31,12 @@ rl_corpus_t *rl_corpus_new(const rl_listing_t *listing, rl_corpus_problem_fn *fn
 void rl_corpus_destroy(rl_corpus_t **self_p);
 
 // Fills *doc (not initialised before): id and source are set, and no two documents have the same
-// id.
+// id. Where a file of vectors lies beside one of documents (rows.h), each non-empty line's vector
+// is the next row.
 rl_corpus_next_t rl_corpus_next(rl_corpus_t *self, rl_document_t *doc);
+
+// What is wrong after RL_CORPUS_BROKEN.
+const char *rl_corpus_why(const rl_corpus_t *self);
 
 // To be called by who finds something wrong with a document: names and counts it.
 void rl_corpus_problem(rl_corpus_t *self, const char *where, const char *what);

@@ -3,6 +3,8 @@
 #include "build.h"
 #include "size.h"
 
+#include "blas.h"
+
 #include <signal.h>
 #include <stdio.h>
 
@@ -14,7 +16,8 @@ static const char usage[] =
     "into passages, has these embedded by the server at embed.url and writes the index that\n"
     "ragline-retriever serves: a new generation beside the old one, which it then replaces.\n"
     "JSONL is a document a line: {\"id\", \"title\", \"text\"}; other fields are metadata, \"source\" or\n"
-    "\"url\" is shown as where it comes from, and \"vector\" is used instead of embedding it.\n"
+    "\"url\" is shown as where it comes from, and \"vector\" is used instead of embedding it. Many\n"
+    "vectors are read sooner from corpus.npy (float32) or corpus.fvecs beside corpus.jsonl.\n"
     "\n"
     "Exit status: 0 all is in the index; 1 the index is built, but some files or lines could not be\n"
     "used; 2 wrong use; 3 no index was built; 130 interrupted. After 3 and 130 the old index is in\n"
@@ -23,6 +26,7 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
     int status;
+    rl_blas_use_cpu(argv);
     rl_proc_t *proc = rl_proc_new(RL_INDEX, "index", usage, argc, argv, &status);
     if (!proc)
         return status;

@@ -88,6 +88,7 @@ int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_s
         .language = rl_conf_str(conf, "index.language"),
         .factory = rl_conf_str(conf, "index.factory"),
         .shards = (size_t)rl_conf_int(conf, "index.shards"),
+        .threads = (size_t)rl_conf_int(conf, "index.threads"),
         .url = rl_conf_str(conf, "embed.url"),
         .model = rl_conf_str(conf, "embed.model"),
         .key = rl_conf_secret(conf, "embed.key"),

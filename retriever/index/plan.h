@@ -13,7 +13,7 @@ typedef struct rl_plan {
     const char *out;       // the collection's folder
     char collection[65];   // its name
     const char *language, *factory;
-    size_t shards;
+    size_t shards, threads;
     bool lexical_only; // asked for, or there is no embedding server
     const char *url, *model, *key;
     size_t batch, requests;

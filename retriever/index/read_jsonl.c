@@ -1,5 +1,5 @@
-// read_jsonl: a document a line: {"id", "title", "text", "vector", "source" or "url"}; every other
-// field is metadata.
+// read_jsonl: a document a line: {"id", "title", "text", "vector" or "embedding", "source" or
+// "url"}; every other field is metadata.
 
 #include "reader.h"
 
@@ -65,12 +65,17 @@ static int read_id(const json_t *root, rl_document_t *doc, char *why, size_t why
 
 static int read_vector(const json_t *root, rl_document_t *doc, char *why, size_t why_size)
 {
-    const json_t *list = json_object_get(root, "vector");
-    if (!list)
-        return 0;
+    const char *name = "vector";
+    const json_t *list = json_object_get(root, name);
+    if (!list) { // as many programs call it; anything else of that name is metadata
+        name = "embedding";
+        list = json_object_get(root, name);
+        if (!json_is_number(json_array_get(list, 0)))
+            return 0;
+    }
     size_t size = json_array_size(list);
     if (size == 0 || size > MAX_DIMENSION) {
-        snprintf(why, why_size, "\"vector\" must be a list of 1 to %d numbers", MAX_DIMENSION);
+        snprintf(why, why_size, "\"%s\" must be a list of 1 to %d numbers", name, MAX_DIMENSION);
         return -1;
     }
     doc->vector = malloc(size * sizeof *doc->vector);
@@ -81,13 +86,13 @@ static int read_vector(const json_t *root, rl_document_t *doc, char *why, size_t
         const json_t *number = json_array_get(list, i);
         doc->vector[i] = (float)json_number_value(number);
         if (!json_is_number(number) || !isfinite(doc->vector[i])) {
-            snprintf(why, why_size, "\"vector\" holds something that is no finite number");
+            snprintf(why, why_size, "\"%s\" holds something that is no finite number", name);
             return -1;
         }
         sum += (double)doc->vector[i] * doc->vector[i];
     }
     if (!(sum > 0)) {
-        snprintf(why, why_size, "\"vector\" is all zeros");
+        snprintf(why, why_size, "\"%s\" is all zeros", name);
         return -1;
     }
     doc->vector_size = size;
@@ -100,6 +105,8 @@ static int read_meta(json_t *root, rl_document_t *doc, char *why, size_t why_siz
     static const char *const own[] = {"id", "_id", "title", "text", "vector", "source"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         json_object_del(root, own[i]);
+    if (json_is_number(json_array_get(json_object_get(root, "embedding"), 0)))
+        json_object_del(root, "embedding");
     if (json_object_size(root) == 0)
         return 0;
     char *meta = json_dumps(root, JSON_COMPACT);
