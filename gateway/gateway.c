@@ -256,6 +256,7 @@ static void on_stop(void *arg)
 static void read_settings(gateway_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
+    self->reloads++;
     self->settings = (settings_t){
         .k = (unsigned)rl_conf_int(conf, "gateway.k"),
         .candidates = (unsigned)rl_conf_int(conf, "gateway.candidates"),

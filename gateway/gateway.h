@@ -40,6 +40,7 @@ typedef struct settings {
 typedef struct gateway {
     rl_proc_t *proc;
     settings_t settings;
+    uint64_t reloads; // times that they were read
     http_server_t *http;
     rl_wire_t *hub;    // PULL: announcements, hits
     rl_wire_t *tokens; // SUB: tokens

@@ -2,7 +2,7 @@
 #include "lru.h"
 
 #include <czmq.h>
-#include <openssl/sha.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -156,22 +156,59 @@ const lru_counts_t *lru_counts(const lru_t *self)
     return &self->counts;
 }
 
-void lru_key(char out[LRU_KEY], const char *const *parts, size_t size)
+// ---- keys ---------------------------------------------------------------------------------------
+
+// OpenSSL looks for the algorithm at every SHA256(); here it is found once, for the process's life.
+static EVP_MD_CTX *hash(void)
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    rl_buf_t text = rl_buf_make(16 << 20);
+    static EVP_MD_CTX *context;
+    if (!context &&
+        (!(context = EVP_MD_CTX_new()) || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1))
+        abort();
+    return context;
+}
+
+void lru_key_begin(void)
+{
+    if (EVP_DigestInit_ex(hash(), NULL, NULL) != 1)
+        abort();
+}
+
+static void add_bytes(const void *data, size_t size)
+{
+    if (EVP_DigestUpdate(hash(), data, size) != 1)
+        abort();
+}
+
+void lru_key_number(double number)
+{
+    add_bytes(&number, sizeof number);
+}
+
+void lru_key_text(const char *text)
+{
+    uint64_t size = strlen(text); // tells where it ends
+    add_bytes(&size, sizeof size);
+    add_bytes(text, size);
+}
+
+void lru_key_end(char out[LRU_KEY])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size;
+    if (EVP_DigestFinal_ex(hash(), digest, &size) != 1 || 2 * (size_t)size + 1 != LRU_KEY)
+        abort();
     for (size_t at = 0; at < size; at++) {
-        // the lengths tell where one part ends
-        rl_buf_addf(&text, "%zu:", strlen(parts[at]));
-        rl_buf_adds(&text, parts[at]);
-    }
-    if (text.full)
-        abort(); // a question's body is at most 1 MiB
-    SHA256((const unsigned char *)(text.data ? text.data : ""), text.size, digest);
-    for (size_t at = 0; at < sizeof digest; at++) {
         out[2 * at] = "0123456789abcdef"[digest[at] >> 4];
         out[2 * at + 1] = "0123456789abcdef"[digest[at] & 15];
     }
     out[LRU_KEY - 1] = '\0';
-    rl_buf_free(&text);
+}
+
+void lru_key(char out[LRU_KEY], const char *const *parts, size_t size)
+{
+    lru_key_begin();
+    for (size_t at = 0; at < size; at++)
+        lru_key_text(parts[at]);
+    lru_key_end(out);
 }

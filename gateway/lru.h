@@ -43,5 +43,11 @@ enum {
 // A key from parts of any length: their SHA-256 in hexadecimal digits. Two lists of parts have the
 // same key only if they are the same.
 void lru_key(char out[LRU_KEY], const char *const *parts, size_t size);
+// The same, part by part: one key at a time in the process, which has one thread. Where the number
+// of parts varies it has to be one of them.
+void lru_key_begin(void);
+void lru_key_text(const char *text);
+void lru_key_number(double number);
+void lru_key_end(char out[LRU_KEY]);
 
 #endif

@@ -48,6 +48,7 @@ struct registry {
     struct event *sweep;
     uint64_t swept_us; // when it was last
     registry_counts_t counts;
+    uint64_t changes; // of who serves what, in which generation
     unsigned random;
 };
 
@@ -56,9 +57,14 @@ const char *worker_role_name(worker_role_t role)
     return role_names[role];
 }
 
+static bool differs(const char *text, const char *with)
+{
+    return !text || strcmp(text, with) != 0;
+}
+
 static void replace(char **text, const char *with)
 {
-    if (*text && strcmp(*text, with) == 0)
+    if (!differs(*text, with))
         return;
     free(*text);
     *text = strdup(with);
@@ -80,6 +86,7 @@ static void drop(registry_t *self, worker_t *worker)
     TAILQ_REMOVE(&self->workers, worker, all);
     leave_replicas(worker);
     self->size--;
+    self->changes++;
     self->events.lost(self->events.arg, worker);
     rl_wire_destroy(&worker->push);
     free(worker->id);
@@ -361,6 +368,10 @@ void registry_announced(registry_t *self, const rl_announce_t *announce)
         return;
     uint64_t now = rl_now_us();
     bool was_ready = worker->ready;
+    if (worker->ready != announce->ready || worker->shard != announce->shard ||
+        differs(worker->collection, announce->collection) ||
+        differs(worker->generation, announce->generation))
+        self->changes++;
     worker->seen_us = now;
     worker->route = announce->route;
     worker->ready = announce->ready;
@@ -400,6 +411,7 @@ void registry_left(registry_t *self, const rl_leave_t *leave)
     rl_info("worker %s leaves, %zu tasks are with it", worker->id, worker->outstanding);
     worker->leaving = true;
     worker->ready = false;
+    self->changes++;
     worker->leaving_us = worker->seen_us;
     self->counts.left++;
 }
@@ -577,6 +589,11 @@ const char *registry_generation(registry_t *self, const source_t *source)
             newest = worker->generation;
     }
     return newest;
+}
+
+uint64_t registry_changes(const registry_t *self)
+{
+    return self->changes;
 }
 
 const worker_t *registry_any(registry_t *self, const source_t *source)

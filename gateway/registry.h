@@ -104,6 +104,8 @@ size_t registry_sources(registry_t *self, const char *collection, const bool kin
                         source_t *out, size_t max);
 // The newest index generation of those that ready replicas of the source announce, "" if none.
 const char *registry_generation(registry_t *self, const source_t *source);
+// Another number whenever what registry_generation gives may be another.
+uint64_t registry_changes(const registry_t *self);
 // Generations are named g-000001 and up: < 0 if a is older than b.
 int registry_compare_generations(const char *a, const char *b);
 bool registry_knows(registry_t *self, const char *collection);

@@ -46,6 +46,7 @@ typedef struct share {
     char flight[LRU_KEY];             // of all and the deadlines: who may wait for whom
     uint64_t from_us;                 // when the cache was asked
     bool lowered;                     // a search took less effort than it should, for want of time
+    uint64_t changes, reloads;        // of the registry and the settings until the keys were made
     bool leads;                       // others may wait for what this one finds
     request_t *leader;                // that is waited for, NULL if none
     bool orphan;                      // waits for nobody any more: in gateway->orphans

@@ -23,62 +23,61 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void add_collections(const request_t *self, rl_buf_t *out)
+static void add_collections(const request_t *self)
 {
     const question_t *question = self->question;
     const char *names[QUESTION_MAX_COLLECTIONS];
     memcpy(names, question->collections, question->collections_size * sizeof *names);
     qsort(names, question->collections_size, sizeof *names, by_name);
+    lru_key_number((double)question->collections_size);
     for (size_t at = 0; at < question->collections_size; at++)
-        rl_buf_addf(out, "%s/", names[at]);
+        lru_key_text(names[at]);
 }
 
-static void add_generations(const request_t *self, rl_buf_t *out)
+static void add_generations(const request_t *self)
 {
+    lru_key_number((double)self->searches_size);
     for (size_t at = 0; at < self->searches_size; at++) {
         const source_t *source = &self->searches[at].source;
-        rl_buf_addf(out, "%s/%llu/%d=%s,", source->collection, (unsigned long long)source->shard,
-                    (int)source->kind, registry_generation(self->gateway->registry, source));
+        lru_key_text(source->collection);
+        lru_key_number((double)source->shard);
+        lru_key_number(source->kind);
+        lru_key_text(registry_generation(self->gateway->registry, source));
     }
 }
 
-static void add_fusion(const request_t *self, rl_buf_t *out)
+static void add_fusion(const request_t *self)
 {
     const settings_t *settings = &self->gateway->settings;
-    rl_buf_addf(out, "k=%u,%u,%d,%u,%u", request_passages_wanted(self),
-                request_candidates_wanted(self), (int)settings->fusion, self->question->nprobe,
-                self->question->ef_search);
+    lru_key_number(request_passages_wanted(self));
+    lru_key_number(request_candidates_wanted(self));
+    lru_key_number(settings->fusion);
+    lru_key_number(self->question->nprobe);
+    lru_key_number(self->question->ef_search);
     for (int kind = 0; kind < KINDS; kind++)
-        rl_buf_addf(out, ",%.9g",
-                    self->question->weights[kind] >= 0 ? self->question->weights[kind]
-                                                       : settings->weights[kind]);
+        lru_key_number(self->question->weights[kind] >= 0 ? self->question->weights[kind]
+                                                          : settings->weights[kind]);
 }
 
 // Of everything but the words.
 static void make_rest(const request_t *self, char out[LRU_KEY])
 {
-    rl_buf_t collections = rl_buf_make(1 << 20), generations = rl_buf_make(4 << 20),
-             fusion = rl_buf_make(4096);
-    rl_buf_adds(&collections, "");
-    add_collections(self, &collections);
-    add_generations(self, &generations);
-    add_fusion(self, &fusion);
-    const char *const parts[] = {collections.data ? collections.data : "",
-                                 generations.data ? generations.data : "",
-                                 fusion.data,
-                                 embedder_space(self->gateway->embedder),
-                                 self->question->filter ? self->question->filter : "",
-                                 keys_rights(self->caller)};
-    lru_key(out, parts, sizeof parts / sizeof *parts);
-    rl_buf_free(&collections);
-    rl_buf_free(&generations);
-    rl_buf_free(&fusion);
+    lru_key_begin();
+    add_collections(self);
+    add_generations(self);
+    add_fusion(self);
+    lru_key_text(embedder_space(self->gateway->embedder));
+    lru_key_text(self->question->filter ? self->question->filter : "");
+    lru_key_text(keys_rights(self->caller));
+    lru_key_end(out);
 }
 
 static void make_keys(request_t *self)
 {
     char limits[80];
     make_rest(self, self->share.rest);
+    self->share.changes = registry_changes(self->gateway->registry);
+    self->share.reloads = self->gateway->reloads;
     const char *const words[] = {self->share.rest, self->search_text};
     lru_key(self->share.key, words, 2);
     snprintf(limits, sizeof limits, "%ld/%ld/%zu", self->soft_ms, self->hard_ms, self->quorum);
@@ -195,13 +194,20 @@ bool request_share_near(request_t *self)
 
 // ---- giving -------------------------------------------------------------------------------------
 
-bool request_share_current(const request_t *self)
+// Whether the key would still be the same: generations and settings may have changed since.
+static bool same_rest(const request_t *self)
 {
     char rest[LRU_KEY];
-    if (!*self->share.rest)
-        return false;
-    make_rest(self, rest); // generations and settings may have changed since
-    if (strcmp(rest, self->share.rest) != 0)
+    if (self->share.changes == registry_changes(self->gateway->registry) &&
+        self->share.reloads == self->gateway->reloads)
+        return true;
+    make_rest(self, rest);
+    return strcmp(rest, self->share.rest) == 0;
+}
+
+bool request_share_current(const request_t *self)
+{
+    if (!*self->share.rest || !same_rest(self))
         return false;
     for (size_t at = 0; at < self->searches_size; at++) {
         const search_t *search = &self->searches[at];

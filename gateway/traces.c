@@ -1,6 +1,7 @@
 // traces: a ring of timelines, and the two endpoints that read it.
 #include "traces.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,8 +209,9 @@ static bool read_wanted(http_req_t **req, wanted_t *wanted)
 
 static bool is_wanted(const wanted_t *wanted, const timeline_t *timeline)
 {
-    double seconds = (double)timeline->wall_us / 1e6;
-    return seconds >= wanted->since && seconds <= wanted->until &&
+    // to the microsecond, as unix_ms was told: divided by a thousand it may be an ulp more
+    double us = (double)timeline->wall_us;
+    return us >= round(wanted->since * 1e6) && us <= round(wanted->until * 1e6) &&
            (double)timeline->end_us / 1000 >= wanted->slower_ms &&
            (!wanted->outcome ||
             strcmp(wanted->outcome, request_state_names[timeline->outcome]) == 0) &&

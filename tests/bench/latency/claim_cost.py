@@ -1,7 +1,7 @@
 """What it costs where nothing repeats: everything on and everything off, in turns, on a machine that is busy."""
 
 from asking import House, median, off, on
-from parts import Claim
+from parts import Claim, cpu_s
 
 STREAMS, TOKENS = 24, 16
 
@@ -26,7 +26,11 @@ def run(short=False, data=None, rows=None, say=print):
         for pair in range(pairs):
             # the order turns: neither is always the one that comes after
             order = (0, 1) if pair % 2 == 0 else (1, 0)
-            results = {number: house.load(number, streams=STREAMS, seconds=seconds, max_tokens=TOKENS).result() for number in order}
+            results, cpu = {}, {}
+            for number in order:
+                before = cpu_s(house.gateways[number].process)
+                results[number] = house.load(number, streams=STREAMS, seconds=seconds, max_tokens=TOKENS).result()
+                cpu[number] = (cpu_s(house.gateways[number].process) - before) / results[number]["questions"]
             failed += sum(result["failed"] for result in results.values())
             if failed:
                 say(f"  {[result['faults'] for result in results.values()]}")
@@ -34,7 +38,8 @@ def run(short=False, data=None, rows=None, say=print):
             throughput.append(100 * (1 - per_second[1] / per_second[0]))
             first.append(100 * (results[1]["first_token_ms"]["p50"] / results[0]["first_token_ms"]["p50"] - 1))
             say(f"  off {per_second[0]:.0f}, on {per_second[1]:.0f} answers/s;"
-                f" first token {results[0]['first_token_ms']['p50']:.1f} and {results[1]['first_token_ms']['p50']:.1f} ms")  # fmt: skip
+                f" first token {results[0]['first_token_ms']['p50']:.1f} and {results[1]['first_token_ms']['p50']:.1f} ms;"
+                f" the gateway's CPU {1e6 * cpu[0]:.0f} and {1e6 * cpu[1]:.0f} us an answer")  # fmt: skip
         house.check_alive()
     return [
         Claim(f"everything on, nothing repeats: throughput lost, {pairs} pairs", median(throughput), 3, "%"),
