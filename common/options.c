@@ -121,6 +121,12 @@ const rl_option_t rl_options[] = {
         "share of the sources that must have answered for that"),
     NUM("gateway.provisional_share", "0.2", 0, 1, RL_GATEWAY,
         "answers begun so, at most, as a share of all questions"),
+    INT("gateway.progressive_ms", "15", 0, DAY_MS, RL_GATEWAY,
+        "after so long, clients of streams see the passages of the sources that have answered, "
+        "before the others have; 0: off"),
+    BOOL("gateway.quick_answer", "false", RL_GATEWAY,
+         "streams of POST /v1/ask get what the best passage says, word for word, while the model "
+         "reads; a question's quick_answer says otherwise"),
     BOOL("gateway.prefill", "true", RL_GATEWAY,
          "passages of a draft are read ahead where the LLM server keeps what it has read"),
     BOOL(

@@ -29,6 +29,13 @@ typedef struct answer_citation {
     double score;
 } answer_citation_t;
 
+// What one passage says, before the model does.
+typedef struct answer_quick {
+    const char *text;
+    size_t passage; // from 1
+    double score;   // share of the question's words, weighted: 0 to 1
+} answer_quick_t;
+
 typedef struct answer {
     const char *id;  // http_id of the request
     int64_t created; // Unix time in seconds
@@ -38,6 +45,8 @@ typedef struct answer {
     unsigned answered, of; // sources
     const answer_missing_t *missing;
     size_t missing_size;
+    const answer_missing_t *awaited; // while searching: sources that may answer yet
+    size_t awaited_size;
     char headline[96];   // "8 passages from 4 of 4 sources"
     const char *prefill; // of a draft: what came of reading the passages ahead; static
     bool settled;        // of a draft: the passages are those of the one before

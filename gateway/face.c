@@ -259,6 +259,25 @@ void face_add_coverage(rl_buf_t *out, const answer_t *answer)
     rl_buf_adds(out, "]}");
 }
 
+void face_add_awaited(rl_buf_t *out, const answer_t *answer)
+{
+    rl_buf_adds(out, "\"awaited\":[");
+    for (size_t at = 0; at < answer->awaited_size; at++) {
+        rl_buf_adds(out, at > 0 ? "," : "");
+        add_string_or_empty(out, answer->awaited[at].source);
+    }
+    rl_buf_adds(out, "]");
+}
+
+void face_add_quick(rl_buf_t *out, const answer_quick_t *quick)
+{
+    face_add_string(out, "text", quick->text);
+    rl_buf_adds(out, ",");
+    add_count(out, "passage", quick->passage);
+    rl_buf_adds(out, ",");
+    add_number(out, "score", quick->score);
+}
+
 void face_add_citations(rl_buf_t *out, const answer_t *answer)
 {
     rl_buf_adds(out, "\"citations\":[");

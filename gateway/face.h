@@ -1,9 +1,9 @@
 // face: how an answer goes out to its client: one small struct of functions per form (events of
 // /v1/ask, JSON of /v1/ask and /v1/search, OpenAI's chunks, OpenAI's JSON).
 //
-// The request calls these in the order of the path: status*, sources, status*, token/cite*, then
-// done or error, once. A face that does not stream gathers nothing itself: it writes everything
-// from the answer at done.
+// The request calls these in the order of the path: status* and found*, sources, status* and quick
+// (once at most, if at all), token/cite*, then done or error, once. A face that does not stream
+// gathers nothing itself: it writes everything from the answer at done.
 #ifndef FACE_H
 #define FACE_H
 
@@ -19,7 +19,11 @@ typedef struct face_ops {
     // Progress: `state` is a word of the API, `message` for people; `detail` (may be NULL) is a
     // JSON object whose members are added to the event; borrowed.
     void (*status)(face_t *self, const char *state, const char *message, const json_t *detail);
+    // The passages so far: sources are still awaited (answer->awaited). NULL where nobody sees it.
+    void (*found)(face_t *self, const answer_t *answer);
     void (*sources)(face_t *self, const answer_t *answer);
+    // A quotation for the time until the first token. NULL where nobody sees it.
+    void (*quick)(face_t *self, const answer_quick_t *quick);
     void (*token)(face_t *self, const char *text, size_t size);
     void (*cite)(face_t *self, const answer_citation_t *citation);
     // Everything has come: timings, done (or the whole JSON), and the end of the response.

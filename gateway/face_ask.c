@@ -1,4 +1,5 @@
-// face_ask: the events of POST /v1/ask: status, sources, token, timings, done, error.
+// face_ask: the events of POST /v1/ask: status, found, sources, quick_answer, token, timings, done,
+// error.
 #include "face_private.h"
 
 #include <string.h>
@@ -50,6 +51,30 @@ static void send_sources(face_t *self, const answer_t *answer)
     face_add_passages(&self->out, "passages", answer);
     rl_buf_adds(&self->out, ",");
     face_add_coverage(&self->out, answer);
+    rl_buf_adds(&self->out, "}");
+    end(self);
+}
+
+static void send_found(face_t *self, const answer_t *answer)
+{
+    begin(self, "found", 5);
+    rl_buf_adds(&self->out, "{");
+    face_add_string(&self->out, "message", answer->headline);
+    rl_buf_adds(&self->out, ",\"final\":false,");
+    face_add_passages(&self->out, "passages", answer);
+    rl_buf_adds(&self->out, ",");
+    face_add_coverage(&self->out, answer);
+    rl_buf_adds(&self->out, ",");
+    face_add_awaited(&self->out, answer);
+    rl_buf_adds(&self->out, "}");
+    end(self);
+}
+
+static void send_quick(face_t *self, const answer_quick_t *quick)
+{
+    begin(self, "quick_answer", 12);
+    rl_buf_adds(&self->out, "{");
+    face_add_quick(&self->out, quick);
     rl_buf_adds(&self->out, "}");
     end(self);
 }
@@ -108,7 +133,9 @@ static void send_error(face_t *self, const answer_t *answer, const answer_error_
 const face_ops_t face_ask_ops = {
     .name = "ask",
     .status = send_status,
+    .found = send_found,
     .sources = send_sources,
+    .quick = send_quick,
     .token = send_token,
     .cite = send_cite,
     .done = send_done,

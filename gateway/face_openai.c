@@ -2,8 +2,8 @@
 // https://platform.openai.com/docs/api-reference/chat-streaming
 //
 // Extras ride where the clients keep what they do not know: "citations", "coverage", "upstream",
-// and for those who ask "progress" and "timings". "model" is the one asked for while the answer is
-// being written, and at its end the one that wrote it.
+// and for those who ask "progress", "quick_answer", "timings". "model" is the one asked for while
+// the answer is being written, and at its end the one that wrote it.
 #include "face_private.h"
 
 #include <string.h>
@@ -97,6 +97,24 @@ static void send_status(face_t *self, const char *state, const char *message, co
     end_chunk(self);
 }
 
+// Inside "progress": what stands in "citations" is final.
+static void send_found(face_t *self, const answer_t *answer)
+{
+    begin_stream(self);
+    begin_chunk(self);
+    end_choice(self, NULL);
+    rl_buf_adds(&self->out, ",\"progress\":{\"state\":\"found\",");
+    face_add_string(&self->out, "message", answer->headline);
+    rl_buf_adds(&self->out, ",");
+    face_add_passages(&self->out, "passages", answer);
+    rl_buf_adds(&self->out, ",");
+    face_add_coverage(&self->out, answer);
+    rl_buf_adds(&self->out, ",");
+    face_add_awaited(&self->out, answer);
+    rl_buf_adds(&self->out, "}");
+    end_chunk(self);
+}
+
 static void send_sources(face_t *self, const answer_t *answer)
 {
     begin_stream(self);
@@ -106,6 +124,17 @@ static void send_sources(face_t *self, const answer_t *answer)
     face_add_passages(&self->out, "citations", answer);
     rl_buf_adds(&self->out, ",");
     face_add_coverage(&self->out, answer);
+    end_chunk(self);
+}
+
+static void send_quick(face_t *self, const answer_quick_t *quick)
+{
+    begin_stream(self);
+    begin_chunk(self);
+    end_choice(self, NULL);
+    rl_buf_adds(&self->out, ",\"quick_answer\":{");
+    face_add_quick(&self->out, quick);
+    rl_buf_adds(&self->out, "}");
     end_chunk(self);
 }
 
@@ -187,7 +216,9 @@ static void send_error(face_t *self, const answer_t *answer, const answer_error_
 const face_ops_t face_openai_ops = {
     .name = "openai",
     .status = send_status,
+    .found = send_found,
     .sources = send_sources,
+    .quick = send_quick,
     .token = send_token,
     .cite = send_cite,
     .done = send_done,

@@ -15,6 +15,10 @@ extern const face_ops_t face_openai_whole_ops; // face_openai.c: one JSON
 void face_add_string(rl_buf_t *out, const char *name, const char *text);
 void face_add_passages(rl_buf_t *out, const char *name, const answer_t *answer);
 void face_add_coverage(rl_buf_t *out, const answer_t *answer);
+// The sources that are still awaited, as "awaited".
+void face_add_awaited(rl_buf_t *out, const answer_t *answer);
+// Its members, without braces.
+void face_add_quick(rl_buf_t *out, const answer_quick_t *quick);
 void face_add_citations(rl_buf_t *out, const answer_t *answer);
 void face_add_usage(rl_buf_t *out, const answer_t *answer);
 // How the answer ended and what wrote it: finish_reason, model, upstream, usage.

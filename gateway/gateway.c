@@ -279,6 +279,8 @@ static void read_settings(gateway_t *self)
         .drafts = (size_t)rl_conf_int(conf, "gateway.drafts"),
         .provisional_ms = rl_conf_int(conf, "gateway.provisional_ms"),
         .provisional_quorum = rl_conf_num(conf, "gateway.provisional_quorum"),
+        .quick_answer = rl_conf_bool(conf, "gateway.quick_answer"),
+        .progressive_ms = rl_conf_int(conf, "gateway.progressive_ms"),
         .provisional_share = rl_conf_num(conf, "gateway.provisional_share"),
         .hedge_share = rl_conf_num(conf, "gateway.hedge_share"),
         .rewrite = strcmp(rl_conf_str(conf, "gateway.rewrite"), "llm") == 0,

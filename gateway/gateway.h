@@ -34,7 +34,9 @@ typedef struct settings {
     long
         provisional_ms; // sources later than this are not awaited before an answer is begun; 0: off
     double provisional_quorum, provisional_share;
-    double hedge_share; // hedges per search task, at most
+    bool quick_answer;   // where a question does not say
+    long progressive_ms; // passages are shown without the sources later than this; 0: off
+    double hedge_share;  // hedges per search task, at most
 } settings_t;
 
 typedef struct gateway {

@@ -44,6 +44,8 @@ typedef enum counter {
     COUNT_READERS_USED,      // questions that went to the generator that had read them
     COUNT_PROVISIONAL,       // answers begun before all sources had answered
     COUNT_PROVISIONAL_KEPT,  // of them, with the passages that they ended with
+    COUNT_PROGRESSIVE,       // questions whose first passages went out before all sources answered
+    COUNT_QUICK,             // quotations for the time until the first token
     COUNTERS,                // their number
 } counter_t;
 

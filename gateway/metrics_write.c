@@ -62,6 +62,10 @@ static const struct {
                            "Answers begun before all sources had answered."},
     [COUNT_PROVISIONAL_KEPT] = {"ragline_provisional_kept_total", "",
                                 "Of those, answers whose passages did not change any more."},
+    [COUNT_PROGRESSIVE] = {"ragline_progressive_total", "",
+                           "Questions whose first passages went out before all sources answered."},
+    [COUNT_QUICK] = {"ragline_quick_answers_total", "",
+                     "Quotations that went out for the time until the first token."},
 };
 
 static const struct {

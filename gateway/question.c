@@ -288,6 +288,12 @@ static bool read_fresh(reader_t *self, const char *param, const json_t *value)
     return question_boolean(self, param, value, &self->question->fresh);
 }
 
+static bool read_quick(reader_t *self, const char *param, const json_t *value)
+{
+    self->question->quick_given = true;
+    return question_boolean(self, param, value, &self->question->quick);
+}
+
 static bool read_continuation(reader_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->continuation);
@@ -363,6 +369,7 @@ static const field_t fields[] = {
     {"target_first_token_ms", ASK | RAGLINE, false, read_target},
     {"continuation", ASK | RAGLINE, false, read_continuation},
     {"fresh", ASK | RAGLINE, false, read_fresh},
+    {"quick_answer", ASK | RAGLINE, false, read_quick},
     {"resumable", ASK, false, read_resumable},
     {"timings", RAGLINE, false, read_want_timings},
     {"progress", RAGLINE, false, read_want_progress},

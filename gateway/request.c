@@ -87,6 +87,7 @@ static void destroy(request_t *self)
     request_forget_searches(self);
     request_provisional_end(self);
     request_again_end(self);
+    request_progressive_end(self);
     hits_drop(&self->hits);
     free(self->missing);
     free(self->search_text);

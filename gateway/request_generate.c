@@ -155,10 +155,12 @@ static void try_generators(request_t *self, const worker_t *except)
 
 void request_generate(request_t *self)
 {
-    if (self->again.answer)
+    if (self->again.answer) {
         request_again_begin(self);
-    else if (!request_provisional_decide(self))
+    } else if (!request_provisional_decide(self)) {
         try_generators(self, NULL);
+        request_quick_answer(self); // after the task has been sent: it costs the generator no time
+    }
 }
 
 void request_prefill(request_t *self)

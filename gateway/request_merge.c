@@ -38,6 +38,12 @@ static void leave_out_stale(request_t *self)
             rl_msg_free(&self->searches[at].hits);
 }
 
+void request_name_source(const source_t *source, char *out, size_t size)
+{
+    snprintf(out, size, "%.64s/%llu/%s", source->collection, (unsigned long long)source->shard,
+             kind_names[source->kind]);
+}
+
 static void list_missing(request_t *self)
 {
     size_t size = 0;
@@ -51,9 +57,7 @@ static void list_missing(request_t *self)
         if (search->state == SEARCH_ANSWERED)
             continue;
         answer_missing_t *missing = &self->missing[self->answer.missing_size++];
-        snprintf(missing->source, sizeof missing->source, "%.64s/%llu/%s",
-                 search->source.collection, (unsigned long long)search->source.shard,
-                 kind_names[search->source.kind]);
+        request_name_source(&search->source, missing->source, sizeof missing->source);
         snprintf(missing->reason, sizeof missing->reason, "%s", search->reason);
     }
     self->answer.missing = self->missing;
@@ -76,7 +80,7 @@ answer_passage_t *request_merge_now(const request_t *self, size_t *passages_size
                                                                : settings->weights[kind];
     for (size_t at = 0; at < self->searches_size; at++) {
         const search_t *search = &self->searches[at];
-        if (search->hits)
+        if (search->hits && !request_is_stale(self, search))
             inputs[size++] = (merge_input_t){search->source.collection, search->source.shard,
                                              search->source.kind, &search->hits->hits};
     }
@@ -136,6 +140,7 @@ static void note_draft(request_t *self)
 void request_show_sources(request_t *self)
 {
     question_form_t form = self->question->form;
+    request_progressive_end(self);
     self->answer.passages = self->hits->passages;
     self->answer.passages_size = self->hits->passages_size;
     if (form == FORM_DRAFT)

@@ -77,6 +77,14 @@ typedef struct provisional {
     size_t held_size;
 } provisional_t;
 
+// Passages shown before all sources have answered (request_progressive.c).
+typedef struct progressive {
+    struct event *timer; // when they may be shown next; NULL: they are not
+    bool due;            // as soon as there is more of them
+    unsigned shown;      // sources that had answered when they were shown last
+    uint64_t from_us;    // since when sources are awaited
+} progressive_t;
+
 struct request {
     gateway_t *gateway;
     question_t *question;
@@ -111,6 +119,7 @@ struct request {
     share_t share;
     provisional_t provisional;
     again_t again;
+    progressive_t progressive;
     char reader[64]; // id of the generator that has read the passages ahead, "" if none
     bool drafting;   // a draft that its session knows of
     answer_missing_t *missing;
@@ -186,6 +195,8 @@ void request_generate(request_t *self);
 void request_prefill(request_t *self);
 void request_cancel_generation(request_t *self);
 bool request_send_generate(request_t *self, worker_t *worker);
+// "docs/0/dense".
+void request_name_source(const source_t *source, char *out, size_t size);
 // The passages of what has answered so far; the caller owns them.
 answer_passage_t *request_merge_now(const request_t *self, size_t *size);
 // Sources have been asked: late ones may be gone without for a while (request_provisional.c).
@@ -198,6 +209,15 @@ bool request_provisional_decide(request_t *self);
 // Its generation has come to nothing: true if it was one begun before its time.
 bool request_provisional_failed(request_t *self);
 void request_provisional_end(request_t *self);
+// Sources have been asked, by it or by the one that it waits for: what they have found is shown
+// before the last of them has answered (request_progressive.c).
+void request_progressive_later(request_t *self);
+// Something has changed while searching: for it, and those that wait for what it finds.
+void request_progressive_look(request_t *self);
+void request_progressive_end(request_t *self);
+// A quotation from the passages goes out, for those who want one while the model reads
+// (request_quick.c).
+void request_quick_answer(request_t *self);
 void request_client_caught_up(request_t *self);
 // Whether the answer was given before (request_again.c); its passages are to go out, then it.
 bool request_again_find(request_t *self);

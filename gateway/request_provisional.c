@@ -139,6 +139,14 @@ static bool same(const hits_t *a, const hits_t *b)
     return true;
 }
 
+static bool has_words(rl_msg_t *const *held, size_t size)
+{
+    for (size_t at = 0; at < size; at++)
+        if (held[at]->type == RL_TOKEN)
+            return true;
+    return false;
+}
+
 bool request_provisional_decide(request_t *self)
 {
     gateway_t *gateway = self->gateway;
@@ -159,6 +167,8 @@ bool request_provisional_decide(request_t *self)
     request_enter(self, REQUEST_GENERATING);
     rl_msg_t **held = provisional->held;
     size_t size = provisional->held_size;
+    if (!has_words(held, size))
+        request_quick_answer(self);
     provisional->held = NULL;
     provisional->held_size = 0;
     let_go(gateway, held, size);

@@ -392,6 +392,7 @@ static void ask_all(request_t *self)
     request_phase_timer(self, self->soft_ms, on_retrieval_deadline);
     request_hedge_later(self);
     request_provisional_later(self);
+    request_progressive_later(self);
     if (dense)
         start_embedding(self);
     else
@@ -613,6 +614,7 @@ static void settle(request_t *self)
     bool enough = self->soft_over && !self->question->require_all && answered >= self->quorum;
     if (self->pending > 0 && !enough) {
         request_provisional_look(self);
+        request_progressive_look(self);
         return;
     }
     if (!self->soft_over && ask_stale(self))

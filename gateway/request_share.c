@@ -110,6 +110,7 @@ static void follow(request_t *self, request_t *leader)
     self->share.leader = leader;
     TAILQ_INSERT_TAIL(&leader->share.followers, self, share.next);
     metrics_count(self->gateway->metrics, COUNT_RETRIEVALS_SHARED, 1);
+    request_progressive_later(self);
 }
 
 static void lead(request_t *self)

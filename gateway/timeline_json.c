@@ -169,8 +169,14 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
     add_ms(out, "total_ms", total);
     if (self->first_status_us)
         add_ms(out, "first_status_ms", self->first_status_us);
+    if (self->found) {
+        add_ms(out, "found_ms", self->found_us);
+        add_number(out, "found_times", self->found);
+    }
     if (self->sources_us)
         add_ms(out, "sources_ms", self->sources_us);
+    if (self->quick_us)
+        add_ms(out, "quick_answer_ms", self->quick_us);
     if (self->first_token_us)
         add_ms(out, "first_token_ms", self->first_token_us);
     if (self->provisional)

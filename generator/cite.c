@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
-#include "gen_terms.h"
+#include "text_terms.h"
 
 enum {
     SENTENCE_MAX = 4096,  // bytes of a sentence that are looked at
@@ -77,9 +77,9 @@ void cite_learn(cite_t *self, const rl_passage_t *passages, size_t size)
         const char *parts[] = {passages[at].title, passages[at].heading, passages[at].text};
         size_t taken = 0;
         for (size_t part = 0; part < 3; part++) {
-            gen_terms_t each = gen_terms(parts[part], strlen(parts[part]));
+            rl_terms_t each = rl_terms(parts[part], strlen(parts[part]));
             uint32_t hash;
-            while (taken < PASSAGE_TERMS && gen_terms_next(&each, &hash)) {
+            while (taken < PASSAGE_TERMS && rl_terms_next(&each, &hash)) {
                 rl_buf_add(&terms, &hash, sizeof hash);
                 taken++;
             }
@@ -109,11 +109,11 @@ static size_t find_term(const words_t *words, uint32_t hash)
 
 static void read_words(words_t *words, const char *text, size_t size)
 {
-    gen_terms_t each = gen_terms(text, size);
+    rl_terms_t each = rl_terms(text, size);
     uint32_t hash, before = 0;
     bool first = true;
     words->size = words->pairs_size = 0;
-    while (words->size < SENTENCE_TERMS && gen_terms_next(&each, &hash)) {
+    while (words->size < SENTENCE_TERMS && rl_terms_next(&each, &hash)) {
         if (find_term(words, hash) == words->size)
             words->terms[words->size++] = hash;
         if (!first && words->pairs_size < SENTENCE_TERMS) {
@@ -300,10 +300,10 @@ static bool is_over(const cite_t *self)
     memcpy(tail + size, " x", 2);
     size_t at = 0;
     while (at < size)
-        if (gen_sentence(tail + at, size + 2 - at) + at == size)
+        if (rl_sentence(tail + at, size + 2 - at) + at == size)
             return true;
         else
-            at += gen_sentence(tail + at, size + 2 - at);
+            at += rl_sentence(tail + at, size + 2 - at);
     return false;
 }
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gen_terms.h"
+#include "text_terms.h"
 #include "prompt_trim.h"
 #include "template.h"
 
@@ -119,7 +119,7 @@ static size_t fitting_sentences(const char *text, size_t tokens)
 {
     size_t size = strlen(text), used = 0;
     while (used < size) {
-        size_t next = used + gen_sentence(text + used, size - used);
+        size_t next = used + rl_sentence(text + used, size - used);
         if (next == used || prompt_tokens(text, next) > tokens)
             break;
         used = next;

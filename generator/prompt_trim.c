@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gen_terms.h"
+#include "text_terms.h"
 #include "prompt.h"
 
 enum {
@@ -33,14 +33,14 @@ static int compare(const void *a, const void *b)
 static pairs_t pairs_of(const char *text)
 {
     pairs_t pairs = {.hashes = malloc(PAIRS * sizeof *pairs.hashes)};
-    gen_terms_t terms = gen_terms(text, strlen(text));
+    rl_terms_t terms = rl_terms(text, strlen(text));
     uint32_t before, term;
     size_t size = 0, kept = 0;
     if (!pairs.hashes)
         abort();
-    if (!gen_terms_next(&terms, &before))
+    if (!rl_terms_next(&terms, &before))
         return pairs;
-    while (size < PAIRS && gen_terms_next(&terms, &term)) {
+    while (size < PAIRS && rl_terms_next(&terms, &term)) {
         pairs.hashes[size++] = (uint64_t)before << 32 | term;
         before = term;
     }
@@ -90,8 +90,8 @@ typedef struct question_terms {
 static question_terms_t terms_of(const char *question)
 {
     question_terms_t terms = {.size = 0};
-    gen_terms_t each = gen_terms(question, strlen(question));
-    while (terms.size < QUESTION_TERMS && gen_terms_next(&each, &terms.hashes[terms.size]))
+    rl_terms_t each = rl_terms(question, strlen(question));
+    while (terms.size < QUESTION_TERMS && rl_terms_next(&each, &terms.hashes[terms.size]))
         terms.size++;
     return terms;
 }
@@ -101,8 +101,8 @@ static unsigned matches(const question_terms_t *question, const char *text, size
     uint64_t has = 0;
     unsigned count = 0;
     uint32_t term;
-    gen_terms_t each = gen_terms(text, size);
-    while (gen_terms_next(&each, &term))
+    rl_terms_t each = rl_terms(text, size);
+    while (rl_terms_next(&each, &term))
         for (size_t at = 0; at < question->size; at++)
             if (question->hashes[at] == term)
                 has |= 1ull << at;
@@ -119,7 +119,7 @@ static size_t split(const char *text, sentence_t *sentences)
 {
     size_t size = strlen(text), at = 0, count = 0;
     while (at < size && count < SENTENCES) {
-        size_t next = at + gen_sentence(text + at, size - at);
+        size_t next = at + rl_sentence(text + at, size - at);
         if (next == at || count + 1 == SENTENCES)
             next = size;
         sentences[count++] = (sentence_t){at, next, prompt_tokens(text + at, next - at)};

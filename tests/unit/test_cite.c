@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "cite.h"
-#include "gen_terms.h"
+#include "text_terms.h"
 
 static const rl_passage_t passages[] = {
     {.title = "zmq_setsockopt",
@@ -133,7 +133,7 @@ static void chinese_and_japanese_sentences_end_too(void **state)
 {
     (void)state;
     static const char text[] = "\xe4\xb8\x80\xe4\xba\x8c\xe3\x80\x82\xe4\xb8\x89";
-    assert_int_equal(gen_sentence(text, sizeof text - 1), 9);
+    assert_int_equal(rl_sentence(text, sizeof text - 1), 9);
     check(text, text);
 }
 
@@ -147,15 +147,15 @@ static void words_meet_their_other_forms(void **state)
                                           {"sizes", "size"}};
     for (size_t at = 0; at < sizeof same / sizeof *same; at++) {
         uint32_t one = 0, two = 0;
-        gen_terms_t first = gen_terms(same[at][0], strlen(same[at][0]));
-        gen_terms_t second = gen_terms(same[at][1], strlen(same[at][1]));
-        assert_true(gen_terms_next(&first, &one) && gen_terms_next(&second, &two));
+        rl_terms_t first = rl_terms(same[at][0], strlen(same[at][0]));
+        rl_terms_t second = rl_terms(same[at][1], strlen(same[at][1]));
+        assert_true(rl_terms_next(&first, &one) && rl_terms_next(&second, &two));
         if (one != two)
             fail_msg("%s and %s differ", same[at][0], same[at][1]);
     }
     uint32_t hash;
-    gen_terms_t none = gen_terms("the of and, to - ?!", 19);
-    assert_false(gen_terms_next(&none, &hash));
+    rl_terms_t none = rl_terms("the of and, to - ?!", 19);
+    assert_false(rl_terms_next(&none, &hash));
 }
 
 static void sentences_end_where_they_should(void **state)
@@ -176,9 +176,9 @@ static void sentences_end_where_they_should(void **state)
         {"v1.2 is out. Yes", 12},
     };
     for (size_t at = 0; at < sizeof rows / sizeof *rows; at++)
-        if (gen_sentence(rows[at].text, strlen(rows[at].text)) != rows[at].size)
+        if (rl_sentence(rows[at].text, strlen(rows[at].text)) != rows[at].size)
             fail_msg("\"%s\" ends at %zu", rows[at].text,
-                     gen_sentence(rows[at].text, strlen(rows[at].text)));
+                     rl_sentence(rows[at].text, strlen(rows[at].text)));
 }
 
 int main(void)

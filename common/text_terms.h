@@ -1,33 +1,33 @@
-// gen_terms: the words of a text as hashes, for matching sentences with passages: no index, no
+// text_terms: the words of a text as hashes, for matching sentences with passages: no index, no
 // dictionary, cheap enough to run over every passage of a prompt.
-#ifndef GEN_TERMS_H
-#define GEN_TERMS_H
+#ifndef TEXT_TERMS_H
+#define TEXT_TERMS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct gen_terms {
+typedef struct rl_terms {
     const char *at, *end; // what is left of the text
-} gen_terms_t;
+} rl_terms_t;
 
-static inline gen_terms_t gen_terms(const char *text, size_t size)
+static inline rl_terms_t rl_terms(const char *text, size_t size)
 {
-    return (gen_terms_t){text, text + size};
+    return (rl_terms_t){text, text + size};
 }
 
 // The next term: letters, digits and _ in a row, lower case (ASCII), English plural and -ing/-ed
 // endings dropped; each character of a script without spaces (from U+2E80) by itself. Frequent
 // English words and single letters are passed over. Returns false at the end.
-bool gen_terms_next(gen_terms_t *self, uint32_t *hash);
+bool rl_terms_next(rl_terms_t *self, uint32_t *hash);
 
 // Whether these bytes (a word before a full stop) are an abbreviation, so that the full stop ends
 // no sentence: "e.g", "Fig", a single letter, a number alone ("1." of a list).
-bool gen_abbreviation(const char *word, size_t size);
+bool rl_abbreviation(const char *word, size_t size);
 
 // Length of the first sentence of `text` with the white space before it and its closing marks. A
 // sentence ends with . ! ? before white space, with a full stop of Chinese or Japanese, or at a
 // blank line; a single line end is white space.
-size_t gen_sentence(const char *text, size_t size);
+size_t rl_sentence(const char *text, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
-// gen_terms: the words of a text as hashes, and where its sentences end.
-#include "gen_terms.h"
+// text_terms: the words of a text as hashes, and where its sentences end.
+#include "text_terms.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -79,7 +79,7 @@ static bool in_word(unsigned char c)
     return isalnum(c) || c == '_' || c >= 0x80;
 }
 
-bool gen_terms_next(gen_terms_t *self, uint32_t *hash)
+bool rl_terms_next(rl_terms_t *self, uint32_t *hash)
 {
     const unsigned char *at = (const unsigned char *)self->at;
     const unsigned char *end = (const unsigned char *)self->end;
@@ -113,7 +113,7 @@ bool gen_terms_next(gen_terms_t *self, uint32_t *hash)
     return false;
 }
 
-bool gen_abbreviation(const char *word, size_t size)
+bool rl_abbreviation(const char *word, size_t size)
 {
     static const char *const known[] = {"e.g", "i.e", "etc", "vs",  "cf",   "dr", "mr",
                                         "mrs", "fig", "no",  "vol", "sect", "ed", "approx"};
@@ -148,10 +148,10 @@ static bool stops_nothing(const char *text, size_t from, size_t at)
         start--;
     if (start == from && at - start <= 3 && isdigit((unsigned char)text[start]))
         return true; // "1. " at the start of the sentence
-    return gen_abbreviation(text + start, at - start);
+    return rl_abbreviation(text + start, at - start);
 }
 
-size_t gen_sentence(const char *text, size_t size)
+size_t rl_sentence(const char *text, size_t size)
 {
     size_t from = 0;
     while (from < size && is_space(text[from]))

@@ -1,0 +1,41 @@
+// request_quick: what one passage says to the question, word for word, for those who want to read
+// something while the model still reads. It is no part of the answer: not of its text, its
+// citations, or what another generator goes on from.
+#include "request_private.h"
+
+#include <stdlib.h>
+
+#include "clock.h"
+#include "extract.h"
+
+// OpenAI's clients get it only where they have asked for it themselves.
+static bool is_wanted(const request_t *self)
+{
+    const question_t *question = self->question;
+    bool usual = question->form == FORM_ASK && self->gateway->settings.quick_answer;
+    return self->face->ops->quick && (question->quick_given ? question->quick : usual);
+}
+
+// A generator without a model answers with sentences of the passages itself, and at once.
+static bool is_read_by_a_model(const request_t *self)
+{
+    return !self->generation || *self->generation->worker->model;
+}
+
+void request_quick_answer(request_t *self)
+{
+    answer_quick_t quick;
+    if (!is_wanted(self) || self->answer.passages_size == 0 || !is_read_by_a_model(self))
+        return;
+    // merge gives the passages in one row
+    char *text = rl_extract_quote(self->search_text, self->answer.passages[0].passage,
+                                  self->answer.passages_size, &quick.passage, &quick.score);
+    if (!text)
+        return;
+    quick.text = text;
+    quick.passage++; // from 1, as in citations
+    self->face->ops->quick(self->face, &quick);
+    self->timeline->quick_us = timeline_at(self->timeline, rl_now_us());
+    metrics_count(self->gateway->metrics, COUNT_QUICK, 1);
+    free(text);
+}
