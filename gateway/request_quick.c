@@ -4,6 +4,7 @@
 #include "request_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
 #include "extract.h"
@@ -19,7 +20,7 @@ static bool is_wanted(const request_t *self)
 // A generator without a model answers with sentences of the passages itself, and at once.
 static bool is_read_by_a_model(const request_t *self)
 {
-    return !self->generation || *self->generation->worker->model;
+    return !self->generation || strcmp(self->generation->worker->model, "extractive") != 0;
 }
 
 void request_quick_answer(request_t *self)

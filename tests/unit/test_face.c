@@ -93,12 +93,30 @@ static answer_t make_answer(const char *id)
     return answer;
 }
 
-// The whole way, or with an error at the point that the query names: "start", "middle".
+// What is told before the passages are complete, and before the first token.
+static void tell_early(face_t *face, const answer_t *answer)
+{
+    static const answer_missing_t awaited[] = {{.source = "docs/1/dense"},
+                                               {.source = "docs/2/\"dense\""}};
+    static const answer_quick_t quick = {"It \"is\"\n4\xc2\xb0.", 2, 0.625};
+    answer_t so_far = *answer;
+    so_far.awaited = awaited;
+    so_far.awaited_size = 2;
+    if (face->ops->found)
+        face->ops->found(face, &so_far);
+    face->ops->sources(face, answer);
+    if (face->ops->quick)
+        face->ops->quick(face, &quick);
+}
+
+// The whole way, or with an error at the point that the query names: "start", "middle"; with what
+// is told early for "early".
 static void tell(http_req_t *req, question_form_t form)
 {
     const char *wrong = http_query(req, "wrong");
     char where[16], id[64];
     snprintf(where, sizeof where, "%s", wrong ? wrong : "");
+    bool early = http_query(req, "early") != NULL;
     snprintf(id, sizeof id, "%s", http_id(req));
     question_t *question = question_read(&req, form);
     if (!question)
@@ -111,7 +129,10 @@ static void tell(http_req_t *req, question_form_t form)
         face->ops->error(face, &answer, &error);
     } else {
         face->ops->status(face, "searching", "Searching\xe2\x80\xa6", detail);
-        face->ops->sources(face, &answer);
+        if (early)
+            tell_early(face, &answer);
+        else
+            face->ops->sources(face, &answer);
         for (size_t at = 0; at < 4; at++) {
             face->ops->token(face, words[at], strlen(words[at]));
             if (at == 1 || at == 2)
@@ -294,6 +315,60 @@ static void events_of_ask(void **state)
                         response_header("X-Request-Id"));
 }
 
+static const char awaited_names[] = "[\"docs/1/dense\",\"docs/2/\\\"dense\\\"\"]";
+static const char quotation[] =
+    "{\"text\":\"It \\\"is\\\"\\n4\xc2\xb0.\",\"passage\":2,\"score\":0.625}";
+
+static void what_comes_early_in_ask(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"status", "found", "sources", "quick_answer", "token"};
+    assert_int_equal(post("ask?early=1", "{\"question\":\"x\"}"), 200);
+    read_events();
+    assert_int_equal(events_size, 12);
+    for (size_t at = 0; at < 5; at++)
+        assert_string_equal(events[at].name, names[at]);
+    assert_at(events[1].json, "final", "false");
+    assert_at(events[1].json, "coverage", coverage);
+    assert_at(events[1].json, "awaited", awaited_names);
+    assert_passages(at_path(events[1].json, "passages"));
+    assert_at(events[3].json, "text", "\"It \\\"is\\\"\\n4\xc2\xb0.\"");
+    json_t *wanted = json_loads(quotation, 0, NULL);
+    assert_true(json_equal(events[3].json, wanted));
+    json_decref(wanted);
+    assert_int_equal(post("ask?early=1", "{\"question\":\"x\",\"stream\":false}"), 200);
+    assert_null(strstr(response_body, "awaited"));
+    assert_null(strstr(response_body, "0.625"));
+}
+
+static void what_comes_early_in_chunks(void **state)
+{
+    (void)state;
+    assert_int_equal(post("chat?early=1", "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+                                          "\"stream\":true,\"ragline\":{\"progress\":true}}"),
+                     200);
+    read_events();
+    size_t early = 0, quick = 0;
+    for (size_t at = 0; at + 1 < events_size; at++) {
+        const json_t *chunk = events[at].json;
+        if (at_path(chunk, "progress.passages")) {
+            early++;
+            assert_at(chunk, "progress.state", "\"found\"");
+            assert_at(chunk, "progress.awaited", awaited_names);
+            assert_passages(at_path(chunk, "progress.passages"));
+            assert_at(chunk, "choices.0.delta", "{}");
+            assert_null(json_object_get(chunk, "citations"));
+        }
+        if (json_object_get(chunk, "quick_answer")) {
+            quick++;
+            assert_at(chunk, "quick_answer", quotation);
+            assert_at(chunk, "choices.0.delta", "{}");
+        }
+    }
+    assert_int_equal(early, 1);
+    assert_int_equal(quick, 1);
+}
+
 static void errors_of_ask(void **state)
 {
     (void)state;
@@ -436,6 +511,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_of_ask),
+        cmocka_unit_test(what_comes_early_in_ask),
+        cmocka_unit_test(what_comes_early_in_chunks),
         cmocka_unit_test(errors_of_ask),
         cmocka_unit_test(json_of_ask_and_search),
         cmocka_unit_test(chunks_of_openai),
