@@ -23,9 +23,9 @@ enum {
     QUOTE_MAX = 600,        // of one sentence
 };
 
-// Less than this share of the question's words, weighted, and the sentence is about something else.
-// By hand, on questions to manual pages: the right sentences have .45 and more, chance hits of one
-// common word .05 to .3.
+// Less than this and the sentence is more often about something else. Of 1,500 questions of SQuAD
+// 1.1 (its development set; the five best paragraphs by BM25) the quotation held the answer for 34
+// % at scores of .2 to .3, for 49 % at .3 to .4, for 60 % at .4 to .5, and for 92 % from .7 on.
 static const double quote_least = 0.35;
 
 typedef struct sentence {
