@@ -81,9 +81,9 @@ void rl_size_factory(rl_size_index_t index, double passages, char *out);
 // All of it in words.
 void rl_size_report(const rl_size_figures_t *figures, const rl_size_wish_t *wish, FILE *out);
 
-// Measures on this machine, in one thread (its CPU time), with made-up passages (synthetic.h) that it indexes in a
-// temporary folder: about half a minute for 25,000 of 384 dimensions. `say` is told what it does.
-// Returns 0, or -1 with `why`.
+// Measures on this machine, in one thread (its CPU time), with made-up passages (synthetic.h) that
+// it indexes in a temporary folder: about half a minute for 25,000 of 384 dimensions. `say` is told
+// what it does. Returns 0, or -1 with `why`.
 int rl_size_measure(size_t passages, size_t dimension, void (*say)(const char *what),
                     rl_size_figures_t *figures, char *why, size_t why_size);
 
