@@ -70,7 +70,7 @@ double rl_size_lexical_ms(const rl_size_figures_t *figures, double passages, int
 void rl_size_need(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
                   rl_size_index_t index, rl_size_need_t *need);
 
-// The kind to take: the fewest machines, then the fewest shards, then the most exact.
+// The kind to take: the fewest machines, then the fewest shards, then what the builder takes.
 // RL_SIZE_INDEXES if none is possible.
 rl_size_index_t rl_size_choose(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
                                rl_size_need_t needs[RL_SIZE_INDEXES]);

@@ -67,9 +67,10 @@ class Workshop:
         path.with_suffix(".npy").unlink()
 
     def command(self, folder, documents, *words):
-        """A build of an index of these documents."""
-        return [str(word) for word in (program("ragline-index"), "--index-out", folder, "--index-collection", "scale",
-                                       "--embed-url", "http://127.0.0.1:9/v1", *words, documents)]  # fmt: skip
+        """A build of an index of these documents, or whatever else `words` say."""
+        all_words = (program("ragline-index"), "--index-out", folder, "--index-collection", "scale",
+                     "--embed-url", "http://127.0.0.1:9/v1", *words, *([documents] if documents else []))  # fmt: skip
+        return [str(word) for word in all_words]
 
     def search(self, folder, questions, checked):
         """What tests/bench/search.c says of an index."""
