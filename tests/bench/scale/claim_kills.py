@@ -29,7 +29,8 @@ def is_old(gateway):
 
 
 def kill_at(command, log, seconds):
-    """Starts it and kills it after so long; whether it was still at work."""
+    """Starts it and kills it after so long. None, or how long it took where it had ended by itself."""
+    began = time.monotonic()
     with open(log, "wb") as out:
         popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment())
     try:
@@ -37,8 +38,8 @@ def kill_at(command, log, seconds):
     except subprocess.TimeoutExpired:
         popen.kill()
         popen.wait()
-        return True
-    return False
+        return None
+    return time.monotonic() - began
 
 
 class Round:
@@ -51,11 +52,12 @@ class Round:
         self.command = shop.command(self.folder, documents, *words)
 
     def run(self, moment):
-        """(killed at work, the old index answered before, while and after, what `search` says of the new one)"""
+        """(how long the build took if it was not killed, whether the old index answered after the kill, what `search`
+        says of the new one)"""
         retriever = self.house.start_retriever(self.folder, name=f"retriever-{time.monotonic_ns()}")
         until(lambda: is_old(self.gateway), "the old index answers", 30)
-        killed = kill_at(self.command, self.log, moment)
-        answered = not killed or is_old(self.gateway)
+        ended = kill_at(self.command, self.log, moment)
+        answered = ended is not None or is_old(self.gateway)
         to_end(self.command, self.log)
         until(lambda: not is_old(self.gateway), "the new index answers", 30)
         retriever.stop()
@@ -63,7 +65,7 @@ class Round:
         until(lambda: not self.gateway.ready(), "the retriever has left", 30)
         found = self.shop.search(self.folder, 200, 100)
         shutil.rmtree(self.folder)
-        return killed, answered, found
+        return ended, answered, found
 
 
 def run(shop, short=False, say=print):
@@ -83,19 +85,21 @@ def run(shop, short=False, say=print):
     with House() as house:
         house.start_embed(embed_ms=0)
         house.start_gateways(**{"cache.passages_mb": 0})
-        for _ in range(kills):
-            one, answered, found = Round(shop, house, old, documents, words).run(chance.uniform(0, took))
-            killed += one
+        for _ in range(2 * kills):
+            ended, answered, found = Round(shop, house, old, documents, words).run(chance.uniform(0, took))
+            killed += ended is None
+            took = min(took, ended or took)  # the machine had been busy when this was measured
             silent += not answered
             different += found["digest"] != expected["digest"]
             apart = max(apart, abs(found["dense"]["all"]["recall"] - expected["dense"]["all"]["recall"]))
+            if killed == kills:
+                break
     shop.forget(documents)
     shop.forget(before)
     for folder in (still, old):
         shutil.rmtree(folder)
-    say(f"  {killed} of {kills} builds were still at work when they were killed")
     return [
-        Claim(f"builds killed at random moments, of {kills}", killed, kills / 2, at_most=False),
+        Claim("builds killed at work, at random moments", killed, kills, at_most=False, strict=True),
         Claim("  the old index did not answer", silent, 0, strict=True),
         Claim("  the next build ended with other passages or ids", different, 0, strict=True),
         Claim("  its recall@10, apart from an undisturbed one's by", apart, 0.005, strict=True),
