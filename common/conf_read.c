@@ -432,6 +432,9 @@ static int read_option(rl_conf_t *self, int at)
         complain(self, "%s: a value must follow", where);
         return 1;
     }
+    if (strcmp(word, "to") == 0 && (self->program & RL_INDEX))
+        snprintf(word, sizeof word, "index-to");
+    dash = strchr(word, '-');
     if (config) {
         free(self->file);
         self->file = copy(value);

@@ -45,6 +45,12 @@ rl_selection_t *rl_fields_select(rl_fields_t *self, const char *filter, bool *wr
 
 // ---- writing ------------------------------------------------------------------------------------
 
+// Calls `fn` with each value that a passage can be filtered by and the name of its field, until it
+// returns something else than 0, which is returned. A value is a boolean, a number or a string;
+// names may be empty or too long (RL_FILTER_MAX_FIELD), and such fields cannot be filtered by.
+typedef int(rl_fields_value_fn)(void *arg, const char *name, const json_t *value);
+int rl_fields_each(const rl_passage_t *passage, rl_fields_value_fn *fn, void *arg);
+
 typedef struct rl_fields_writer rl_fields_writer_t;
 
 // Gathers the fields of all shards of a build, sorting them on disk in `folder` where they are too

@@ -15,7 +15,6 @@ const char *const fields_types[FIELDS_TYPES] = {"boolean", "number", "string", "
 const char fields_magic[8] = "RLFLDS01";
 
 enum {
-    MAX_NESTED = 8,       // objects and lists within each other in metadata
     SORT_ROOM = 64 << 20, // bytes
     SLOTS = 4 * RL_FIELDS_MAX,
     HEAD = 7, // of a record: shard, field, type, so that their order is that of the file
@@ -109,8 +108,9 @@ static uint64_t double_bits(uint64_t order)
     return order & sign ? order & ~sign : ~order;
 }
 
-static int add_value(adding_t *adding, const char *name, const json_t *value)
+static int add_value(void *arg, const char *name, const json_t *value)
 {
+    adding_t *adding = arg;
     uint8_t record[HEAD + RL_FILTER_MAX_STRING + 1 + TAIL];
     int field = number_of(adding->writer, name);
     if (field < 0)
@@ -135,58 +135,11 @@ static int add_value(adding_t *adding, const char *name, const json_t *value)
     return rl_sorter_add(adding->writer->sorter, record, size, adding->why, adding->why_size);
 }
 
-static int add_json(adding_t *adding, const char *name, const json_t *value, unsigned depth)
-{
-    const char *member;
-    json_t *inner;
-    size_t at;
-    int rc = 0;
-    if (json_is_null(value) || depth > MAX_NESTED)
-        return 0;
-    if (json_is_array(value)) {
-        json_array_foreach((json_t *)value, at, inner)
-        {
-            if (rc == 0)
-                rc = add_json(adding, name, inner, depth + 1);
-        }
-        return rc;
-    }
-    if (!json_is_object(value))
-        return add_value(adding, name, value);
-    json_object_foreach((json_t *)value, member, inner)
-    {
-        char path[RL_FILTER_MAX_FIELD + 2]; // one that is longer is cut, and then too long
-        snprintf(path, sizeof path, "%s%s%s", name, *name ? "." : "", member);
-        bool own = !*name && (strcmp(member, "id") == 0 || strcmp(member, "title") == 0 ||
-                              strcmp(member, "source") == 0);
-        if (rc == 0 && !own)
-            rc = add_json(adding, path, inner, depth + 1);
-    }
-    return rc;
-}
-
-static int add_string(adding_t *adding, const char *name, const char *text)
-{
-    json_t *value = text && *text ? json_string(text) : json_null();
-    int rc = value ? add_json(adding, name, value, 0)
-                   : rl_fail(adding->why, adding->why_size, "out of memory");
-    json_decref(value);
-    return rc;
-}
-
 int rl_fields_writer_add(rl_fields_writer_t *self, uint64_t shard, uint64_t id,
                          const rl_passage_t *passage, char *why, size_t why_size)
 {
     adding_t adding = {self, shard, id, why, why_size};
-    if (add_string(&adding, "id", passage->doc) != 0 ||
-        add_string(&adding, "title", passage->title) != 0 ||
-        add_string(&adding, "source", passage->source) != 0)
-        return -1;
-    json_t *meta =
-        passage->meta && *passage->meta ? json_loads(passage->meta, JSON_ALLOW_NUL, NULL) : NULL;
-    int rc = json_is_object(meta) ? add_json(&adding, "", meta, 0) : 0;
-    json_decref(meta);
-    return rc;
+    return rl_fields_each(passage, add_value, &adding);
 }
 
 // ---- writing ------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ typedef struct rl_task {
     rl_line_t *line;
     rl_task_state_t state;
     bool dropped;
+    void *remote; // of a source that waits for others (source_engine.h), while it does
 } rl_task_t;
 
 // `threads` threads; at most `room` tasks wait in each line. `on_done` is called from one

@@ -29,8 +29,9 @@ typedef struct asked {
 struct rl_unit {
     rl_unit_context_t *context;
     rl_wire_t *pull;
-    rl_line_t *line;
-    const rl_source_backend_t *backend;
+    rl_line_t *line;     // before the pool's threads, or
+    rl_remote_t *remote; // a source that waits for others
+    const char *kind;
     char id[NAME], collection[80], advertised[RL_ENDPOINT];
     uint64_t welcome[RL_GATEWAYS_MAX]; // by slot: the route of the gateway that has answered, + 1
     bool left;
@@ -158,6 +159,33 @@ static uint64_t at_ms(uint64_t now, uint64_t ms)
     return ms > 0 && ms < UINT64_MAX / 1000 - now ? now + ms * 1000 : UINT64_MAX;
 }
 
+static int put_task(rl_unit_t *self, rl_task_t *task)
+{
+    return self->remote ? rl_remote_put(self->remote, task) : rl_pool_put(self->line, task);
+}
+
+// Whether it is out and ours again.
+static bool drop_task(rl_unit_t *self, rl_task_t *task)
+{
+    if (!self->remote)
+        return rl_pool_drop(task);
+    rl_remote_drop(self->remote, task);
+    return true;
+}
+
+static rl_task_state_t state_of(const rl_unit_t *self, const rl_task_t *task)
+{
+    return self->remote ? task->state : rl_pool_state(task);
+}
+
+static void load_of(const rl_unit_t *self, size_t *waiting, size_t *running)
+{
+    if (self->remote)
+        rl_remote_load(self->remote, waiting, running);
+    else
+        rl_line_load(self->line, waiting, running);
+}
+
 // The task that the message asks for, or NULL after it was refused.
 static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now)
 {
@@ -219,7 +247,7 @@ static void take_search(rl_unit_t *self, rl_msg_t *msg)
     self->tasks_size++;
     search = &asked->task.msg->search;
     RL_PROBE_TASK_TAKEN(search->request, search->task, self->id, search->k);
-    if (rl_pool_put(self->line, &asked->task) != 0) {
+    if (put_task(self, &asked->task) != 0) {
         fail(self, search, 503, "busy", true,
              "too many questions wait at this retriever; ask again, or add a replica");
         end_task(self, asked, "busy");
@@ -232,7 +260,7 @@ static void take_cancel(rl_unit_t *self, const rl_cancel_t *cancel)
         const rl_search_t *search = &asked->task.msg->search;
         if (search->task != cancel->task || search->route != cancel->route)
             continue;
-        if (rl_pool_drop(&asked->task))
+        if (drop_task(self, &asked->task))
             end_task(self, asked, "cancelled");
         return;
     }
@@ -248,7 +276,7 @@ static bool is_ready(void *arg, size_t slot, uint64_t route)
 static const rl_announce_t *say(rl_unit_t *self)
 {
     size_t waiting = 0, running = 0;
-    rl_line_load(self->line, &waiting, &running);
+    load_of(self, &waiting, &running);
     self->announce.queued = waiting;
     self->announce.running = running;
     self->announce.service_us = self->service_us;
@@ -322,7 +350,7 @@ void rl_unit_give_up(rl_unit_t *self)
     asked_t *next;
     for (asked_t *asked = self->tasks; asked; asked = next) {
         next = asked->after;
-        if (!rl_pool_drop(&asked->task))
+        if (!drop_task(self, &asked->task))
             continue;
         fail(self, &asked->task.msg->search, 503, "leaving", true, "the retriever is going");
         end_task(self, asked, "leaving");
@@ -336,7 +364,7 @@ bool rl_unit_dump(const rl_unit_t *self, rl_dump_t *dump)
     size_t waiting = 0, running = 0;
     if (!rl_dump_item(dump, NULL))
         return false;
-    rl_line_load(self->line, &waiting, &running);
+    load_of(self, &waiting, &running);
     rl_dump_text(dump, "worker", self->id);
     rl_dump_text(dump, "generation", self->generation);
     rl_dump_text(dump, "tasks_at", self->advertised);
@@ -362,7 +390,7 @@ static bool dump_task(const rl_unit_t *self, const rl_task_t *task, uint64_t now
     rl_dump_number(dump, "task", search->task);
     rl_dump_text(dump, "worker", self->id);
     rl_dump_text(dump, "gateway", search->gateway);
-    rl_dump_text(dump, "state", states[rl_pool_state(task)]);
+    rl_dump_text(dump, "state", states[state_of(self, task)]);
     rl_dump_ms(dump, "for_ms", now - task->arrived_us);
     rl_dump_number(dump, "k", search->k);
     rl_dump_flag(dump, "late", now > task->deadline_us);
@@ -388,13 +416,13 @@ bool rl_unit_dump_tasks(const rl_unit_t *self, rl_dump_t *dump)
 bool rl_unit_is(const rl_unit_t *self, const char *collection, uint64_t shard, const char *kind)
 {
     return strcmp(self->collection, collection) == 0 && self->announce.shard == shard &&
-           strcmp(self->backend->kind, kind) == 0;
+           strcmp(self->kind, kind) == 0;
 }
 
 // What the announcement says of the generation.
-static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served_source_t *source)
+static void describe(rl_unit_t *self, const rl_manifest_t *said, uint64_t shard)
 {
-    bool dense = strcmp(source->backend->kind, "dense") == 0;
+    bool dense = strcmp(self->kind, "dense") == 0;
     snprintf(self->generation, sizeof self->generation, "%s", said->generation);
     snprintf(self->space, sizeof self->space, "%s", dense ? said->model : "");
     snprintf(self->language, sizeof self->language, "%s", said->language);
@@ -403,16 +431,16 @@ static void describe(rl_unit_t *self, const rl_manifest_t *said, const rl_served
     self->fields = strdup(too_many ? "{}" : said->fields);
     self->announce = (rl_announce_t){
         .worker = self->id,
-        .kind = self->backend->kind,
+        .kind = self->kind,
         .tasks = self->advertised,
-        .slots = self->context->threads,
+        .slots = self->remote ? rl_remote_slots(self->remote) : self->context->threads,
         .collection = self->collection,
-        .shard = source->shard,
+        .shard = shard,
         .shards = said->shards,
         .generation = self->generation,
         .space = self->space,
         .dimension = dense ? said->dimension : 0,
-        .passages = said->shard_passages[source->shard],
+        .passages = said->shard_passages[shard],
         .language = self->language,
         .fields = self->fields ? self->fields : "",
         .fields_more = said->fields_more || too_many,
@@ -440,28 +468,53 @@ static int bind_socket(rl_unit_t *self, char *why, size_t why_size)
                                   "retriever.advertise", self->advertised, why, why_size);
 }
 
+// Its socket is bound once it has a line or a source.
+static rl_unit_t *make(rl_unit_context_t *context, const rl_manifest_t *said, uint64_t shard,
+                       const char *kind)
+{
+    rl_unit_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->context = context;
+    self->kind = kind;
+    snprintf(self->collection, sizeof self->collection, "%s", said->collection);
+    snprintf(self->id, sizeof self->id, "%s/%s/%" PRIu64 "/%s", rl_proc_id(context->proc),
+             said->collection, shard, kind);
+    return self;
+}
+
+static void open_unit(rl_unit_t **self_p, const rl_manifest_t *said, uint64_t shard, char *why,
+                      size_t why_size)
+{
+    rl_unit_t *self = *self_p;
+    int rc = self && (self->line || self->remote) ? bind_socket(self, why, why_size)
+                                                  : rl_fail(why, why_size, "out of memory");
+    if (self)
+        self->context->units_made++;
+    if (rc != 0)
+        rl_unit_destroy(self_p);
+    else
+        describe(self, said, shard);
+}
+
 rl_unit_t *rl_unit_new(rl_unit_context_t *context, rl_served_t *served,
                        const rl_served_source_t *source, char *why, size_t why_size)
 {
     const rl_manifest_t *said = rl_served_manifest(served);
-    rl_unit_t *self = calloc(1, sizeof *self);
-    if (!self) {
-        rl_fail(why, why_size, "out of memory");
-        return NULL;
-    }
-    self->context = context;
-    self->backend = source->backend;
-    snprintf(self->collection, sizeof self->collection, "%s", said->collection);
-    snprintf(self->id, sizeof self->id, "%s/%s/%" PRIu64 "/%s", rl_proc_id(context->proc),
-             said->collection, source->shard, source->backend->kind);
-    self->line = rl_line_new(context->pool, served, source);
-    int rc =
-        self->line ? bind_socket(self, why, why_size) : rl_fail(why, why_size, "out of memory");
-    context->units_made++;
-    if (rc != 0)
-        rl_unit_destroy(&self);
-    else
-        describe(self, said, source);
+    rl_unit_t *self = make(context, said, source->shard, source->backend->kind);
+    if (self)
+        self->line = rl_line_new(context->pool, served, source);
+    open_unit(&self, said, source->shard, why, why_size);
+    return self;
+}
+
+rl_unit_t *rl_unit_new_remote(rl_unit_context_t *context, const rl_manifest_t *said,
+                              const char *kind, rl_remote_t *remote, char *why, size_t why_size)
+{
+    rl_unit_t *self = make(context, said, 0, kind);
+    if (self)
+        self->remote = remote;
+    open_unit(&self, said, 0, why, why_size);
     return self;
 }
 
@@ -472,7 +525,7 @@ void rl_unit_destroy(rl_unit_t **self_p)
         return;
     rl_wire_destroy(&self->pull);
     while (self->tasks) { // the pool is at rest: what is left was never taken
-        rl_pool_drop(&self->tasks->task);
+        drop_task(self, &self->tasks->task);
         free_task(self, self->tasks);
     }
     rl_line_destroy(&self->line);
@@ -484,6 +537,11 @@ void rl_unit_destroy(rl_unit_t **self_p)
 void rl_unit_serve(rl_unit_t *self, rl_served_t *served, const rl_served_source_t *source)
 {
     rl_line_serve(self->line, served, source);
-    describe(self, rl_served_manifest(served), source);
+    describe(self, rl_served_manifest(served), source->shard);
     rl_unit_announce(self);
+}
+
+void rl_unit_describe(rl_unit_t *self, const rl_manifest_t *said)
+{
+    describe(self, said, self->announce.shard);
 }

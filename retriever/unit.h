@@ -5,6 +5,7 @@
 
 #include "gateways.h"
 #include "pool.h"
+#include "source_engine.h"
 #include "wire.h"
 
 typedef struct rl_unit rl_unit_t;
@@ -23,6 +24,11 @@ typedef struct rl_unit_context {
 // Binds the socket. The context outlives the unit. NULL and `why` on failure.
 rl_unit_t *rl_unit_new(rl_unit_context_t *context, rl_served_t *served,
                        const rl_served_source_t *source, char *why, size_t why_size);
+// The same of a source that waits for others, which outlives the unit; `said` is read by the call.
+rl_unit_t *rl_unit_new_remote(rl_unit_context_t *context, const rl_manifest_t *said,
+                              const char *kind, rl_remote_t *remote, char *why, size_t why_size);
+// What it announces from now on.
+void rl_unit_describe(rl_unit_t *self, const rl_manifest_t *said);
 // Its tasks must have ended (rl_unit_tasks is 0), or the pool must have been stopped.
 void rl_unit_destroy(rl_unit_t **self_p);
 

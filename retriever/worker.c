@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "collection.h"
+#include "engines.h"
 #include "files.h"
 #include "log.h"
 
@@ -27,6 +28,7 @@ struct rl_worker {
     const rl_source_backend_t **backends;
     rl_collection_t **collections;
     size_t collections_size;
+    rl_engines_t *engines; // collections that are not on this machine; NULL: none
     char *bind, *advertise;
     int wakeup; // eventfd: the threads have something for the loop
     struct event *woken, *tick, *stop_look;
@@ -75,6 +77,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (size_t at = 0; at < self->collections_size; at++)
         rl_collection_tick(self->collections[at]);
+    rl_engines_tick(self->engines);
 }
 
 // ------------------------------------------------------------------------------------- orderly end
@@ -84,7 +87,7 @@ static void on_stop_look(evutil_socket_t fd, short what, void *arg)
     rl_worker_t *self = arg;
     (void)fd;
     (void)what;
-    size_t tasks = 0;
+    size_t tasks = rl_engines_tasks(self->engines);
     for (size_t at = 0; at < self->collections_size; at++)
         tasks += rl_collection_tasks(self->collections[at]);
     uint64_t now = rl_now_us();
@@ -92,6 +95,7 @@ static void on_stop_look(evutil_socket_t fd, short what, void *arg)
         rl_warn("%zu tasks are not finished after retriever.grace_ms", tasks);
         for (size_t at = 0; at < self->collections_size; at++)
             rl_collection_give_up(self->collections[at]);
+        rl_engines_give_up(self->engines);
         tasks = 0;
     }
     if (tasks == 0 && (now - self->context.last_task_us > CALM_US || now >= self->stop_us))
@@ -104,6 +108,7 @@ void rl_worker_stop(rl_worker_t *self)
     event_del(self->tick);
     for (size_t at = 0; at < self->collections_size; at++)
         rl_collection_leave(self->collections[at]);
+    rl_engines_leave(self->engines);
     self->context.last_task_us = rl_now_us();
     self->stop_us = rl_now_us() + self->grace_us;
     event_add(self->stop_look, &often);
@@ -130,7 +135,8 @@ void rl_worker_reload(rl_worker_t *self)
 static void on_dump(void *arg, rl_dump_t *dump)
 {
     const rl_worker_t *self = arg;
-    size_t units = 0, tasks = 0, size = self->collections_size;
+    size_t units = rl_engines_units(self->engines), tasks = rl_engines_tasks(self->engines);
+    size_t size = self->collections_size;
     bool room = true;
     for (size_t at = 0; at < size; at++) {
         units += rl_collection_units(self->collections[at]);
@@ -142,19 +148,25 @@ static void on_dump(void *arg, rl_dump_t *dump)
     rl_dump_end(dump);
     rl_wire_dump(dump);
     rl_gateways_dump(self->context.gateways, dump);
-    rl_dump_list(dump, "collections", size);
+    rl_dump_list(dump, "collections", size + rl_engines_size(self->engines));
     for (size_t at = 0; room && at < size; at++)
         room = rl_collection_dump(self->collections[at], dump);
+    if (room)
+        rl_engines_dump(self->engines, dump);
     rl_dump_list_end(dump);
     rl_dump_list(dump, "units", units);
     room = true;
     for (size_t at = 0; room && at < size; at++)
         room = rl_collection_dump_units(self->collections[at], dump);
+    if (room)
+        rl_engines_dump_units(self->engines, dump);
     rl_dump_list_end(dump);
     rl_dump_list(dump, "tasks", tasks);
     room = true;
     for (size_t at = 0; room && at < size; at++)
         room = rl_collection_dump_tasks(self->collections[at], dump);
+    if (room)
+        rl_engines_dump_tasks(self->engines, dump);
     rl_dump_list_end(dump);
 }
 
@@ -209,10 +221,12 @@ static int open_collections(rl_worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.index");
+    if (size == 0 && self->engines)
+        return 0;
     if (size < 1 || size > MAX_COLLECTIONS)
         return rl_fail(why, why_size,
                        "retriever.index: names %zu folders; give the folder of a collection that "
-                       "ragline-index has built (at most %d of them)",
+                       "ragline-index has built (at most %d of them), or retriever.engine",
                        size, MAX_COLLECTIONS);
     self->collections = calloc(size, sizeof(rl_collection_t *));
     if (!self->collections)
@@ -254,7 +268,9 @@ static int start(rl_worker_t *self, char *why, size_t why_size)
     if (read_shards(self, why, why_size) != 0 || read_kinds(self, why, why_size) != 0)
         return -1;
     self->context.gateways = rl_gateways_new(self->proc, NULL, NULL, why, why_size);
-    if (!self->context.gateways || open_collections(self, why, why_size) != 0)
+    if (!self->context.gateways ||
+        rl_engines_new(&self->engines, &self->context, why, why_size) != 0 ||
+        open_collections(self, why, why_size) != 0)
         return -1;
     event_add(self->woken, NULL);
     set_tick(self);
@@ -285,6 +301,7 @@ void rl_worker_destroy(rl_worker_t **self_p)
         rl_pool_stop(self->context.pool);
     for (size_t at = 0; at < self->collections_size; at++)
         rl_collection_destroy(&self->collections[at]);
+    rl_engines_destroy(&self->engines);
     rl_gateways_destroy(&self->context.gateways);
     rl_pool_destroy(&self->context.pool);
     if (self->woken)

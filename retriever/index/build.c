@@ -3,6 +3,7 @@
 #include "build_stages.h"
 
 #include "clock.h"
+#include "load.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ const char rl_build_cache_name[] = "embeddings.cache";
 void rl_build_set_state(rl_build_t *self, rl_build_state_t state)
 {
     self->state = state;
-    if (state != RL_BUILD_ENDED && state != RL_BUILD_EMBEDDING)
+    if (state != RL_BUILD_ENDED && state != RL_BUILD_EMBEDDING && state != RL_BUILD_LOADING)
         event_active(self->turn, EV_TIMEOUT, 1);
 }
 
@@ -36,6 +37,11 @@ void rl_build_fail(rl_build_t *self, const char *why)
     rl_error("%s", why); // first: the words may belong to what is given up next
     rl_bulk_embed_destroy(&self->bulk);
     rl_store_abandon(&self->store);
+    if (self->plan->engine) {
+        rl_error("the load has not been finished; run again, it ends as if nothing had happened");
+        rl_build_end(self, RL_BUILD_FAILED);
+        return;
+    }
     char name[RL_STORE_NAME], ignored[256];
     bool old = rl_store_current(self->plan->out, name, ignored, sizeof ignored) == 0;
     rl_error("no index was built%s%s%s%s", old ? "; " : "", old ? name : "",
@@ -54,7 +60,8 @@ static void on_stop(void *arg)
         rl_vector_cache_sync(self->cache);
     rl_store_abandon(&self->store);
     rl_meter_clear(self->meter);
-    rl_warn("interrupted: the index is as it was before; %s",
+    rl_warn("interrupted: %s; %s",
+            self->load ? "the load is not finished" : "the index is as it was before",
             self->embedded_now > 0 ? "the next run goes on from what was embedded"
                                    : "nothing is lost, the next run begins again");
     rl_build_end(self, RL_BUILD_INTERRUPTED);
@@ -76,12 +83,16 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
             rl_build_embed(self);
         break;
     case RL_BUILD_WRITING:
-        rl_build_write(self);
+        if (self->plan->engine)
+            rl_build_load(self);
+        else
+            rl_build_write(self);
         break;
     case RL_BUILD_FINISHING:
         rl_build_finish(self);
         break;
-    case RL_BUILD_EMBEDDING: // goes by the replies of the server
+    case RL_BUILD_EMBEDDING: // go by the replies of the server, of the engine
+    case RL_BUILD_LOADING:
     case RL_BUILD_ENDED:
         break;
     }
@@ -113,6 +124,7 @@ void rl_build_destroy(rl_build_t **self_p)
     if (!self)
         return;
     rl_bulk_embed_destroy(&self->bulk);
+    rl_load_destroy(&self->load);
     rl_store_abandon(&self->store);
     rl_vector_cache_destroy(&self->cache);
     rl_spool_destroy(&self->spool);

@@ -22,6 +22,7 @@ typedef enum rl_build_state {
     RL_BUILD_EMBEDDING, // goes by the replies of the server
     RL_BUILD_WRITING,
     RL_BUILD_FINISHING,
+    RL_BUILD_LOADING, // goes by the replies of a distributed engine
     RL_BUILD_ENDED,
 } rl_build_state_t;
 
@@ -31,6 +32,8 @@ typedef enum rl_build_mode {
     RL_BUILD_EMBEDDED, // by the embedding server
     RL_BUILD_SUPPLIED, // vectors come with the documents
 } rl_build_mode_t;
+
+typedef struct rl_load rl_load_t; // into a distributed engine, see load.h
 
 struct rl_build {
     rl_proc_t *proc;
@@ -44,6 +47,7 @@ struct rl_build {
     rl_vector_cache_t *cache;
     rl_bulk_embed_t *bulk;
     rl_store_build_t *store;
+    rl_load_t *load; // NULL: the store is written
     rl_meter_t *meter;
     rl_buf_t embedded; // text of one passage as it is embedded
     uint64_t began;

@@ -15,6 +15,8 @@ static const char usage[] =
     "Reads files and folders (Markdown, plain text, HTML, manual pages, JSONL; gzip too), cuts them\n"
     "into passages, has these embedded by the server at embed.url and writes the index that\n"
     "ragline-retriever serves: a new generation beside the old one, which it then replaces.\n"
+    "With --to URL[,URL…] it is loaded into a distributed engine instead (Weaviate), whose nodes\n"
+    "these are: what is there already is written over, what is no longer there is removed.\n"
     "JSONL is a document a line: {\"id\", \"title\", \"text\"}; other fields are metadata, \"source\" or\n"
     "\"url\" is shown as where it comes from, and \"vector\" is used instead of embedding it. Many\n"
     "vectors are read sooner from corpus.npy (float32) or corpus.fvecs beside corpus.jsonl.\n"

@@ -4,10 +4,15 @@
 
 #include "store.h"
 
+#include "files.h"
+
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 static bool name_holds(const char *name)
 {
@@ -80,6 +85,33 @@ static int set_rules(rl_plan_t *plan, char *why, size_t why_size)
     return 0;
 }
 
+// The folder of a load that has none: what was embedded lies there for the next time.
+static int make_folder(rl_plan_t *plan, char *why, size_t why_size)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *name = rl_conf_str(plan->conf, "index.collection");
+    if (!*name)
+        return rl_fail(why, why_size, "the collection needs a name: --index-collection NAME");
+    int size = cache && *cache
+                   ? snprintf(plan->own, sizeof plan->own, "%s/ragline/load/%s", cache, name)
+                   : snprintf(plan->own, sizeof plan->own, "%s/.cache/ragline/load/%s",
+                              home ? home : "", name);
+    if (!name_holds(name) || size >= (int)sizeof plan->own)
+        return rl_fail(why, why_size, "\"%s\" cannot be a collection's name", name);
+    for (char *at = plan->own + 1; *at; at++) {
+        if (*at != '/')
+            continue;
+        *at = '\0';
+        int rc = mkdir(plan->own, 0755);
+        *at = '/';
+        if (rc != 0 && errno != EEXIST)
+            return rl_fail(why, why_size, "%s: %s; give a folder for what is embedded: --index-out",
+                           plan->own, strerror(errno));
+    }
+    plan->out = plan->own;
+    return 0;
+}
+
 int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_size)
 {
     *plan = (rl_plan_t){
@@ -102,8 +134,16 @@ int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_s
         snprintf(why, why_size, "nothing to index: name files or folders");
         return -1;
     }
+    if (rl_conf_list_size(conf, "index.to") > 0) {
+        plan->engine = rl_engine_of("weaviate");
+        if (!*plan->out && make_folder(plan, why, why_size) != 0)
+            return -1;
+    }
     if (!*plan->out) {
-        snprintf(why, why_size, "where to? --index-out FOLDER is the collection's folder");
+        snprintf(
+            why, why_size,
+            "where to? --index-out FOLDER is the collection's folder; --to URL loads it into a "
+            "distributed engine");
         return -1;
     }
     if (!plan->lexical_only && strncasecmp(plan->url, "http://", 7) != 0 &&

@@ -4,14 +4,17 @@
 
 #include "chunker.h"
 #include "conf.h"
+#include "engine.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 typedef struct rl_plan {
-    const rl_conf_t *conf; // owns the strings below unless said otherwise
-    const char *out;       // the collection's folder
-    char collection[65];   // its name
+    const rl_conf_t *conf;     // owns the strings below unless said otherwise
+    const char *out;           // the collection's folder
+    const rl_engine_t *engine; // to load it into; NULL: an index in the folder
+    char own[4096];            // what `out` is where none was given: for what has been embedded
+    char collection[65];       // its name
     const char *language, *factory;
     size_t shards, threads;
     bool lexical_only; // asked for, or there is no embedding server

@@ -113,8 +113,8 @@ def hostile(work, _embed):
 # ---- clusters ---------------------------------------------------------------------------------------------
 
 
-def new_cluster(work, name, **more):
-    cluster = Cluster(work / f"{name}-{next(_counter)}", **more)
+def new_cluster(work, name, kind=Cluster, **more):
+    cluster = kind(work / f"{name}-{next(_counter)}", **more)
     _clusters.append(cluster)
     return cluster
 

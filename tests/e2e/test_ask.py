@@ -66,16 +66,16 @@ def test_status_sources_tokens_timings_done_in_this_order(cluster, llm):
     assert "42 bar" in stream.passages[0]["text"]
     sources = stream.one("sources").data
     # two shards, two kinds
-    assert sources["coverage"] == {"answered": 4, "of": 4, "missing": []}
+    assert sources["coverage"] == {"answered": cluster.sources, "of": cluster.sources, "missing": []}
     count = len(stream.passages)
-    assert sources["message"] == f"{count} passages from 4 of 4 sources"
+    assert sources["message"] == f"{count} passages from {cluster.sources} of {cluster.sources} sources"
     done = stream.one("done").data
     assert re.fullmatch(r"req_[0-9a-f]{24}", done["id"])
     assert done["finish_reason"] == "stop"
     assert done["model"] == "fake-llm" and done["upstream"] == "openai"
     assert done["usage"] == fake.USAGE
     assert 1 <= done["passages_used"] <= count
-    assert done["coverage"]["answered"] == 4
+    assert done["coverage"]["answered"] == cluster.sources
 
 
 def test_headers_of_a_stream_keep_proxies_from_holding_it_back(cluster):
@@ -201,7 +201,7 @@ def test_stream_false_answers_with_one_json(cluster, llm):
     body = answer.json()
     assert body["answer"] == "".join(fake.DEFAULT_TOKENS)
     check_passages(body["passages"])
-    assert body["coverage"] == {"answered": 4, "of": 4, "missing": []}
+    assert body["coverage"] == {"answered": cluster.sources, "of": cluster.sources, "missing": []}
     assert body["finish_reason"] == "stop"
     assert body["model"] == "fake-llm" and body["upstream"] == "openai"
     assert body["usage"] == fake.USAGE

@@ -36,6 +36,8 @@ def build_index(folder, documents, embed, collection="docs", shards=1, work=None
 
 
 class Cluster:
+    sources = 4  # of "docs": two shards, two kinds
+
     def __init__(self, folder, llm=None, embed=None, scheme="http", **settings):
         """`settings` go to every process ({"gateway.k": 3}); llm and embed are servers with .url and
         .model, or None."""

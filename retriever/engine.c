@@ -1,0 +1,182 @@
+// engine: the table of engines, and what they share: a collection's catalog, passages' ids.
+#include "engine.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+#include "filter.h"
+
+enum {
+    CATALOG_FORMAT = 1,
+    DIGEST = 32, // bytes of SHA-256
+};
+
+static const rl_engine_t *const engines[] = {&rl_engine_weaviate};
+
+const rl_engine_t *rl_engine_of(const char *name)
+{
+    for (size_t at = 0; at < sizeof engines / sizeof *engines; at++)
+        if (strcmp(engines[at]->name, name) == 0)
+            return engines[at];
+    return NULL;
+}
+
+rl_engine_request_t rl_engine_request_make(void)
+{
+    return (rl_engine_request_t){.method = "GET", .body = rl_buf_make(RL_ENGINE_BODY)};
+}
+
+void rl_engine_request_free(rl_engine_request_t *self)
+{
+    rl_buf_free(&self->body);
+}
+
+// ---- ids ----------------------------------------------------------------------------------------
+
+void rl_engine_id(const rl_passage_t *passage, char id[RL_ENGINE_ID])
+{
+    unsigned char digest[DIGEST] = {0};
+    uint64_t place[2] = {passage->start, passage->end};
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
+        EVP_DigestUpdate(md, passage->doc, strlen(passage->doc) + 1) != 1 ||
+        EVP_DigestUpdate(md, place, sizeof place) != 1 || EVP_DigestFinal_ex(md, digest, NULL) != 1)
+        abort(); // memory ran out
+    EVP_MD_CTX_free(md);
+    digest[6] = (digest[6] & 0x0f) | 0x80;
+    digest[8] = (digest[8] & 0x3f) | 0x80;
+    char *at = id;
+    for (int byte = 0; byte < 16; byte++) {
+        if (byte == 4 || byte == 6 || byte == 8 || byte == 10)
+            *at++ = '-';
+        at += sprintf(at, "%02x", digest[byte]);
+    }
+}
+
+uint64_t rl_engine_number(const char *id)
+{
+    char digits[17] = "", *end = NULL;
+    if (strlen(id) != RL_ENGINE_ID - 1 || id[18] != '-' || id[23] != '-')
+        return 0;
+    memcpy(digits, id + 19, 4);
+    memcpy(digits + 4, id + 24, 12);
+    uint64_t number = strtoull(digits, &end, 16);
+    return *end ? 0 : number & (UINT64_MAX >> 2);
+}
+
+// ---- the catalog --------------------------------------------------------------------------------
+
+void rl_engine_catalog_clear(rl_engine_catalog_t *self)
+{
+    json_decref(self->root);
+    json_decref(self->types);
+    free(self->build);
+    free(self->fields);
+    *self = (rl_engine_catalog_t){0};
+}
+
+char *rl_engine_catalog_json(const rl_engine_catalog_t *self)
+{
+    const rl_manifest_t *said = &self->said;
+    json_t *multi = json_object_get(self->root, "multi");
+    json_t *build = json_loads(*said->build ? said->build : "{}", 0, NULL);
+    json_t *root = json_pack(
+        "{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:b, s:b, s:O, s:o, s:o}", "ragline",
+        CATALOG_FORMAT, "collection", said->collection, "generation", said->generation, "model",
+        said->model, "dimension", (json_int_t)said->dimension, "language", said->language,
+        "created", said->created, "documents", (json_int_t)said->documents, "passages",
+        (json_int_t)said->passages, "loading", (int)self->loading, "fields_more",
+        (int)said->fields_more, "fields", self->types, "multi",
+        multi ? json_incref(multi) : json_array(), "build", build ? build : json_object());
+    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(root);
+    return text;
+}
+
+static const char *take_string(const json_t *root, const char *key, const char **wrong)
+{
+    const char *text = json_string_value(json_object_get(root, key));
+    if (!text)
+        *wrong = key;
+    return text ? text : "";
+}
+
+static uint64_t take_number(const json_t *root, const char *key, json_int_t most,
+                            const char **wrong)
+{
+    const json_t *value = json_object_get(root, key);
+    if (json_is_integer(value) && json_integer_value(value) >= 0 &&
+        json_integer_value(value) <= most)
+        return (uint64_t)json_integer_value(value);
+    *wrong = key;
+    return 0;
+}
+
+static const char *take_all(rl_engine_catalog_t *self)
+{
+    const char *wrong = NULL;
+    const json_t *root = self->root;
+    rl_manifest_t *said = &self->said;
+    if (take_number(root, "ragline", CATALOG_FORMAT, &wrong) != CATALOG_FORMAT)
+        return "ragline";
+    said->collection = take_string(root, "collection", &wrong);
+    said->generation = take_string(root, "generation", &wrong);
+    said->model = take_string(root, "model", &wrong);
+    said->language = take_string(root, "language", &wrong);
+    said->created = take_string(root, "created", &wrong);
+    said->dimension = take_number(root, "dimension", RL_MAX_DIMENSION, &wrong);
+    said->documents = take_number(root, "documents", INT64_MAX, &wrong);
+    said->passages = take_number(root, "passages", INT64_MAX, &wrong);
+    said->fields_more = json_is_true(json_object_get(root, "fields_more"));
+    self->loading = json_is_true(json_object_get(root, "loading"));
+    self->types = json_incref(json_object_get(root, "fields"));
+    self->fields = json_dumps(self->types, JSON_COMPACT);
+    self->build = json_dumps(json_object_get(root, "build"), JSON_COMPACT);
+    if (!json_is_object(self->types) || !self->fields)
+        wrong = "fields";
+    if (!self->build)
+        wrong = "build";
+    if (strlen(said->generation) >= RL_STORE_NAME || !*said->generation)
+        wrong = "generation";
+    said->fields = self->fields;
+    said->build = self->build;
+    said->metric = "ip";
+    said->normalised = true;
+    said->factory = "";
+    said->shards = 1;
+    self->passages = said->passages;
+    return wrong;
+}
+
+int rl_engine_catalog_read(rl_engine_catalog_t *self, const char *text, char *why, size_t why_size)
+{
+    *self = (rl_engine_catalog_t){.root = json_loads(text, 0, NULL)};
+    const char *wrong = json_is_object(self->root) ? take_all(self) : "JSON";
+    if (!wrong)
+        return 0;
+    rl_engine_catalog_clear(self);
+    return rl_fail(why, why_size,
+                   "what ragline-index keeps there about the collection is wrong or missing "
+                   "(%s): load it again, or choose another name",
+                   wrong);
+}
+
+bool rl_engine_catalog_is_multi(const rl_engine_catalog_t *self, const char *field)
+{
+    size_t at;
+    const json_t *name;
+    json_array_foreach(json_object_get(self->root, "multi"), at, name)
+    {
+        if (json_is_string(name) && strcmp(json_string_value(name), field) == 0)
+            return true;
+    }
+    return false;
+}
+
+const char *rl_engine_catalog_types(const rl_engine_catalog_t *self, const char *field)
+{
+    return json_string_value(json_object_get(self->types, field));
+}

@@ -1,0 +1,83 @@
+// engine_weaviate_private: what the files that know Weaviate share; for them alone.
+#ifndef RL_ENGINE_WEAVIATE_PRIVATE_H
+#define RL_ENGINE_WEAVIATE_PRIVATE_H
+
+#include "engine.h"
+#include "filter.h"
+#include "terms.h"
+
+enum {
+    WEAVIATE_CLASS = 220,     // bytes of a class's name
+    WEAVIATE_PROPERTY = 200,  // of a property's; Weaviate takes 230
+    WEAVIATE_TERMS = 128,     // of a question
+    WEAVIATE_SLOTS = 1 << 15, // terms whose frequency is remembered
+};
+
+// Around strings that filters compare, which Weaviate trims otherwise. The one behind is the lowest
+// byte that text has, so that the order of strings stays.
+#define WEAVIATE_BEFORE "="
+#define WEAVIATE_BEHIND "\x01"
+
+// How many passages have a term, of the last terms that hashed to the slot.
+typedef struct weaviate_frequency {
+    uint64_t hash;
+    uint64_t passages;
+} weaviate_frequency_t;
+
+struct rl_engine_place {
+    rl_engine_settings_t settings;
+    char collection[80], class[WEAVIATE_CLASS], consistency[16];
+    rl_engine_catalog_t catalog;       // empty until it was taken
+    rl_terms_t *rules;                 // of the catalog's language
+    weaviate_frequency_t *frequencies; // WEAVIATE_SLOTS of them, of the catalog's generation
+    double parts;                      // the engine's own shards of the collection
+    json_t *schema;                    // loading: the class as it is there; NULL: not asked yet
+    bool missing;                      // there is none
+    char adding[WEAVIATE_PROPERTY];    // the property that is being added, "" if none
+};
+
+// The property for values of a field: the type's first letter and the field's name.
+void weaviate_property(const char *field, rl_filter_type_t type, char name[WEAVIATE_PROPERTY]);
+
+// Whether values of this type are among a field's types ("number|string"; NULL: it has none).
+bool weaviate_has_type(const char *types, rl_filter_type_t type);
+
+// " where:{…}", or nothing without a filter. Returns -1 after making the result a failure.
+int weaviate_put_where(rl_engine_place_t *self, const char *filter, rl_buf_t *out,
+                       rl_result_t *result);
+
+// A string as filters compare it, as JSON; `behind`: a whole value, not the beginning of one.
+void weaviate_put_string(rl_buf_t *out, const char *text, size_t size, bool behind);
+
+// What an HTTP status says, in general; where it is not OK, `why` says what Weaviate said.
+rl_engine_verdict_t weaviate_judge(const char *doing, long status, const char *body, size_t size,
+                                   char *why, size_t why_size);
+
+// The class's description as a catalog.
+rl_engine_verdict_t weaviate_read_schema(const rl_engine_place_t *self, const json_t *schema,
+                                         rl_engine_catalog_t *catalog, char *why, size_t why_size);
+// Searches and loads go by it from now on. Returns 0, or -1 if memory runs out or nothing is known
+// of its language.
+int weaviate_keep_catalog(rl_engine_place_t *self, const rl_engine_catalog_t *catalog);
+
+// Terms of texts together, each as often as it stands there, with spaces between them.
+int weaviate_put_terms(rl_terms_t *rules, const char *const *texts, size_t size, rl_buf_t *out);
+
+// Loading (engine_weaviate_load.c); see engine.h.
+int weaviate_prepare(rl_engine_place_t *self, const rl_engine_catalog_t *catalog,
+                     rl_engine_request_t *out);
+rl_engine_verdict_t weaviate_take_prepare(rl_engine_place_t *self, long status, const char *body,
+                                          size_t size, char *why, size_t why_size);
+int weaviate_batch(rl_engine_place_t *self, rl_engine_request_t *out);
+int weaviate_batch_add(rl_engine_place_t *self, rl_engine_request_t *out, const char *load,
+                       const rl_passage_t *passage, const float *vector, size_t dimension);
+int weaviate_batch_end(rl_engine_place_t *self, rl_engine_request_t *out);
+rl_engine_verdict_t weaviate_take_batch(rl_engine_place_t *self, long status, const char *body,
+                                        size_t size, char *why, size_t why_size);
+void weaviate_relax(rl_engine_request_t *request);
+int weaviate_sweep(rl_engine_place_t *self, const char *load, rl_engine_request_t *out);
+rl_engine_verdict_t weaviate_take_sweep(rl_engine_place_t *self, long status, const char *body,
+                                        size_t size, uint64_t *removed, bool *more, char *why,
+                                        size_t why_size);
+
+#endif

@@ -1,0 +1,371 @@
+// nodes: the servers of a distributed engine, and requests that find one that answers.
+#include "nodes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+#include "files.h"
+#include "log.h"
+
+enum {
+    PROBE_MS = 500,
+    PROBE_LIMIT_MS = 2000, // a node that takes longer to say that it is ready is not
+    STRIKES = 3,           // failures in a row of a node that can be reached
+    TRIES = 2,             // requests of a call under way at a time
+    IDLE = 64,             // connections that are kept
+};
+
+typedef struct node {
+    rl_nodes_t *nodes;
+    char *url;
+    bool up;
+    unsigned strikes;
+    size_t under_way;
+    uint64_t failures;
+    rl_fetch_t *probe;
+} node_t;
+
+struct rl_nodes {
+    struct event_base *base;
+    rl_fetcher_t *fetcher;
+    char *key;
+    char ready_path[RL_ENGINE_PATH];
+    long connect_ms;
+    struct event *tick; // probes
+    node_t nodes[RL_NODES_MAX];
+    size_t size, turn;
+};
+
+typedef struct
+try {
+    rl_nodes_call_t *call;
+    node_t *node;
+    rl_fetch_t *fetch; // NULL: free
+}
+try_t;
+
+struct rl_nodes_call {
+    rl_nodes_t *nodes;
+    rl_nodes_calls_t calls;
+    rl_engine_request_t request;
+    try_t tries[TRIES];
+    bool tried[RL_NODES_MAX];
+    uint64_t deadline_us;
+    struct event *timer; // the hedge, or the end of a call that found no node
+    rl_nodes_reply_t reply;
+};
+
+static void next_try(rl_nodes_call_t *self);
+
+// ---- nodes --------------------------------------------------------------------------------------
+
+static void set_up(node_t *node, bool up, const char *why)
+{
+    node->strikes = 0;
+    if (node->up == up)
+        return;
+    node->up = up;
+    if (up)
+        rl_info("%s takes requests again", node->url);
+    else
+        rl_warn("%s is left alone until it is ready: %s", node->url, why);
+}
+
+static void strike(node_t *node, bool gone, const char *why)
+{
+    node->failures++;
+    if (gone || ++node->strikes >= STRIKES)
+        set_up(node, false, why);
+}
+
+static void on_probed(void *arg, const rl_fetch_result_t *result)
+{
+    node_t *node = arg;
+    node->probe = NULL;
+    if (result->ok && result->status == 200)
+        set_up(node, true, "");
+}
+
+static void probe(rl_nodes_t *self, node_t *node)
+{
+    char url[RL_ENGINE_PATH + 512];
+    snprintf(url, sizeof url, "%s%s", node->url, self->ready_path);
+    rl_fetch_request_t request = {.url = url,
+                                  .bearer = self->key,
+                                  .connect_timeout_ms = self->connect_ms,
+                                  .timeout_ms = PROBE_LIMIT_MS,
+                                  .on_done = on_probed,
+                                  .arg = node};
+    node->probe = rl_fetch_start(self->fetcher, &request);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    rl_nodes_t *self = arg;
+    (void)fd, (void)what;
+    for (size_t at = 0; at < self->size; at++)
+        if (!self->nodes[at].up && !self->nodes[at].probe)
+            probe(self, &self->nodes[at]);
+}
+
+// The one to ask: up, not asked yet for this call, the least under way, and in turn.
+static node_t *choose(rl_nodes_call_t *call)
+{
+    rl_nodes_t *self = call->nodes;
+    node_t *best = NULL;
+    self->turn++;
+    for (size_t each = 0; each < self->size; each++) {
+        size_t at = (self->turn + each) % self->size;
+        node_t *node = &self->nodes[at];
+        if (node->up && !call->tried[at] && (!best || node->under_way < best->under_way))
+            best = node;
+    }
+    return best;
+}
+
+static int add_node(rl_nodes_t *self, const char *url, char *why, size_t why_size)
+{
+    size_t size = strlen(url);
+    while (size > 0 && url[size - 1] == '/')
+        size--;
+    if ((strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) || size > 400)
+        return rl_fail(why, why_size, "\"%.100s\" must be like http://10.0.0.1:8080", url);
+    node_t *node = &self->nodes[self->size];
+    *node = (node_t){.nodes = self, .url = strndup(url, size), .up = true};
+    if (!node->url)
+        return rl_fail(why, why_size, "out of memory");
+    self->size++;
+    return 0;
+}
+
+rl_nodes_t *rl_nodes_new(struct event_base *base, const rl_nodes_settings_t *settings, char *why,
+                         size_t why_size)
+{
+    rl_nodes_t *self = calloc(1, sizeof *self);
+    struct timeval period = {0, PROBE_MS * 1000};
+    int rc = self ? 0 : rl_fail(why, why_size, "out of memory");
+    if (rc == 0 && (settings->size < 1 || settings->size > RL_NODES_MAX))
+        rc = rl_fail(why, why_size, "1 to %d URLs of nodes are needed", RL_NODES_MAX);
+    for (size_t at = 0; rc == 0 && at < settings->size; at++)
+        rc = add_node(self, settings->urls[at], why, why_size);
+    if (rc == 0) {
+        self->base = base;
+        self->connect_ms = settings->connect_ms;
+        snprintf(self->ready_path, sizeof self->ready_path, "%s", settings->ready_path);
+        self->key = strdup(settings->key);
+        self->fetcher = rl_fetcher_new(base, IDLE);
+        self->tick = event_new(base, -1, EV_PERSIST, on_tick, self);
+        if (!self->key || !self->fetcher || !self->tick || event_add(self->tick, &period) != 0)
+            rc = rl_fail(why, why_size, "out of memory");
+    }
+    if (rc != 0)
+        rl_nodes_destroy(&self);
+    return self;
+}
+
+void rl_nodes_destroy(rl_nodes_t **self_p)
+{
+    rl_nodes_t *self = *self_p;
+    if (!self)
+        return;
+    rl_fetcher_destroy(&self->fetcher);
+    if (self->tick)
+        event_free(self->tick);
+    for (size_t at = 0; at < self->size; at++)
+        free(self->nodes[at].url);
+    free(self->key);
+    free(self);
+    *self_p = NULL;
+}
+
+size_t rl_nodes_up(const rl_nodes_t *self)
+{
+    size_t up = 0;
+    for (size_t at = 0; at < self->size; at++)
+        up += self->nodes[at].up;
+    return up;
+}
+
+size_t rl_nodes_size(const rl_nodes_t *self)
+{
+    return self->size;
+}
+
+const char *rl_nodes_url(const rl_nodes_t *self, size_t at)
+{
+    return self->nodes[at].url;
+}
+
+bool rl_nodes_is_up(const rl_nodes_t *self, size_t at)
+{
+    return self->nodes[at].up;
+}
+
+uint64_t rl_nodes_failures(const rl_nodes_t *self, size_t at)
+{
+    return self->nodes[at].failures;
+}
+
+// ---- calls --------------------------------------------------------------------------------------
+
+static void free_call(rl_nodes_call_t *self)
+{
+    for (size_t at = 0; at < TRIES; at++)
+        if (self->tries[at].fetch) {
+            rl_fetch_cancel(&self->tries[at].fetch);
+            self->tries[at].node->under_way--;
+        }
+    if (self->timer)
+        event_free(self->timer);
+    rl_engine_request_free(&self->request);
+    free(self);
+}
+
+static void end_call(rl_nodes_call_t *self)
+{
+    self->calls.done(self->calls.arg, &self->reply);
+    free_call(self);
+}
+
+static bool is_busy(const rl_nodes_call_t *self)
+{
+    for (size_t at = 0; at < TRIES; at++)
+        if (self->tries[at].fetch)
+            return true;
+    return false;
+}
+
+static void on_fetched(void *arg, const rl_fetch_result_t *result)
+{
+    try_t *try = arg;
+    rl_nodes_call_t *self = try->call;
+    node_t *node = try->node;
+    rl_nodes_reply_t *reply = &self->reply;
+    char why[300] = "";
+    bool late = rl_now_us() >= self->deadline_us;
+    try->fetch = NULL;
+    node->under_way--;
+    reply->timed_out = false;
+    if (result->ok) {
+        reply->verdict = self->calls.take(self->calls.arg, result->status, result->body,
+                                          result->body_size, why, sizeof why);
+        if (reply->verdict != RL_ENGINE_ELSEWHERE)
+            node->strikes = 0;
+        else
+            strike(node, false, why);
+    } else {
+        reply->verdict = RL_ENGINE_ELSEWHERE;
+        reply->timed_out = result->timed_out && late;
+        snprintf(why, sizeof why, "%s", result->error);
+        // one that took all the time that there was is not gone, perhaps not even slow
+        if (!reply->timed_out)
+            strike(node, !result->timed_out || result->refused, why);
+        else
+            strike(node, false, why);
+    }
+    snprintf(reply->why, sizeof reply->why, "%s%s%s", *why ? node->url : "", *why ? ": " : "", why);
+    if (reply->verdict != RL_ENGINE_ELSEWHERE || late)
+        end_call(self);
+    else
+        next_try(self);
+}
+
+// Starts a request; false if there is no node to ask or memory ran out.
+static bool begin_try(rl_nodes_call_t *self)
+{
+    uint64_t now = rl_now_us();
+    node_t *node = now < self->deadline_us ? choose(self) : NULL;
+    try_t *free_one = NULL;
+    char url[RL_ENGINE_PATH + 512];
+    for (size_t at = 0; at < TRIES; at++)
+        if (!self->tries[at].fetch)
+            free_one = &self->tries[at];
+    if (!node || !free_one)
+        return false;
+    const char *const headers[] = {self->request.header, NULL};
+    snprintf(url, sizeof url, "%s%s", node->url, self->request.path);
+    rl_fetch_request_t request = {
+        .url = url,
+        .method = self->request.method,
+        .bearer = self->nodes->key,
+        .headers = headers,
+        .body = self->request.body.size > 0 ? self->request.body.data : NULL,
+        .body_size = self->request.body.size,
+        .connect_timeout_ms = self->nodes->connect_ms,
+        .timeout_ms = (long)((self->deadline_us - now) / 1000 + 1),
+        .max_body = RL_ENGINE_REPLY,
+        .on_done = on_fetched,
+        .arg = free_one,
+    };
+    *free_one = (try_t){.call = self, .node = node};
+    free_one->fetch = rl_fetch_start(self->nodes->fetcher, &request);
+    if (!free_one->fetch)
+        return false;
+    node->under_way++;
+    self->tried[node - self->nodes->nodes] = true;
+    return true;
+}
+
+static void next_try(rl_nodes_call_t *self)
+{
+    if (begin_try(self) || is_busy(self))
+        return;
+    if (!*self->reply.why)
+        snprintf(self->reply.why, sizeof self->reply.why, "none of the %zu nodes answers",
+                 self->nodes->size);
+    end_call(self);
+}
+
+// Nothing is under way: nothing could be asked. Otherwise what was asked takes long.
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    rl_nodes_call_t *self = arg;
+    (void)fd, (void)what;
+    if (!is_busy(self))
+        next_try(self);
+    else
+        begin_try(self);
+}
+
+static int copy_request(rl_nodes_call_t *self, const rl_engine_request_t *request)
+{
+    self->request = *request;
+    self->request.body = rl_buf_make(RL_ENGINE_BODY);
+    return request->body.size > 0
+               ? rl_buf_add(&self->request.body, request->body.data, request->body.size)
+               : 0;
+}
+
+rl_nodes_call_t *rl_nodes_ask(rl_nodes_t *self, const rl_engine_request_t *request,
+                              uint64_t deadline_us, uint64_t hedge_us,
+                              const rl_nodes_calls_t *calls)
+{
+    rl_nodes_call_t *call = calloc(1, sizeof *call);
+    if (!call)
+        return NULL;
+    call->nodes = self;
+    call->calls = *calls;
+    call->deadline_us = deadline_us;
+    call->reply.verdict = RL_ENGINE_ELSEWHERE;
+    call->timer = event_new(self->base, -1, 0, on_timer, call);
+    if (!call->timer || copy_request(call, request) != 0) {
+        free_call(call);
+        return NULL;
+    }
+    struct timeval at = {0, 0}; // what cannot be asked ends from the loop
+    if (begin_try(call))
+        at = (struct timeval){(time_t)(hedge_us / 1000000), (suseconds_t)(hedge_us % 1000000)};
+    if (!is_busy(call) || hedge_us > 0)
+        event_add(call->timer, &at);
+    return call;
+}
+
+void rl_nodes_cancel(rl_nodes_call_t **call_p)
+{
+    if (*call_p)
+        free_call(*call_p);
+    *call_p = NULL;
+}
