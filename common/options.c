@@ -362,6 +362,8 @@ const rl_option_t rl_options[] = {
     INT("ask.timeout_ms", "0", 0, DAY_MS, RL_ASK,
         "longest time for a whole answer; 0: the gateway's choice"),
     FLAG("search", RL_ASK, "only the passages, no answer"),
+    FLAG("no-drafts", RL_ASK,
+         "on a terminal: passages are not looked for while a question is typed"),
     FLAG("workers", RL_ASK, "list the workers that the gateway knows"),
     FLAG("json", RL_ASK | RL_TOP | RL_PROFILE,
          "the gateway's JSON as it is, when all of it is there; ragline-top: one object a second; "

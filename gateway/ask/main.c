@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "drafting.h"
+#include "editor.h"
 #include "log.h"
 #include "proc.h"
 #include "style.h"
@@ -24,7 +26,8 @@ static const char usage[] =
     "\n"
     "Asks a ragline gateway and shows the status, the passages and the words as they come, then where\n"
     "the time went. Without a question it reads one from standard input; on a terminal it takes\n"
-    "questions and follow-ups until Ctrl-D, and an empty line stops an answer that is being written.\n"
+    "questions and follow-ups until Ctrl-D, and an empty line stops an answer that is being written;\n"
+    "passages are looked for while a question is typed (--no-drafts: they are not).\n"
     "The answer alone goes to standard output, everything else to standard error. Ctrl-C stops the\n"
     "answer and the work behind it. NO_COLOR turns colours off.\n"
     "\n"
@@ -41,8 +44,10 @@ static const char usage[] =
 typedef struct ask {
     rl_proc_t *proc;
     talk_t *talk;
-    struct event *input; // standard input, where questions come from there
-    rl_buf_t read;       // of it, not yet used
+    struct event *input;  // standard input, where questions come from there
+    rl_buf_t read;        // of it, not yet used
+    editor_t *editor;     // NULL: lines come as the terminal has them
+    drafting_t *drafting; // NULL: nothing is sent before Enter
     bool interactive;
     bool input_ended;
     int last_status;
@@ -55,13 +60,20 @@ static void on_stop(void *arg)
 {
     ask_t *self = arg;
     talk_stop(self->talk);
-    if (self->interactive)
+    if (self->editor && editor_active(self->editor))
+        editor_pause(self->editor);
+    else if (self->interactive)
         fputc('\n', stderr);
     rl_proc_end(self->proc, TALK_STOPPED);
 }
 
-static void prompt(const ask_t *self)
+// The next question may be typed.
+static void prompt(ask_t *self)
 {
+    if (self->editor) {
+        editor_begin(self->editor);
+        return;
+    }
     fprintf(stderr, "%s> %s", style_on(&self->err, STYLE_BOLD), style_on(&self->err, STYLE_OFF));
     fflush(stderr);
 }
@@ -96,7 +108,8 @@ static bool askable(const char *question, size_t size)
 
 static void start(ask_t *self, const char *question)
 {
-    talk_start(self->talk, question, on_answered, self);
+    const char *draft = self->drafting ? drafting_take(self->drafting, question) : NULL;
+    talk_start(self->talk, question, draft, on_answered, self);
 }
 
 // One line of the terminal: a question, or, while an answer is being written, the wish to stop it.
@@ -156,9 +169,45 @@ static bool read_some(ask_t *self)
 {
     char bytes[READ_BYTES];
     ssize_t got = read(STDIN_FILENO, bytes, sizeof bytes);
-    if (got > 0)
+    if (got > 0 && self->editor && editor_active(self->editor))
+        editor_take(self->editor, bytes, (size_t)got);
+    else if (got > 0)
         rl_buf_add(&self->read, bytes, (size_t)got);
     return got > 0 && !self->read.full;
+}
+
+// ---- typing, key by key
+// ---------------------------------------------------------------------------
+
+static void on_changed(void *arg, const char *text)
+{
+    ask_t *self = arg;
+    if (self->drafting)
+        drafting_typed(self->drafting, text);
+}
+
+static void on_line(void *arg, const char *text)
+{
+    ask_t *self = arg;
+    if (askable(text, strlen(text)))
+        start(self, text);
+    else
+        prompt(self);
+}
+
+static void on_end(void *arg)
+{
+    ask_t *self = arg;
+    self->input_ended = true;
+    rl_proc_end(self->proc, self->last_status);
+}
+
+static void start_editor(ask_t *self, const rl_conf_t *conf)
+{
+    const editor_events_t events = {on_changed, on_line, on_end, self};
+    self->editor = editor_new(rl_proc_base(self->proc), &self->err, MAX_QUESTION, &events);
+    if (self->editor && !rl_conf_wants(conf, "no-drafts") && !rl_conf_wants(conf, "search"))
+        self->drafting = drafting_new(rl_proc_base(self->proc), self->talk);
 }
 
 static void on_input(evutil_socket_t fd, short what, void *arg)
@@ -195,6 +244,7 @@ static void start_input(ask_t *self)
         abort();
     if (self->interactive) {
         fputs("Ask a question; Ctrl-D ends.\n", stderr);
+        start_editor(self, rl_proc_conf(self->proc));
         prompt(self);
     }
 }
@@ -268,6 +318,8 @@ int main(int argc, char **argv)
     if (!rl_conf_given(conf, "log.level"))
         rl_log_setup("ragline-ask", "warn", strcmp(rl_conf_str(conf, "log.format"), "json") == 0);
     status = run(&self);
+    editor_destroy(&self.editor);
+    drafting_destroy(&self.drafting);
     talk_destroy(&self.talk);
     if (self.input)
         event_free(self.input);

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "clean.h"
-#include "fetch.h"
 #include "show.h"
 #include "sse.h"
 #include "style.h"
@@ -42,10 +41,15 @@ struct talk {
     int late_status;
 };
 
-// ask.url with the path of this form; ".../v1" is taken as well, since other clients want it so.
-static char *make_url(const char *base, talk_form_t form)
+static const char *const paths[] = {[TALK_STREAM] = "ask",
+                                    [TALK_WHOLE] = "ask",
+                                    [TALK_SEARCH] = "search",
+                                    [TALK_WORKERS] = "workers",
+                                    [TALK_DRAFT] = "draft"};
+
+// ask.url with this path; ".../v1" is taken as well, since other clients want it so.
+static char *make_url(const char *base, const char *path)
 {
-    static const char *const paths[] = {"ask", "ask", "search", "workers"};
     rl_buf_t url = rl_buf_make(4096);
     size_t size = strlen(base);
     while (size > 0 && base[size - 1] == '/')
@@ -53,7 +57,7 @@ static char *make_url(const char *base, talk_form_t form)
     if (size >= 3 && memcmp(base + size - 3, "/v1", 3) == 0)
         size -= 3;
     rl_buf_add(&url, base, size);
-    rl_buf_addf(&url, "/v1/%s", paths[form]);
+    rl_buf_addf(&url, "/v1/%s", path);
     return rl_buf_take(&url);
 }
 
@@ -70,7 +74,7 @@ talk_t *talk_new(struct event_base *base, const rl_conf_t *conf, talk_form_t for
     self->quiet = quiet || json;
     self->out = style_of(stdout);
     self->err = style_of(stderr);
-    self->url = make_url(rl_conf_str(conf, "ask.url"), self->form);
+    self->url = make_url(rl_conf_str(conf, "ask.url"), paths[self->form]);
     self->fetcher = rl_fetcher_new(base, 2);
     self->messages = json_array();
     if (!self->url || !self->fetcher || !self->messages)
@@ -258,14 +262,16 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
 
 // --------------------------------------------------------------------------------- the request
 
-static char *make_body(const talk_t *self)
+char *talk_body(const talk_t *self, talk_form_t form, const char *question, const char *draft)
 {
-    json_t *body = json_pack("{s:s}", "question", self->question);
+    json_t *body = json_pack("{s:s}", "question", question);
     size_t collections = rl_conf_list_size(self->conf, "ask.collections");
-    if (self->form != TALK_SEARCH)
-        json_object_set_new(body, "stream", json_boolean(self->form == TALK_STREAM));
-    if (self->form != TALK_SEARCH && json_array_size(self->messages) > 0)
+    if (form == TALK_STREAM || form == TALK_WHOLE)
+        json_object_set_new(body, "stream", json_boolean(form == TALK_STREAM));
+    if (form != TALK_SEARCH && json_array_size(self->messages) > 0)
         json_object_set(body, "messages", self->messages);
+    if (form != TALK_SEARCH && draft)
+        json_object_set_new(body, "draft", json_string(draft));
     if (collections > 0) {
         json_t *names = json_array();
         for (size_t at = 0; at < collections; at++)
@@ -286,8 +292,8 @@ static char *make_body(const talk_t *self)
     return text;
 }
 
-void talk_start(talk_t *self, const char *question, void (*on_end)(void *arg, int status),
-                void *arg)
+void talk_start(talk_t *self, const char *question, const char *draft,
+                void (*on_end)(void *arg, int status), void *arg)
 {
     long limit = rl_conf_int(self->conf, "ask.timeout_ms");
     self->on_end = on_end;
@@ -295,7 +301,7 @@ void talk_start(talk_t *self, const char *question, void (*on_end)(void *arg, in
     self->show = show_new(&self->out, &self->err, self->quiet);
     self->sse = rl_sse_new(MAX_EVENT, on_event, self);
     self->question = question ? strdup(question) : NULL;
-    char *body = question ? make_body(self) : NULL;
+    char *body = question ? talk_body(self, self->form, question, draft) : NULL;
     if (!self->show || !self->sse || (question && !body))
         abort();
     bool stream = self->form == TALK_STREAM;
@@ -329,4 +335,20 @@ void talk_stop(talk_t *self)
     rl_fetch_cancel(&self->fetch);
     show_end(self->show);
     clear_request(self);
+}
+
+rl_fetch_t *talk_beside(talk_t *self, const char *path, const char *body, long timeout_ms,
+                        void (*on_end)(void *arg, const rl_fetch_result_t *result), void *arg)
+{
+    char *url = make_url(rl_conf_str(self->conf, "ask.url"), path);
+    rl_fetch_request_t request = {.url = url,
+                                  .bearer = rl_conf_secret(self->conf, "ask.key"),
+                                  .body = body,
+                                  .body_size = body ? strlen(body) : 0,
+                                  .timeout_ms = timeout_ms,
+                                  .on_done = on_end,
+                                  .arg = arg};
+    rl_fetch_t *fetch = rl_fetch_start(self->fetcher, &request);
+    free(url);
+    return fetch;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "conf.h"
+#include "fetch.h"
 
 // Exit status, for scripts.
 enum {
@@ -22,6 +23,7 @@ typedef enum talk_form {
     TALK_WHOLE,   // the same, as one JSON
     TALK_SEARCH,  // POST /v1/search
     TALK_WORKERS, // GET /v1/workers
+    TALK_DRAFT,   // POST /v1/draft, beside a conversation (talk_beside)
 } talk_form_t;
 
 typedef struct talk talk_t;
@@ -31,14 +33,21 @@ talk_t *talk_new(struct event_base *base, const rl_conf_t *conf, talk_form_t for
                  bool quiet);
 void talk_destroy(talk_t **self_p);
 
-// Starts one request; `question` is valid UTF-8 (NULL for TALK_WORKERS). `on_end` is called once,
-// from the loop, with one of the exit statuses.
-void talk_start(talk_t *self, const char *question, void (*on_end)(void *arg, int status),
-                void *arg);
+// Starts one request; `question` is valid UTF-8 (NULL for TALK_WORKERS), `draft` the name that its
+// drafts had, or NULL. `on_end` is called once, from the loop, with one of the exit statuses.
+void talk_start(talk_t *self, const char *question, const char *draft,
+                void (*on_end)(void *arg, int status), void *arg);
 
 // Closes the connection at once, which ends the work behind it; on_end is not called.
 void talk_stop(talk_t *self);
 
 bool talk_busy(const talk_t *self);
+
+// What is sent to ask this question in this form, as part of the conversation; malloc'd.
+char *talk_body(const talk_t *self, talk_form_t form, const char *question, const char *draft);
+// A small request to the same gateway, at "/v1/" and `path`, while nobody or another is asked; GET
+// where `body` is NULL. As rl_fetch_start, but for the talk's death, which it does not outlive.
+rl_fetch_t *talk_beside(talk_t *self, const char *path, const char *body, long timeout_ms,
+                        void (*on_end)(void *arg, const rl_fetch_result_t *result), void *arg);
 
 #endif
