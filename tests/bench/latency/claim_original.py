@@ -81,7 +81,7 @@ def run(short=False, data=None, rows=None, say=print):
         again = plain(house, asked)
         table.append(("and caches (asked again)", all_seen([seen(stream) for stream in again])))
         in_drafts = drafted(house, questions(400, times), False)
-        table.append(("and drafts (another question, typed)", all_seen([seen(stream) for stream in in_drafts])))
+        table.append(("and drafts (typed, not asked before)", all_seen([seen(stream) for stream in in_drafts])))
     finally:
         house.__exit__(None)
     house = house_of("auto", on())
