@@ -146,6 +146,11 @@ changes_found_t changes_read_frame(int fd, uint64_t at, uint64_t end, uint64_t f
     return whole_behind(fd, at, end, first) ? CHANGES_BROKEN : CHANGES_TAIL;
 }
 
+uint64_t rl_changes_space(const char *model)
+{
+    return rl_checksum(model, strlen(model));
+}
+
 // ---- the folder ---------------------------------------------------------------------------------
 
 int rl_changes_last(const char *folder, uint64_t *number, char *why, size_t why_size)

@@ -9,8 +9,9 @@
 //            checksum (rl_checksum of the frame with 0 in this place); the changes. One without
 //            changes ends the segment: the next one goes on.
 //   CHANGE   u32 bytes of what follows; u8 kind; a string: the document's id, or a source; of a
-//            document then u32 passages, u32 components of their vectors, and of each passage u64
-//            start, end, hash, the strings title, heading, source, text, meta, and the vector.
+//            document then u64 space, u32 passages, u32 components of their vectors, and of each
+//            passage u64 start, end, hash, the strings title, heading, source, text, meta, and the
+//            vector.
 //   STRING   u32 bytes, the bytes, NUL. All little endian.
 //
 // Changes are numbered from 1, for as long as the collection lives. A generation holds all up to
@@ -50,7 +51,11 @@ typedef struct rl_change {
     size_t passages_size;   //
     const float *vectors;   // a row for each passage, length 1; NULL if lexical only
     size_t dimension;       // of them
+    uint64_t space;         // rl_changes_space of the embedding model
 } rl_change_t;
+
+// What stands for an embedding model, so that vectors of another one are not compared.
+uint64_t rl_changes_space(const char *model);
 
 // Number of the last change in the folder's log, 0 if it has none. -1 with `why` if the log cannot
 // be read or is damaged.

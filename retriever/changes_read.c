@@ -211,6 +211,7 @@ static void measure(taking_t *frame, uint32_t count, needs_t *needs)
         const char *kind = take(&change, 1);
         take_string(&change);
         if (kind && *kind == RL_CHANGE_PUT) {
+            take_u64(&change);
             uint64_t passages = take_u32(&change), dimension = take_u32(&change);
             if (passages > RL_CHANGES_PASSAGES || dimension > RL_MAX_DIMENSION ||
                 passages * dimension * sizeof(float) > size)
@@ -233,6 +234,7 @@ static void take_change(taking_t *self, rl_change_t *change, rl_passage_t *passa
     if (change->kind != RL_CHANGE_PUT)
         return;
     change->passages = passages;
+    change->space = take_u64(self);
     change->passages_size = take_u32(self);
     change->dimension = take_u32(self);
     change->vectors = change->dimension > 0 ? vectors : NULL;

@@ -62,7 +62,7 @@ static int put_change(rl_buf_t *buf, const rl_change_t *change)
     size_t from = buf->size;
     int rc = put(buf, &size, sizeof size) | put(buf, &kind, 1) | put_string(buf, change->name);
     if (change->kind == RL_CHANGE_PUT)
-        rc |= put(buf, counts, sizeof counts);
+        rc |= put(buf, &change->space, sizeof change->space) | put(buf, counts, sizeof counts);
     for (size_t at = 0; rc == 0 && change->kind == RL_CHANGE_PUT && at < change->passages_size;
          at++)
         rc = put_passage(buf, &change->passages[at],

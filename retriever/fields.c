@@ -303,6 +303,38 @@ static int select_exists(looking_t *self, const rl_filter_t *filter, rl_selectio
     return 0;
 }
 
+int rl_fields_find(rl_fields_t *self, const char *field, const char *string, rl_fields_id_fn *fn,
+                   void *arg, char *why, size_t why_size)
+{
+    looking_t looking = {.fields = self, .why = why, .why_size = why_size};
+    rl_filter_value_t value = {
+        .type = RL_FILTER_STRING, .string = (char *)string, .size = strlen(string)};
+    const column_t *column = find_column(&looking, field, RL_FILTER_STRING);
+    fields_value_t pair[2];
+    uint64_t at = 0;
+    int order = 1;
+    if (!column)
+        return 0;
+    if (seek(&looking, column, &value, false, false, &at) != 0 ||
+        (at < column->values && compare(&looking, column, at, &value, false, &order) != 0))
+        return -1;
+    if (order != 0)
+        return 0;
+    if (!read_at(self, self->values_at + (column->at + at) * sizeof *pair, pair, sizeof pair) ||
+        pair[1].first < pair[0].first || pair[1].first > self->head.ids)
+        return cannot_read(&looking);
+    for (uint64_t next = pair[0].first; next < pair[1].first; next++) {
+        uint32_t position;
+        if (!read_at(self, sizeof self->head + next * sizeof position, &position,
+                     sizeof position) ||
+            position >= self->head.passages)
+            return cannot_read(&looking);
+        if (!fn(arg, (uint64_t)position + 1))
+            return rl_fail(why, why_size, "out of memory");
+    }
+    return 0;
+}
+
 // ---- and, or, not -------------------------------------------------------------------------------
 
 static int evaluate(looking_t *self, const rl_filter_t *filter, rl_selection_t *out);

@@ -43,6 +43,13 @@ void rl_fields_close(rl_fields_t **self_p);
 rl_selection_t *rl_fields_select(rl_fields_t *self, const char *filter, bool *wrong, char *why,
                                  size_t why_size);
 
+// Calls `fn` with the id of each passage whose field is this string (of at most
+// RL_FILTER_MAX_STRING bytes), until it returns false (memory ran out). Returns 0, or -1 with
+// `why`.
+typedef bool(rl_fields_id_fn)(void *arg, uint64_t id);
+int rl_fields_find(rl_fields_t *self, const char *field, const char *value, rl_fields_id_fn *fn,
+                   void *arg, char *why, size_t why_size);
+
 // ---- writing ------------------------------------------------------------------------------------
 
 // Calls `fn` with each value that a passage can be filtered by and the name of its field, until it

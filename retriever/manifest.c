@@ -138,6 +138,8 @@ static void take_fields(rl_manifest_data_t *self, const char **wrong)
     said->dimension = take_number(root, "dimension", wrong);
     said->documents = take_number(root, "documents", wrong);
     said->passages = take_number(root, "passages", wrong);
+    if (json_object_get(root, "changes")) // generations of earlier versions have none
+        said->changes = take_number(root, "changes", wrong);
     said->normalised = json_is_true(json_object_get(root, "normalised"));
     if (said->dimension > RL_MAX_DIMENSION)
         *wrong = "dimension";
@@ -290,14 +292,15 @@ static json_t *describe(const rl_manifest_t *said)
     json_t *build = json_loads(said->build, JSON_REJECT_DUPLICATES, NULL);
     json_t *fields = *said->fields ? json_loads(said->fields, 0, NULL) : NULL;
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:o*, s:I, s:I, s:o, "
-                     "s:o*, s:b, s:[]}",
+                     "s:o*, s:b, s:I, s:[]}",
                      "format", RL_STORE_FORMAT, "collection", said->collection, "generation",
                      said->generation, "created", said->created, "model", said->model, "dimension",
                      (json_int_t)said->dimension, "metric", said->metric, "normalised",
                      (int)said->normalised, "language", said->language, "factory", said->factory,
                      "effort", describe_effort(said), "documents", (json_int_t)said->documents,
                      "passages", (json_int_t)said->passages, "build", build ? build : json_object(),
-                     "fields", fields, "fields_more", (int)said->fields_more, "shards");
+                     "fields", fields, "fields_more", (int)said->fields_more, "changes",
+                     (json_int_t)said->changes, "shards");
 }
 
 int rl_manifest_write(const char *folder, const rl_manifest_t *said, rl_store_progress_fn *progress,

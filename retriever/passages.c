@@ -168,6 +168,35 @@ int rl_passages_get(const rl_passages_t *self, const uint64_t *ids, size_t size,
     return 0;
 }
 
+// ---------------------------------------------------------------------------------------- copying
+
+size_t rl_passage_bytes(const rl_passage_t *self)
+{
+    return strlen(self->doc) + strlen(self->title) + strlen(self->heading) + strlen(self->source) +
+           strlen(self->text) + strlen(self->meta) + STRINGS;
+}
+
+static const char *put_string(char **at, const char *text)
+{
+    char *start = *at;
+    size_t size = strlen(text) + 1;
+    memcpy(start, text, size);
+    *at += size;
+    return start;
+}
+
+rl_passage_t rl_passage_copy(const rl_passage_t *self, char **at)
+{
+    rl_passage_t copy = *self;
+    copy.doc = put_string(at, self->doc);
+    copy.title = put_string(at, self->title);
+    copy.heading = put_string(at, self->heading);
+    copy.source = put_string(at, self->source);
+    copy.text = put_string(at, self->text);
+    copy.meta = put_string(at, self->meta);
+    return copy;
+}
+
 // ---------------------------------------------------------------------------------------- writing
 
 struct rl_passages_writer {

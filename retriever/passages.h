@@ -31,6 +31,11 @@ void rl_passages_close(rl_passages_t **self_p);
 int rl_passages_get(const rl_passages_t *self, const uint64_t *ids, size_t size,
                     rl_passage_t *passages, void **memory_p, char *why, size_t why_size);
 
+// Copies of a passage: what its strings take, NULs included, and the copy, whose strings are put at
+// *at, which moves on behind them. None of the strings is NULL.
+size_t rl_passage_bytes(const rl_passage_t *self);
+rl_passage_t rl_passage_copy(const rl_passage_t *self, char **at);
+
 typedef struct rl_passages_writer rl_passages_writer_t;
 
 rl_passages_writer_t *rl_passages_writer_new(const char *folder, char *why, size_t why_size);

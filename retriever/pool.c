@@ -99,7 +99,7 @@ static void take_batch(rl_pool_t *self, batch_t *batch)
     while (line->first && batch->size < most) {
         rl_task_t *task = line->first;
         // one with a filter gains nothing from company
-        if (task->query.filter)
+        if (rl_query_selects(&task->query))
             most = batch->size > 0 ? batch->size : 1;
         if (batch->size == most)
             break;
@@ -140,7 +140,8 @@ static void search_batch(batch_t *batch, size_t thread)
     rl_result_t results[RL_SOURCE_BATCH];
     size_t from[RL_SOURCE_BATCH], size = 0;
     uint64_t started = rl_now_us();
-    const char *generation = rl_served_manifest(batch->served)->generation;
+    char generation[RL_POSITION];
+    rl_served_last_position(batch->served, generation);
     for (size_t at = 0; at < batch->size; at++) {
         rl_task_t *task = batch->tasks[at];
         task->queue_us = started - task->arrived_us;
@@ -157,11 +158,12 @@ static void search_batch(batch_t *batch, size_t thread)
     if (size == 0)
         return;
     memset(results, 0, size * sizeof *results);
-    batch->source.backend->search(batch->source.source, thread, queries, size, results);
+    rl_served_search(batch->served, &batch->source, thread, queries, size, results, generation);
     uint64_t took = rl_now_us() - started;
     for (size_t at = 0; at < size; at++) {
         rl_task_t *task = batch->tasks[from[at]];
         task->result = results[at];
+        snprintf(task->generation, sizeof task->generation, "%s", generation);
         task->work_us = took;
         task->share_us = took / size;
         if (task->msg) // a query without a message is nobody's request
@@ -279,6 +281,14 @@ void rl_line_serve(rl_line_t *self, rl_served_t *served, const rl_served_source_
     self->source = *source;
     pthread_mutex_unlock(&self->pool->mutex);
     rl_served_unref(&before);
+}
+
+rl_served_t *rl_line_served(const rl_line_t *self)
+{
+    pthread_mutex_lock(&self->pool->mutex);
+    rl_served_t *served = rl_served_ref(self->served);
+    pthread_mutex_unlock(&self->pool->mutex);
+    return served;
 }
 
 void rl_line_load(const rl_line_t *self, size_t *waiting, size_t *running)

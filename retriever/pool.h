@@ -27,9 +27,9 @@ typedef struct rl_task {
     uint64_t arrived_us;
     uint64_t deadline_us; // on the clock of rl_now_us; a task that starts later fails
     // filled by the pool
-    uint64_t queue_us, work_us; // waiting; the whole time of the batch it was searched in
-    uint64_t share_us;          // its part of that time
-    char generation[RL_STORE_NAME];
+    uint64_t queue_us, work_us;   // waiting; the whole time of the batch it was searched in
+    uint64_t share_us;            // its part of that time
+    char generation[RL_POSITION]; // what was searched (rl_served_position)
     rl_result_t result;
     // the pool's own
     struct rl_task *next;
@@ -53,6 +53,8 @@ rl_line_t *rl_line_new(rl_pool_t *pool, rl_served_t *served, const rl_served_sou
 void rl_line_destroy(rl_line_t **self_p);
 // From now on the line's tasks are searched here; searches under way end where they are.
 void rl_line_serve(rl_line_t *self, rl_served_t *served, const rl_served_source_t *source);
+// What is served, as the caller's own reference.
+rl_served_t *rl_line_served(const rl_line_t *self);
 void rl_line_load(const rl_line_t *self, size_t *waiting, size_t *running);
 
 // Puts a task in line; it belongs to the pool until it is taken. Returns -1 when there is no room

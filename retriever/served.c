@@ -1,11 +1,11 @@
 // served: one open generation with its sources, counted by those who use it.
-#include "served.h"
+#include "served_private.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -21,20 +21,7 @@ enum {
     // passages.)
     CHECK_FIRST = 256 << 20,
     NICE = 10, // of the thread that compares
-};
-
-struct rl_served {
-    atomic_size_t users;
-    rl_store_t *store;
-    rl_served_source_t *sources;
-    size_t size;
-    // comparing checksums aside
-    pthread_t checker;
-    bool checks; // the thread is to be joined
-    atomic_bool stop, damaged;
-    uint64_t *shards; // that are served
-    size_t shards_size;
-    char damage[1024]; // what is wrong, written before `damaged`
+    TRIES = 3, // at opening, when changes are merged meanwhile
 };
 
 static void destroy(rl_served_t *self)
@@ -43,6 +30,7 @@ static void destroy(rl_served_t *self)
     if (self->checks)
         pthread_join(self->checker, NULL);
     free(self->shards);
+    rl_live_destroy(&self->live);
     for (size_t at = 0; at < self->size; at++)
         self->sources[at].backend->close(self->sources[at].source);
     free(self->sources);
@@ -114,8 +102,32 @@ static int check(rl_served_t *self, char *why, size_t why_size)
     return 0;
 }
 
+typedef struct serving {
+    const rl_served_options_t *options;
+} serving_t;
+
+static bool serves(void *arg, uint64_t shard)
+{
+    const serving_t *serving = arg;
+    return is_wanted(serving->options, shard);
+}
+
+static int open_live(rl_served_t *self, const char *folder, const rl_served_options_t *options,
+                     bool *gone, char *why, size_t why_size)
+{
+    serving_t serving = {options};
+    rl_live_options_t how = {
+        .serves = serves, .arg = &serving, .kinds = {.threads = options->source.threads}};
+    for (size_t at = 0; at < options->backends_size; at++) {
+        how.kinds.words |= strcmp(options->backends[at]->kind, "lexical") == 0;
+        how.kinds.vectors |= strcmp(options->backends[at]->kind, "dense") == 0;
+    }
+    self->live = rl_live_new(folder, self->store, &how, gone, why, why_size);
+    return self->live ? rl_live_follow(self->live, why, why_size) : -1;
+}
+
 static int open_all(rl_served_t *self, const char *folder, const rl_served_options_t *options,
-                    char *why, size_t why_size)
+                    bool *gone, char *why, size_t why_size)
 {
     self->store = rl_store_open(folder, false, why, why_size);
     if (!self->store)
@@ -146,11 +158,11 @@ static int open_all(rl_served_t *self, const char *folder, const rl_served_optio
                        "%s: the collection has no vectors, so there is nothing of the kinds in "
                        "retriever.kinds to serve",
                        folder);
-    return 0;
+    return open_live(self, folder, options, gone, why, why_size);
 }
 
-rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *options, char *why,
-                            size_t why_size)
+static rl_served_t *open_once(const char *folder, const rl_served_options_t *options, bool *gone,
+                              char *why, size_t why_size)
 {
     rl_served_t *self = calloc(1, sizeof *self);
     if (!self) {
@@ -158,7 +170,7 @@ rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *optio
         return NULL;
     }
     atomic_init(&self->users, 1);
-    if (open_all(self, folder, options, why, why_size) != 0) {
+    if (open_all(self, folder, options, gone, why, why_size) != 0) {
         destroy(self);
         return NULL;
     }
@@ -179,6 +191,18 @@ bool rl_served_tune(rl_served_t *self)
         if (self->sources[at].backend->tune)
             self->sources[at].backend->tune(self->sources[at].source, &said);
     return true;
+}
+
+rl_served_t *rl_served_open(const char *folder, const rl_served_options_t *options, char *why,
+                            size_t why_size)
+{
+    rl_served_t *self = NULL;
+    bool gone = true; // into another generation, which came meanwhile
+    for (int tries = 0; !self && gone && tries < TRIES; tries++) {
+        gone = false;
+        self = open_once(folder, options, &gone, why, why_size);
+    }
+    return self;
 }
 
 rl_served_t *rl_served_ref(rl_served_t *self)

@@ -5,6 +5,10 @@
 
 #include "source.h"
 
+enum {
+    RL_POSITION = RL_STORE_NAME + 24, // bytes that hold a generation's name and a change's number
+};
+
 typedef struct rl_served rl_served_t;
 
 typedef struct rl_served_options {
@@ -34,6 +38,16 @@ void rl_served_unref(rl_served_t **self_p);    // any thread; the last one close
 
 const rl_manifest_t *rl_served_manifest(const rl_served_t *self);
 
+// What is in force: the generation's name, and, where the folder has a log of changes, "+" and the
+// number of the last one that is applied: "g-000003+127". All changes acknowledged before the call
+// are. Returns 0, or -1 with `why` if that cannot be known.
+int rl_served_position(rl_served_t *self, char position[RL_POSITION], char *why, size_t why_size);
+// The same as it was when something was last looked at; cheap.
+void rl_served_last_position(const rl_served_t *self, char position[RL_POSITION]);
+
+// Passages of a shard that are there, those added counted and those deleted not.
+uint64_t rl_served_passages(const rl_served_t *self, uint64_t shard);
+
 // One source of it.
 typedef struct rl_served_source {
     uint64_t shard;
@@ -43,5 +57,11 @@ typedef struct rl_served_source {
 
 size_t rl_served_sources(const rl_served_t *self);
 const rl_served_source_t *rl_served_source_at(const rl_served_t *self, size_t at);
+
+// Searches one source as its backend does, and what changes have made of it: every change that was
+// acknowledged before the call is in force. `position` gets what was searched.
+void rl_served_search(rl_served_t *self, const rl_served_source_t *source, size_t thread,
+                      const rl_query_t *queries, size_t size, rl_result_t *results,
+                      char position[RL_POSITION]);
 
 #endif

@@ -20,6 +20,7 @@ void rl_result_clear(rl_result_t *self)
 {
     free(self->hits);
     free(self->memory);
+    free(self->more_memory);
     *self = (rl_result_t){0};
 }
 
@@ -57,14 +58,37 @@ void rl_result_fill(rl_result_t *self, const rl_store_t *store, uint64_t shard, 
     }
 }
 
+// What is in both.
+static rl_selection_t *intersect(const rl_selection_t *one, const rl_selection_t *other)
+{
+    rl_selection_t *both = rl_selection_new(one->count);
+    size_t words = both ? rl_selection_words(both) : 0;
+    for (size_t word = 0; word < words; word++)
+        both->bits[word] = one->bits[word] & other->bits[word];
+    if (both && rl_selection_finish(both) != 0)
+        rl_selection_unref(&both);
+    return both;
+}
+
 bool rl_result_select(rl_result_t *self, const rl_store_t *store, uint64_t shard,
                       const rl_query_t *query, rl_selection_t **selection)
 {
     char why[sizeof self->message];
     const char *code = NULL;
-    *selection =
-        query->filter ? rl_store_select(store, shard, query->filter, &code, why, sizeof why) : NULL;
-    if (query->filter && !*selection)
-        rl_result_fail(self, code, strcmp(code, "index_gone") == 0, "%s", why);
-    return !query->filter || *selection;
+    *selection = NULL;
+    if (query->filter) {
+        *selection = rl_store_select(store, shard, query->filter, &code, why, sizeof why);
+        if (!*selection) {
+            rl_result_fail(self, code, strcmp(code, "index_gone") == 0, "%s", why);
+            return false;
+        }
+    }
+    if (!query->among)
+        return true;
+    rl_selection_t *both = intersect(*selection ? *selection : query->among, query->among);
+    rl_selection_unref(selection);
+    *selection = both;
+    if (!both)
+        rl_result_fail(self, "no_memory", true, "the retriever is out of memory");
+    return both;
 }

@@ -27,6 +27,7 @@ typedef struct rl_query {
     size_t dimension;                // of the vector; 0 if there is none
     size_t k;                        // 1..RL_MAX_HITS
     const char *filter;              // only passages that fulfil it (filter.h's JSON); NULL: all
+    const rl_selection_t *among;     // and that are in this selection; NULL: all
     size_t efforts[RL_EFFORT_KINDS]; // how much of an index of each kind; 0: as its manifest says
     uint64_t until_us;               // by rl_now_us: less effort rather than later; 0: any time
 } rl_query_t;
@@ -35,9 +36,10 @@ typedef struct rl_query {
 typedef struct rl_result {
     rl_passage_t *hits; // best first, with their scores
     size_t size;
-    double bound; // the highest score that this query could have reached, 0 if unknown
-    void *memory; // holds the strings of the hits
-    size_t bytes; // of these strings, about
+    double bound;      // the highest score that this query could have reached, 0 if unknown
+    void *memory;      // holds the strings of the hits
+    void *more_memory; // and of those that were added to them
+    size_t bytes;      // of these strings, about
     rl_effort_t effort;
     const char *code;  // NULL, or what failed: "wrong_dimension", "bad_request", "index_gone"…
     bool retry;        // another replica may do better
@@ -54,8 +56,14 @@ void rl_result_fail(rl_result_t *self, const char *code, bool retry, const char 
 void rl_result_fill(rl_result_t *self, const rl_store_t *store, uint64_t shard, const uint64_t *ids,
                     const double *scores, size_t size);
 
-// The passages that a query's filter keeps, in *selection, which the caller lets go of (NULL: all).
-// False after making the result a failure.
+// Whether only some passages are to be looked at.
+static inline bool rl_query_selects(const rl_query_t *self)
+{
+    return self->filter || self->among;
+}
+
+// The passages that a query's filter (and selection) keeps, in *selection, which the caller lets go
+// of (NULL: all). False after making the result a failure.
 bool rl_result_select(rl_result_t *self, const rl_store_t *store, uint64_t shard,
                       const rl_query_t *query, rl_selection_t **selection);
 
@@ -78,6 +86,9 @@ typedef struct rl_source_backend {
                    rl_result_t *results);
     // NULL, or takes up the effort that the manifest says now. Any thread.
     void (*tune)(void *self, const rl_manifest_t *said);
+    // lexical: how often the shard has terms (text_index.h); NULL for other kinds.
+    void (*terms)(void *self, size_t thread, const char *const *terms, size_t size,
+                  uint64_t *passages, double *length);
     // Runs RL_SOURCE_WARM queries of its own (touches what a first search would load).
     void (*warm)(void *self, size_t thread);
     void (*close)(void *self);

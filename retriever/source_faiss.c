@@ -420,7 +420,7 @@ static void search(void *arg, size_t thread, const rl_query_t *queries, size_t s
     for (size_t at = 0; at < size; at++) {
         if (!is_searchable(self, &queries[at], &results[at]))
             continue;
-        if (queries[at].filter) {
+        if (rl_query_selects(&queries[at])) {
             search_among(self, &queries[at], &results[at]);
         } else if (self->kind != RL_EFFORT_NONE) {
             search_one(self, &queries[at], &results[at]);

@@ -114,6 +114,13 @@ static void search(void *arg, size_t thread, const rl_query_t *queries, size_t s
         search_one(arg, thread, &queries[at], &results[at]);
 }
 
+static void look_up(void *arg, size_t thread, const char *const *terms, size_t size,
+                    uint64_t *passages, double *length)
+{
+    xapian_source_t *self = arg;
+    rl_text_reader_terms(self->readers[thread], terms, size, passages, length);
+}
+
 // Asks for the words of a few passages, from the first to the last.
 static void warm(void *arg, size_t thread)
 {
@@ -138,6 +145,7 @@ const rl_source_backend_t rl_source_xapian = {
     .open = open_source,
     .batch = batch,
     .search = search,
+    .terms = look_up,
     .warm = warm,
     .close = close_source,
 };

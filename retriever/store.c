@@ -305,3 +305,19 @@ rl_selection_t *rl_store_select(const rl_store_t *self, uint64_t shard, const ch
     *code = wrong ? "bad_filter" : "index_gone";
     return selection;
 }
+
+int rl_store_find(const rl_store_t *self, uint64_t shard, const char *field, const char *value,
+                  bool (*fn)(void *arg, uint64_t id), void *arg, char *why, size_t why_size)
+{
+    if (!self->fields[shard])
+        return rl_fail(why, why_size,
+                       "%s: was built by an earlier version and cannot be changed; build it again "
+                       "(ragline-index)",
+                       self->folder);
+    return rl_fields_find(self->fields[shard], field, value, fn, arg, why, why_size);
+}
+
+bool rl_store_takes_changes(const rl_store_t *self)
+{
+    return *self->manifest->said.fields;
+}

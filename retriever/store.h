@@ -49,6 +49,7 @@ typedef struct rl_manifest {
     const char *fields;     // JSON object: names and types of the metadata's fields; "" if there is
                             // nothing to filter on
     bool fields_more;       // some passages have further ones, which were too many
+    uint64_t changes;       // it holds the changes up to this number (changes.h)
     uint64_t nprobe;    // lists that a search of an inverted file looks into, and candidates that
     uint64_t ef_search; // one of a graph keeps, as ragline-index --check chose; 0: it has not
     uint64_t documents; // in all shards
@@ -106,6 +107,16 @@ int rl_store_passages(const rl_store_t *self, uint64_t shard, const uint64_t *id
 rl_selection_t *rl_store_select(const rl_store_t *self, uint64_t shard, const char *filter,
                                 const char **code, char *why, size_t why_size);
 
+// Calls `fn` with the id of each passage of a shard whose "id" (the document's) or "source"
+// (`field`) is this, until it returns false. Returns 0, or -1 with `why`. Strings above
+// RL_CHANGES_ID bytes cannot be looked up.
+int rl_store_find(const rl_store_t *self, uint64_t shard, const char *field, const char *value,
+                  bool (*fn)(void *arg, uint64_t id), void *arg, char *why, size_t why_size);
+
+// Whether changes can be applied to it: generations of earlier versions do not know their passages
+// by id.
+bool rl_store_takes_changes(const rl_store_t *self);
+
 // ---- writing ------------------------------------------------------------------------------------
 
 typedef struct rl_store_build rl_store_build_t;
@@ -134,6 +145,11 @@ rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings
 
 // The generation's name to be.
 const char *rl_store_build_name(const rl_store_build_t *self);
+
+// The generation holds the changes up to this number; otherwise those that were in the folder's log
+// when the build began: who builds from files means what is in them now, and changes that are made
+// meanwhile are applied to it.
+void rl_store_build_changes(rl_store_build_t *self, uint64_t number);
 
 // Adds a passage to a shard; returns its id (1, 2, 3… in each shard), or 0 with `why`. Used of it:
 // doc, title, heading, source, text, start, end, meta (a JSON object or ""); hash if not 0, else

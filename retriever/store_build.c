@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "changes.h"
 #include "fields.h"
 #include "files.h"
 #include "manifest.h"
@@ -43,6 +44,7 @@ struct rl_store_build {
     bool failed;
     char *collection, *model, *language, *factory, *build, *field_types;
     uint64_t dimension; // 0 until the first vector
+    uint64_t changes;   // that it holds
     uint64_t shards;
     size_t threads;
     build_shard_t *shard;
@@ -170,7 +172,8 @@ static int start(rl_store_build_t *self, char *why, size_t why_size)
     if (mkdir(self->folder, 0755) != 0 && errno != EEXIST)
         return rl_fail(why, why_size, "%s: cannot make the folder: %s", self->folder,
                        strerror(errno));
-    if (take_lock(self, why, why_size) != 0)
+    if (take_lock(self, why, why_size) != 0 ||
+        rl_changes_last(self->folder, &self->changes, why, why_size) != 0)
         return -1;
     char current[RL_STORE_NAME] = "", ignored[RL_PATH_MAX];
     bool temporary = false;
@@ -231,6 +234,11 @@ rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings
 const char *rl_store_languages(void)
 {
     return rl_terms_languages();
+}
+
+void rl_store_build_changes(rl_store_build_t *self, uint64_t number)
+{
+    self->changes = number;
 }
 
 const char *rl_store_build_name(const rl_store_build_t *self)
@@ -419,6 +427,20 @@ static int put_in_force(rl_store_build_t *self, char *why, size_t why_size)
     return 0;
 }
 
+// Changes that the generation before holds too are needed by neither: who still serves that one
+// goes on with it until it has taken up the new one.
+static void forget_changes(const rl_store_build_t *self, const char *previous)
+{
+    char path[RL_PATH_MAX], ignored[RL_PATH_MAX];
+    rl_manifest_data_t *before = NULL;
+    if (*previous && rl_path(path, "%s/%s", self->folder, previous) == 0)
+        before = rl_manifest_read(path, ignored, sizeof ignored);
+    uint64_t upto =
+        before && before->said.changes < self->changes ? before->said.changes : self->changes;
+    rl_manifest_destroy(&before);
+    rl_changes_forget(self->folder, upto);
+}
+
 int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_progress_fn *progress,
                     void *arg, char *why, size_t why_size)
 {
@@ -440,6 +462,7 @@ int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_prog
         .fields = "",
         .build = self->build,
         .created = created,
+        .changes = self->changes,
         .documents = documents,
         .shards = self->shards,
         .shard_passages = counts,
@@ -464,6 +487,7 @@ int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_prog
     }
     if (rc == 0) {
         sweep(self->folder, true, previous, self->name);
+        forget_changes(self, previous);
         tell(&step, "sync", said.passages, said.passages);
     }
     free(counts);

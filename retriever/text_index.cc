@@ -176,8 +176,8 @@ double highest(const std::vector<asked> &terms, double passages)
 {
     double sum = 0;
     for (const asked &term : terms)
-        sum += idf(passages, term.passages) * (k3 + 1) * term.times / (k3 + term.times);
-    return (k1 + 1) * sum;
+        sum += rl_text_term_weight(passages, term.passages, term.times);
+    return rl_text_term_most() * sum;
 }
 
 // The passages of a selection as a list of postings, which leads the search: of few passages only
@@ -312,4 +312,34 @@ long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k,
 {
     return guarded(why, why_size, -1L,
                    [&] { return search(self, text, k, among, ids, scores, bound); });
+}
+
+void rl_text_reader_terms(rl_text_reader_t *self, const char *const *terms, size_t size,
+                          uint64_t *passages, double *length)
+{
+    char ignored[64];
+    std::fill(passages, passages + size, 0);
+    *length = 0;
+    guarded(ignored, sizeof ignored, 0, [&] {
+        for (size_t at = 0; at < size; at++)
+            passages[at] = self->db.get_termfreq(terms[at]);
+        *length = self->db.get_avlength();
+        return 0;
+    });
+}
+
+double rl_text_term_weight(double passages, double among, double times)
+{
+    return idf(passages, among) * (k3 + 1) * times / (k3 + times);
+}
+
+double rl_text_term_share(double times, double length)
+{
+    double folded = (1 - length_weight) + length_weight * std::max(length, least_length);
+    return (k1 + 1) * times / (k1 * folded + times);
+}
+
+double rl_text_term_most(void)
+{
+    return k1 + 1;
 }

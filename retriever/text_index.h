@@ -55,6 +55,17 @@ long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k,
                            const rl_selection_t *among, uint64_t *ids, double *scores,
                            double *bound, char *why, size_t why_size);
 
+// How many passages have each of the terms (terms.h), and the passages' average length in terms.
+void rl_text_reader_terms(rl_text_reader_t *self, const char *const *terms, size_t size,
+                          uint64_t *passages, double *length);
+
+// BM25, for who computes it elsewhere: what a term that stands `times` times in the question counts
+// at `among` of `passages` passages that have it; the share of that which a passage gets where it
+// stands `times` times, and whose length is `length` times the average; and the most of it.
+double rl_text_term_weight(double passages, double among, double times);
+double rl_text_term_share(double times, double length);
+double rl_text_term_most(void);
+
 #ifdef __cplusplus
 }
 #endif

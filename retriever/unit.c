@@ -36,7 +36,7 @@ struct rl_unit {
     uint64_t welcome[RL_GATEWAYS_MAX]; // by slot: the route of the gateway that has answered, + 1
     bool left;
     rl_announce_t announce; // but for what changes; its strings are the unit's own
-    char generation[RL_STORE_NAME], space[NAME], language[64];
+    char generation[RL_POSITION], space[NAME], language[64];
     char *fields;
     asked_t *tasks; // open ones
     size_t tasks_size;
@@ -277,6 +277,12 @@ static const rl_announce_t *say(rl_unit_t *self)
 {
     size_t waiting = 0, running = 0;
     load_of(self, &waiting, &running);
+    if (self->line) {
+        rl_served_t *served = rl_line_served(self->line);
+        rl_served_last_position(served, self->generation);
+        self->announce.passages = rl_served_passages(served, self->announce.shard);
+        rl_served_unref(&served);
+    }
     self->announce.queued = waiting;
     self->announce.running = running;
     self->announce.service_us = self->service_us;
