@@ -21,6 +21,7 @@ struct rl_corpus {
     rl_corpus_counts_t counts;
     size_t at;         // next file
     uint64_t bytes;    // of the files before the open one
+    const char *file;  // the last one that was looked at
     rl_input_t *input; // the open file, if it is read line by line
     const rl_reader_t *reader;
     uint64_t line;
@@ -359,5 +360,11 @@ rl_corpus_next_t rl_corpus_next(rl_corpus_t *self, rl_document_t *doc)
         return next_line(self, doc);
     if (self->at >= rl_listing_size(self->listing))
         return RL_CORPUS_END;
+    self->file = rl_listing_at(self->listing, self->at)->name;
     return next_file(self, doc);
+}
+
+const char *rl_corpus_file(const rl_corpus_t *self)
+{
+    return self->file;
 }

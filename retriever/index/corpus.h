@@ -38,6 +38,10 @@ rl_corpus_next_t rl_corpus_next(rl_corpus_t *self, rl_document_t *doc);
 // What is wrong after RL_CORPUS_BROKEN.
 const char *rl_corpus_why(const rl_corpus_t *self);
 
+// Name of the file that the last call of rl_corpus_next was about; NULL before the first. The
+// listing's.
+const char *rl_corpus_file(const rl_corpus_t *self);
+
 // To be called by who finds something wrong with a document: names and counts it.
 void rl_corpus_problem(rl_corpus_t *self, const char *where, const char *what);
 

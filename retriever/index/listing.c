@@ -173,6 +173,22 @@ void rl_listing_close(rl_listing_t *self)
         qsort(self->entries, self->size, sizeof *self->entries, by_place);
 }
 
+void rl_listing_filter(rl_listing_t *self, rl_listing_keep_fn *fn, void *arg)
+{
+    size_t kept = 0;
+    self->bytes = 0;
+    for (size_t i = 0; i < self->size; i++) {
+        entry_t *entry = &self->entries[i];
+        if (!fn(arg, &entry->listed)) {
+            free(entry->memory);
+            continue;
+        }
+        self->bytes += entry->listed.size;
+        self->entries[kept++] = *entry;
+    }
+    self->size = kept;
+}
+
 size_t rl_listing_size(const rl_listing_t *self)
 {
     return self->size;

@@ -29,6 +29,10 @@ int rl_listing_add(rl_listing_t *self, const char *path);
 // of several otherwise. Call it once, after the last rl_listing_add.
 void rl_listing_close(rl_listing_t *self);
 
+// Keeps only files for which `fn` returns true.
+typedef bool(rl_listing_keep_fn)(void *arg, const rl_listed_t *file);
+void rl_listing_filter(rl_listing_t *self, rl_listing_keep_fn *fn, void *arg);
+
 size_t rl_listing_size(const rl_listing_t *self);
 const rl_listed_t *rl_listing_at(const rl_listing_t *self, size_t at);
 uint64_t rl_listing_bytes(const rl_listing_t *self);

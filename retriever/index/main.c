@@ -1,6 +1,7 @@
 // ragline-index: builds a collection's index from files.
 
 #include "build.h"
+#include "change.h"
 #include "size.h"
 
 #include "blas.h"
@@ -10,6 +11,8 @@
 
 static const char usage[] =
     "usage: ragline-index --index-out FOLDER [option…] PATH…\n"
+    "       ragline-index --index-out FOLDER --changes | --add PATH… | --delete ID… |\n"
+    "                     --delete-source SOURCE… | --sync DIR | --merge\n"
     "       ragline-index --size-passages N [option…]    says what N passages want\n"
     "\n"
     "Reads files and folders (Markdown, plain text, HTML, manual pages, JSONL; gzip too), cuts them\n"
@@ -21,9 +24,25 @@ static const char usage[] =
     "\"url\" is shown as where it comes from, and \"vector\" is used instead of embedding it. Many\n"
     "vectors are read sooner from corpus.npy (float32) or corpus.fvecs beside corpus.jsonl.\n"
     "\n"
+    "With one of the flags of the second line a collection is changed while it is served, without\n"
+    "building it again: what is answered is in force, and on disk. --changes reads a change a line\n"
+    "from standard input, documents as in JSONL, {\"delete\": ID} or {\"delete_source\": SOURCE}, and\n"
+    "answers each in a line. Changes are merged into a new generation when many have gathered.\n"
+    "\n"
     "Exit status: 0 all is in the index; 1 the index is built, but some files or lines could not be\n"
     "used; 2 wrong use; 3 no index was built; 130 interrupted. After 3 and 130 the old index is in\n"
     "force, and the next run goes on from what was embedded.\n";
+
+static int change(rl_proc_t *proc)
+{
+    char why[1024];
+    rl_change_run_t *run = rl_change_run_new(proc, why, sizeof why);
+    if (!run)
+        fprintf(stderr, "ragline-index: %s\n", why);
+    int status = run ? rl_proc_run(proc) : RL_BUILD_WRONG;
+    rl_change_run_destroy(&run);
+    return status;
+}
 
 int main(int argc, char **argv)
 {
@@ -34,6 +53,13 @@ int main(int argc, char **argv)
         return status;
     if (rl_conf_int(rl_proc_conf(proc), "size.passages") > 0) {
         status = rl_size_run(rl_proc_conf(proc));
+        rl_proc_destroy(&proc);
+        return status;
+    }
+    if (rl_change_asked_for(rl_proc_conf(proc))) {
+        signal(SIGHUP, SIG_IGN);
+        signal(SIGPIPE, SIG_IGN);
+        status = change(proc);
         rl_proc_destroy(&proc);
         return status;
     }

@@ -1,0 +1,30 @@
+// change: a run of ragline-index that changes a collection instead of building it:
+//
+//   --changes             reads changes from standard input, a JSON object a line, and answers each
+//   --add PATH…           adds the documents of files, or puts them in the place of those with
+//   their ids
+//   --delete ID…          deletes documents
+//   --delete-source S…    deletes what came from these files or URLs
+//   --sync DIR            makes the collection what the folder is: changed files are read again,
+//   what
+//                         has vanished is deleted; index.sync_s: again and again
+//   --merge               merges all changes into a new generation, and no more
+//
+// A change is in force, and on disk, when it is answered (changes.h). When many have gathered they
+// are merged into a new generation by a thread, while further ones are taken.
+#ifndef RL_CHANGE_H
+#define RL_CHANGE_H
+
+#include "proc.h"
+
+typedef struct rl_change_run rl_change_run_t;
+
+// Whether the command line asks for one of them.
+bool rl_change_asked_for(const rl_conf_t *conf);
+
+// Starts; the work is done from the loop, which it ends with an exit status of build.h. NULL with
+// `why`: wrong use, or a collection that cannot be changed.
+rl_change_run_t *rl_change_run_new(rl_proc_t *proc, char *why, size_t why_size);
+void rl_change_run_destroy(rl_change_run_t **self_p);
+
+#endif
