@@ -76,7 +76,7 @@ typedef struct rl_announce {
     // retrievers
     const char *collection;
     uint64_t shard, shards; // from 0, and how many the generation has
-    const char *generation; // the index generation served
+    const char *generation; // the index generation served, and the last change: "g-000003+127"
     const char *space;      // embedding space: the embedding model's name, "" if lexical
     uint64_t dimension;     // 0 if lexical
     uint64_t passages;      // in this shard
@@ -111,7 +111,7 @@ typedef struct rl_search {
     const char *text;     // lexical: what to look for
     const float *vector;  // dense: the question's embedding, normalised
     uint64_t vector_size; // components
-    uint64_t k;           // hits wanted, 1..RL_MAX_HITS
+    uint64_t k; // hits wanted, 1..RL_MAX_HITS; 0: only which generation and change is in force
     uint64_t deadline_ms; // time left from now
     uint64_t soft_ms;     // time left until the answer may go ahead without these hits: less effort
                           // rather than later; 0: not said

@@ -571,9 +571,32 @@ worker_t *registry_pick_generator(registry_t *self, const worker_t *except)
 
 int registry_compare_generations(const char *a, const char *b)
 {
-    // a longer name is newer, equal lengths compare as words
-    size_t x = strlen(a), y = strlen(b);
-    return x != y ? (x < y ? -1 : 1) : strcmp(a, b);
+    // a longer name is newer, equal lengths compare as words; behind "+" stand changes
+    size_t x = strcspn(a, "+"), y = strcspn(b, "+");
+    return x != y ? (x < y ? -1 : 1) : strncmp(a, b, x);
+}
+
+// The same, and of one generation by the changes that are applied to it.
+static int compare_positions(const char *a, const char *b)
+{
+    int order = registry_compare_generations(a, b);
+    a += strcspn(a, "+");
+    b += strcspn(b, "+");
+    uint64_t x = *a ? strtoull(a + 1, NULL, 10) + 1 : 0, y = *b ? strtoull(b + 1, NULL, 10) + 1 : 0;
+    return order ? order : (x > y) - (x < y);
+}
+
+void registry_heard(registry_t *self, worker_t *worker, const char *generation)
+{
+    if (compare_positions(generation, worker->generation) <= 0)
+        return;
+    replace(&worker->generation, generation);
+    self->changes++;
+}
+
+bool registry_is_changed(registry_t *self, const source_t *source)
+{
+    return strchr(registry_generation(self, source), '+') != NULL;
 }
 
 const char *registry_generation(registry_t *self, const source_t *source)
@@ -585,7 +608,7 @@ const char *registry_generation(registry_t *self, const source_t *source)
         return newest;
     LIST_FOREACH(worker, &replicas->workers, replica)
     {
-        if (worker->ready && registry_compare_generations(worker->generation, newest) > 0)
+        if (worker->ready && compare_positions(worker->generation, newest) > 0)
             newest = worker->generation;
     }
     return newest;

@@ -103,10 +103,15 @@ const worker_t *registry_any(registry_t *self, const source_t *source);
 size_t registry_sources(registry_t *self, const char *collection, const bool kinds[KINDS],
                         source_t *out, size_t max);
 // The newest index generation of those that ready replicas of the source announce, "" if none.
+// Behind "+" stands the number of the last change that is applied to it: "g-000003+127".
 const char *registry_generation(registry_t *self, const source_t *source);
 // Another number whenever what registry_generation gives may be another.
 uint64_t registry_changes(const registry_t *self);
-// Generations are named g-000001 and up: < 0 if a is older than b.
+// A worker has answered from this one: newer than what it has announced, it counts at once.
+void registry_heard(registry_t *self, worker_t *worker, const char *generation);
+// Whether the source's index takes changes between its generations.
+bool registry_is_changed(registry_t *self, const source_t *source);
+// Generations are named g-000001 and up: < 0 if a is older than b; changes do not matter.
 int registry_compare_generations(const char *a, const char *b);
 bool registry_knows(registry_t *self, const char *collection);
 

@@ -28,6 +28,7 @@ typedef struct search {
     search_state_t state;
     task_t *task;
     task_t *hedge; // the same at another replica, where the first is slow
+    task_t *check; // what is in force (request_check.c)
     bool hedged, hedge_won;
     rl_msg_t *hits;
     char *worker; // that answered, or was asked last
@@ -45,6 +46,9 @@ typedef struct share {
     char rest[LRU_KEY], key[LRU_KEY]; // of all but the words; of all
     char flight[LRU_KEY];             // of all and the deadlines: who may wait for whom
     uint64_t from_us;                 // when the cache was asked
+    size_t checks;                    // sources that are asked what is in force
+    bool checking, checked;           // waits for them; they have said it
+    bool unchecked;                   // one has not: nothing of others is used
     bool lowered;                     // a search took less effort than it should, for want of time
     uint64_t changes, reloads;        // of the registry and the settings until the keys were made
     bool leads;                       // others may wait for what this one finds
@@ -183,6 +187,11 @@ void request_share_found(request_t *self, bool current);
 // Waits for nobody any more and is waited for by nobody.
 void request_unshare(request_t *self);
 bool request_waits_for_another(const request_t *self);
+// What of others may be used is held against what is in force (request_check.c): true while the
+// sources are asked, and request_checked_go_on follows.
+bool request_check(request_t *self);
+void request_checked(task_t *task, const rl_hits_t *hits); // NULL: it was not answered
+void request_checked_go_on(request_t *self);
 // It has to search for itself after all.
 void request_search_again(request_t *self);
 bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task);

@@ -69,6 +69,7 @@ static void cancel_tasks(request_t *self, search_t *search)
 {
     cancel_task(self->gateway, &search->task);
     cancel_task(self->gateway, &search->hedge);
+    tasks_end(self->gateway->tasks, &search->check);
 }
 
 void request_cancel_searches(request_t *self)
@@ -417,6 +418,12 @@ static void search_now(request_t *self)
         ask_all(self);
 }
 
+void request_checked_go_on(request_t *self)
+{
+    if (!request_share(self))
+        ask_all(self);
+}
+
 void request_search_again(request_t *self)
 {
     self->retrieval_us = rl_now_us(); // the retrievers' time was the other's
@@ -497,6 +504,11 @@ void request_hits(task_t *task, rl_msg_t *msg)
     request_t *self = task->request;
     search_t *search = &self->searches[task->source];
     uint64_t now = rl_now_us();
+    registry_heard(self->gateway->registry, task->worker, msg->hits.generation);
+    if (task->check) {
+        request_checked(task, &msg->hits);
+        return;
+    }
     latency_add(&task->worker->latency, now - task->sent_us);
     RL_PROBE_SEARCH_ANSWERED(self->id, task->id, task->worker->id, now - task->sent_us,
                              msg->hits.hits_size);
@@ -546,6 +558,10 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
     request_t *self = task->request;
     search_t *search = &self->searches[task->source];
     const worker_t *worker = task->worker;
+    if (task->check) {
+        request_checked(task, NULL);
+        return;
+    }
     metrics_trouble(self->gateway->metrics,
                     search->source.kind == KIND_DENSE ? TROUBLE_DENSE : TROUBLE_LEXICAL,
                     failed->code);

@@ -128,13 +128,30 @@ static hits_t *take_draft(request_t *self)
                        self->search_text, self->share.rest, self->reader, sizeof self->reader);
 }
 
+// Whether something of others may serve, so that it is worth asking what is in force.
+static bool may_find(const request_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    hits_t *hits = hits_cache_find(gateway->hits, self->share.key);
+    bool found = hits || self->question->draft || gateway->settings.semantic > 0 ||
+                 answer_cache_on(gateway->answers) ||
+                 zhashx_lookup(gateway->leaders, self->share.flight);
+    hits_drop(&hits);
+    return found;
+}
+
 bool request_share(request_t *self)
 {
     gateway_t *gateway = self->gateway;
-    self->share.from_us = rl_now_us();
-    if (!gateway->settings.share && !answer_cache_on(gateway->answers))
+    if (!self->share.checked)
+        self->share.from_us = rl_now_us();
+    if ((!gateway->settings.share && !answer_cache_on(gateway->answers)) || self->share.unchecked)
         return false;
     make_keys(self);
+    if (!self->share.checked && may_find(self) && request_check(self))
+        return true;
+    if (self->share.unchecked)
+        return false;
     bool again = request_again_find(self);
     if (!gateway->settings.share && !again)
         return false;
@@ -272,7 +289,7 @@ void request_unshare(request_t *self)
 
 bool request_waits_for_another(const request_t *self)
 {
-    return self->share.leader || self->share.orphan;
+    return self->share.leader || self->share.orphan || self->share.checking;
 }
 
 void request_orphans_search(gateway_t *gateway)

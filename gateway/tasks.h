@@ -17,6 +17,7 @@ typedef struct task {
     struct request *request;
     unsigned source; // retrieval: which of the request's sources
     uint64_t sent_us;
+    bool check; // asks what is in force, and for no hits
     bool light; // does not count as the worker's outstanding work: it yields to what does
     LIST_ENTRY(task) of_worker;
 } task_t;

@@ -222,6 +222,21 @@ static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now)
     return asked;
 }
 
+// A gateway asks what is in force before it uses what it has found before.
+static void give_position(rl_unit_t *self, const rl_search_t *search)
+{
+    char position[RL_POSITION], why[512];
+    rl_served_t *served = rl_line_served(self->line);
+    int rc = rl_served_position(served, position, why, sizeof why);
+    rl_served_unref(&served);
+    rl_msg_t msg = {.type = RL_HITS};
+    msg.hits = (rl_hits_t){.worker = self->id, .task = search->task, .generation = position};
+    if (rc == 0)
+        answer(self, search, &msg);
+    else
+        fail(self, search, 502, "index_gone", true, why);
+}
+
 static void take_search(rl_unit_t *self, rl_msg_t *msg)
 {
     const rl_search_t *search = &msg->search;
@@ -233,7 +248,11 @@ static void take_search(rl_unit_t *self, rl_msg_t *msg)
                search->route);
         return;
     }
-    if (search->k < 1 || search->k > RL_MAX_HITS) {
+    if (search->k == 0) {
+        give_position(self, search);
+        return;
+    }
+    if (search->k > RL_MAX_HITS) {
         fail(self, search, 502, "bad_request", false, "k must be from 1 to 1000");
         return;
     }

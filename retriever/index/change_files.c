@@ -45,6 +45,10 @@ static void turn(rl_change_run_t *self)
            (next = rl_corpus_next(self->corpus, &doc)) != RL_CORPUS_END) {
         if (next == RL_CORPUS_NOTHING)
             continue;
+        if (next == RL_CORPUS_BROKEN) {
+            change_fail(self, rl_corpus_why(self->corpus));
+            return;
+        }
         if (!rl_change_batch_put(self->batch, &doc, 0))
             abort();
         rl_document_free(&doc);

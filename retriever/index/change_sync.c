@@ -4,7 +4,7 @@
 #include "change_private.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +204,10 @@ static void read_files(rl_change_run_t *self)
         }
         if (next == RL_CORPUS_NOTHING)
             continue;
+        if (next == RL_CORPUS_BROKEN) {
+            change_fail(self, rl_corpus_why(self->corpus));
+            return;
+        }
         take_document(self, &doc);
         rl_document_free(&doc);
     }
@@ -303,6 +307,8 @@ static void turn(rl_change_run_t *self)
     }
     if (!sync->deleting)
         read_files(self);
+    if (self->ended)
+        return;
     if (sync->deleting && rl_change_batch_size(self->batch) == 0)
         delete_gone(self);
     if (rl_change_batch_size(self->batch) > 0)

@@ -376,7 +376,7 @@ static void wrong_tasks_fail_with_a_reason_and_bad_bytes_do_no_harm(void **state
     assert_fails(&gateway, 2, "bad_request", "vector");
     ask(&dense, 3, "", zeros, HELP_DIMENSION, 3, 5000);
     assert_fails(&gateway, 3, "bad_request", "zeros");
-    ask(&dense, 4, "", vector, HELP_DIMENSION, 0, 5000);
+    ask(&dense, 4, "", vector, HELP_DIMENSION, 1001, 5000);
     assert_fails(&gateway, 4, "bad_request", "k must be from 1 to 1000");
     ask(&lexical, 5, "words", NULL, 0, 1001, 5000);
     assert_fails(&gateway, 5, "bad_request", "k must be from 1 to 1000");
