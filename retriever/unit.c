@@ -226,9 +226,13 @@ static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now)
 static void give_position(rl_unit_t *self, const rl_search_t *search)
 {
     char position[RL_POSITION], why[512];
-    rl_served_t *served = rl_line_served(self->line);
-    int rc = rl_served_position(served, position, why, sizeof why);
-    rl_served_unref(&served);
+    int rc = 0;
+    snprintf(position, sizeof position, "%s", self->generation); // a remote engine's
+    if (self->line) {
+        rl_served_t *served = rl_line_served(self->line);
+        rc = rl_served_position(served, position, why, sizeof why);
+        rl_served_unref(&served);
+    }
     rl_msg_t msg = {.type = RL_HITS};
     msg.hits = (rl_hits_t){.worker = self->id, .task = search->task, .generation = position};
     if (rc == 0)
