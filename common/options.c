@@ -372,6 +372,8 @@ const rl_option_t rl_options[] = {
     INT("ask.k", "0", 0, 100, RL_ASK, "passages for an answer; 0: the gateway's choice"),
     INT("ask.timeout_ms", "0", 0, DAY_MS, RL_ASK,
         "longest time for a whole answer; 0: the gateway's choice"),
+    BOOL("ask.quick_answer", "false", RL_ASK,
+         "what the best passage says, word for word, until the model's own words come"),
     FLAG("search", RL_ASK, "only the passages, no answer"),
     FLAG("no-drafts", RL_ASK,
          "on a terminal: passages are not looked for while a question is typed"),

@@ -118,5 +118,11 @@ void bars_write(FILE *out, const style_t *style, const json_t *timings)
     if (json_is_number(json_object_get(timings, "first_token_ms")))
         fprintf(out, ", first word after %s",
                 style_duration(number(timings, "first_token_ms"), first));
+    if (json_is_number(json_object_get(timings, "found_ms")))
+        fprintf(out, ", first passages after %s",
+                style_duration(number(timings, "found_ms"), first));
+    if (json_is_number(json_object_get(timings, "quick_answer_ms")))
+        fprintf(out, ", quotation after %s",
+                style_duration(number(timings, "quick_answer_ms"), first));
     fprintf(out, "%s\n", style_on(style, STYLE_OFF));
 }

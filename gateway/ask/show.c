@@ -6,6 +6,7 @@
 
 #include "bars.h"
 #include "clean.h"
+#include "early.h"
 #include "trouble.h"
 #include "words.h"
 
@@ -21,6 +22,7 @@ struct show {
     style_t out, err;
     bool quiet;
     words_t *words;
+    early_t *early; // NULL: no terminal, or quiet
     bool status_shown;
     char *last_status;
     bool coverage_shown;
@@ -37,6 +39,8 @@ show_t *show_new(const style_t *out, const style_t *err, bool quiet)
     self->err = *err;
     self->quiet = quiet;
     self->words = words_new(stdout, out, MAX_TEXT);
+    if (err->terminal && !quiet)
+        self->early = early_new(stderr, err);
     if (!self->words)
         show_destroy(&self);
     return self;
@@ -48,6 +52,7 @@ void show_destroy(show_t **self_p)
     if (!self)
         return;
     words_destroy(&self->words);
+    early_destroy(&self->early);
     free(self->last_status);
     free(self);
     *self_p = NULL;
@@ -64,6 +69,14 @@ static void clear_status(show_t *self)
     if (self->status_shown)
         fputs("\r\033[K", stderr);
     self->status_shown = false;
+}
+
+// What stood there until now goes.
+static void clear_early(show_t *self)
+{
+    clear_status(self);
+    if (self->early)
+        early_clear(self->early);
 }
 
 void show_status(show_t *self, const char *message)
@@ -108,22 +121,30 @@ static const char *path_end(const char *source)
     return last;
 }
 
+// "   1. Title > Heading (folder/file)", no wider than the terminal.
+static rl_buf_t passage_line(const show_t *self, const json_t *passage)
+{
+    rl_buf_t line = rl_buf_make(MAX_LINE), what = rl_buf_make(MAX_LINE);
+    add_title(&what, passage);
+    if (*string_of(passage, "source")) {
+        rl_buf_adds(&what, " (");
+        clean_line(&what, path_end(string_of(passage, "source")), LABEL_COLUMNS);
+        rl_buf_adds(&what, ")");
+    }
+    rl_buf_addf(&line, "%4" JSON_INTEGER_FORMAT ". ",
+                json_integer_value(json_object_get(passage, "n")));
+    clean_line(&line, what.data ? what.data : "",
+               self->err.terminal ? (size_t)self->err.columns - 7 : 0);
+    rl_buf_free(&what);
+    return line;
+}
+
 static void list_passage(const show_t *self, const json_t *passage)
 {
-    rl_buf_t line = rl_buf_make(MAX_LINE), cut = rl_buf_make(MAX_LINE);
-    json_int_t n = json_integer_value(json_object_get(passage, "n"));
-    add_title(&line, passage);
-    if (*string_of(passage, "source")) {
-        rl_buf_adds(&line, " (");
-        clean_line(&line, path_end(string_of(passage, "source")), LABEL_COLUMNS);
-        rl_buf_adds(&line, ")");
-    }
-    clean_line(&cut, line.data ? line.data : "",
-               self->err.terminal ? (size_t)self->err.columns - 7 : 0);
-    fprintf(stderr, "%s%4" JSON_INTEGER_FORMAT ". %s%s\n", style_on(&self->err, STYLE_DIM), n,
-            cut.data ? cut.data : "", style_on(&self->err, STYLE_OFF));
+    rl_buf_t line = passage_line(self, passage);
+    fprintf(stderr, "%s%s%s\n", style_on(&self->err, STYLE_DIM), line.data ? line.data : "",
+            style_on(&self->err, STYLE_OFF));
     rl_buf_free(&line);
-    rl_buf_free(&cut);
 }
 
 // What was missing, plainly: it is said even when quiet, since the answer could look whole.
@@ -162,11 +183,57 @@ static void show_coverage(show_t *self, const json_t *coverage)
     rl_buf_free(&line);
 }
 
+// Passages that are not final stand where the final ones will. In a pipe nothing can be taken back:
+// there it is said how many there are.
+static void show_found(show_t *self, const json_t *data)
+{
+    const json_t *passages = json_object_get(data, "passages"), *passage;
+    size_t at;
+    if (!self->early) {
+        show_status(self, string_of(data, "message"));
+        return;
+    }
+    clear_early(self);
+    rl_buf_t head = rl_buf_make(MAX_LINE);
+    clean_line(&head, string_of(data, "message"), (size_t)self->err.columns - 1);
+    early_line(self->early, head.data ? head.data : "");
+    rl_buf_free(&head);
+    json_array_foreach(passages, at, passage)
+    {
+        rl_buf_t line = passage_line(self, passage);
+        early_line(self->early, line.data ? line.data : "");
+        rl_buf_free(&line);
+    }
+    fflush(stderr);
+}
+
+// What one passage says, until the model does. Never on stdout: it is no part of the answer.
+static void show_quick(show_t *self, const json_t *data)
+{
+    char head[80];
+    json_int_t passage = json_integer_value(json_object_get(data, "passage"));
+    if (self->quiet || passage < 1 || *words_text(self->words))
+        return;
+    clear_early(self);
+    snprintf(head, sizeof head,
+             "Quoted from passage %" JSON_INTEGER_FORMAT ", not the model's words:", passage);
+    if (self->early) {
+        early_line(self->early, head);
+        early_text(self->early, string_of(data, "text"));
+    } else {
+        rl_buf_t line = rl_buf_make(MAX_LINE);
+        clean_line(&line, string_of(data, "text"), 0);
+        fprintf(stderr, "%s %s\n", head, line.data ? line.data : "");
+        rl_buf_free(&line);
+    }
+    fflush(stderr);
+}
+
 static void show_sources(show_t *self, const json_t *data)
 {
     const json_t *passages = json_object_get(data, "passages"), *passage;
     size_t at;
-    clear_status(self);
+    clear_early(self);
     if (!self->quiet) {
         rl_buf_t line = rl_buf_make(MAX_LINE);
         clean_line(&line, string_of(data, "message"), 0);
@@ -238,6 +305,8 @@ static void on_token(show_t *self, const json_t *data)
 {
     const json_t *text = json_object_get(data, "text"), *cite = json_object_get(data, "cite");
     clear_status(self);
+    if (self->early && json_string_length(text) > 0)
+        early_clear(self->early);
     fflush(stderr);
     if (json_is_string(text))
         words_add(self->words, json_string_value(text), json_string_length(text));
@@ -299,8 +368,9 @@ void show_event(show_t *self, const char *name, const json_t *data)
         const char *name;
         void (*fn)(show_t *, const json_t *);
     } events[] = {
-        {"status", on_status},   {"sources", show_sources}, {"token", on_token},
-        {"timings", on_timings}, {"done", on_done},         {"error", on_error},
+        {"status", on_status}, {"sources", show_sources},    {"token", on_token},
+        {"found", show_found}, {"quick_answer", show_quick}, {"timings", on_timings},
+        {"done", on_done},     {"error", on_error},
     };
     for (size_t at = 0; at < sizeof events / sizeof *events; at++)
         if (strcmp(events[at].name, name) == 0)
@@ -310,6 +380,8 @@ void show_event(show_t *self, const char *name, const json_t *data)
 void show_end(show_t *self)
 {
     clear_status(self);
+    if (self->early)
+        early_keep(self->early);
     words_end(self->words);
     fflush(stdout); // the last words stand before what is said about them, on a pipe too
     fflush(stderr);

@@ -10,14 +10,17 @@
 style_t style_of(FILE *stream)
 {
     const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
-    style_t self = {.columns = 80, .unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0};
+    style_t self = {
+        .columns = 80, .rows = 24, .unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0};
     struct winsize size;
     if (!isatty(fileno(stream)))
         return self;
     self.terminal = term && *term && strcmp(term, "dumb") != 0;
     self.colour = self.terminal && !(no_colour && *no_colour);
-    if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
+    if (ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col >= 20) {
         self.columns = size.ws_col;
+        self.rows = size.ws_row > 0 ? size.ws_row : self.rows;
+    }
     return self;
 }
 

@@ -10,6 +10,7 @@ typedef struct style {
     bool colour;   // terminal, and NO_COLOR is not set (https://no-color.org)
     bool unicode;  // the locale's encoding is UTF-8
     int columns;   // of the terminal, 80 if unknown
+    int rows;      // 24 if unknown
 } style_t;
 
 // Reads the stream, the locale and the environment; setlocale (LC_CTYPE, "") was called before.

@@ -279,6 +279,8 @@ char *talk_body(const talk_t *self, talk_form_t form, const char *question, cons
                                   json_string(rl_conf_list_at(self->conf, "ask.collections", at)));
         json_object_set_new(body, "collections", names);
     }
+    if (self->form == TALK_STREAM && rl_conf_bool(self->conf, "ask.quick_answer"))
+        json_object_set_new(body, "quick_answer", json_true());
     if (*rl_conf_str(self->conf, "ask.filter"))
         json_object_set_new(body, "filter",
                             json_loads(rl_conf_str(self->conf, "ask.filter"), 0, NULL));
