@@ -7,6 +7,7 @@ import re
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SVG = pathlib.Path(__file__).with_name("scale.svg")
 BEGIN, END = "<!-- make scale-check -->", "<!-- end of make scale-check -->"
+SIZE_BEGIN, SIZE_END = "<!-- make scale-check: sizing -->", "<!-- end of sizing -->"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 920, 420, 70, 170, 30, 60
 LINES = [("dense, p50", "dense", "p50", "d"), ("dense, p99", "dense", "p99", "e"),
          ("lexical, p50", "lexical", "p50", "l"), ("lexical, p99", "lexical", "p99", "m")]  # fmt: skip
@@ -76,16 +77,21 @@ def svg(rows):
     )
 
 
-def write(rows):
+def put(text, begin, end, new):
+    made, count = re.subn(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{new}\n{end}", text, flags=re.S)
+    assert count == 1, f"README.md has no place for it: {begin} … {end}"
+    return made
+
+
+def write(rows, sizing):
     """Puts what was measured into README.md and beside it."""
-    if len(rows) < 3:
-        print("README.md is left as it is: only a run of all sizes has the table")
+    if len(rows) < 3 or not sizing:
+        print("README.md is left as it is: only a run of all claims has what it shows")
         return
     SVG.write_text(svg(rows))
     readme = ROOT / "README.md"
-    text = readme.read_text()
-    new = f"{BEGIN}\n{table(rows)}\n\n![Search time against the number of passages]({SVG.relative_to(ROOT)})\n{END}"
-    made, count = re.subn(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: new, text, flags=re.S)
-    assert count == 1, f"README.md has no place for the table: {BEGIN} … {END}"
-    readme.write_text(made)
+    picture = f"![Search time against the number of passages]({SVG.relative_to(ROOT)})"
+    text = put(readme.read_text(), BEGIN, END, f"{table(rows)}\n\n{picture}")
+    indented = "\n".join(f"    {line}".rstrip() for line in sizing.strip().splitlines())
+    readme.write_text(put(text, SIZE_BEGIN, SIZE_END, "\n" + indented + "\n"))
     print(f"written: README.md, {SVG.relative_to(ROOT)}")

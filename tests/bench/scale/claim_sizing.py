@@ -8,6 +8,7 @@ from harness.claims import Claim
 from harness.process import environment, program
 
 KINDS = {"Flat": "flat", "HNSW32": "graph"}  # whatever else: lists
+EXAMPLE = "--size-passages 5000000 --size-rate 50 --size-latency-ms 50 --size-cores 16 --size-memory-gb 64".split()
 GROWN = {
     "flat": lambda times, passages, before: times,
     "graph": lambda times, passages, before: math.log(passages) / math.log(before),
@@ -26,9 +27,10 @@ def foretold(figures, kind, passages):
 def run(shop, short=False, say=print):
     path = shop.folder / "figures.json"
     path.unlink(missing_ok=True)
-    command = [program("ragline-index"), "--size-passages", str(shop.largest), "--size-figures", path]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=600)
+    words = [*EXAMPLE, "--size-figures", str(path)]
+    done = subprocess.run([program("ragline-index"), *words], capture_output=True, text=True, env=environment(), timeout=600)
     assert done.returncode == 0, done.stderr
+    shop.sizing = f"$ ragline-index {' '.join(EXAMPLE)}\n\n{done.stdout}"
     figures = json.loads(path.read_text())
     claims = []
     for size in shop.sizes:

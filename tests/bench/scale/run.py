@@ -41,7 +41,7 @@ def run():
         if rows:
             print("\n" + chart.table(rows))
         if args.write and whole and not args.short:
-            chart.write(rows)
+            chart.write(rows, workshops[0].sizing)
 
     try:
         main(__doc__, {name: f"claim_{name}" for name in NAMES}, add_arguments, given, after)

@@ -49,6 +49,7 @@ class Workshop:
         self.sizes = SHORT_SIZES if short else SIZES
         self.largest = self.sizes[-1]
         self.measured = {}
+        self.sizing = ""  # what the sizing command says, for README
 
     def close(self):
         if not self.kept:
