@@ -232,11 +232,11 @@ bench-latency: all bench-programs  ## how soon something is to be seen, from the
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/bench/latency/run.py \
 	    --write $(if $(DATA),--data "$(DATA)") $(LATENCY_ARGS)
 
-# SCALE_ARGS="--short million", --list, --folder FOLDER (what is built is kept there). All of it puts README's table right.
+# SCALE_ARGS="--short million", --list, --folder FOLDER (what is built is kept there); DATA as for eval. All of it puts README's table right.
 scale-check: all bench-programs  ## a million passages, filters, changes, kills, growth: a line per claim
 	@$(if $(NO_DEPS),,scripts/deps test)
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/bench/scale/run.py \
-	    $(if $(SCALE_ARGS),$(SCALE_ARGS),--write)
+	    $(addprefix --data ,$(DATA)) $(if $(SCALE_ARGS),$(SCALE_ARGS),--write)
 
 eval: all  ## quality of retrieval on labelled sets: make eval DATA="folder…" (EVAL_ARGS=--sweep)
 	@scripts/models

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """make scale-check: what one machine carries, up to a million passages, and what happens to a corpus that grows.
 
-usage: tests/bench/scale/run.py [--short] [--folder FOLDER] [--write] [--list] [CLAIM …]
+usage: tests/bench/scale/run.py [--short] [--folder FOLDER] [--data FOLDER …] [--write] [--list] [CLAIM …]
 
 A line per claim: name, measured, limit, holds or falls short; exit status 1 where one falls short. The corpus is made
 by tests/bench/clustered.c: the same at every call. What is built lies in a temporary folder (7 GB), or in FOLDER,
-where a later run finds it and does not build it again; what it had cost to build is then as it was. --write puts the
+where a later run finds it and does not build it again; what it had cost to build is then as it was. --data are labelled sets
+(corpus.jsonl, queries.jsonl, qrels.tsv, as for make eval) that the engine is compared on. --write puts the
 table and the plot into README.md and tests/bench/scale/scale.svg. --short is the form that the end-to-end tests use.
 """
 
@@ -25,6 +26,7 @@ NAMES = ["million", "filters", "sizes", "sizing"]
 
 def add_arguments(parser):
     parser.add_argument("--folder")
+    parser.add_argument("--data", action="append", default=[])
     parser.add_argument("--write", action="store_true")
 
 
@@ -33,7 +35,7 @@ def run():
 
     def given(args):
         if not workshops:
-            workshops.append(Workshop(args.folder, args.short))
+            workshops.append(Workshop(args.folder, args.short, args.data))
         return {"shop": workshops[0]}
 
     def after(args, whole):

@@ -42,12 +42,13 @@ def to_end(command, log, limit_s=3600):
 
 
 class Workshop:
-    def __init__(self, folder, short):
+    def __init__(self, folder, short, data=()):
         self.kept = bool(folder)
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="ragline-scale-"))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.sizes = SHORT_SIZES if short else SIZES
         self.largest = self.sizes[-1]
+        self.data = list(data)
         self.measured = {}
         self.sizing = ""  # what the sizing command says, for README
 
