@@ -19,6 +19,8 @@ const char *const metrics_codes[] = {"other", // must be the first
                                      "busy",
                                      "cancelled",
                                      "deadline",
+                                     "engine_failed",
+                                     "engine_gone",
                                      "generator_busy",
                                      "generator_lost",
                                      "incomplete",

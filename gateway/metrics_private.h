@@ -6,7 +6,7 @@
 
 enum {
     METRICS_BOUNDS = 19, // of a histogram's buckets: 1-2.5-5 from 100 µs to two minutes
-    METRICS_CODES = 36,
+    METRICS_CODES = 38,
     METRICS_NO_KIND = KINDS, // stages that are no search's
     METRICS_FORMS = 4,
 };

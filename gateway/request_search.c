@@ -172,7 +172,7 @@ bool request_send_search(request_t *self, search_t *search, worker_t *worker, ta
                                .route = worker->route,
                                .task = task->id,
                                .request = self->id,
-                               .text = dense ? NULL : self->search_text,
+                               .text = self->search_text, // dense: for engines that mix both
                                .vector = dense ? self->vector : NULL,
                                .vector_size = dense ? self->dimension : 0,
                                .k = hits_of_shard(request_candidates_wanted(self),
@@ -576,7 +576,7 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
         request_hedge_later(self);
         return;
     }
-    if (failed->retry && search->tries < MAX_TRIES) {
+    if (failed->retry && !is_last_choice(self, search, worker)) {
         metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
         self->timeline->retries++;
         ask(self, search, worker);

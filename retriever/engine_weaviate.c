@@ -165,14 +165,14 @@ rl_engine_verdict_t weaviate_read_schema(const rl_engine_place_t *self, const js
 int weaviate_keep_catalog(rl_engine_place_t *self, const rl_engine_catalog_t *catalog)
 {
     char ignored[200], *text = rl_engine_catalog_json(catalog);
-    rl_engine_catalog_t copy;
+    rl_engine_catalog_t copy = {0};
     rl_terms_t *rules = text ? rl_terms_new(catalog->said.language) : NULL;
-    if (!rules || rl_engine_catalog_read(&copy, text, ignored, sizeof ignored) != 0) {
-        free(text);
+    int rc = rules ? rl_engine_catalog_read(&copy, text, ignored, sizeof ignored) : -1;
+    free(text);
+    if (rc != 0) {
         rl_terms_destroy(&rules);
         return -1;
     }
-    free(text);
     if (!self->catalog.root || self->catalog.said.passages != copy.said.passages ||
         strcmp(self->catalog.said.generation, copy.said.generation) != 0)
         memset(self->frequencies, 0, WEAVIATE_SLOTS * sizeof *self->frequencies);

@@ -44,6 +44,13 @@ void rl_build_list(rl_build_t *self)
     rl_build_set_state(self, RL_BUILD_READING);
 }
 
+// Whether passages wait for something before they are written: their vectors, or what a distributed
+// engine is to be told of all of them.
+static bool is_spooled(const rl_build_t *self)
+{
+    return self->mode == RL_BUILD_EMBEDDED || self->plan->engine;
+}
+
 // The first document decides what kind of collection it is; then the folder is locked and opened.
 static int begin_store(rl_build_t *self, const rl_document_t *first)
 {
@@ -77,15 +84,15 @@ static int begin_store(rl_build_t *self, const rl_document_t *first)
     if (!self->store)
         return -1;
     snprintf(self->generation, sizeof self->generation, "%s", rl_store_build_name(self->store));
-    if (self->mode != RL_BUILD_EMBEDDED)
+    if (!is_spooled(self))
         return 0; // every passage is complete when it is read, and is written at once
     self->spool = rl_spool_new(plan->out, self->why, RL_BUILD_WHY);
-    if (self->spool) {
+    if (self->spool && self->mode == RL_BUILD_EMBEDDED) {
         char path[4200];
         snprintf(path, sizeof path, "%s/%s", plan->out, rl_build_cache_name);
         self->cache = rl_vector_cache_new(path, self->why, RL_BUILD_WHY);
     }
-    return self->spool && self->cache ? 0 : -1;
+    return self->spool && (self->cache || self->mode != RL_BUILD_EMBEDDED) ? 0 : -1;
 }
 
 // A passage that the chunker cut: into the spool, or into the store if nothing is missing.
@@ -126,7 +133,7 @@ static int take_chunk(void *arg, const rl_chunk_t *chunk)
             self->reused += before == RL_VECTOR_THERE;
         }
     }
-    if (rc == 0 && self->mode == RL_BUILD_EMBEDDED)
+    if (rc == 0 && is_spooled(self))
         rc = rl_spool_add(self->spool, &item, self->why, RL_BUILD_WHY);
     else if (rc == 0)
         rc = rl_build_write_one(self, &item);
@@ -198,7 +205,7 @@ static void end_reading(rl_build_t *self)
         rl_build_fail(self, self->why);
         return;
     }
-    if (self->mode != RL_BUILD_EMBEDDED) {
+    if (!is_spooled(self)) {
         rl_build_set_state(self, RL_BUILD_FINISHING);
         return;
     }

@@ -1,6 +1,7 @@
 """Collections in a distributed engine: a real Weaviate of three nodes on loopback. The tests of search, filters and
 answers are those of a local index, asked of the engine; then what only the engine has: loading, and nodes that go."""
 
+import concurrent.futures
 import json
 import threading
 import time
@@ -10,10 +11,12 @@ import pytest
 import test_ask
 import test_filter
 import test_search
-from conftest import need, new_cluster, end_cluster
-from fakes.embed import FakeEmbed
+from conftest import end_cluster, need, new_cluster
+from harness import http
 from harness import weaviate as engine
-from harness.documents import COOKING, GUIDE, write
+from harness.documents import COOKING, write
+from harness.ports import free_port
+from harness.process import Process, run
 from harness.wait import until
 
 pytestmark = pytest.mark.standin
@@ -145,3 +148,213 @@ def make_shop(cluster, weaviate, work, _embed, tmp_path):
     yield make
     for process in started:
         process.stop()
+
+
+# ---- loading -------------------------------------------------------------------------------------------------------
+
+
+def vectors(count, words="kestrel words"):
+    """JSON lines with their vectors."""
+    return [
+        {"id": f"d{n}", "text": f"{words} {n}", "vector": [1.0 + n % 7, 2.0, n % 11, 0.5], "n": n} for n in range(count)
+    ]
+
+
+def write_lines(path, lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_the_same_load_twice_changes_nothing(weaviate, cluster, guide_documents, embed, work):
+    before = weaviate.ids("docs")
+    said = next(w["generation"] for w in cluster.ready_workers("lexical") if w["collection"] == "docs")
+    done = weaviate.load([guide_documents], embed, "docs", work, **WORDS)
+    assert weaviate.ids("docs") == before and len(set(before)) == len(before)
+    assert embed.requests == [], "what was embedded is not embedded again"
+    assert said in done.stdout and "0 passages of earlier loads removed" in done.stdout
+
+
+def test_what_a_corpus_no_longer_has_is_removed(weaviate, tmp_path):
+    lines = vectors(250)
+    weaviate.load([write_lines(tmp_path / "a.jsonl", lines)], None, "shrinking", tmp_path)
+    first = weaviate.ids("shrinking")
+    done = weaviate.load([write_lines(tmp_path / "a.jsonl", lines[:40])], None, "shrinking", tmp_path)
+    assert "210 passages of earlier loads removed" in done.stdout
+    left = weaviate.ids("shrinking")
+    assert len(left) == 40 and set(left) < set(first)
+
+
+def test_a_load_that_was_killed_ends_like_an_undisturbed_one(weaviate, tmp_path):
+    path = write_lines(tmp_path / "many.jsonl", vectors(900))
+    weaviate.load([path], None, "whole", tmp_path)
+    words = ["--to", weaviate.urls, "--index-collection", "broken", "--index-out", tmp_path / "broken"]
+    words += ["--engine-batch", "10", "--engine-replicas", "3", "--index-requests", "1", path]
+    killed = Process("ragline-index", words, tmp_path, expect_exit=None)
+    count = "{Aggregate{Ragline_broken{meta{count}}}}"
+
+    def some():
+        found = weaviate.graphql(count)["Aggregate"]["Ragline_broken"][0]["meta"]["count"]
+        return 50 <= found < 900 and found
+
+    until(some, "the load is under way")
+    killed.kill()
+    weaviate.load([path], None, "broken", tmp_path)
+    assert weaviate.ids("broken") == weaviate.ids("whole")
+
+
+def test_a_class_of_somebody_else_is_left_alone(weaviate, tmp_path):
+    made = http.call(weaviate.nodes[0].url, "POST", "/v1/schema", {"class": "Ragline_foreign", "vectorizer": "none"})
+    assert made.status == 200, made.body
+    path = write_lines(tmp_path / "x.jsonl", vectors(3))
+    done = weaviate.load([path], None, "foreign", tmp_path, expect=3)
+    assert "Ragline_foreign" in done.stderr and "another name" in done.stderr
+
+
+def test_vectors_of_another_length_are_refused(weaviate, tmp_path):
+    weaviate.load([write_lines(tmp_path / "a.jsonl", vectors(3))], None, "four", tmp_path)
+    other = [line | {"vector": [1.0, 2.0]} for line in vectors(3)]
+    done = weaviate.load([write_lines(tmp_path / "a.jsonl", other)], None, "four", tmp_path, expect=3)
+    assert "4 dimensions" in done.stderr and "2" in done.stderr
+
+
+def test_nobody_there_to_load_into(tmp_path):
+    path = write_lines(tmp_path / "x.jsonl", vectors(3))
+    words = ["--to", f"http://127.0.0.1:{free_port()}", "--index-collection", "x", "--index-out", tmp_path / "x"]
+    done = run("ragline-index", [*words, "--index-retries", "1", path], tmp_path)
+    assert done.returncode == 3 and "none of the 1 nodes answers" in done.stderr
+
+
+# ---- the engine's own mixture --------------------------------------------------------------------------------------
+
+
+def test_hybrid(cluster, weaviate, make_cluster_of):
+    one = make_cluster_of(**{"engine.dense": "hybrid", "engine.alpha": 0.5, "retriever.kinds": "dense"})
+    answer = one.search("What does an amber lamp mean?", kinds=["dense"], k=3)
+    assert "amber" in answer["passages"][0]["text"]
+    # no vector of the fake has anything to do with this word: only the words find it
+    answer = one.search("amber", kinds=["dense"], k=1)
+    assert "amber" in answer["passages"][0]["text"]
+
+
+# ---- nodes that are slow, and gone ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_cluster_of(work, weaviate, guide, llm, embed, request):
+    made = []
+
+    def make(**settings):
+        one = engine_cluster(work, weaviate, llm, embed, request.node.name, **settings)
+        made.append(one)
+        return one.start(guide)
+
+    yield make
+    for one in made:
+        end_cluster(one)
+
+
+def test_many_questions_are_under_way_in_one_process(make_cluster_of, weaviate):
+    one = make_cluster_of(**{"retriever.threads": 1, "gateway.hard_ms": 20000, "gateway.soft_ms": 20000})
+    answers = []
+    ask = lambda: answers.append(one.search("amber lamp", kinds=["lexical"]))  # noqa: E731
+    threads = [threading.Thread(target=ask) for _ in range(40)]
+    for number in range(3):
+        weaviate.pause(number)
+    try:
+        for thread in threads:
+            thread.start()
+        until(lambda: one.ready_workers("lexical")[0]["running"] >= 40, "40 questions are at the engine")
+    finally:
+        for number in range(3):
+            weaviate.go_on(number)
+    for thread in threads:
+        thread.join(30)
+    assert len(answers) == 40 and all("amber" in answer["passages"][0]["text"] for answer in answers)
+
+
+def test_a_node_that_hangs_is_gone_round(make_cluster_of, weaviate):
+    one = make_cluster_of(**{"gateway.hard_ms": 3000, "gateway.soft_ms": 3000})
+    weaviate.pause(1)
+    try:
+        for _ in range(9):
+            answer = one.search("amber lamp")
+            assert answer["coverage"]["missing"] == [] and answer["passages"]
+    finally:
+        weaviate.go_on(1)
+    weaviate.wait_ready()
+
+
+def test_an_engine_that_hangs_is_an_error_within_the_deadline(make_cluster_of, weaviate):
+    one = make_cluster_of(**{"gateway.hard_ms": 700, "gateway.soft_ms": 700})
+    for number in range(3):
+        weaviate.pause(number)
+    try:
+        began = time.monotonic()
+        answer = one.post("/v1/search", {"question": "amber lamp"})
+        assert time.monotonic() - began < 2
+        assert answer.status == 503 and answer.json()["error"]["code"] == "retrieval_failed"
+    finally:
+        for number in range(3):
+            weaviate.go_on(number)
+    weaviate.wait_ready()
+
+
+class Load(threading.Thread):
+    """So many questions a second, each on its own; when each began, what it got."""
+
+    def __init__(self, cluster, rate):
+        super().__init__()
+        self.cluster, self.rate = cluster, rate
+        self.answers, self.stopped = [], threading.Event()
+
+    def ask(self, began):
+        answer = self.cluster.post("/v1/search", {"question": f"amber lamp {began}"})
+        body = answer.json()
+        whole = answer.status == 200 and not body["coverage"]["missing"] and bool(body["passages"])
+        self.answers.append((began, answer.status, whole, body))
+
+    def run(self):
+        with concurrent.futures.ThreadPoolExecutor(64) as pool:
+            due = time.monotonic()
+            while not self.stopped.is_set():
+                pool.submit(self.ask, time.monotonic())
+                due += 1 / self.rate
+                self.stopped.wait(max(0, due - time.monotonic()))
+
+    def end(self):
+        self.stopped.set()
+        self.join()
+
+
+def test_nodes_are_killed_under_load_and_come_back(make_cluster_of, weaviate):
+    """One of three: whole answers go on. All: an explicit error. Back: used."""
+    one = make_cluster_of(**{"gateway.hard_ms": 3000, "gateway.soft_ms": 3000})
+    load = Load(one, 50)
+    load.start()
+    until(lambda: len(load.answers) > 20, "questions are answered")
+    weaviate.nodes[1].process.kill()
+    killed = time.monotonic()
+    until(lambda: load.answers[-1][0] > killed + 6, "six seconds of questions more", 20)
+    load.end()
+    late = [(status, body) for began, status, whole, body in load.answers if began > killed + 5 and not whole]
+    assert not late, late[:2]
+    # what failed before that says so
+    assert all(whole or status != 200 or body["coverage"]["missing"] for _, status, whole, body in load.answers)
+
+    for node in (weaviate.nodes[0], weaviate.nodes[2]):
+        node.process.kill()
+    began = time.monotonic()
+    answer = one.post("/v1/search", {"question": "amber lamp"})
+    assert time.monotonic() - began < 3.5
+    assert answer.status == 503, answer.body
+    assert "engine" in answer.json()["error"]["message"], answer.body
+
+    weaviate.start()
+    ready = time.monotonic()
+
+    def whole():
+        answer = one.search("amber lamp")
+        return not answer["coverage"]["missing"] and answer["passages"]
+
+    until(whole, "the engine is used again", 5)
+    assert time.monotonic() - ready < 5

@@ -41,7 +41,8 @@ class Node:
         self.process = None
 
     def start(self, nodes):
-        others = [f"127.0.0.1:{node.gossip}" for node in nodes if node.process and node is not self]
+        # a node ends that has nobody to join but others that do not listen yet
+        others = [f"127.0.0.1:{node.gossip}" for node in nodes if node is not self and node.process]
         env = {
             "CLUSTER_HOSTNAME": self.name,
             "CLUSTER_IN_LOCALHOST": "true",
@@ -58,6 +59,8 @@ class Node:
             "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "true",
             "DISABLE_TELEMETRY": "true",
             "GO_PROFILING_DISABLE": "true",
+            # what was just written is searched by words as it should be when it is on disk (see load_settle.h)
+            "PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS": 2,
             "GOMAXPROCS": 1,
             "GOMEMLIMIT": "512MiB",
         }
@@ -86,14 +89,21 @@ class Weaviate:
         self.folder = Path(folder)
         self.nodes = [Node(number, folder) for number in range(size)]
         try:
-            self.nodes[0].start(self.nodes)
-            until(self.nodes[0].gossips, "the first node listens", START)
-            for node in self.nodes[1:]:
-                node.start(self.nodes)
-            self.wait_ready()
+            self.start()
         except BaseException:
             self.stop()
             raise
+
+    def start(self):
+        """Starts the nodes that do not run; a first one must listen before others can join it."""
+        gone = [node for node in self.nodes if not node.process or not node.process.alive()]
+        for node in gone:
+            node.process = None
+        for node in gone:
+            node.start(self.nodes)
+            if len(gone) == len(self.nodes) and node is gone[0]:
+                until(node.gossips, "the first node listens", START)
+        self.wait_ready()
 
     @property
     def urls(self):
@@ -103,7 +113,7 @@ class Weaviate:
         for node in self.nodes:
             until(node.ready, f"{node.name} is ready", START)
 
-    def load(self, documents, embed, collection, work, replicas=3, expect=0, **settings):
+    def load(self, documents, embed, collection, work, replicas=3, expect=0, timeout=60, **settings):
         """Runs ragline-index --to over `documents`; returns its CompletedProcess."""
         given = {
             "index.collection": collection,
@@ -113,7 +123,7 @@ class Weaviate:
         }
         if embed:
             given |= {"embed.url": embed.url, "embed.model": embed.model}
-        done = run("ragline-index", ["--to", self.urls, *options(given), *map(str, documents)], work)
+        done = run("ragline-index", ["--to", self.urls, *options(given), *map(str, documents)], work, timeout=timeout)
         assert done.returncode == expect, f"ragline-index: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
