@@ -127,10 +127,6 @@ const rl_option_t rl_options[] = {
     BOOL("gateway.quick_answer", "false", RL_GATEWAY,
          "streams of POST /v1/ask get what the best passage says, word for word, while the model "
          "reads; a question's quick_answer says otherwise"),
-    BOOL(
-        "gateway.part_prefixes", "true", RL_GATEWAY,
-        "where keys differ in what they may read, what the LLM server has read for one is not used "
-        "for those with other rights (vLLM: by a salt; llama-server: not at all)"),
     BOOL("gateway.prefill", "true", RL_GATEWAY,
          "passages of a draft are read ahead where the LLM server keeps what it has read"),
     BOOL(
@@ -341,6 +337,13 @@ const rl_option_t rl_options[] = {
         "how often a request is repeated when the embedding server is away or busy"),
     INT("index.timeout_ms", "120000", 100, DAY_MS, RL_INDEX,
         "longest time for one request to the embedding server"),
+    INT("index.check_questions", "200", 1, 10000, RL_INDEX,
+        "vectors of each shard that --check searches"),
+    INT("index.check_k", "10", 1, 100, RL_INDEX, "hits that --check looks at"),
+    NUM("index.check_recall", "0.97", 0.01, 1, RL_INDEX,
+        "share of the nearest passages that --check wants to be found"),
+    FLAG("check", RL_INDEX,
+         "FOLDER: compare the index there with exact search, and choose the effort of searches"),
     INT("size.passages", "0", 0, 1000000000000, RL_INDEX,
         "says what so many passages want (shards, replicas, machines) and builds nothing"),
     INT("size.dimension", "384", 1, 65536, RL_INDEX, "components of their vectors"),
