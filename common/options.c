@@ -127,6 +127,10 @@ const rl_option_t rl_options[] = {
     BOOL("gateway.quick_answer", "false", RL_GATEWAY,
          "streams of POST /v1/ask get what the best passage says, word for word, while the model "
          "reads; a question's quick_answer says otherwise"),
+    BOOL(
+        "gateway.part_prefixes", "true", RL_GATEWAY,
+        "where keys differ in what they may read, what the LLM server has read for one is not used "
+        "for those with other rights (vLLM: by a salt; llama-server: not at all)"),
     BOOL("gateway.prefill", "true", RL_GATEWAY,
          "passages of a draft are read ahead where the LLM server keeps what it has read"),
     BOOL(

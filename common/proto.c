@@ -142,6 +142,7 @@ static const field_t generate_fields[] = {
     NUMBER(rl_generate_t, window),
     FLAG(rl_generate_t, prefill),
     NUMBER(rl_generate_t, target_first_token_ms),
+    STRING(rl_generate_t, salt, NAME),
 };
 
 static const field_t credit_fields[] = {

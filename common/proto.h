@@ -167,6 +167,7 @@ typedef struct rl_generate {
                      // timings: no room, no use); `question` may be a draft or ""
     uint64_t target_first_token_ms; // != 0: the passages are cut so that reading them lets the
                                     // first word come by then; 0: the generator's own
+    const char *salt; // != "": what the LLM server has read for it is used for no other salt
 } rl_generate_t;
 
 typedef struct rl_credit {

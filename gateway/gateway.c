@@ -276,6 +276,7 @@ static void read_settings(gateway_t *self)
         .share = rl_conf_bool(conf, "cache.share"),
         .semantic = rl_conf_num(conf, "cache.semantic"),
         .prefill = rl_conf_bool(conf, "gateway.prefill"),
+        .part_prefixes = rl_conf_bool(conf, "gateway.part_prefixes"),
         .drafts = (size_t)rl_conf_int(conf, "gateway.drafts"),
         .provisional_ms = rl_conf_int(conf, "gateway.provisional_ms"),
         .provisional_quorum = rl_conf_num(conf, "gateway.provisional_quorum"),

@@ -30,6 +30,7 @@ typedef struct settings {
     bool share;      // what others have found, or look for now, is used
     double semantic; // least cosine of two questions that may share passages; 0: off
     bool prefill;    // what drafts find is read ahead
+    bool part_prefixes;
     size_t drafts;   // at work at a time
     long
         provisional_ms; // sources later than this are not awaited before an answer is begun; 0: off

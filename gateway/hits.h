@@ -12,6 +12,8 @@ typedef struct hits {
     answer_passage_t *passages; // of merge; owned
     size_t passages_size;
     unsigned of;        // sources, which all answered
+    bool sound;         // from the generations in force, with all the effort that was wanted: an
+                        // answer from them may be kept
     char rest[LRU_KEY]; // key of everything but the question's words
     float *vector;      // the question's, NULL without dense retrieval; owned
     size_t dimension;

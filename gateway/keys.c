@@ -25,6 +25,7 @@ struct keys_caller {
     double burst;      // tokens that the bucket holds
     double tokens;
     uint64_t filled_us;
+    bool parted;   // others may read other collections
     bool operator; // sees what concerns other callers
     unsigned references;
 };
@@ -258,6 +259,16 @@ static void carry_over(table_t *table, const table_t *old)
         }
 }
 
+static void note_rights(table_t *table)
+{
+    bool parted = false;
+    for (size_t at = 1; at < table->size; at++)
+        parted =
+            parted || strcmp(keys_rights(table->callers[at]), keys_rights(table->callers[0])) != 0;
+    for (size_t at = 0; at < table->size; at++)
+        table->callers[at]->parted = parted;
+}
+
 int keys_reload(keys_t *self, const char *file, char *why, size_t why_size)
 {
     table_t table = {0};
@@ -267,6 +278,7 @@ int keys_reload(keys_t *self, const char *file, char *why, size_t why_size)
     carry_over(&table, &self->table);
     table_free(&self->table);
     self->table = table;
+    note_rights(&self->table);
     self->needed = needed;
     return 0;
 }
@@ -331,6 +343,11 @@ const char *keys_name(const keys_caller_t *caller)
 const char *keys_rights(const keys_caller_t *caller)
 {
     return caller->rights ? caller->rights : "*";
+}
+
+bool keys_parted(const keys_caller_t *caller)
+{
+    return caller->parted;
 }
 
 bool keys_is_operator(const keys_caller_t *caller)

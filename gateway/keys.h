@@ -33,6 +33,8 @@ void keys_drop(const keys_caller_t **caller_p);
 
 // What the caller may read, as one text: "*", or the names in their order.
 const char *keys_rights(const keys_caller_t *caller);
+// Whether there are callers who may read something else.
+bool keys_parted(const keys_caller_t *caller);
 const char *keys_name(const keys_caller_t *caller);
 // Whether the caller may see what concerns others (traces): where there are no keys, everybody.
 bool keys_is_operator(const keys_caller_t *caller);

@@ -217,7 +217,7 @@ void request_again_keep(request_t *self, const char *writer)
 {
     again_t *again = &self->again;
     char key[LRU_KEY];
-    if (!may_use(self) || !*again->key || again->left_out || !*writer || !again->current ||
+    if (!may_use(self) || !*again->key || again->left_out || !*writer || !again->sound ||
         self->answer.missing_size > 0 || self->continuations > 0 || again->ends_size == 0 ||
         strcmp(self->answer.finish, "stop") != 0)
         return;

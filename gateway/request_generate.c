@@ -35,6 +35,16 @@ static uint64_t tokens_left(const request_t *self)
     return limit > self->tokens ? limit - self->tokens : limit ? 1 : 0;
 }
 
+// An LLM server that keeps what it has read answers sooner where it has read the same before: who
+// has other rights must not be able to tell.
+static void make_salt(const request_t *self, char out[LRU_KEY])
+{
+    const char *const parts[] = {"prefixes", keys_rights(self->caller)};
+    out[0] = '\0';
+    if (self->gateway->settings.part_prefixes && keys_parted(self->caller))
+        lru_key(out, parts, 2);
+}
+
 bool request_send_generate(request_t *self, worker_t *worker)
 {
     gateway_t *gateway = self->gateway;
@@ -46,6 +56,8 @@ bool request_send_generate(request_t *self, worker_t *worker)
         return false;
     trace_headers_t trace =
         otlp_headers(gateway->otlp, self->timeline, TRACE_CHAT, self->generator_tries);
+    char salt[LRU_KEY];
+    make_salt(self, salt);
     // merge gives the passages in one row
     rl_passage_t *passages =
         self->answer.passages_size ? (rl_passage_t *)self->answer.passages[0].passage : NULL;
@@ -67,7 +79,8 @@ bool request_send_generate(request_t *self, worker_t *worker)
                                  .deadline_ms = request_time_left_ms(self),
                                  .target_first_token_ms = (uint64_t)question->target_first_token_ms,
                                  .window = gateway->settings.window,
-                                 .prefill = prefill}};
+                                 .prefill = prefill,
+                                 .salt = salt}};
     RL_PROBE_GENERATION_SENT(self->id, task->id, worker->id, self->answer.passages_size);
     uint64_t now = rl_now_us(); // before: the generator may be at work before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {

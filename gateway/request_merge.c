@@ -94,7 +94,9 @@ static void merge_hits(request_t *self)
     size_t size;
     answer_passage_t *passages = request_merge_now(self, &size);
     self->hits = hits_new(passages, size, self->answer.of);
-    bool current = self->again.current = request_share_current(self);
+    bool current = request_share_current(self);
+    self->again.sound = self->hits->sound =
+        current && self->answer.missing_size == 0 && !self->share.lowered;
     // the best are copied; an open stream need not hold the rest
     request_note_searches(self);
     request_share_found(self, current);

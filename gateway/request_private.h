@@ -65,7 +65,7 @@ typedef struct again {
     char key[LRU_KEY];     // of the question, without the writer; "": nothing is kept
     kept_answer_t *answer; // that is given again, NULL: a new one is written
     size_t given;          // pieces of it
-    bool current;          // the passages are what another one asking now would get
+    bool sound;            // the passages are what another one asking now would get
     uint32_t *ends;        // of the pieces that came, in bytes
     size_t ends_size;
     bool left_out; // too many of them

@@ -100,7 +100,7 @@ static void adopt(request_t *self, hits_t *hits, const char *how)
     self->timeline->cache = how;
     self->timeline->of = self->timeline->answered = hits->of;
     self->hits = hits;
-    self->again.current = strcmp(how, "semantic") != 0;
+    self->again.sound = hits->sound && strcmp(how, "semantic") != 0;
     self->answer.of = self->answer.answered = hits->of;
     request_show_sources(self);
 }

@@ -30,6 +30,7 @@ typedef struct openai_call {
     rl_sse_t *sse;
     rl_buf_t request; // while the model's name is awaited: what comes behind it
     char traceparent[64], *tracestate;
+    char salt[128]; // rl_generate_t's
     bool has_params;
     openai_body_t kind;
     rl_buf_t whole;           // an answer that is no stream

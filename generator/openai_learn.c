@@ -33,7 +33,7 @@ static void look_again(openai_server_t *self, long ms)
 // "owned_by" of a model is the server's own name with these two.
 static void take_kind(openai_server_t *self, const char *owner)
 {
-    if (!self->asks_kind || !owner)
+    if (!owner || (!self->asks_kind && self->kind != OPENAI_UNKNOWN))
         return;
     openai_kind_t kind = strcmp(owner, "llamacpp") == 0 ? OPENAI_LLAMA
                          : strcmp(owner, "vllm") == 0   ? OPENAI_VLLM

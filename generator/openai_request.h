@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "buf.h"
+#include "openai_server.h"
 #include "upstream.h"
 
 typedef enum openai_reading {
@@ -21,5 +22,9 @@ typedef enum openai_reading {
 // 0, or -1 when it is too long.
 int openai_request_write(rl_buf_t *out, const upstream_ask_t *ask, json_t *defaults,
                          openai_reading_t reading, bool *has_params);
+
+// Appends the field, if the server knows one, that keeps what it reads for this request apart from
+// what it reads for those with another salt. Nothing where `salt` is "".
+void openai_request_part(rl_buf_t *out, openai_kind_t kind, const char *salt);
 
 #endif

@@ -74,7 +74,7 @@ static void set_kind(openai_server_t *self, const char *prefill, bool moved)
         self->kind = OPENAI_LLAMA;
     else if (strcmp(prefill, "vllm") == 0)
         self->kind = OPENAI_VLLM;
-    else if (moved || !self->keeps)
+    else if (moved)
         self->kind = OPENAI_UNKNOWN;
     if (moved)
         self->slots = 0;

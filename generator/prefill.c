@@ -208,6 +208,10 @@ void prefill_start(gen_task_t *task)
         prefill_end(task, "skipped", "off");
         return;
     }
+    if (*gen_task_generate(task)->salt && !gen_upstream_keeps(task->upstream).parts) {
+        prefill_end(task, "skipped", "parted"); // the question could not use it
+        return;
+    }
     if (!has_room(generator, task->upstream)) {
         prefill_end(task, "skipped", "busy");
         return;

@@ -29,6 +29,7 @@ typedef struct upstream_ask {
 typedef struct upstream_keeps {
     bool prompts;
     bool whole;   // those of its slots: what another slot is reading just now is read once more
+    bool parts;   // it can keep apart what it reads for one salt and for another
     size_t slots; // answers that it writes at a time, 0: not known
 } upstream_keeps_t;
 

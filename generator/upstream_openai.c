@@ -29,6 +29,7 @@ static int ask_now(openai_call_t *call)
     rl_buf_t body = rl_buf_make(BODY_MAX);
     rl_buf_adds(&body, "{\"model\":");
     rl_buf_add_json(&body, call->server->model, strlen(call->server->model));
+    openai_request_part(&body, call->server->kind, call->salt);
     if (rl_buf_add(&body, call->request.data, call->request.size) == 0)
         call->fetch = openai_server_fetch(call->server, "/chat/completions",
                                           &(rl_fetch_request_t){.accept = "text/event-stream",
@@ -52,7 +53,10 @@ static void on_models(void *arg, const rl_fetch_result_t *result)
     openai_call_t *call = arg;
     openai_server_t *self = call->server;
     call->fetch = NULL;
-    if (self->model[0] || openai_server_learn(self, result)) {
+    bool learnt = openai_server_learn(self, result);
+    if (result->ok && self->kind == OPENAI_UNKNOWN)
+        self->kind = OPENAI_OTHER; // it does not say: it is not asked again for that
+    if (self->model[0] || learnt) {
         if (ask_now(call) == 0)
             return;
         openai_call_broken(call, "nothing: the request could not be made", "", 0);
@@ -96,7 +100,7 @@ static void openai_cancel(upstream_call_t **base_p)
 
 static openai_reading_t reading_of(const openai_server_t *server, bool prefill)
 {
-    if (server->kind == OPENAI_LLAMA)
+    if (server->kind == OPENAI_LLAMA && server->keeps)
         return prefill ? OPENAI_READS_ONLY : OPENAI_SAYS_HOW_FAR;
     return prefill ? OPENAI_READS_ONE : OPENAI_SAYS_NOTHING;
 }
@@ -124,9 +128,11 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     call->tracestate = tracestate && *tracestate ? strdup(tracestate) : NULL;
     evtimer_assign(&call->limit, self->server.loop, openai_call_on_limit, call);
     openai_call_limit(call, self->server.first_token_ms);
+    snprintf(call->salt, sizeof call->salt, "%s", ask->generate->salt ? ask->generate->salt : "");
+    bool kind_matters = call->salt[0] && self->server.kind == OPENAI_UNKNOWN;
     int bad = openai_request_write(&call->request, ask, self->server.params,
                                    reading_of(&self->server, ask->prefill), &call->has_params);
-    if (!bad && self->server.model[0])
+    if (!bad && self->server.model[0] && !kind_matters)
         bad = ask_now(call);
     else if (!bad)
         call->fetch = openai_server_fetch(call->server, "/models",
@@ -155,6 +161,7 @@ static upstream_keeps_t openai_keeps(const upstream_t *base)
     bool kind = server->kind == OPENAI_LLAMA || server->kind == OPENAI_VLLM;
     return (upstream_keeps_t){.prompts = server->keeps && kind && server->model[0],
                               .whole = server->kind == OPENAI_LLAMA,
+                              .parts = server->kind == OPENAI_VLLM,
                               .slots = server->slots};
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store.h"
+
 static const double BUSY = 0.6;       // of a core: above it waiting times grow steeply
 static const double OF_LATENCY = 0.5; // that a search itself may take
 static const double OF_MEMORY = 0.8; // of a machine; the rest is the system's and what changes need
@@ -93,6 +95,14 @@ void rl_size_need(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
         wish->passages / figures->kinds[index].per_s + wish->passages / figures->words.per_s;
 }
 
+static rl_size_index_t usual_for(double passages)
+{
+    const char *factory = rl_store_factory((uint64_t)passages, NULL);
+    return strstr(factory, "IVF")    ? RL_SIZE_LISTS
+           : strstr(factory, "HNSW") ? RL_SIZE_GRAPH
+                                     : RL_SIZE_FLAT;
+}
+
 rl_size_index_t rl_size_choose(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
                                rl_size_need_t needs[RL_SIZE_INDEXES])
 {
@@ -102,9 +112,12 @@ rl_size_index_t rl_size_choose(const rl_size_figures_t *figures, const rl_size_w
         const rl_size_need_t *need = &needs[index], *other = &needs[best % RL_SIZE_INDEXES];
         if (!need->possible)
             continue;
-        // of as many machines the fewest shards, since each is a message there and back
+        // of as many machines the fewest shards, since each is a message there and back; then what
+        // the builder takes by itself for so many
         if (best == RL_SIZE_INDEXES || need->machines < other->machines ||
-            (need->machines == other->machines && need->shards < other->shards))
+            (need->machines == other->machines &&
+             (need->shards < other->shards ||
+              (need->shards == other->shards && index == usual_for(need->shard_passages)))))
             best = index;
     }
     return best;

@@ -70,7 +70,7 @@ double rl_size_lexical_ms(const rl_size_figures_t *figures, double passages, int
 void rl_size_need(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
                   rl_size_index_t index, rl_size_need_t *need);
 
-// The kind to take: the fewest machines, then the fewest shards, then the most exact.
+// The kind to take: the fewest machines, then the fewest shards, then what the builder takes.
 // RL_SIZE_INDEXES if none is possible.
 rl_size_index_t rl_size_choose(const rl_size_figures_t *figures, const rl_size_wish_t *wish,
                                rl_size_need_t needs[RL_SIZE_INDEXES]);
@@ -81,9 +81,9 @@ void rl_size_factory(rl_size_index_t index, double passages, char *out);
 // All of it in words.
 void rl_size_report(const rl_size_figures_t *figures, const rl_size_wish_t *wish, FILE *out);
 
-// Measures on this machine, in one thread (its CPU time), with made-up passages (synthetic.h) that it indexes in a
-// temporary folder: about half a minute for 25,000 of 384 dimensions. `say` is told what it does.
-// Returns 0, or -1 with `why`.
+// Measures on this machine, in one thread (its CPU time), with made-up passages (synthetic.h) that
+// it indexes in a temporary folder: about half a minute for 25,000 of 384 dimensions. `say` is told
+// what it does. Returns 0, or -1 with `why`.
 int rl_size_measure(size_t passages, size_t dimension, void (*say)(const char *what),
                     rl_size_figures_t *figures, char *why, size_t why_size);
 

@@ -24,6 +24,8 @@ enum {
     PART = 4, // words are measured with a quarter of the passages as well
 };
 
+static const double RECALL = 0.95;
+
 typedef struct lab {
     size_t passages, dimension;
     rl_synthetic_t *corpus;
@@ -36,6 +38,7 @@ typedef struct lab {
 
 typedef struct timing {
     double p50_ms, p99_ms, recall;
+    size_t effort; // of each search, 0 if there is no choice
 } timing_t;
 
 // CPU time of this thread: what other programs take meanwhile is not the search's.
@@ -67,9 +70,10 @@ static double share_found(const lab_t *self, size_t asked, const rl_result_t *re
     return (double)found / BEST;
 }
 
-// Asks all questions, one at a time in this thread. An exact source says what is right.
-static int ask_all(lab_t *self, const rl_source_backend_t *backend, void *source, bool exact,
-                   timing_t *timing)
+// Asks all questions, one at a time in this thread, with this effort (0: the usual). An exact
+// source says what is right.
+static int ask_all(lab_t *self, const rl_source_backend_t *backend, void *source, size_t effort,
+                   bool exact, timing_t *timing)
 {
     double ms[QUESTIONS];
     char text[RL_SYNTHETIC_TEXT];
@@ -81,11 +85,14 @@ static int ask_all(lab_t *self, const rl_source_backend_t *backend, void *source
                             .vector = self->questions + at * self->dimension,
                             .dimension = self->dimension,
                             .k = CANDIDATES};
+        for (size_t kind = 0; kind < RL_EFFORT_KINDS; kind++)
+            query.efforts[kind] = effort;
         double start = thread_ms();
         backend->search(source, 0, &query, 1, &result);
         ms[at] = thread_ms() - start;
         if (result.code)
             return rl_fail(self->why, self->why_size, "%s", result.message);
+        timing->effort = result.effort.used;
         if (exact && at < CHECKED)
             remember_exact(self, at, &result);
         if (at < CHECKED)
@@ -109,7 +116,11 @@ static int search(lab_t *self, const rl_store_t *store, const char *kind, bool e
     if (!source)
         return -1;
     backend->warm(source, 0);
-    int rc = ask_all(self, backend, source, exact, timing);
+    int rc = ask_all(self, backend, source, 0, exact, timing);
+    // kinds are compared at the recall that one would have of them
+    while (rc == 0 && timing->effort > 0 && timing->recall < RECALL &&
+           timing->effort * 2 <= RL_EFFORT_MOST && timing->effort < self->passages)
+        rc = ask_all(self, backend, source, timing->effort * 2, exact, timing);
     backend->close(source);
     return rc;
 }

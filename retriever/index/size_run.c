@@ -7,6 +7,7 @@
 
 #include "build.h"
 #include "files.h"
+#include "log.h"
 #include "store.h"
 
 enum {
@@ -61,6 +62,8 @@ static int get_figures(const rl_conf_t *conf, rl_size_figures_t *figures, char *
 int rl_size_run(const rl_conf_t *conf)
 {
     char why[1024] = "";
+    if (!rl_conf_given(conf, "log.level")) // what sources say of each index is of no use here
+        rl_log_setup("index", "warn", false);
     rl_size_wish_t wish;
     rl_size_figures_t figures;
     set_wish(conf, &wish);

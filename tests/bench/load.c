@@ -182,6 +182,9 @@ static void take_ask_event(stream_t *stream, char *event, size_t size)
         if (!(stream->got & GOT_STATUS))
             stream->note.status_us = stream->start_us + us;
         stream->got |= GOT_STATUS;
+    } else if (strncmp(event, "found\n", 6) == 0) {
+        if (stream->got & GOT_SOURCES)
+            blame(stream, "passages so far came after all of them");
     } else if (strncmp(event, "sources\n", 8) == 0) {
         mark(stream, "sources", GOT_SOURCES, GOT_STATUS);
         stream->note.sources_us = stream->start_us + us;

@@ -5,7 +5,7 @@
 //
 // QUESTIONS are asked one at a time, without a filter and with filters that keep 50 %, 1 % and 10
 // passages (0.001 % of a million), all in turn; the result of the first CHECKED of them is compared
-// with that of a search through everything.
+// with that of a search through everything. Of dimension 384 and one shard.
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -55,6 +55,7 @@ typedef struct bench {
     float *vectors;    // of the questions and WARMING more
     best_t *truth;     // FILTERS x checked
     uint32_t *numbers; // n of each passage, by id - 1
+    uint64_t digest;   // of all passages' documents and texts in the order of their ids
     filter_t filters[FILTERS];
 } bench_t;
 
@@ -150,8 +151,13 @@ static void find_truth_of_words(bench_t *self)
     free(path);
 }
 
-// n of every passage by its id: rows come in order within a shard, if perhaps with gaps.
-static void read_numbers(bench_t *self)
+static void digest(bench_t *self, const char *words)
+{
+    self->digest = (self->digest ^ rl_checksum(words, strlen(words))) * 0x100000001b3u;
+}
+
+// n of every passage by its id.
+static void read_passages(bench_t *self)
 {
     enum {
         AT_ONCE = 1000
@@ -167,9 +173,12 @@ static void read_numbers(bench_t *self)
             ids[at] = first + at + 1;
         if (rl_store_passages(self->store, 0, ids, size, passages, &memory, why, sizeof why) != 0)
             fail(why);
-        for (size_t at = 0; at < size; at++)
+        for (size_t at = 0; at < size; at++) {
             self->numbers[first + at] =
                 (uint32_t)number_of(strtoull(passages[at].doc + strlen("row-"), NULL, 10));
+            digest(self, passages[at].doc);
+            digest(self, passages[at].text);
+        }
         free(memory);
     }
 }
@@ -310,7 +319,8 @@ int main(int argc, char **argv)
     printf("{\"passages\":%llu,\"factory\":\"%s\",\"store_ms\":%.3f,",
            (unsigned long long)self.passages, said->factory, (double)(rl_now_us() - start) / 1000);
     make_questions(&self);
-    read_numbers(&self);
+    read_passages(&self);
+    printf("\"digest\":\"%016llx\",", (unsigned long long)self.digest);
     const char *only = argc > 4 ? argv[4] : NULL;
     if (!only || strcmp(only, "dense") == 0)
         measure(&self, "dense");

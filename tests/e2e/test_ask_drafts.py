@@ -31,6 +31,12 @@ def fresh():
     return f"At what pressure does Kestrel pump {next(_number)} run"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _every_source_is_there(cluster):
+    """What is incomplete is not kept for the question."""
+    cluster.wait_workers(7)
+
+
 def drafts(cluster):
     """How many have come, of this cluster's whole life."""
     return cluster.gateway.log().count("POST /v1/draft")

@@ -2,6 +2,7 @@
 drafts of a question that is being typed."""
 
 import itertools
+import signal
 import threading
 
 import pytest
@@ -278,6 +279,36 @@ def test_who_may_see_other_things_learns_nothing(make_cluster, guide, cooking, t
     question = fresh()
     assert ask("all-key", "/v1/draft", draft="one")[0] is None
     assert ask("docs-key", k=5)[1] == ["server"]
+
+
+@pytest.mark.parametrize("owner", ["vllm", "llamacpp", None])
+@pytest.mark.parametrize("prefill", ["auto", "off"])
+def test_what_the_llm_has_read_for_one_is_not_used_for_who_may_see_other_things(make_cluster, guide, tmp_path, llm, owner, prefill):
+    keys = tmp_path / "keys"
+    alike = [line_of("docs", "docs-key", "collections=docs"), line_of("also", "also-key", "collections=docs")]
+    keys.write_text("\n".join([line_of("all", "all-key"), *alike]) + "\n")
+    llm.owner = owner
+    one = make_cluster(**{"gateway.keys_file": keys, "gateway.collections": "docs", "llm.prefill": prefill})
+    one.start_gateway()
+    one.start_retriever(guide)
+    one.start_generator()
+
+    def fields(key):
+        until(lambda: one.post("/v1/ask", {"question": "pump?", "stream": False}, bearer(key)).status == 200, "it is answered")
+        body = llm.asked()[-1].json
+        return {name: body[name] for name in ("cache_salt", "cache_prompt") if name in body}
+
+    by_key = {key: fields(key) for key in ("all-key", "docs-key", "also-key")}
+    if owner == "vllm":
+        assert by_key["all-key"].keys() == {"cache_salt"}
+        assert by_key["docs-key"] == by_key["also-key"] != by_key["all-key"]
+    else:
+        assert set(map(str, by_key.values())) == {str({"cache_prompt": False} if owner else {})}
+    # all may see the same: one's reading may be another's
+    keys.write_text("\n".join(alike) + "\n")
+    one.gateway.signal(signal.SIGHUP)
+    until(lambda: one.post("/v1/search", {"question": "pump?"}, bearer("all-key")).status == 401, "the keys are read again")
+    assert fields("docs-key") == ({"cache_prompt": True} if (owner, prefill) == ("llamacpp", "auto") else {})
 
 
 # ---- drafts ----------------------------------------------------------------------------------------------------

@@ -303,3 +303,40 @@ def test_it_is_a_boolean(cluster):
     refused = cluster.post("/v1/ask", {"question": fresh(), "quick_answer": "yes"})
     assert refused.status == 400 and "quick_answer" in refused.error["message"]
     assert cluster.post("/v1/search", {"question": fresh(), "quick_answer": True}).status == 400
+
+
+def test_who_searched_for_others_goes_away(cluster, slow):
+    question = fresh()
+    with cluster.connect() as first:
+        first.request("POST", "/v1/ask", {"question": question})
+        for event in first.events(first.head()):
+            if event.name == "found":
+                break
+        second = Asked(cluster, question)
+        second.wait("found")
+    slow.open()
+    stream = second.join()
+    assert stream.complete and stream.one("sources").data["coverage"]["answered"] == 4
+    assert "42 bar" in stream.passages[0]["text"]
+
+
+def test_a_source_that_is_missing_is_not_awaited(make_cluster, guide, llm, embed):
+    one = make_cluster(**SETTINGS)
+    one.start_gateway()
+    one.start_retriever(guide, **{"retriever.kinds": "lexical"})
+    dense = one.start_retriever(guide, **{"retriever.kinds": "dense"})
+    one.start_generator()
+    one.wait_workers(5)
+    gate = fake.Gate()
+    embed.always(lambda recorded: [gate, *fake_embed.of_dimension(embed.dimension)(recorded)])
+    one.start_retriever(guide, **{"retriever.kinds": "dense", "retriever.shards": 0})
+    one.wait_workers(6)
+    dense.kill()
+    until(lambda: len(one.ready_workers()) == 4, "only shard 0 has dense retrieval")
+    asked = Asked(one, fresh())
+    found = asked.wait("found").data
+    assert found["awaited"] == ["docs/0/dense"]
+    assert [missing["source"] for missing in found["coverage"]["missing"]] == ["docs/1/dense"]
+    assert found["coverage"]["answered"] == 2
+    gate.open()
+    assert asked.join().one("sources").data["coverage"]["answered"] == 3

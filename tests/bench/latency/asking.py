@@ -86,11 +86,13 @@ class Model:
 
 def off(**more):
     """Settings of a gateway that does nothing beforehand."""
-    return {"cache.share": "false", "cache.embeddings_mb": 0, "gateway.drafts": 0, "gateway.prefill": "false", **more}
+    return {"cache.share": "false", "cache.embeddings_mb": 0, "gateway.drafts": 0, "gateway.prefill": "false",
+            "gateway.progressive_ms": 0, **more}  # fmt: skip
 
 
 def on(**more):
-    return {"cache.share": "true", "cache.embeddings_mb": 16, "gateway.drafts": 16, "gateway.prefill": "true", **more}
+    return {"cache.share": "true", "cache.embeddings_mb": 16, "gateway.drafts": 16, "gateway.prefill": "true",
+            "gateway.progressive_ms": 15, **more}  # fmt: skip
 
 
 __all__ = ["House", "Model", "Typist", "all_seen", "http", "median", "off", "on", "seen", "stage_ms", "until"]

@@ -56,12 +56,30 @@ class Workshop:
         if not self.kept:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def corpus(self, size):
-        """Documents of `size` passages with their vectors; the caller removes it (a million are 4 GB)."""
-        path = self.folder / f"passages-{size}.jsonl"
-        with open(path, "wb") as out:
-            subprocess.run([program("bench/clustered"), "both", str(size)], stdout=out, check=True)
+    def corpus(self, size, first=0):
+        """Documents of `size` passages and their vectors, in two files; the caller has them forgotten."""
+        path = self.folder / f"passages-{first}-{size}.jsonl"
+        for what, name in (("passages", path), ("vectors", path.with_suffix(".npy"))):
+            with open(name, "wb") as out:
+                subprocess.run([program("bench/clustered"), what, str(size), str(first)], stdout=out, check=True)
         return path
+
+    def forget(self, path):
+        path.unlink()
+        path.with_suffix(".npy").unlink()
+
+    def command(self, folder, documents, *words):
+        """A build of an index of these documents, or whatever else `words` say."""
+        all_words = (program("ragline-index"), "--index-out", folder, "--index-collection", "scale",
+                     "--embed-url", "http://127.0.0.1:9/v1", *words, *([documents] if documents else []))  # fmt: skip
+        return [str(word) for word in all_words]
+
+    def search(self, folder, questions, checked):
+        """What tests/bench/search.c says of an index."""
+        done = subprocess.run([program("bench/search"), folder, str(questions), str(checked)],
+                              capture_output=True, text=True, env=environment(), timeout=1200)  # fmt: skip
+        assert done.returncode == 0, f"search: {done.stderr[-600:]}"
+        return json.loads(done.stdout)
 
     def built(self, size, say=print):
         """The index of so many passages: {"folder", "s", "rss_kb", "bytes"}; built where it is not there."""
@@ -70,10 +88,8 @@ class Workshop:
         if notes.exists():
             return {"folder": folder, **json.loads(notes.read_text())}
         documents = self.corpus(size)
-        command = [program("ragline-index"), "--index-out", folder, "--index-collection", "scale",
-                   "--embed-url", "http://127.0.0.1:9/v1", documents]  # fmt: skip
-        took, rss = to_end(command, self.folder / f"index-{size}.log")
-        documents.unlink()
+        took, rss = to_end(self.command(folder, documents), self.folder / f"index-{size}.log")
+        self.forget(documents)
         (folder / "embeddings.cache").unlink(missing_ok=True)
         figures = {"s": took, "rss_kb": rss, "bytes": sum(file.stat().st_size for file in self.files(folder))}
         notes.write_text(json.dumps(figures))
@@ -86,14 +102,10 @@ class Workshop:
         return [path for path in generation.rglob("*") if path.is_file()]
 
     def figures(self, size, say=print):
-        """What tests/bench/search.c says of the index of so many passages, and `built`."""
+        """What `search` says of the index of so many passages, and `built`."""
         if size not in self.measured:
             built = self.built(size, say)
-            questions, checked = (1000, 200) if size > 25_000 else (400, 100)
-            done = subprocess.run([program("bench/search"), built["folder"], str(questions), str(checked)],
-                                  capture_output=True, text=True, env=environment(), timeout=1200)  # fmt: skip
-            assert done.returncode == 0, f"search: {done.stderr[-600:]}"
-            found = json.loads(done.stdout)
+            found = self.search(built["folder"], *((1000, 200) if size > 25_000 else (400, 100)))
             say(f"  {size:,} passages, {found['factory']}: dense p50 {found['dense']['all']['ms']['p50']:.2f} ms,"
                 f" recall@10 {found['dense']['all']['recall']:.3f};"
                 f" lexical p50 {found['lexical']['all']['ms']['p50']:.2f} ms")  # fmt: skip

@@ -164,17 +164,17 @@ class FakeLLM(FakeServer):
 
     def __init__(self):
         super().__init__()
-        self.tokens = list(DEFAULT_TOKENS)
+        self.tokens, self.owner = list(DEFAULT_TOKENS), None
 
     def reset(self):
         super().reset()
-        self.tokens = list(DEFAULT_TOKENS)
+        self.tokens, self.owner = list(DEFAULT_TOKENS), None
 
     def default_script(self, recorded):
         path = recorded.path.split("?")[0]
         if path == "/v1/models":
-            models = {"object": "list", "data": [{"id": self.model, "object": "model"}]}
-            return [Send(json_response(200, models))]
+            model = {"id": self.model, "object": "model"} | ({"owned_by": self.owner} if self.owner else {})
+            return [Send(json_response(200, {"object": "list", "data": [model]}))]
         if path != "/v1/chat/completions" or recorded.method != "POST":
             return error(404, f"the fake has no {recorded.method} {path}")
         if recorded.json.get("stream"):
