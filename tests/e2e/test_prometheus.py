@@ -26,7 +26,7 @@ from harness.wait import until
 
 pytestmark = pytest.mark.standin
 
-SETTINGS = {"llm.fallback": "extractive", "cache.share": "true", "cache.embeddings_mb": 16}
+SETTINGS = {"llm.fallback": "extractive", "cache.share": "true", "cache.embeddings_mb": 16, "cache.answers_mb": 1}
 DEPLOY = ROOT / "scripts" / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yaml"
 RULE_TESTS = ROOT / "tests" / "e2e" / "rules" / "alerts_test.yaml"
