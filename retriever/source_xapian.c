@@ -5,8 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "files.h"
 #include "text_index.h"
+
+enum {
+    WARM_BYTES = 64, // of a question that warms: about ten words
+    WARM_US = 200000,
+};
 
 typedef struct xapian_source {
     const rl_store_t *store;
@@ -121,19 +127,38 @@ static void look_up(void *arg, size_t thread, const char *const *terms, size_t s
     rl_text_reader_terms(self->readers[thread], terms, size, passages, length);
 }
 
-// Asks for the words of a few passages, from the first to the last.
+// A question of so many words' length out of a passage's text, ended at a character's end.
+static void cut_to_question(const char *text, char question[WARM_BYTES])
+{
+    size_t size = strnlen(text, WARM_BYTES - 1);
+    const char *blank = size == WARM_BYTES - 1 ? memrchr(text, ' ', size) : NULL;
+    size = blank ? (size_t)(blank - text) : size;
+    while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--;
+    memcpy(question, text, size);
+    question[size] = '\0';
+}
+
+// Asks for words of a few passages, from the first to the last, as long as that is quick: who
+// starts waits for it.
 static void warm(void *arg, size_t thread)
 {
     xapian_source_t *self = arg;
+    uint64_t began = rl_now_us();
     for (size_t query = 0; query < RL_SOURCE_WARM && query < self->count; query++) {
+        if (rl_now_us() - began > WARM_US)
+            break;
         uint64_t id = 1 + query * (self->count - 1) / (RL_SOURCE_WARM - 1);
         rl_passage_t passage;
         void *memory = NULL;
         char why[256];
         rl_result_t result = {0};
         if (rl_store_passages(self->store, self->shard, &id, 1, &passage, &memory, why,
-                              sizeof why) == 0)
-            search_one(self, thread, &(rl_query_t){.text = passage.text, .k = 10}, &result);
+                              sizeof why) == 0) {
+            char question[WARM_BYTES];
+            cut_to_question(passage.text, question);
+            search_one(self, thread, &(rl_query_t){.text = question, .k = 10}, &result);
+        }
         rl_result_clear(&result);
         free(memory);
     }
