@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT / "tests" / "bench" / "scale"), str(ROOT / "tests" / "c
 
 from workshop import Workshop  # noqa: E402
 
-CLAIMS = ["million", "filters", "sizes", "sizing", "kills"]
+CLAIMS = ["million", "filters", "sizes", "sizing", "kills", "changes"]
 pytestmark = [pytest.mark.standin, pytest.mark.timeout(300)]
 
 

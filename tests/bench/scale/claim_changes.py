@@ -94,7 +94,7 @@ class Story:
 
     def found(self, number, kind="lexical"):
         """Whether a document that was added is found by its own word, or by its own vector."""
-        body = {"question": question_of(number), "collection": "scale", "kinds": [kind], "k": 3, "fresh": True}
+        body = {"question": question_of(number), "collection": "scale", "kinds": [kind], "k": 3}
         return self._has(body, f"new-{number}")
 
     def found_base(self, row):
@@ -186,7 +186,7 @@ def run(shop, short=False, say=print):
     shutil.copytree(shop.built(size, say)["folder"], folder)
     with House() as house:
         house.start_embed(embed_ms=0)
-        house.start_gateways(**{"gateway.soft_ms": 8000, "gateway.hard_ms": 9000})
+        house.start_gateways(**{"gateway.soft_ms": 8000, "gateway.hard_ms": 9000, "cache.passages_mb": 0})
         retriever = house.start_retriever(folder)
         house.wait_ready(2, 60)
         story = Story(house, size)

@@ -21,7 +21,7 @@ from harness.claims import main  # noqa: E402
 from workshop import Workshop  # noqa: E402
 
 # those that need the million first; the others then have the machine's memory for themselves
-NAMES = ["million", "filters", "sizes", "sizing", "kills"]
+NAMES = ["million", "filters", "sizes", "sizing", "kills", "changes", "engine"]
 
 
 def add_arguments(parser):
