@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cblas.h>
 
@@ -35,9 +36,9 @@ enum {
 
 typedef struct filter {
     const char *name;
-    uint64_t below; // of n, a number of 0..999,999 that each row has
-    char text[64];  // as a request has it; "": none
-    samples_t samples;
+    uint64_t below;         // of n, a number of 0..999,999 that each row has
+    char text[64];          // as a request has it; "": none
+    samples_t samples, cpu; // by the clock, and of this thread
     double recall;
     uint64_t first_us; // the first question with it, which has the passages picked out
 } filter_t;
@@ -199,8 +200,15 @@ static double recall_of(const best_t *truth, const rl_result_t *result, bool den
     return truth->size ? (double)found / (double)truth->size : result->size == 0;
 }
 
+static uint64_t thread_us(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return (uint64_t)at.tv_sec * 1000000 + (uint64_t)at.tv_nsec / 1000;
+}
+
 static uint64_t ask(bench_t *self, const rl_source_backend_t *backend, void *source,
-                    const filter_t *filter, size_t asked, rl_result_t *result)
+                    const filter_t *filter, size_t asked, rl_result_t *result, uint64_t *cpu_us)
 {
     char text[RL_SYNTHETIC_TEXT];
     rl_synthetic_question(asked, text);
@@ -209,9 +217,10 @@ static uint64_t ask(bench_t *self, const rl_source_backend_t *backend, void *sou
                         .dimension = TEXT_DIMENSION,
                         .k = K,
                         .filter = *filter->text ? filter->text : NULL};
-    uint64_t start = rl_now_us();
+    uint64_t start = rl_now_us(), cpu = thread_us();
     backend->search(source, 0, &query, 1, result);
     uint64_t took = rl_now_us() - start;
+    *cpu_us = thread_us() - cpu;
     if (result->code)
         fail(result->message);
     return took;
@@ -223,10 +232,12 @@ static void ask_all(bench_t *self, const rl_source_backend_t *backend, void *sou
     for (size_t each = 0; each < FILTERS; each++) {
         filter_t *filter = &self->filters[each];
         samples_clear(&filter->samples);
+        samples_clear(&filter->cpu);
         filter->recall = 0;
         for (size_t at = 0; at < WARMING; at++) {
             rl_result_t result = {0};
-            uint64_t us = ask(self, backend, source, filter, self->questions + at, &result);
+            uint64_t cpu;
+            uint64_t us = ask(self, backend, source, filter, self->questions + at, &result, &cpu);
             filter->first_us = at == 0 ? us : filter->first_us;
             rl_result_clear(&result);
         }
@@ -237,7 +248,9 @@ static void ask_all(bench_t *self, const rl_source_backend_t *backend, void *sou
             // not the question that the filter before has just brought into the caches
             size_t asked = (at + each * (self->questions / FILTERS)) % self->questions;
             rl_result_t result = {0};
-            samples_add(&filter->samples, ask(self, backend, source, filter, asked, &result));
+            uint64_t cpu;
+            samples_add(&filter->samples, ask(self, backend, source, filter, asked, &result, &cpu));
+            samples_add(&filter->cpu, cpu);
             if (asked < self->checked)
                 filter->recall +=
                     recall_of(&self->truth[each * self->checked + asked], &result, dense) /
@@ -268,6 +281,8 @@ static void measure(bench_t *self, const char *kind)
         printf(",\"%s\":{\"recall\":%.4f,\"first_ms\":%.3f,\"ms\":", filter->name, filter->recall,
                (double)filter->first_us / 1000);
         samples_json(&filter->samples, stdout);
+        fputs(",\"cpu_ms\":", stdout);
+        samples_json(&filter->cpu, stdout);
         putchar('}');
     }
     putchar('}');
