@@ -90,12 +90,19 @@ class Workshop:
         documents = self.corpus(size)
         took, rss = to_end(self.command(folder, documents), self.folder / f"index-{size}.log")
         self.forget(documents)
-        (folder / "embeddings.cache").unlink(missing_ok=True)
+        self.choose_effort(folder)
         figures = {"s": took, "rss_kb": rss, "bytes": sum(file.stat().st_size for file in self.files(folder))}
         notes.write_text(json.dumps(figures))
         say(f"  {size:,} passages built in {took:.0f} s, {size / took:,.0f} a second, with {rss / 1024:,.0f} MB;"
             f" {figures['bytes'] / size:,.0f} bytes a passage")  # fmt: skip
         return {"folder": folder, **figures}
+
+    def choose_effort(self, folder):
+        """What an operator does after a build: has the least effort that is enough written into the manifest."""
+        with open(folder / "check.log", "wb") as log:
+            done = subprocess.run([program("ragline-index"), "--check", folder], stdin=subprocess.DEVNULL, stdout=log,
+                                  stderr=log, env=environment(), timeout=1200)  # fmt: skip
+        assert done.returncode in (0, 1), (folder / "check.log").read_text()
 
     def files(self, folder):
         generation = folder / (folder / "CURRENT").read_text().strip()
