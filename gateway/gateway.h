@@ -31,7 +31,7 @@ typedef struct settings {
     double semantic; // least cosine of two questions that may share passages; 0: off
     bool prefill;    // what drafts find is read ahead
     bool part_prefixes;
-    size_t drafts;   // at work at a time
+    size_t drafts; // at work at a time
     long
         provisional_ms; // sources later than this are not awaited before an answer is begun; 0: off
     double provisional_quorum, provisional_share;
