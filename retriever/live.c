@@ -25,7 +25,8 @@ enum {
 struct rl_live {
     char folder[RL_PATH_MAX];
     const rl_store_t *store;
-    rl_delta_t **deltas;   // by shard
+    rl_delta_t **deltas; // by shard
+    rl_field_types_t *fields;
     pthread_mutex_t mutex; // of who applies
     rl_changes_reader_t *reader;
     atomic_uint_fast64_t number;
@@ -52,6 +53,14 @@ static int apply_to(rl_live_t *self, uint64_t shard, const rl_change_t *changes,
                        "(ragline-index --merge)",
                        self->folder);
     return 0;
+}
+
+// Filters can name the fields of what was added.
+static void note_fields(rl_live_t *self, const rl_change_t *changes, size_t size)
+{
+    for (size_t each = 0; each < size; each++)
+        for (size_t at = 0; at < changes[each].passages_size; at++)
+            rl_field_types_note(self->fields, &changes[each].passages[at]);
 }
 
 static int break_off(rl_live_t *self)
@@ -85,6 +94,7 @@ static int apply_pending(rl_live_t *self, bool *gone)
         for (uint64_t shard = 0; shard < shards; shard++)
             if (self->deltas[shard] && apply_to(self, shard, changes, size, first + size - 1) != 0)
                 return -1;
+        note_fields(self, changes, size);
         atomic_store(&self->number, first + size - 1);
     }
 }
@@ -174,7 +184,10 @@ rl_live_t *rl_live_new(const char *folder, const rl_store_t *store,
     atomic_init(&self->number, said->changes);
     self->reader = rl_changes_reader_new(folder, said->changes);
     self->deltas = calloc(said->shards, sizeof(rl_delta_t *));
-    int rc = self->reader && self->deltas ? 0 : rl_fail(why, why_size, "%s: out of memory", folder);
+    self->fields = rl_field_types_new(said->fields);
+    int rc = self->reader && self->deltas && self->fields
+                 ? 0
+                 : rl_fail(why, why_size, "%s: out of memory", folder);
     for (uint64_t shard = 0; rc == 0 && shard < said->shards; shard++)
         if (options->serves(options->arg, shard)) {
             self->deltas[shard] = rl_delta_new(store, shard, &options->kinds, why, why_size);
@@ -202,6 +215,7 @@ void rl_live_destroy(rl_live_t **self_p)
          shard++)
         rl_delta_destroy(&self->deltas[shard]);
     free(self->deltas);
+    rl_field_types_destroy(&self->fields);
     rl_changes_reader_destroy(&self->reader);
     if (self->stop >= 0)
         close(self->stop);
@@ -223,6 +237,11 @@ bool rl_live_has_log(const rl_live_t *self)
 uint64_t rl_live_number(const rl_live_t *self)
 {
     return atomic_load(&self->number);
+}
+
+rl_field_types_t *rl_live_fields(const rl_live_t *self)
+{
+    return self->fields;
 }
 
 rl_delta_t *rl_live_delta(const rl_live_t *self, uint64_t shard)

@@ -6,6 +6,7 @@
 #define RL_LIVE_H
 
 #include "delta.h"
+#include "field_types.h"
 
 typedef struct rl_live rl_live_t;
 
@@ -34,6 +35,9 @@ int rl_live_look(rl_live_t *self, char *why, size_t why_size);
 bool rl_live_has_log(const rl_live_t *self);
 // Number of the last change that all deltas have.
 uint64_t rl_live_number(const rl_live_t *self);
+
+// The fields of the metadata, those of passages added included.
+rl_field_types_t *rl_live_fields(const rl_live_t *self);
 
 // The delta of a shard, NULL if it is not served.
 rl_delta_t *rl_live_delta(const rl_live_t *self, uint64_t shard);

@@ -45,6 +45,9 @@ int rl_served_position(rl_served_t *self, char position[RL_POSITION], char *why,
 // The same as it was when something was last looked at; cheap.
 void rl_served_last_position(const rl_served_t *self, char position[RL_POSITION]);
 
+// The fields of the metadata that filters can name; those of passages added are noted in it.
+struct rl_field_types *rl_served_fields(const rl_served_t *self);
+
 // Passages of a shard that are there, those added counted and those deleted not.
 uint64_t rl_served_passages(const rl_served_t *self, uint64_t shard);
 

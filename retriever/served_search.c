@@ -42,6 +42,11 @@ int rl_served_position(rl_served_t *self, char position[RL_POSITION], char *why,
     return rc;
 }
 
+rl_field_types_t *rl_served_fields(const rl_served_t *self)
+{
+    return rl_live_fields(self->live);
+}
+
 uint64_t rl_served_passages(const rl_served_t *self, uint64_t shard)
 {
     uint64_t passages = rl_store_manifest(self->store)->shard_passages[shard];

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "endpoint.h"
+#include "field_types.h"
 #include "files.h"
 #include "log.h"
 #include "probes.h"
@@ -38,7 +39,8 @@ struct rl_unit {
     rl_announce_t announce; // but for what changes; its strings are the unit's own
     char generation[RL_POSITION], space[NAME], language[64];
     char *fields;
-    asked_t *tasks; // open ones
+    uint64_t fields_version; // of what changes have added to them, 0: nothing
+    asked_t *tasks;          // open ones
     size_t tasks_size;
     uint64_t served, failed, service_us;
     uint64_t complained_us;
@@ -295,6 +297,22 @@ static bool is_ready(void *arg, size_t slot, uint64_t route)
     return self->welcome[slot] == route + 1;
 }
 
+// Changes can bring fields that no passage had before.
+static void say_fields(rl_unit_t *self, rl_field_types_t *types)
+{
+    bool more = false;
+    uint64_t version = rl_field_types_version(types);
+    char *fields = version != self->fields_version ? rl_field_types_text(types, &more) : NULL;
+    if (!fields)
+        return;
+    bool too_many = strlen(fields) > RL_MAX_FIELDS;
+    free(self->fields);
+    self->fields = fields;
+    self->fields_version = version;
+    self->announce.fields = too_many ? "{}" : fields;
+    self->announce.fields_more |= more || too_many;
+}
+
 // The announcement with what changes.
 static const rl_announce_t *say(rl_unit_t *self)
 {
@@ -303,6 +321,7 @@ static const rl_announce_t *say(rl_unit_t *self)
     if (self->line) {
         rl_served_t *served = rl_line_served(self->line);
         rl_served_last_position(served, self->generation);
+        say_fields(self, rl_served_fields(served));
         self->announce.passages = rl_served_passages(served, self->announce.shard);
         rl_served_unref(&served);
     }
@@ -457,6 +476,7 @@ static void describe(rl_unit_t *self, const rl_manifest_t *said, uint64_t shard)
     snprintf(self->language, sizeof self->language, "%s", said->language);
     bool too_many = strlen(said->fields) > RL_MAX_FIELDS;
     free(self->fields);
+    self->fields_version = 0;
     self->fields = strdup(too_many ? "{}" : said->fields);
     self->announce = (rl_announce_t){
         .worker = self->id,

@@ -1,0 +1,91 @@
+// field_types: an object of JSON that grows.
+#include "field_types.h"
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fields_private.h"
+
+struct rl_field_types {
+    pthread_mutex_t mutex;
+    json_t *types;
+    bool more;
+    atomic_uint_fast64_t version;
+};
+
+rl_field_types_t *rl_field_types_new(const char *json)
+{
+    rl_field_types_t *self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    pthread_mutex_init(&self->mutex, NULL);
+    self->types = *json ? json_loads(json, 0, NULL) : json_object();
+    if (!json_is_object(self->types))
+        rl_field_types_destroy(&self);
+    return self;
+}
+
+void rl_field_types_destroy(rl_field_types_t **self_p)
+{
+    if (!*self_p)
+        return;
+    json_decref((*self_p)->types);
+    pthread_mutex_destroy(&(*self_p)->mutex);
+    free(*self_p);
+    *self_p = NULL;
+}
+
+static const char *type_of(const json_t *value)
+{
+    unsigned type = FIELDS_TEXT;
+    if (json_is_boolean(value))
+        type = RL_FILTER_BOOLEAN;
+    else if (json_is_number(value))
+        type = RL_FILTER_NUMBER;
+    else if (json_string_length(value) <= RL_FILTER_MAX_STRING)
+        type = RL_FILTER_STRING;
+    return fields_types[type];
+}
+
+static int note(void *arg, const char *name, const json_t *value)
+{
+    rl_field_types_t *self = arg;
+    const char *type = type_of(value);
+    const char *before = json_string_value(json_object_get(self->types, name));
+    char both[128];
+    if (!*name || strlen(name) > RL_FILTER_MAX_FIELD || (before && strstr(before, type)))
+        return 0;
+    if (!before && json_object_size(self->types) == RL_FIELDS_MAX) {
+        self->more = true;
+        return 0;
+    }
+    snprintf(both, sizeof both, "%s%s%s", before ? before : "", before ? "|" : "", type);
+    json_object_set_new(self->types, name, json_string(both));
+    atomic_fetch_add(&self->version, 1);
+    return 0;
+}
+
+void rl_field_types_note(rl_field_types_t *self, const rl_passage_t *passage)
+{
+    pthread_mutex_lock(&self->mutex);
+    rl_fields_each(passage, note, self);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+uint64_t rl_field_types_version(const rl_field_types_t *self)
+{
+    return atomic_load(&self->version);
+}
+
+char *rl_field_types_text(rl_field_types_t *self, bool *more)
+{
+    pthread_mutex_lock(&self->mutex);
+    char *text = json_dumps(self->types, JSON_COMPACT | JSON_SORT_KEYS);
+    *more = self->more;
+    pthread_mutex_unlock(&self->mutex);
+    return text;
+}
