@@ -30,7 +30,7 @@ static void destroy(rl_served_t *self)
     if (self->checks)
         pthread_join(self->checker, NULL);
     free(self->shards);
-    rl_live_destroy(&self->live);
+    rl_follow_destroy(&self->live);
     for (size_t at = 0; at < self->size; at++)
         self->sources[at].backend->close(self->sources[at].source);
     free(self->sources);
@@ -116,14 +116,14 @@ static int open_live(rl_served_t *self, const char *folder, const rl_served_opti
                      bool *gone, char *why, size_t why_size)
 {
     serving_t serving = {options};
-    rl_live_options_t how = {
+    rl_follow_options_t how = {
         .serves = serves, .arg = &serving, .kinds = {.threads = options->source.threads}};
     for (size_t at = 0; at < options->backends_size; at++) {
         how.kinds.words |= strcmp(options->backends[at]->kind, "lexical") == 0;
         how.kinds.vectors |= strcmp(options->backends[at]->kind, "dense") == 0;
     }
-    self->live = rl_live_new(folder, self->store, &how, gone, why, why_size);
-    return self->live ? rl_live_follow(self->live, why, why_size) : -1;
+    self->live = rl_follow_new(folder, self->store, &how, gone, why, why_size);
+    return self->live ? rl_follow_start(self->live, why, why_size) : -1;
 }
 
 static int open_all(rl_served_t *self, const char *folder, const rl_served_options_t *options,

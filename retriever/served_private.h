@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "live.h"
+#include "follow.h"
 #include "served.h"
 
 struct rl_served {
@@ -13,7 +13,7 @@ struct rl_served {
     rl_store_t *store;
     rl_served_source_t *sources;
     size_t size;
-    rl_live_t *live; // what changes have made of it
+    rl_follow_t *live; // what changes have made of it
     // comparing checksums aside
     pthread_t checker;
     bool checks; // the thread is to be joined

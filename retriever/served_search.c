@@ -24,7 +24,7 @@ enum {
 static void write_position(const rl_served_t *self, uint64_t number, char position[RL_POSITION])
 {
     const char *generation = rl_store_manifest(self->store)->generation;
-    if (rl_live_has_log(self->live))
+    if (rl_follow_has_log(self->live))
         snprintf(position, RL_POSITION, "%s+%" PRIu64, generation, number);
     else
         snprintf(position, RL_POSITION, "%s", generation);
@@ -32,25 +32,25 @@ static void write_position(const rl_served_t *self, uint64_t number, char positi
 
 void rl_served_last_position(const rl_served_t *self, char position[RL_POSITION])
 {
-    write_position(self, rl_live_number(self->live), position);
+    write_position(self, rl_follow_number(self->live), position);
 }
 
 int rl_served_position(rl_served_t *self, char position[RL_POSITION], char *why, size_t why_size)
 {
-    int rc = rl_live_look(self->live, why, why_size);
+    int rc = rl_follow_look(self->live, why, why_size);
     rl_served_last_position(self, position);
     return rc;
 }
 
 rl_field_types_t *rl_served_fields(const rl_served_t *self)
 {
-    return rl_live_fields(self->live);
+    return rl_follow_fields(self->live);
 }
 
 uint64_t rl_served_passages(const rl_served_t *self, uint64_t shard)
 {
     uint64_t passages = rl_store_manifest(self->store)->shard_passages[shard];
-    rl_delta_t *delta = rl_live_delta(self->live, shard);
+    rl_delta_t *delta = rl_follow_delta(self->live, shard);
     if (!delta)
         return passages;
     rl_delta_lock(delta);
@@ -239,7 +239,7 @@ void rl_served_search(rl_served_t *self, const rl_served_source_t *source, size_
         return;
     }
     searching_t searching = {.source = source,
-                             .delta = rl_live_delta(self->live, source->shard),
+                             .delta = rl_follow_delta(self->live, source->shard),
                              .thread = thread,
                              .size = size,
                              .queries = queries,

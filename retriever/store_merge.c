@@ -13,7 +13,7 @@
 
 #include "faiss_select.h"
 #include "files.h"
-#include "live.h"
+#include "follow.h"
 #include "manifest.h"
 #include "utf8.h"
 #include "vectors.h"
@@ -119,7 +119,7 @@ static int note(counted_t *self, uint64_t hash)
 
 typedef struct merging {
     rl_store_t *store;
-    rl_live_t *live;
+    rl_follow_t *live;
     rl_store_build_t *build;
     counted_t documents;
     uint64_t passages, done;
@@ -177,7 +177,7 @@ static int merge_old(merging_t *self, uint64_t shard, rl_delta_t *delta, rows_t 
 
 static int merge_shard(merging_t *self, uint64_t shard)
 {
-    rl_delta_t *delta = rl_live_delta(self->live, shard);
+    rl_delta_t *delta = rl_follow_delta(self->live, shard);
     rows_t rows;
     if (open_rows(&rows, self->store, shard, self->why, self->why_size) != 0) {
         close_rows(&rows);
@@ -223,7 +223,7 @@ static int begin(merging_t *self, const char *folder)
     self->build = rl_store_build_new(folder, &settings, self->why, self->why_size);
     if (!self->build)
         return -1;
-    rl_store_build_changes(self->build, rl_live_number(self->live));
+    rl_store_build_changes(self->build, rl_follow_number(self->live));
     char name[RL_STORE_NAME];
     if (rl_store_current(folder, name, self->why, self->why_size) != 0)
         return -1;
@@ -239,7 +239,7 @@ static int write_all(merging_t *self, rl_store_merged_t *merged)
     if (self->passages == 0)
         return rl_fail(self->why, self->why_size,
                        "every passage is deleted: nothing would be left of the collection");
-    *merged = (rl_store_merged_t){.changes = rl_live_number(self->live),
+    *merged = (rl_store_merged_t){.changes = rl_follow_number(self->live),
                                   .documents = self->documents.size,
                                   .passages = self->passages};
     snprintf(merged->generation, sizeof merged->generation, "%s", rl_store_build_name(self->build));
@@ -269,8 +269,8 @@ static int merge_once(merging_t *self, const char *folder, rl_store_merged_t *me
     if (!self->store ||
         rotate(folder, rl_store_manifest(self->store)->changes, self->why, self->why_size) != 0)
         return -1;
-    rl_live_options_t all = {.serves = all_shards, .kinds = {.vectors = true}};
-    self->live = rl_live_new(folder, self->store, &all, &gone, self->why, self->why_size);
+    rl_follow_options_t all = {.serves = all_shards, .kinds = {.vectors = true}};
+    self->live = rl_follow_new(folder, self->store, &all, &gone, self->why, self->why_size);
     *again = gone;
     int begun = self->live ? begin(self, folder) : -1;
     *again |= begun == 0;
@@ -286,7 +286,7 @@ int rl_store_merge(const char *folder, rl_store_progress_fn *progress, void *arg
         merging_t self = {.progress = progress, .arg = arg, .why = why, .why_size = why_size};
         rc = merge_once(&self, folder, merged, &again);
         rl_store_abandon(&self.build);
-        rl_live_destroy(&self.live);
+        rl_follow_destroy(&self.live);
         rl_store_destroy(&self.store);
         free(self.documents.slots);
     }

@@ -12,7 +12,7 @@
 
 #include "clock.h"
 #include "files.h"
-#include "live.h"
+#include "follow.h"
 #include "log.h"
 #include "sync_state.h"
 
@@ -93,14 +93,14 @@ static int adopt(rl_change_run_t *self, char *why, size_t why_size)
 {
     const char *folder = rl_change_target_folder(self->target);
     adopting_t adopting = {self->sync, json_object()};
-    rl_live_options_t all = {.serves = all_shards};
+    rl_follow_options_t all = {.serves = all_shards};
     bool gone = false;
     rl_fail(why, why_size, "out of memory");
     rl_store_t *store = rl_store_open(folder, false, why, why_size);
-    rl_live_t *live = store ? rl_live_new(folder, store, &all, &gone, why, why_size) : NULL;
+    rl_follow_t *live = store ? rl_follow_new(folder, store, &all, &gone, why, why_size) : NULL;
     int rc = live && adopting.prints ? 0 : -1;
     for (uint64_t shard = 0; rc == 0 && shard < rl_store_manifest(store)->shards; shard++)
-        rc = adopt_shard(&adopting, store, rl_live_delta(live, shard), shard, why, why_size);
+        rc = adopt_shard(&adopting, store, rl_follow_delta(live, shard), shard, why, why_size);
     const char *id;
     json_t *entry;
     json_object_foreach(adopting.prints, id, entry)
@@ -111,7 +111,7 @@ static int adopt(rl_change_run_t *self, char *why, size_t why_size)
                                      json_string_value(json_object_get(entry, "file")), id, print);
     }
     json_decref(adopting.prints);
-    rl_live_destroy(&live);
+    rl_follow_destroy(&live);
     rl_store_destroy(&store);
     return rc;
 }

@@ -1,5 +1,5 @@
-// live: the log into the deltas.
-#include "live.h"
+// follow: the log into the deltas.
+#include "follow.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,7 +22,7 @@ enum {
     AGAIN_AFTER_MS = 1000, // what is damaged is not looked at again at once
 };
 
-struct rl_live {
+struct rl_follow {
     char folder[RL_PATH_MAX];
     const rl_store_t *store;
     rl_delta_t **deltas; // by shard
@@ -40,7 +40,7 @@ struct rl_live {
 // ---- applying; the mutex is held
 // --------------------------------------------------------------------
 
-static int apply_to(rl_live_t *self, uint64_t shard, const rl_change_t *changes, size_t size,
+static int apply_to(rl_follow_t *self, uint64_t shard, const rl_change_t *changes, size_t size,
                     uint64_t last)
 {
     rl_delta_t *delta = self->deltas[shard];
@@ -56,21 +56,21 @@ static int apply_to(rl_live_t *self, uint64_t shard, const rl_change_t *changes,
 }
 
 // Filters can name the fields of what was added.
-static void note_fields(rl_live_t *self, const rl_change_t *changes, size_t size)
+static void note_fields(rl_follow_t *self, const rl_change_t *changes, size_t size)
 {
     for (size_t each = 0; each < size; each++)
         for (size_t at = 0; at < changes[each].passages_size; at++)
             rl_field_types_note(self->fields, &changes[each].passages[at]);
 }
 
-static int break_off(rl_live_t *self)
+static int break_off(rl_follow_t *self)
 {
     if (!atomic_exchange(&self->broken, true))
         rl_error("%s; nothing is searched here until that is put right", self->why);
     return -1;
 }
 
-static int apply_pending(rl_live_t *self, bool *gone)
+static int apply_pending(rl_follow_t *self, bool *gone)
 {
     const rl_change_t *changes;
     size_t size;
@@ -99,7 +99,7 @@ static int apply_pending(rl_live_t *self, bool *gone)
     }
 }
 
-int rl_live_look(rl_live_t *self, char *why, size_t why_size)
+int rl_follow_look(rl_follow_t *self, char *why, size_t why_size)
 {
     bool gone = false;
     int rc = 0;
@@ -117,7 +117,7 @@ int rl_live_look(rl_live_t *self, char *why, size_t why_size)
 // ---- following
 // ------------------------------------------------------------------------------------
 
-static void watch_folders(rl_live_t *self)
+static void watch_folders(rl_follow_t *self)
 {
     char path[RL_PATH_MAX];
     if (self->watch < 0)
@@ -127,16 +127,16 @@ static void watch_folders(rl_live_t *self)
         inotify_add_watch(self->watch, path, IN_MODIFY | IN_MOVED_TO); // none yet: the other tells
 }
 
-static void *follow(void *arg)
+static void *follow_log(void *arg)
 {
-    rl_live_t *self = arg;
+    rl_follow_t *self = arg;
     char events[4096], why[64];
     struct pollfd polled[] = {{self->stop, POLLIN, 0}, {self->watch, POLLIN, 0}};
     watch_folders(self);
     for (;;) {
         int wait = self->watch < 0 ? LOOK_OFTEN_MS : LOOK_MS;
         bool had_log = atomic_load(&self->has_log);
-        rl_live_look(self, why, sizeof why);
+        rl_follow_look(self, why, sizeof why);
         if (!had_log)
             watch_folders(self);
         poll(polled, self->watch < 0 ? 1 : 2, atomic_load(&self->broken) ? AGAIN_AFTER_MS : wait);
@@ -150,7 +150,7 @@ static void *follow(void *arg)
     }
 }
 
-int rl_live_follow(rl_live_t *self, char *why, size_t why_size)
+int rl_follow_start(rl_follow_t *self, char *why, size_t why_size)
 {
     sigset_t all, before; // signals are the loop's
     self->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -159,7 +159,7 @@ int rl_live_follow(rl_live_t *self, char *why, size_t why_size)
         return rl_fail(why, why_size, "%s: %s", self->folder, strerror(errno));
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    self->following = pthread_create(&self->thread, NULL, follow, self) == 0;
+    self->following = pthread_create(&self->thread, NULL, follow_log, self) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return self->following ? 0 : rl_fail(why, why_size, "%s: no thread for it", self->folder);
 }
@@ -167,11 +167,12 @@ int rl_live_follow(rl_live_t *self, char *why, size_t why_size)
 // ---- making
 // ---------------------------------------------------------------------------------------
 
-rl_live_t *rl_live_new(const char *folder, const rl_store_t *store,
-                       const rl_live_options_t *options, bool *gone, char *why, size_t why_size)
+rl_follow_t *rl_follow_new(const char *folder, const rl_store_t *store,
+                           const rl_follow_options_t *options, bool *gone, char *why,
+                           size_t why_size)
 {
     const rl_manifest_t *said = rl_store_manifest(store);
-    rl_live_t *self = calloc(1, sizeof *self);
+    rl_follow_t *self = calloc(1, sizeof *self);
     *gone = false;
     if (!self || rl_path(self->folder, "%s", folder) != 0) {
         rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
@@ -196,13 +197,13 @@ rl_live_t *rl_live_new(const char *folder, const rl_store_t *store,
     if (rc == 0 && apply_pending(self, gone) != 0)
         rc = rl_fail(why, why_size, "%s", self->why);
     if (rc != 0)
-        rl_live_destroy(&self);
+        rl_follow_destroy(&self);
     return self;
 }
 
-void rl_live_destroy(rl_live_t **self_p)
+void rl_follow_destroy(rl_follow_t **self_p)
 {
-    rl_live_t *self = *self_p;
+    rl_follow_t *self = *self_p;
     uint64_t one = 1;
     if (!self)
         return;
@@ -229,22 +230,22 @@ void rl_live_destroy(rl_live_t **self_p)
 // ---- looking
 // --------------------------------------------------------------------------------------
 
-bool rl_live_has_log(const rl_live_t *self)
+bool rl_follow_has_log(const rl_follow_t *self)
 {
     return atomic_load(&self->has_log);
 }
 
-uint64_t rl_live_number(const rl_live_t *self)
+uint64_t rl_follow_number(const rl_follow_t *self)
 {
     return atomic_load(&self->number);
 }
 
-rl_field_types_t *rl_live_fields(const rl_live_t *self)
+rl_field_types_t *rl_follow_fields(const rl_follow_t *self)
 {
     return self->fields;
 }
 
-rl_delta_t *rl_live_delta(const rl_live_t *self, uint64_t shard)
+rl_delta_t *rl_follow_delta(const rl_follow_t *self, uint64_t shard)
 {
     return self->deltas[shard];
 }
