@@ -190,12 +190,25 @@ uint64_t rl_changes_bytes(const char *folder, uint64_t after)
     return bytes;
 }
 
+uint64_t rl_changes_bound(const char *folder)
+{
+    size_t size = 0;
+    uint64_t *segments = changes_segments(folder, &size), bytes = 0;
+    uint64_t last = size > 0 ? segments[size - 1] : 0;
+    char path[RL_PATH_MAX];
+    if (last > 0 && changes_path(path, folder, last) == 0)
+        rl_file_size(path, &bytes);
+    free(segments);
+    return last + bytes; // a change takes more than a byte
+}
+
 void rl_changes_forget(const char *folder, uint64_t upto)
 {
     size_t size = 0;
     uint64_t *segments = changes_segments(folder, &size);
     char path[RL_PATH_MAX];
-    for (size_t at = 0; at + 1 < size && segments[at + 1] <= upto + 1; at++)
+    bool all = upto == UINT64_MAX;
+    for (size_t at = 0; all ? at < size : at + 1 < size && segments[at + 1] <= upto + 1; at++)
         if (changes_path(path, folder, segments[at]) == 0)
             unlink(path);
     free(segments);

@@ -93,7 +93,11 @@ int rl_changes_rotate(rl_changes_writer_t *self, char *why, size_t why_size);
 // Bytes of changes with numbers above `after`, about.
 uint64_t rl_changes_bytes(const char *folder, uint64_t after);
 
-// Removes segments of which no change has a number above `upto`; the last one stays.
+// A number that no change of the log has reached, damaged as it may be.
+uint64_t rl_changes_bound(const char *folder);
+
+// Removes segments of which no change has a number above `upto`; the last one stays (but of
+// UINT64_MAX, which stands for all).
 void rl_changes_forget(const char *folder, uint64_t upto);
 
 // ---- reading ------------------------------------------------------------------------------------

@@ -43,8 +43,9 @@ struct rl_store_build {
     int lock;
     bool failed;
     char *collection, *model, *language, *factory, *build, *field_types;
-    uint64_t dimension; // 0 until the first vector
-    uint64_t changes;   // that it holds
+    uint64_t dimension;   // 0 until the first vector
+    uint64_t changes;     // that it holds
+    bool changes_damaged; // the log is, and goes when the generation is in force
     uint64_t shards;
     size_t threads;
     build_shard_t *shard;
@@ -172,9 +173,12 @@ static int start(rl_store_build_t *self, char *why, size_t why_size)
     if (mkdir(self->folder, 0755) != 0 && errno != EEXIST)
         return rl_fail(why, why_size, "%s: cannot make the folder: %s", self->folder,
                        strerror(errno));
-    if (take_lock(self, why, why_size) != 0 ||
-        rl_changes_last(self->folder, &self->changes, why, why_size) != 0)
+    if (take_lock(self, why, why_size) != 0)
         return -1;
+    // who builds from files needs no log of changes: a damaged one is in nobody's way
+    self->changes_damaged = rl_changes_last(self->folder, &self->changes, why, why_size) != 0;
+    if (self->changes_damaged)
+        self->changes = rl_changes_bound(self->folder);
     char current[RL_STORE_NAME] = "", ignored[RL_PATH_MAX];
     bool temporary = false;
     rl_store_current(self->folder, current, ignored, sizeof ignored);
@@ -438,7 +442,7 @@ static void forget_changes(const rl_store_build_t *self, const char *previous)
     uint64_t upto =
         before && before->said.changes < self->changes ? before->said.changes : self->changes;
     rl_manifest_destroy(&before);
-    rl_changes_forget(self->folder, upto);
+    rl_changes_forget(self->folder, self->changes_damaged ? UINT64_MAX : upto);
 }
 
 int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_progress_fn *progress,

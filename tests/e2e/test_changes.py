@@ -259,7 +259,7 @@ def test_a_writer_killed_at_random_moments(served, changer):
     check_state(cluster, name, acknowledged, [])
 
 
-def test_a_torn_end_of_the_log_is_cut_and_damage_is_named(served, changer):
+def test_a_torn_end_of_the_log_is_cut_and_damage_is_named(served, changer, guide_documents, embed):
     cluster = served()
     changes = changer(served.folder)
     changes.change({"id": "one", "text": "The first one of three."})
@@ -279,6 +279,13 @@ def test_a_torn_end_of_the_log_is_cut_and_damage_is_named(served, changer):
         out.write(b"rubbish!")
     done = index(["--delete", "one"], served.folder)
     assert done.returncode == 2 and log.name in done.stderr and "damaged at byte" in done.stderr
+    build_index(served.folder, [guide_documents], embed, "docs", shards=2)  # as it says
+    until(lambda: docs(cluster, "What pressure does the Kestrel pump run at?", k=1), "the new build")
+    changes = changer(served.folder)
+    changes.change({"id": "four", "text": "The fourth one of three."})
+    assert docs(cluster, "fourth one of three", k=1, kinds=["lexical"]) == ["four"]
+    changes.end()
+    assert not log.exists()
 
 
 # ---- merging -------------------------------------------------------------------------------------------
