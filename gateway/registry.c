@@ -495,6 +495,11 @@ worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t
     return best;
 }
 
+worker_t *registry_find(registry_t *self, const char *id)
+{
+    return find(self, id);
+}
+
 worker_t *registry_find_generator(registry_t *self, const char *id)
 {
     worker_t *worker;

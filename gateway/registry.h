@@ -81,6 +81,8 @@ worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t
                         size_t bound);
 // The same among generators, by outstanding work per slot; only those with a free slot.
 worker_t *registry_pick_generator(registry_t *self, const worker_t *except);
+// The worker with this id; NULL: it is not known.
+worker_t *registry_find(registry_t *self, const char *id);
 // The generator with this id, if it has a free slot; NULL otherwise.
 worker_t *registry_find_generator(registry_t *self, const char *id);
 // One whose LLM server can read prompts ahead, with a free slot, the least busy; NULL if none has.

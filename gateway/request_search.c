@@ -609,10 +609,14 @@ static bool ask_stale(request_t *self)
         if (search->state != SEARCH_ANSWERED || search->tries >= MAX_TRIES ||
             !request_is_stale(self, search))
             continue;
+        // another replica may have taken it up sooner
+        registry_t *registry = self->gateway->registry;
+        const worker_t *stale = registry_find(registry, search->hits->hits.worker);
+        bool other = registry_pick(registry, &search->source, stale, SIZE_MAX);
         rl_msg_free(&search->hits);
         self->pending++;
         search->state = SEARCH_WAITING;
-        ask(self, search, NULL);
+        ask(self, search, other ? stale : NULL);
         any |= search->state != SEARCH_MISSING;
     }
     return any;
