@@ -296,6 +296,9 @@ static int check_vector(rl_store_build_t *self, const float *vector, size_t dime
         return rl_fail(why, why_size, "its vector has %zu components, the others' have %" PRIu64,
                        dimension, self->dimension);
     if (!self->dimension) { // not fixed yet: an earlier vector may have been refused
+        // soon, and not when all has been read
+        if (*self->factory && rl_vectors_check(self->factory, dimension, why, why_size) != 0)
+            return -1;
         float *room = realloc(self->vector, dimension * sizeof *room);
         if (!room)
             return rl_fail(why, why_size, "out of memory");

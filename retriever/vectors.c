@@ -267,6 +267,23 @@ static int make(reading_t *reading, FaissIndex *index, const char *path,
                              arg, why, why_size);
 }
 
+static int make_empty(FaissIndex **index, const char *factory, size_t dimension, char *why,
+                      size_t why_size)
+{
+    if (faiss_index_factory(index, (int)dimension, factory, METRIC_INNER_PRODUCT) == 0)
+        return 0;
+    return rl_fail(why, why_size, "FAISS does not make an index \"%s\" of dimension %zu: %s",
+                   factory, dimension, rl_faiss_error());
+}
+
+int rl_vectors_check(const char *factory, size_t dimension, char *why, size_t why_size)
+{
+    FaissIndex *index = NULL;
+    int rc = make_empty(&index, factory, dimension, why, why_size);
+    faiss_Index_free(index);
+    return rc;
+}
+
 int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory, size_t threads,
                      rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
@@ -280,9 +297,8 @@ int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory, 
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
     omp_set_num_threads((int)threads);
     openblas_set_num_threads((int)threads);
-    if (faiss_index_factory(&index, (int)dimension, factory, METRIC_INNER_PRODUCT) != 0)
-        return rl_fail(why, why_size, "FAISS does not make an index \"%s\" of dimension %zu: %s",
-                       factory, dimension, rl_faiss_error());
+    if (make_empty(&index, factory, dimension, why, why_size) != 0)
+        return -1;
     int rc = make(&reading, index, path, progress, arg, inner, sizeof inner);
     if (rc != 0)
         rl_fail(why, why_size, "%s: FAISS index \"%s\" of %llu vectors: %s", path, factory,

@@ -34,6 +34,9 @@ int rl_vectors_normalise(const float *vector, size_t dimension, float *out);
 int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, char *why,
                    size_t why_size);
 
+// Whether FAISS knows the factory string for this dimension. Returns 0, or -1 with `why`.
+int rl_vectors_check(const char *factory, size_t dimension, char *why, size_t why_size);
+
 // Trains (on a sample) and fills the index `factory`, inner product, and writes
 // FOLDER/vectors.faiss. An inverted file is written in bounded memory (see inverted.h), other kinds
 // are in memory as a whole. `progress` may be NULL: stages "training", "vectors" and, of an
