@@ -285,6 +285,9 @@ const rl_option_t rl_options[] = {
     STRING("retriever.bind", "tcp://127.0.0.1:*", RL_RETRIEVER, "where tasks are taken"),
     STRING("retriever.advertise", "", RL_RETRIEVER,
            "host name or address that gateways reach the tasks' socket at, if another"),
+    INT("retriever.check_first_mb", "256", 0, 1000000000, RL_RETRIEVER,
+        "megabytes of an index whose checksums are compared before it is served; of a larger one "
+        "aside, while it is"),
     INT("retriever.queue", "1024", 1, 1000000, RL_RETRIEVER,
         "tasks waiting for one kind of retrieval of one shard; more are refused"),
     INT("retriever.grace_ms", "5000", 0, DAY_MS, RL_RETRIEVER,

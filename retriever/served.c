@@ -14,12 +14,6 @@
 #include "log.h"
 
 enum {
-    // Bytes that are compared with their checksums before anybody is answered from them, about a
-    // tenth of a second if they lie in memory. Of more the checksums are compared aside, while
-    // what they are of is served: a start takes no longer the larger the index is. (What is read
-    // of an index does not trust it: what damage can do until it is found is to find wrong
-    // passages.)
-    CHECK_FIRST = 256 << 20,
     NICE = 10, // of the thread that compares
     TRIES = 3, // at opening, when changes are merged meanwhile
 };
@@ -83,13 +77,15 @@ static void *check_aside(void *arg)
     return NULL;
 }
 
-// Before anything is opened, or aside if there is much.
-static int check(rl_served_t *self, char *why, size_t why_size)
+// Before anything is opened, or aside if there is much, while it is served: a start takes no longer
+// the larger the index is. (What is read of an index does not trust it: what damage can do until it
+// is found is to find wrong passages.)
+static int check(rl_served_t *self, uint64_t first, char *why, size_t why_size)
 {
     uint64_t bytes = 0;
     for (size_t at = 0; at < self->shards_size; at++)
         bytes += rl_store_bytes(self->store, self->shards[at]);
-    if (bytes > CHECK_FIRST) {
+    if (bytes > first) {
         sigset_t all, before; // signals are the loop's
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -146,7 +142,7 @@ static int open_all(rl_served_t *self, const char *folder, const rl_served_optio
     for (uint64_t shard = 0; shard < said->shards; shard++)
         if (is_wanted(options, shard))
             self->shards[self->shards_size++] = shard;
-    if (check(self, why, why_size) != 0)
+    if (check(self, options->check_first, why, why_size) != 0)
         return -1;
     for (size_t each = 0; each < self->shards_size; each++)
         for (size_t at = 0; at < options->backends_size; at++)

@@ -16,6 +16,8 @@ typedef struct rl_served_options {
     size_t shards_size;
     const rl_source_backend_t *const *backends; // the kinds to serve
     size_t backends_size;
+    uint64_t check_first; // bytes of files whose checksums are compared before they are served; of
+                          // more than that aside
     rl_source_options_t source;
 } rl_served_options_t;
 

@@ -249,6 +249,7 @@ static int start(rl_worker_t *self, char *why, size_t why_size)
     read_times(self);
     self->bind = strdup(rl_conf_str(conf, "retriever.bind"));
     self->advertise = strdup(rl_conf_str(conf, "retriever.advertise"));
+    self->options.check_first = (uint64_t)rl_conf_int(conf, "retriever.check_first_mb") << 20;
     self->options.source.threads = (size_t)rl_conf_int(conf, "retriever.threads");
     self->options.source.faiss_threads = (size_t)rl_conf_int(conf, "retriever.faiss_threads");
     self->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

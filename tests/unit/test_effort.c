@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -401,6 +402,27 @@ static void lists_behind_the_end_are_refused(void **state)
     close_index(&it);
 }
 
+static void damage_is_found_before_or_while_it_is_served(void **state)
+{
+    (void)state;
+    char why[512] = "";
+    const rl_source_backend_t *backends[] = {&rl_source_faiss, &rl_source_xapian};
+    rl_served_options_t wanted = {.backends = backends, .backends_size = 2, .source = options};
+    opened_t it = open_index("IVF64,SQ8");
+    help_spoil(help_path(it.folder, "g-000001/shard-0/vectors.f32"), 100, "spoilt");
+    wanted.check_first = UINT64_MAX;
+    assert_null(rl_served_open(it.folder, &wanted, why, sizeof why));
+    assert_non_null(strstr(why, "vectors.f32: its checksum is wrong"));
+    wanted.check_first = 0;
+    rl_served_t *served = rl_served_open(it.folder, &wanted, why, sizeof why);
+    assert_non_null(served);
+    while (!rl_served_damage(served))
+        usleep(1000);
+    assert_non_null(strstr(rl_served_damage(served), "vectors.f32: its checksum is wrong"));
+    rl_served_unref(&served);
+    close_index(&it);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +440,7 @@ int main(void)
         cmocka_unit_test(a_check_of_an_exact_index_has_nothing_to_choose),
         cmocka_unit_test(a_check_says_why_it_cannot_be),
         cmocka_unit_test(lists_behind_the_end_are_refused),
+        cmocka_unit_test(damage_is_found_before_or_while_it_is_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
