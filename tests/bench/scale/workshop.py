@@ -98,10 +98,9 @@ class Workshop:
         return {"folder": folder, **figures}
 
     def choose_effort(self, folder):
-        """What an operator does after a build: has the least effort that is enough written into the manifest. Questions
-        are further from passages than the passages' own vectors with noise, which --check asks: some more is wanted."""
+        """What an operator does after a build: has the least effort that is enough written into the manifest."""
         with open(folder / "check.log", "wb") as log:
-            done = subprocess.run([program("ragline-index"), "--check", folder, "--index-check-recall", "0.985"], stdin=subprocess.DEVNULL, stdout=log,
+            done = subprocess.run([program("ragline-index"), "--check", folder], stdin=subprocess.DEVNULL, stdout=log,
                                   stderr=log, env=environment(), timeout=1200)  # fmt: skip
         assert done.returncode in (0, 1), (folder / "check.log").read_text()
 
