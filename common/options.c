@@ -312,6 +312,8 @@ const rl_option_t rl_options[] = {
     INT("engine.replicas", "1", 1, 1000, RL_INDEX,
         "copies of each passage, when a collection is made there"),
     INT("engine.shards", "0", 0, 10000, RL_INDEX, "its parts; 0: the engine's choice"),
+    INT("engine.settle_ms", "65000", 0, DAY_MS, RL_INDEX,
+        "wait before a load ends, till the engine has written it to disk (Weaviate: a minute)"),
     INT("engine.batch", "100", 1, 10000, RL_INDEX, "passages in one request to the engine"),
 
     STRING("generator.bind", "tcp://127.0.0.1:*", RL_GENERATOR, "where tasks are taken"),

@@ -252,9 +252,10 @@ static void on_fetched(void *arg, const rl_fetch_result_t *result)
     if (result->ok) {
         reply->verdict = self->calls.take(self->calls.arg, result->status, result->body,
                                           result->body_size, why, sizeof why);
+        // an answer that says what is wrong may be the question's fault: that counts against nobody
         if (reply->verdict != RL_ENGINE_ELSEWHERE)
             node->strikes = 0;
-        else
+        else if (result->status == 429 || result->status >= 500)
             strike(node, false, why);
     } else {
         reply->verdict = RL_ENGINE_ELSEWHERE;

@@ -25,6 +25,7 @@ typedef enum phase {
     PREPARING,
     BATCHES,
     SWEEPING,
+    SETTLING,
     ENDING,
 } phase_t;
 
@@ -45,6 +46,7 @@ struct rl_load {
     rl_engine_place_t *place;
     rl_nodes_t *nodes;
     rl_survey_t *survey;
+    bool waited; // till the engine has settled
     rl_engine_catalog_t catalog;
     phase_t phase;
     char load[17], generation[RL_STORE_NAME], created[32];
@@ -84,8 +86,12 @@ static void send_batch(batch_t *batch);
 
 static void on_again(evutil_socket_t fd, short what, void *arg)
 {
+    batch_t *batch = arg;
     (void)fd, (void)what;
-    send_batch(arg);
+    if (batch->load->phase == SETTLING)
+        next_step(batch->load); // the time is over
+    else
+        send_batch(batch);
 }
 
 static void on_end(void *arg, const rl_nodes_reply_t *reply)
@@ -250,6 +256,22 @@ static bool send_sweep(rl_load_t *self)
     return true;
 }
 
+// Waits, once, until the engine finds by their words what it was given; false when it is over.
+static bool wait_settled(rl_load_t *self)
+{
+    long ms = rl_conf_int(self->build->plan->conf, "engine.settle_ms");
+    struct timeval wait = {ms / 1000, ms % 1000 * 1000};
+    if (self->waited || ms == 0)
+        return false;
+    self->waited = true;
+    rl_info(
+        "all is there; it is found by its words when the engine has written it to disk: waiting "
+        "%.1f s (engine.settle_ms)",
+        (double)ms / 1000);
+    event_add(self->batches[0].again, &wait);
+    return true;
+}
+
 static void summarise(const rl_load_t *self)
 {
     const rl_build_t *build = self->build;
@@ -303,6 +325,11 @@ static void next_step(rl_load_t *self)
             break;
         case SWEEPING:
             if (send_sweep(self))
+                return;
+            self->phase = SETTLING;
+            break;
+        case SETTLING:
+            if (wait_settled(self))
                 return;
             describe(self, false);
             self->phase = ENDING;

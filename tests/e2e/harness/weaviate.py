@@ -59,7 +59,7 @@ class Node:
             "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "true",
             "DISABLE_TELEMETRY": "true",
             "GO_PROFILING_DISABLE": "true",
-            # what was just written is searched by words as it should be when it is on disk (see load_settle.h)
+            # what was just written is searched by words as it should be when it is on disk (see load.h)
             "PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS": 2,
             "GOMAXPROCS": 1,
             "GOMEMLIMIT": "512MiB",
@@ -119,6 +119,7 @@ class Weaviate:
             "index.collection": collection,
             "index.out": Path(work) / f"load-{collection}",
             "engine.replicas": replicas,
+            "engine.settle_ms": 0,  # a few passages are found at once
             **settings,
         }
         if embed:
