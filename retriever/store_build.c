@@ -436,6 +436,23 @@ static int put_in_force(rl_store_build_t *self, char *why, size_t why_size)
 
 // Changes that the generation before holds too are needed by neither: who still serves that one
 // goes on with it until it has taken up the new one.
+// The effort that was chosen for the generation in force until now is right for this one too, if it
+// is of about the same size and kind.
+static void keep_effort(const rl_store_build_t *self, const char *previous, rl_manifest_t *said)
+{
+    char path[RL_PATH_MAX], ignored[RL_PATH_MAX];
+    rl_manifest_data_t *before = NULL;
+    if (*previous && rl_path(path, "%s/%s", self->folder, previous) == 0)
+        before = rl_manifest_read(path, ignored, sizeof ignored);
+    if (before && strcmp(before->said.factory, said->factory) == 0 &&
+        before->said.shards == said->shards && said->passages / 2 <= before->said.passages &&
+        before->said.passages / 2 <= said->passages) {
+        said->nprobe = before->said.nprobe;
+        said->ef_search = before->said.ef_search;
+    }
+    rl_manifest_destroy(&before);
+}
+
 static void forget_changes(const rl_store_build_t *self, const char *previous)
 {
     char path[RL_PATH_MAX], ignored[RL_PATH_MAX];
@@ -484,9 +501,10 @@ int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_prog
         rc = finish_shards(self, &said, counts, &step, why, why_size);
     if (rc == 0)
         rc = finish_fields(self, &said, why, why_size);
+    rl_store_current(self->folder, previous, ignored, sizeof ignored);
+    keep_effort(self, previous, &said);
     if (rc == 0)
         rc = rl_manifest_write(self->temporary, &said, progress, arg, why, why_size);
-    rl_store_current(self->folder, previous, ignored, sizeof ignored);
     if (rc == 0) {
         step.shard = 0;
         tell(&step, "sync", 0, said.passages);

@@ -251,6 +251,29 @@ static void an_effort_is_written_beside_all_else(void **state)
     close_index(&it);
 }
 
+static void the_next_generation_keeps_the_effort_if_it_is_alike(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *factory;
+        size_t passages, kept;
+    } next[] = {{"IVF64,SQ8", PASSAGES + 100, 7},
+                {"IVF64,Flat", PASSAGES, 0},
+                {"IVF64,SQ8", PASSAGES * 4, 0}};
+    for (size_t each = 0; each < 3; each++) {
+        char why[512] = "";
+        opened_t it = open_index("IVF64,SQ8");
+        assert_int_equal(rl_store_set_effort(it.store, RL_EFFORT_NPROBE, 7, NULL, why, sizeof why),
+                         0);
+        help_build(it.folder, next[each].passages, 1, HELP_DIMENSION, next[each].factory, NULL, 0);
+        rl_store_t *again = rl_store_open(it.folder, false, why, sizeof why);
+        assert_string_equal(rl_store_manifest(again)->generation, "g-000002");
+        assert_int_equal(rl_store_manifest(again)->nprobe, next[each].kept);
+        rl_store_destroy(&again);
+        close_index(&it);
+    }
+}
+
 static void an_effort_that_is_none_is_refused(void **state)
 {
     (void)state;
@@ -433,6 +456,7 @@ int main(void)
         cmocka_unit_test(effort_of_another_kind_changes_nothing),
         cmocka_unit_test(a_near_deadline_lowers_the_effort),
         cmocka_unit_test(an_effort_is_written_beside_all_else),
+        cmocka_unit_test(the_next_generation_keeps_the_effort_if_it_is_alike),
         cmocka_unit_test(an_effort_that_is_none_is_refused),
         cmocka_unit_test(what_is_served_takes_up_the_effort),
         cmocka_unit_test(a_check_chooses_the_least_effort_that_is_enough),
