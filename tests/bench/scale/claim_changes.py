@@ -88,6 +88,7 @@ class Story:
         self.chance = random.Random(7)
         self.alive, self.gone, self.gone_base = {}, set(), set()
         self.seen_after, self.late, self.back = [], 0, 0
+        self.looking = True  # for each change, once it is acknowledged
         self.lock = threading.Lock()
         self.pool = concurrent.futures.ThreadPoolExecutor(4)
         self.checks = []
@@ -130,7 +131,8 @@ class Story:
                 self.gone.add(number)
             else:
                 self.gone_base.add(number)
-        self.checks.append(self.pool.submit(self._check, what, number, sent))
+        if self.looking:
+            self.checks.append(self.pool.submit(self._check, what, number, sent))
 
     def _check(self, what, number, sent):
         if what == "delete":
@@ -200,6 +202,7 @@ def run(shop, short=False, say=print):
         say(f"  {rate:.0f} changes a second; added passages found after {max(story.seen_after, default=0):.2f} s at most;"
             f" p99 {before:.1f} ms before, {during:.1f} ms meanwhile; wrong: {writer.wrong[:3]}")  # fmt: skip
         late, back = story.late, story.back
+        story.looking = False  # the retriever goes, too
         for number in range(1_000_000, 1_000_000 + RATE):  # and then nobody waits for their answers
             writer.send("add", number, json.dumps(document(number)))
         writer.end(kill=True)
