@@ -28,11 +28,15 @@ static void take_term(void *arg, const char *term, unsigned times)
     if (entry->terms_size == taking->room) {
         size_t room = taking->room ? 2 * taking->room : 64;
         delta_term_t *terms = realloc(entry->terms, room * sizeof *terms);
+        if (terms)
+            entry->terms = terms;
         char **words = realloc(entry->words, room * sizeof(char *));
-        entry->terms = terms ? terms : entry->terms;
-        entry->words = words ? words : entry->words;
-        taking->failed |= !terms || !words;
-        taking->room = taking->failed ? taking->room : room;
+        if (words)
+            entry->words = words;
+        if (terms && words)
+            taking->room = room;
+        else
+            taking->failed = true;
     }
     char *word = taking->failed ? NULL : strdup(term);
     taking->failed |= !word;
@@ -176,11 +180,15 @@ static void take_asked(void *arg, const char *term, unsigned times)
     if (asking->size == asking->room) {
         size_t room = asking->room ? 2 * asking->room : 32;
         char **terms = realloc(asking->terms, room * sizeof(char *));
+        if (terms)
+            asking->terms = terms;
         unsigned *counts = realloc(asking->times, room * sizeof *counts);
-        asking->terms = terms ? terms : asking->terms;
-        asking->times = counts ? counts : asking->times;
-        asking->failed |= !terms || !counts;
-        asking->room = asking->failed ? asking->room : room;
+        if (counts)
+            asking->times = counts;
+        if (terms && counts)
+            asking->room = room;
+        else
+            asking->failed = true;
     }
     char *copy = asking->failed ? NULL : strdup(term);
     asking->failed |= !copy;
