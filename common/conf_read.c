@@ -426,15 +426,14 @@ static int read_option(rl_conf_t *self, int at)
     const char *value = equals ? equals + 1 : self->argv[at + 1];
     char where[NAME_MAX_BYTES + 16];
     snprintf(where, sizeof where, "option --%s", word);
+    if (strcmp(word, "to") == 0 && (self->program & RL_INDEX))
+        snprintf(word, sizeof word, "index-to"); // the one option that has a short name
     char *dash = strchr(word, '-');
     bool config = strcmp(word, "config") == 0;
     if (!value && (dash || config)) {
         complain(self, "%s: a value must follow", where);
         return 1;
     }
-    if (strcmp(word, "to") == 0 && (self->program & RL_INDEX))
-        snprintf(word, sizeof word, "index-to");
-    dash = strchr(word, '-');
     if (config) {
         free(self->file);
         self->file = copy(value);

@@ -246,10 +246,10 @@ static void take_term(void *arg, const char *name, unsigned times)
         words->terms = terms;
         words->room = room;
     }
-    char *copy = strdup(name);
-    words->failed = words->failed || !copy;
-    if (copy)
-        words->terms[words->size++] = (term_t){copy, times};
+    term_t *term = &words->terms[words->size];
+    *term = (term_t){strdup(name), times};
+    words->failed = words->failed || !term->name;
+    words->size += term->name != NULL;
 }
 
 static void free_words(words_t *words)

@@ -7,9 +7,9 @@
 //   batches  several requests under way; ids are made of document and place, so that what is there
 //            already is written over
 //   sweep    what other loads have left is removed
-//   settle   engine.settle_ms: Weaviate 1.35 searches what it has not yet written to disk as if late
-//            passages were not there, when a question has several words (its BlockMax WAND over
-//            memtables); it writes them a minute after they came
+//   settle   engine.settle_ms: Weaviate 1.35 searches what it has not yet written to disk as if
+//            late passages were not there, when a question has several words (its BlockMax WAND
+//            over memtables); it writes them a minute after they came
 //            (PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS)
 //   finish   the catalog says what is there now
 //
