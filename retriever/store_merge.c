@@ -247,24 +247,6 @@ static int write_all(merging_t *self, rl_store_merged_t *merged)
                            self->why_size);
 }
 
-// The effort that was chosen for the index before is right for this one as well, if it is cut into
-// as many lists, or is such a graph.
-static void keep_effort(const merging_t *self, const char *folder)
-{
-    const rl_manifest_t *before = rl_store_manifest(self->store);
-    char ignored[512];
-    rl_store_t *store = rl_store_open(folder, false, ignored, sizeof ignored);
-    if (store && strcmp(rl_store_manifest(store)->factory, before->factory) == 0) {
-        if (before->nprobe > 0)
-            rl_store_set_effort(store, RL_EFFORT_NPROBE, before->nprobe, NULL, ignored,
-                                sizeof ignored);
-        if (before->ef_search > 0)
-            rl_store_set_effort(store, RL_EFFORT_EF_SEARCH, before->ef_search, NULL, ignored,
-                                sizeof ignored);
-    }
-    rl_store_destroy(&store);
-}
-
 static int rotate(const char *folder, uint64_t after, char *why, size_t why_size)
 {
     rl_changes_writer_t *writer = rl_changes_writer_new(folder, after, why, why_size);
@@ -292,10 +274,7 @@ static int merge_once(merging_t *self, const char *folder, rl_store_merged_t *me
     *again = gone;
     int begun = self->live ? begin(self, folder) : -1;
     *again |= begun == 0;
-    if (begun <= 0 || write_all(self, merged) != 0)
-        return -1;
-    keep_effort(self, folder);
-    return 1;
+    return begun > 0 && write_all(self, merged) == 0 ? 1 : -1;
 }
 
 int rl_store_merge(const char *folder, rl_store_progress_fn *progress, void *arg,
