@@ -131,7 +131,9 @@ class Weaviate:
     def graphql(self, query, node=0):
         answer = http.call(self.nodes[node].url, "POST", "/v1/graphql", {"query": query})
         assert answer.status == 200, answer.body
-        return json.loads(answer.body)["data"]
+        said = json.loads(answer.body)
+        assert "errors" not in said, said  # such as a class that is not there yet
+        return said["data"]
 
     def ids(self, collection):
         name = f"Ragline_{collection}"
