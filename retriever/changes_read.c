@@ -197,6 +197,10 @@ static void take_passage(taking_t *self, const char *doc, rl_passage_t *passage,
         self->bad |= !isfinite(vector[at]);
 }
 
+enum {
+    PASSAGE_LEAST = 3 * 8 + 5 * 5, // bytes of one: its numbers, its empty strings
+};
+
 // What a frame's changes need in all, and whether they are well formed.
 typedef struct needs {
     size_t passages, floats;
@@ -207,14 +211,16 @@ static void measure(taking_t *frame, uint32_t count, needs_t *needs)
     for (uint32_t each = 0; each < count && !frame->bad; each++) {
         uint32_t size = take_u32(frame);
         const char *from = take(frame, size);
-        taking_t change = {from, from + (from ? size : 0), !from};
+        if (!from)
+            break;
+        taking_t change = {from, from + size, false};
         const char *kind = take(&change, 1);
         take_string(&change);
         if (kind && *kind == RL_CHANGE_PUT) {
             take_u64(&change);
             uint64_t passages = take_u32(&change), dimension = take_u32(&change);
             if (passages > RL_CHANGES_PASSAGES || dimension > RL_MAX_DIMENSION ||
-                passages * dimension * sizeof(float) > size)
+                passages * (PASSAGE_LEAST + dimension * sizeof(float)) > size)
                 change.bad = true;
             needs->passages += passages;
             needs->floats += passages * dimension;
@@ -251,9 +257,11 @@ static bool parse(rl_changes_reader_t *self, const changes_frame_t *frame)
     taking_t taking = {data, data + frame->size, false};
     measure(&taking, frame->count, &needs);
     forget_frame(self);
+    if (taking.bad)
+        return false;
     self->changes = calloc(frame->count + (size_t)1, sizeof *self->changes);
-    self->passages = taking.bad ? NULL : calloc(needs.passages + 1, sizeof *self->passages);
-    self->vectors = taking.bad ? NULL : calloc(needs.floats + 1, sizeof *self->vectors);
+    self->passages = calloc(needs.passages + 1, sizeof *self->passages);
+    self->vectors = calloc(needs.floats + 1, sizeof *self->vectors);
     if (!self->changes || !self->passages || !self->vectors)
         return false;
     taking = (taking_t){data, data + frame->size, false};

@@ -34,7 +34,7 @@ lock() {
     }
 }
 
-hash_of() { sha256sum "$@" | sha256sum | cut -c1-16; }
+hash_of() { cat "$@" | sha256sum | cut -c1-16; } # of what is in the files: another checkout has them elsewhere
 
 # free_ports N: N free TCP ports on loopback, one per line (held together while they are chosen, so all differ)
 free_ports() {
