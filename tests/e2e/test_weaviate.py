@@ -61,11 +61,17 @@ def engine_cluster(work, weaviate, llm, embed, name, **settings):
     return one
 
 
+def found_first(one, kind):
+    return one.search("How often must the Kestrel pump be greased?", kinds=[kind])["passages"][0]["text"]
+
+
 @pytest.fixture(scope="module")
 def cluster(work, weaviate, _llm, _embed, guide, cooking):
     one = engine_cluster(work, weaviate, _llm, _embed, "test_weaviate")
     try:
         one.start(guide, cooking)
+        for kind in ("lexical", "dense"):  # what was loaded is found a moment later
+            until(lambda: "300 hours" in found_first(one, kind), f"the engine finds it, {kind}")
         yield one
     finally:
         end_cluster(one)
