@@ -91,7 +91,7 @@ class Asking:
             kind = "error" if body.get("error", {}).get("message") and answer.status != 400 else "silent"
             self.told = body
         elif body["coverage"]["missing"]:
-            kind = "partial"
+            kind, self.told = "partial", body["coverage"]
         else:
             kind = "whole" if body["passages"] else "silent"
         return began, time.monotonic() - began, kind
@@ -121,8 +121,13 @@ def start_again(weaviate):
 
 def nodes_die(cluster, weaviate, asked, short, say):
     asking = Asking(cluster, asked)
+    asking.run(3)  # the nodes may still be at work on what they were given
+    asking.results()
+    asking.told = None
     asking.run(2)
     before = asking.results()
+    if asking.told:
+        say(f"  before any node died: {asking.told}")
     killed = time.monotonic()
     weaviate.nodes[1].process.kill()
     asking.run(SETTLED_S + (3 if short else 15))
@@ -169,6 +174,8 @@ def compare(folder, tools, name, corpus, asked, weaviate, embed, say):
         remote.start_gateway()
         remote.start_retriever(name)
         remote.wait_workers(2)
+        # the engine's nodes agree a moment later on what was loaded last
+        until(lambda: not remote.search(asked[0][0], kinds=KINDS)["coverage"]["missing"], "both kinds serve the same")
         theirs = quality(tools, remote, asked)
     say(f"  {name}: nDCG@10 {ours:.4f} with FAISS and Xapian, {theirs:.4f} with the engine")
     return abs(ours - theirs)
