@@ -132,6 +132,7 @@ def cluster(work, _llm, _embed, guide, cooking, request):
         cluster.settings |= {"gateway.collections": "docs", "log.level": "debug"}
         cluster.settings |= getattr(request.module, "SETTINGS", {})
         cluster.start(guide, cooking)
+        cluster.wait_workers(7)  # all sources, and the generator
         yield cluster
     finally:
         end_cluster(cluster)
