@@ -35,6 +35,19 @@ def build_index(folder, documents, embed, collection="docs", shards=1, work=None
     return done
 
 
+def manifest_of(index):
+    """What is in force in a folder of an index; None where it is none (an engine's collection)."""
+    current = Path(index) / "CURRENT"
+    return json.loads((Path(index) / current.read_text().strip() / "manifest.json").read_text()) if current.exists() else None
+
+
+def sources_of(index):
+    """(shard, kind) of all that a retriever of it serves."""
+    manifest = manifest_of(index)
+    shards = range(len(manifest["shards"])) if manifest else ()
+    return [(shard, kind) for shard in shards for kind in (["dense", "lexical"] if manifest["dimension"] else ["lexical"])]
+
+
 class Cluster:
     sources = 4  # of "docs": two shards, two kinds
 
@@ -120,7 +133,15 @@ class Cluster:
         for _ in range(generators):
             self.start_generator()
         self.wait_ready()
+        # it is ready with one of each kind; questions are asked of all sources
+        for index in () if any(key.startswith("retriever.") for key in self.settings) else indexes:
+            for shard, kind in sources_of(index):
+                until(lambda: self._serves(index, shard, kind), f"shard {shard} of {index} is served, {kind}")
         return self
+
+    def _serves(self, index, shard, kind):
+        name = manifest_of(index)["collection"]
+        return any((w["collection"], w["shard"]) == (name, shard) for w in self.ready_workers(kind))
 
     # ---- asking -------------------------------------------------------------------------------------
 
