@@ -38,18 +38,34 @@ LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent 
 LIBS_SCREEN := -lncursesw -ltinfo
 LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lgumbo -lz -lgomp -lstdc++ -lm
 
-INC_common := -Icommon
-INC_gateway := -Icommon -Igateway
-INC_gateway/ask := -Icommon -Igateway/ask
-INC_gateway/top := -Icommon -Igateway/top
-INC_gateway/profile := -Icommon -Igateway/profile
-INC_retriever := -Icommon -Iretriever -idirafter retriever/compat
-INC_retriever/index := -Icommon -Iretriever -Iretriever/index
-INC_generator := -Icommon -Igenerator
-INC_ALL := -Icommon -Igateway -Igateway/ask -Igateway/top -Igateway/profile -Iretriever -Iretriever/index -Igenerator
+# ---- rooms ----------------------------------------------------------------------------------------------------------
+# A process is a folder of rooms. A room sees common/, itself and the rooms named before it; the process's own folder
+# sees all of them. An #include of a room that comes later does not compile.
+ROOMS_gateway := http question workers observe retrieval response request
+ROOMS_retriever := terms store vector text live search engine
+ROOMS_retriever/index := read embed build change size
+ROOMS_generator := prompt upstream
+# programs of one folder, which see common/ and themselves
+SINGLE := gateway/ask gateway/top gateway/profile
+
+upto = $(if $(filter $(1),$(firstword $(2))),$(1),$(firstword $(2)) $(if $(word 2,$(2)),$(call upto,$(1),$(wordlist 2,$(words $(2)),$(2)))))
+inc_rooms = $(patsubst %,-I$(1)/%,$(2))
+BASE_gateway := -Icommon
+BASE_generator := -Icommon
+BASE_retriever := -Icommon -idirafter retriever/compat
+BASE_retriever/index := $(BASE_retriever) $(call inc_rooms,retriever,$(ROOMS_retriever)) -Iretriever
+inc_room = $(BASE_$(1)) $(call inc_rooms,$(1),$(call upto,$(2),$(ROOMS_$(1))))
+inc_process = $(BASE_$(1)) $(call inc_rooms,$(1),$(ROOMS_$(1))) -I$(1)
+folders = $(1) $(patsubst %,$(1)/%,$(ROOMS_$(1)))
+# what a test of a process sees, and is linked with
+INC_TEST_common := -Icommon
+INC_TEST_gateway := $(call inc_process,gateway) $(patsubst %,-I%,$(SINGLE))
+INC_TEST_retriever = $(call inc_process,retriever/index) $(FAISS_CFLAGS)
+INC_TEST_generator := $(call inc_process,generator)
+PROCESSES := common gateway retriever generator
 
 # ---- what there is ------------------------------------------------------------------------------------------------
-sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/*.cc))
+sources = $(filter-out %/main.c,$(foreach folder,$(1),$(wildcard $(folder)/*.c $(folder)/*.cc)))
 objects = $(patsubst %,$(BUILD)/%.o,$(call sources,$(1)))
 
 LIB_common := $(BUILD)/libcommon.a
@@ -68,15 +84,18 @@ PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/ragline-gateway) \
     $(if $(wildcard retriever/main.c),$(BUILD)/ragline-retriever) \
     $(if $(wildcard retriever/index/main.c),$(BUILD)/ragline-index) \
     $(if $(wildcard generator/main.c),$(BUILD)/ragline-generator)
-UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
-UNIT_HELP := $(patsubst %,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
-BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
-BENCH_LIB := $(patsubst %,$(BUILD)/%.o,$(wildcard tests/bench/lib/*.c))
-FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_HELP := $(patsubst %,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
+LIBS_OF_common := $(LIB_common)
+LIBS_OF_gateway := $(LIB_gateway) $(LIB_ask) $(LIB_top) $(LIB_profile) $(LIB_common)
+LIBS_OF_retriever := $(LIB_index) $(LIB_retriever) $(LIB_common)
+LIBS_OF_generator := $(LIB_generator) $(LIB_common)
+# tests, fuzz programs and benches stand in a folder by process; each is linked with that process alone
+programs_in = $(foreach process,$(PROCESSES),$(patsubst $(1)/$(process)/%.c,$(BUILD)/$(2)/%,$(wildcard $(1)/$(process)/$(3).c)))
+UNIT := $(call programs_in,tests/unit,tests,test_*)
+BENCH := $(call programs_in,tests/bench,bench,*)
+FUZZ := $(call programs_in,tests/fuzz,fuzz,fuzz_*)
 
 .PHONY: help all deps demo test unit unit-programs e2e bench bench-programs bench-latency scale-check chaos profile-check soak eval lint format asan tsan fuzz \
-    fuzz-programs install clean system
+    fuzz-programs fuzz-all install clean system
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -102,13 +121,13 @@ $$(LIB_$(1)): $$(call objects,$(2))
 	@mkdir -p $$(@D) && $$(AR) rcs $$@.$$$$$$$$ $$^ && mv $$@.$$$$$$$$ $$@
 endef
 $(eval $(call library,common,common))
-$(eval $(call library,gateway,gateway))
+$(eval $(call library,gateway,$(call folders,gateway)))
 $(eval $(call library,ask,gateway/ask))
 $(eval $(call library,top,gateway/top))
 $(eval $(call library,profile,gateway/profile))
-$(eval $(call library,retriever,retriever))
-$(eval $(call library,index,retriever/index))
-$(eval $(call library,generator,generator))
+$(eval $(call library,retriever,$(call folders,retriever)))
+$(eval $(call library,index,$(call folders,retriever/index)))
+$(eval $(call library,generator,$(call folders,generator)))
 
 # a program is put in place whole, also while the one before it runs
 link = $(CC) $(BASE) $(LDFLAGS) -o $@.$$$$ $(filter %.o %.a,$^) $(1) && mv $@.$$$$ $@
@@ -134,7 +153,8 @@ $(BUILD)/ragline-index: $(BUILD)/retriever/index/main.c.o $(LIB_index) $(LIB_ret
 	$(call show,LINK,$@)
 	$(Q)$(call link,$(LIBS) $(LIBS_SEARCH))
 
-# ---- objects: a folder sees common/ and itself, which the include path enforces --------------------------------------
+# ---- objects ----------------------------------------------------------------------------------------------------------
+# compile FOLDER,FLAGS
 define compile
 $$(BUILD)/$(1)/%.c.o: $(1)/%.c Makefile | system
 	@mkdir -p $$(@D)
@@ -145,18 +165,21 @@ $$(BUILD)/$(1)/%.cc.o: $(1)/%.cc Makefile | system
 	$$(call show,C++,$$<)
 	$$(Q)$$(CXX) $$(CXXFLAGS_ALL) $(2) -MMD -MP -c -o $$@ $$<
 endef
-$(eval $(call compile,common,$$(INC_common)))
-$(eval $(call compile,gateway/ask,$$(INC_gateway/ask)))
-$(eval $(call compile,gateway/top,$$(INC_gateway/top)))
-$(eval $(call compile,gateway/profile,$$(INC_gateway/profile)))
-$(eval $(call compile,gateway,$$(INC_gateway)))
-$(eval $(call compile,retriever/index,$$(INC_retriever/index) $$(FAISS_CFLAGS)))
-$(eval $(call compile,retriever,$$(INC_retriever) $$(FAISS_CFLAGS)))
-$(eval $(call compile,generator,$$(INC_generator)))
-$(eval $(call compile,tests/unit,$$(INC_ALL) -Itests/unit $$(FAISS_CFLAGS)))
-$(eval $(call compile,tests/bench/lib,$$(INC_ALL) -Itests/bench $$(FAISS_CFLAGS)))
-$(eval $(call compile,tests/bench,$$(INC_ALL) -Itests/bench $$(FAISS_CFLAGS)))
-$(eval $(call compile,tests/fuzz,$$(INC_ALL) -Itests/fuzz $$(FAISS_CFLAGS)))
+# compile_process PROCESS,MORE FLAGS: each of its rooms, then its own folder
+define compile_process
+$(foreach room,$(ROOMS_$(1)),$(eval $(call compile,$(1)/$(room),$(call inc_room,$(1),$(room)) $(2))))
+$(eval $(call compile,$(1),$(call inc_process,$(1)) $(2)))
+endef
+$(eval $(call compile,common,-Icommon))
+$(foreach folder,$(SINGLE),$(eval $(call compile,$(folder),-Icommon -I$(folder))))
+$(call compile_process,gateway)
+$(call compile_process,retriever/index,$$(FAISS_CFLAGS))
+$(call compile_process,retriever,$$(FAISS_CFLAGS))
+$(call compile_process,generator)
+$(eval $(call compile,tests/bench/lib,-Icommon -Itests/bench))
+$(foreach process,$(PROCESSES),$(eval $(call compile,tests/unit/$(process),$$(INC_TEST_$(process)) -Itests/unit/common)))
+$(foreach process,$(PROCESSES),$(eval $(call compile,tests/bench/$(process),$$(INC_TEST_$(process)) -Itests/bench)))
+$(foreach process,$(PROCESSES),$(eval $(call compile,tests/fuzz/$(process),$$(INC_TEST_$(process)) -Itests/fuzz/common)))
 
 # the page is put into the gateway by .incbin, which -MMD does not see
 $(BUILD)/gateway/page.c.o: $(wildcard gateway/web/*)
@@ -165,17 +188,23 @@ $(BUILD)/gateway/page.c.o: $(wildcard gateway/web/*)
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 # What is under test comes from its library; whatever a test brings itself wins over the library's.
-ALL_LIBS := $(LIB_gateway) $(LIB_ask) $(LIB_top) $(LIB_profile) $(LIB_index) $(LIB_retriever) $(LIB_generator) $(LIB_common)
-group = -Wl,--start-group $(ALL_LIBS) -Wl,--end-group $(LIBS) $(LIBS_SEARCH) $(LIBS_SCREEN)
-
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.c.o $(UNIT_HELP) $(ALL_LIBS)
-	@mkdir -p $(@D)
-	$(call show,LINK,$@)
-	$(Q)$(CC) $(BASE) $(LDFLAGS) -o $@.$$$$ $< $(UNIT_HELP) $(group) -lcmocka && mv $@.$$$$ $@
-$(BUILD)/bench/%: $(BUILD)/tests/bench/%.c.o $(BENCH_LIB) $(ALL_LIBS)
-	@mkdir -p $(@D)
-	$(call show,LINK,$@)
-	$(Q)$(CC) $(BASE) $(LDFLAGS) -o $@.$$$$ $< $(BENCH_LIB) $(group) && mv $@.$$$$ $@
+LIBS_TEST_common := $(LIBS)
+LIBS_TEST_gateway := $(LIBS) $(LIBS_SCREEN)
+LIBS_TEST_retriever = $(LIBS) $(LIBS_SEARCH)
+LIBS_TEST_generator := $(LIBS)
+# test_program OUTPUT FOLDER,SOURCES,PROCESS,HELPERS,MORE LIBRARIES,NAMES
+define test_program
+$(patsubst $(2)/$(3)/%.c,$(BUILD)/$(1)/%,$(wildcard $(2)/$(3)/$(6).c)): $(BUILD)/$(1)/%: $(BUILD)/$(2)/$(3)/%.c.o $(4) $(LIBS_OF_$(3))
+	@mkdir -p $$(@D)
+	$$(call show,LINK,$$@)
+	$$(Q)$$(CC) $$(BASE) $$(LDFLAGS) -o $$@.$$$$$$$$ $$< $(4) -Wl,--start-group $(LIBS_OF_$(3)) -Wl,--end-group $$(LIBS_TEST_$(3)) $(5) && mv $$@.$$$$$$$$ $$@
+endef
+object_of = $(patsubst %,$(BUILD)/%.o,$(1))
+unit_help = $(call object_of,$(filter-out tests/unit/$(1)/test_%,$(wildcard tests/unit/$(1)/*.c)) $(wildcard tests/unit/common/loopback.c))
+fuzz_help = $(call object_of,$(wildcard tests/fuzz/common/scratch.c))
+bench_help = $(call object_of,$(wildcard tests/bench/lib/*.c))
+$(foreach process,$(PROCESSES),$(eval $(call test_program,tests,tests/unit,$(process),$(sort $(call unit_help,$(process))),-lcmocka,test_*)))
+$(foreach process,$(PROCESSES),$(eval $(call test_program,bench,tests/bench,$(process),$(bench_help),,*)))
 
 unit-programs: $(UNIT)
 bench-programs: $(BENCH)
@@ -199,14 +228,11 @@ tsan:  ## unit tests under the thread sanitizer
 # FUZZ_SECONDS each; a crash leaves its input in build-fuzz/.
 FUZZ_SECONDS ?= 10
 ifdef FUZZING
-$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(FUZZ_HELP) $(ALL_LIBS)
-	@mkdir -p $(@D)
-	$(call show,LINK,$@)
-	$(Q)$(CC) $(BASE) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZ_HELP) $(group)
+$(foreach process,$(PROCESSES),$(eval $(call test_program,fuzz,tests/fuzz,$(process),$(fuzz_help),-fsanitize=fuzzer,fuzz_*)))
 endif
 fuzz-programs:
-	@$(MAKE) FUZZING=1 BUILD=build-fuzz CC=clang CXX=clang++ SAN=fuzzer-no-link,address,undefined \
-	    $(patsubst tests/fuzz/%.c,build-fuzz/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+	@$(MAKE) FUZZING=1 BUILD=build-fuzz CC=clang CXX=clang++ SAN=fuzzer-no-link,address,undefined fuzz-all
+fuzz-all: $(FUZZ)
 fuzz:  ## fuzz the code that parses foreign bytes (FUZZ_SECONDS=10 each)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/test --only fuzz
 
@@ -253,7 +279,7 @@ lint:  ## cppcheck and the format check
 	@clang-format --dry-run -Werror $(C_FILES)
 	@cppcheck -q -j $(JOBS) --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=uninitvar \
-	    $(addprefix --include=,$(firstword $(wildcard /usr/include/*/sys/queue.h))) -D_GNU_SOURCE -DRAGLINE_VERSION='"$(VERSION)"' $(INC_ALL) \
+	    $(addprefix --include=,$(firstword $(wildcard /usr/include/*/sys/queue.h))) -D_GNU_SOURCE -DRAGLINE_VERSION='"$(VERSION)"' $(sort $(INC_TEST_gateway) $(INC_TEST_retriever) $(INC_TEST_generator)) \
 	    common gateway retriever generator
 	@echo "lint: no complaint about $(words $(C_FILES)) files"
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "log.h"
-#include "utf8.h"
+#include "hash.h"
 
 enum {
     MAX_ALLOWED = 65536, // certificates in the folder

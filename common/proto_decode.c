@@ -50,7 +50,7 @@ void rl_msg_free(rl_msg_t **msg_p)
     *msg_p = NULL;
 }
 
-rl_msg_t *rl_msg_keep(rl_msg_t *msg)
+rl_msg_t *rl_msg_ref(rl_msg_t *msg)
 {
     owned_msg_t *from = (owned_msg_t *)msg, *to = malloc(sizeof *to);
     if (!to)

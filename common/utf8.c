@@ -114,12 +114,3 @@ size_t rl_utf8_length(const char *text, size_t size)
         length += ((unsigned char)text[at] & 0xc0) != 0x80;
     return length;
 }
-
-uint64_t rl_hash64(const void *data, size_t size)
-{
-    const unsigned char *p = data;
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t at = 0; at < size; at++)
-        hash = (hash ^ p[at]) * 0x100000001b3u;
-    return hash;
-}

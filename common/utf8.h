@@ -20,8 +20,4 @@ char *rl_utf8_repair(const char *text, size_t size, size_t *out_size);
 // The number of code points in valid UTF-8.
 size_t rl_utf8_length(const char *text, size_t size);
 
-// FNV-1a 64 bit hash of bytes: content hashes of passages, and keys of tables.
-// http://www.isthe.com/chongo/tech/comp/fnv/
-uint64_t rl_hash64(const void *data, size_t size);
-
 #endif

@@ -1,5 +1,6 @@
 // gateway: the face of the process: its peers, and one short dispatcher for each.
 #include "gateway.h"
+#include "readiness.h"
 
 #include <czmq.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "clock.h"
 #include "drafts.h"
 #include "endpoint.h"
-#include "hits.h"
+#include "passage_set.h"
 #include "live.h"
 #include "live_feed.h"
 #include "log.h"
@@ -60,6 +61,18 @@ static void get_live_page(void *arg, http_req_t *req)
     page_send(&req, PAGE_LIVE);
 }
 
+static void get_traces(void *arg, http_req_t *req)
+{
+    const gateway_t *self = arg;
+    traces_get_list(self->traces, rl_proc_id(self->proc), req);
+}
+
+static void get_trace(void *arg, http_req_t *req)
+{
+    const gateway_t *self = arg;
+    traces_get_one(self->traces, rl_proc_id(self->proc), req);
+}
+
 static const http_route_t routes[] = {
     {"GET", "/", true, get_page},
     {"GET", "/live", true, get_live_page},
@@ -75,8 +88,8 @@ static const http_route_t routes[] = {
     {"GET", "/v1/workers", false, gateway_get_workers},
     {"GET", "/v1/debug", false, gateway_get_debug},
     {"GET", "/v1/live", false, gateway_get_live},
-    {"GET", "/v1/traces", false, gateway_get_traces},
-    {"GET", "/v1/traces/*", false, gateway_get_trace},
+    {"GET", "/v1/traces", false, get_traces},
+    {"GET", "/v1/traces/*", false, get_trace},
     {"GET", "/healthz", true, gateway_get_health},
     {"GET", "/readyz", true, gateway_get_ready},
     {"GET", "/metrics", true, gateway_get_metrics},
@@ -246,7 +259,7 @@ static void on_stop(void *arg)
             self->settings.grace_ms);
     self->draining = true;
     self->drain_until_us = rl_now_us() + (uint64_t)self->settings.grace_ms * 1000;
-    doors_stopping(self->doors);
+    readiness_stopping(self->readiness);
     live_feed_stop(self->live_feed);
     http_server_drain(self->http);
     struct timeval every = {0, DRAIN_LOOK_MS * 1000};
@@ -286,8 +299,8 @@ static void read_settings(gateway_t *self)
         .hedge_share = rl_conf_num(conf, "gateway.hedge_share"),
         .rewrite = strcmp(rl_conf_str(conf, "gateway.rewrite"), "llm") == 0,
     };
-    hits_cache_resize(self->hits, (size_t)rl_conf_int(conf, "cache.passages_mb") << 20,
-                      (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
+    passage_cache_resize(self->hits, (size_t)rl_conf_int(conf, "cache.passages_mb") << 20,
+                         (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
     answer_cache_clear(self->answers);
     answer_cache_resize(self->answers, (size_t)rl_conf_int(conf, "cache.answers_mb") << 20,
                         (uint64_t)rl_conf_int(conf, "cache.answers_age_ms") * 1000);
@@ -357,7 +370,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     TAILQ_INIT(&self->requests);
     TAILQ_INIT(&self->waiting);
     TAILQ_INIT(&self->orphans);
-    self->hits = hits_cache_new();
+    self->hits = passage_cache_new();
     self->answers = answer_cache_new();
     self->drafts = drafts_new();
     self->leaders = zhashx_new();
@@ -395,7 +408,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     if (!embedder_configured(self->embedder))
         rl_info("embed.url is not set: retrieval is lexical only");
     self->live_feed = live_feed_new(self);
-    self->doors = doors_new(proc, self->http, self->registry);
+    self->readiness = readiness_new(proc, self->http, self->registry);
     rl_info("ready at %s; workers announce themselves at %s", http_server_url(self->http),
             rl_wire_endpoint(self->hub));
     return self;
@@ -408,10 +421,10 @@ void gateway_destroy(gateway_t **self_p)
         return;
     if (self->registry)
         request_stop_all(self);
-    doors_destroy(&self->doors);
+    readiness_destroy(&self->readiness);
     live_feed_destroy(&self->live_feed);
     answer_cache_destroy(&self->answers);
-    hits_cache_destroy(&self->hits);
+    passage_cache_destroy(&self->hits);
     drafts_destroy(&self->drafts);
     zhashx_destroy((zhashx_t **)&self->leaders);
     registry_destroy(&self->registry);

@@ -6,7 +6,7 @@
 #include "answer_cache.h"
 #include "gateway.h"
 #include "drafts.h"
-#include "hits.h"
+#include "passage_set.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,7 +271,7 @@ static void write_caches(gateway_t *self, metrics_text_t *text)
     metrics_text_family(text, bytes, "gauge", "What the caches hold.");
     metrics_text_value(text, bytes, "cache=\"embeddings\"", (double)embed.bytes);
     metrics_text_value(text, bytes, "cache=\"passages\"",
-                       (double)hits_cache_counts(self->hits)->cost);
+                       (double)passage_cache_counts(self->hits)->cost);
     metrics_text_value(text, bytes, "cache=\"answers\"",
                        (double)answer_cache_counts(self->answers)->cost);
     metrics_text_family(text, drafts, "counter",

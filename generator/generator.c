@@ -71,7 +71,7 @@ static void take_generate(generator_t *self, rl_msg_t *msg)
     }
     if (gen_tasks_find(self->tasks, task->route, task->task))
         return; // sent twice
-    rl_msg_t *kept = rl_msg_keep(msg);
+    rl_msg_t *kept = rl_msg_ref(msg);
     if (!kept)
         abort();
     gen_tasks_take(self->tasks, gateway, kept);

@@ -8,7 +8,7 @@
 #include "prefill.h"
 #include "probes.h"
 #include "task_parts.h"
-#include "utf8.h"
+#include "hash.h"
 
 enum {
     RETRIES_MAX = 3, // after "too busy"

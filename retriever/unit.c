@@ -199,7 +199,7 @@ static asked_t *accept_task(rl_unit_t *self, rl_msg_t *msg, uint64_t now)
     }
     bool usable = search->vector_size == 0 ||
                   rl_vectors_normalise(search->vector, search->vector_size, asked->vector) == 0;
-    asked->task.msg = usable ? rl_msg_keep(msg) : NULL;
+    asked->task.msg = usable ? rl_msg_ref(msg) : NULL;
     if (!asked->task.msg) {
         fail(self, search, usable ? 503 : 502, usable ? "busy" : "bad_request", usable,
              usable ? "the retriever is out of memory" : "the question's vector is all zeros");

@@ -1,0 +1,290 @@
+// traces: a ring of timelines, and the two endpoints that read it.
+#include "traces.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "http.h"
+#include "trace_chrome.h"
+
+enum {
+    LIMIT = 100, // traces of one response, unless asked otherwise
+    LIMIT_MOST = 10000,
+    RESPONSE_MAX = 64 << 20,
+};
+
+struct traces {
+    timeline_t **ring; // `most` places
+    size_t most, size;
+    size_t next; // where the next one goes
+    uint64_t total;
+};
+
+traces_t *traces_new(size_t most)
+{
+    traces_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    traces_resize(self, most);
+    return self;
+}
+
+void traces_destroy(traces_t **self_p)
+{
+    traces_t *self = *self_p;
+    if (!self)
+        return;
+    traces_resize(self, 0);
+    free(self->ring);
+    free(self);
+    *self_p = NULL;
+}
+
+void traces_resize(traces_t *self, size_t most)
+{
+    if (most == self->most)
+        return;
+    timeline_t **ring = calloc(most + 1, sizeof *ring);
+    if (!ring)
+        abort();
+    size_t kept = self->size < most ? self->size : most;
+    for (size_t at = 0; at < self->size; at++) { // newest first
+        timeline_t *timeline = self->ring[(self->next + self->most - 1 - at) % self->most];
+        if (at < kept)
+            ring[kept - 1 - at] = timeline;
+        else
+            timeline_destroy(&timeline);
+    }
+    free(self->ring);
+    self->ring = ring;
+    self->most = most;
+    self->size = kept;
+    self->next = most ? kept % most : 0;
+}
+
+void traces_keep(traces_t *self, timeline_t **timeline_p)
+{
+    if (self->most == 0) {
+        timeline_destroy(timeline_p);
+        return;
+    }
+    timeline_destroy(&self->ring[self->next]);
+    self->ring[self->next] = *timeline_p;
+    self->next = (self->next + 1) % self->most;
+    self->size += self->size < self->most;
+    self->total++;
+    *timeline_p = NULL;
+}
+
+size_t traces_size(const traces_t *self)
+{
+    return self->size;
+}
+
+uint64_t traces_total(const traces_t *self)
+{
+    return self->total;
+}
+
+const timeline_t *traces_at(const traces_t *self, size_t at)
+{
+    return self->ring[(self->next + self->most - 1 - at) % self->most];
+}
+
+// Where there are keys, a caller sees its own answers; one marked `operator` sees all.
+static bool may_see(const keys_caller_t *caller, const timeline_t *timeline)
+{
+    return keys_is_operator(caller) || strcmp(keys_name(caller), timeline->caller) == 0;
+}
+
+// The newest with this id that the caller (NULL: anyone) may see: a trace id is the client's, and
+// another's may be the same.
+static const timeline_t *find(const traces_t *self, const char *id, const keys_caller_t *caller)
+{
+    for (size_t at = 0; at < self->size; at++) {
+        const timeline_t *timeline = traces_at(self, at);
+        if ((strcmp(timeline->id, id) == 0 || strcmp(timeline->trace_id, id) == 0) &&
+            (!caller || may_see(caller, timeline)))
+            return timeline;
+    }
+    return NULL;
+}
+
+const timeline_t *traces_find(const traces_t *self, const char *id)
+{
+    return find(self, id, NULL);
+}
+
+// ---- as JSON ------------------------------------------------------------------------------------
+
+static void add_text(rl_buf_t *out, const char *name, const char *text)
+{
+    rl_buf_adds(out, ",\"");
+    rl_buf_adds(out, name);
+    rl_buf_adds(out, "\":");
+    rl_buf_add_json(out, text, strlen(text));
+}
+
+void traces_write(const timeline_t *timeline, rl_buf_t *out)
+{
+    char when[40];
+    time_t seconds = (time_t)(timeline->wall_us / 1000000);
+    struct tm parts;
+    size_t size = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &parts));
+    snprintf(when + size, sizeof when - size, ".%06dZ", (int)(timeline->wall_us % 1000000));
+    rl_buf_adds(out, "{\"id\":");
+    rl_buf_add_json(out, timeline->id, strlen(timeline->id));
+    add_text(out, "trace_id", timeline->trace_id);
+    add_text(out, "time", when);
+    rl_buf_addf(out, ",\"unix_ms\":%.3f", (double)timeline->wall_us / 1000);
+    add_text(out, "form", timeline->form);
+    add_text(out, "caller", timeline->caller);
+    add_text(out, "collection", timeline->collection);
+    add_text(out, "outcome", request_state_names[timeline->outcome]);
+    add_text(out, "error", timeline->error);
+    add_text(out, "model", timeline->model);
+    add_text(out, "upstream", timeline->upstream);
+    add_text(out, "finish_reason", timeline->finish);
+    rl_buf_addf(out, ",\"answered\":%u,\"of\":%u,\"tokens\":%llu,\"completion_tokens\":%llu",
+                timeline->answered, timeline->of, (unsigned long long)timeline->tokens,
+                (unsigned long long)timeline->completion_tokens);
+    rl_buf_adds(out, ",\"timings\":");
+    timeline_write(timeline, out);
+    rl_buf_adds(out, "}");
+}
+
+// ---- endpoints ----------------------------------------------------------------------------------
+
+// A number of the query; answers 400 and returns false if it is none.
+static bool read_number(http_req_t **req, const char *name, double most, double *number)
+{
+    const char *text = http_query(*req, name);
+    if (!text)
+        return true;
+    char *end;
+    double value = strtod(text, &end);
+    if (*text && !*end && value >= 0 && value <= most) {
+        *number = value;
+        return true;
+    }
+    http_reply_error(req, 400, "invalid_value", name, 0, "%s must be a number from 0 to %.15g",
+                     name, most);
+    return false;
+}
+
+typedef struct wanted {
+    double limit, since, until, slower_ms; // Unix time in seconds
+    const char *outcome, *collection;      // NULL: any
+    bool chrome;                           // as a trace file
+} wanted_t;
+
+// ?format=json or chrome; answers 400 and returns false for another.
+static bool read_format(http_req_t **req, bool *chrome)
+{
+    const char *format = http_query(*req, "format");
+    *chrome = format && strcmp(format, "chrome") == 0;
+    if (!format || *chrome || strcmp(format, "json") == 0)
+        return true;
+    http_reply_error(req, 400, "invalid_value", "format", 0,
+                     "format must be json or chrome (a trace file for Perfetto)");
+    return false;
+}
+
+static bool read_wanted(http_req_t **req, wanted_t *wanted)
+{
+    *wanted = (wanted_t){.limit = LIMIT, .until = 1e12};
+    if (!read_number(req, "limit", LIMIT_MOST, &wanted->limit) ||
+        !read_number(req, "since", 1e12, &wanted->since) ||
+        !read_number(req, "until", 1e12, &wanted->until) ||
+        !read_number(req, "slower_ms", 1e9, &wanted->slower_ms) ||
+        !read_format(req, &wanted->chrome))
+        return false;
+    wanted->outcome = http_query(*req, "outcome");
+    wanted->collection = http_query(*req, "collection");
+    return true;
+}
+
+static bool is_wanted(const wanted_t *wanted, const timeline_t *timeline)
+{
+    // to the microsecond, as unix_ms was told: divided by a thousand it may be an ulp more
+    double us = (double)timeline->wall_us;
+    return us >= round(wanted->since * 1e6) && us <= round(wanted->until * 1e6) &&
+           (double)timeline->end_us / 1000 >= wanted->slower_ms &&
+           (!wanted->outcome ||
+            strcmp(wanted->outcome, request_state_names[timeline->outcome]) == 0) &&
+           (!wanted->collection || strcmp(wanted->collection, timeline->collection) == 0);
+}
+
+static void reply(http_req_t **req, rl_buf_t *out)
+{
+    if (out->full)
+        http_reply_error(req, 500, "answer_too_large", "limit", 0,
+                         "the traces do not fit into %d bytes; ask for fewer with limit",
+                         RESPONSE_MAX);
+    else
+        http_reply(req, 200, "application/json", out->data, out->size);
+    rl_buf_free(out);
+}
+
+static void write_list(const traces_t *traces, const char *gateway, const timeline_t *const *found,
+                       size_t size, rl_buf_t *out)
+{
+    rl_buf_addf(out, "{\"gateway\":\"%s\",\"kept\":%zu,\"most\":%zu,\"total\":%llu,\"traces\":[",
+                gateway, traces->size, traces->most, (unsigned long long)traces->total);
+    for (size_t at = 0; at < size; at++) {
+        if (at > 0)
+            rl_buf_adds(out, ",\n");
+        traces_write(found[at], out);
+    }
+    rl_buf_adds(out, "]}\n");
+}
+
+void traces_get_list(const traces_t *traces, const char *gateway, http_req_t *req)
+{
+    wanted_t wanted;
+    if (!read_wanted(&req, &wanted))
+        return;
+    const timeline_t **found = calloc(traces->size + 1, sizeof *found);
+    size_t size = 0;
+    if (!found)
+        abort();
+    for (size_t at = 0; at < traces->size && (double)size < wanted.limit; at++) {
+        const timeline_t *timeline = traces_at(traces, at);
+        if (may_see(http_caller(req), timeline) && is_wanted(&wanted, timeline))
+            found[size++] = timeline;
+    }
+    rl_buf_t out = rl_buf_make(RESPONSE_MAX);
+    if (wanted.chrome)
+        trace_chrome_write(found, size, gateway, &out);
+    else
+        write_list(traces, gateway, found, size, &out);
+    free(found);
+    reply(&req, &out);
+}
+
+void traces_get_one(const traces_t *self, const char *gateway, http_req_t *req)
+{
+    const char *id = http_path(req) + strlen("/v1/traces/");
+    const timeline_t *timeline = find(self, id, http_caller(req));
+    if (!timeline) {
+        http_reply_error(&req, 404, "unknown_trace", NULL, 0,
+                         "no answer with this id (or trace id) is kept here; the last %zu are "
+                         "(gateway.traces)",
+                         self->most);
+        return;
+    }
+    bool chrome;
+    if (!read_format(&req, &chrome))
+        return;
+    rl_buf_t out = rl_buf_make(RESPONSE_MAX);
+    if (chrome) {
+        trace_chrome_write(&timeline, 1, gateway, &out);
+    } else {
+        traces_write(timeline, &out);
+        rl_buf_adds(&out, "\n");
+    }
+    reply(&req, &out);
+}

@@ -1,0 +1,36 @@
+// traces: the timelines of the answers that ended last, for those who ask where the time went:
+// GET /v1/traces and /v1/traces/{id}.
+#ifndef TRACES_H
+#define TRACES_H
+
+#include "buf.h"
+#include "http.h"
+#include "timeline.h"
+
+typedef struct traces traces_t;
+
+// Keeps the last `most`; 0 keeps none.
+traces_t *traces_new(size_t most);
+void traces_destroy(traces_t **self_p);
+// Another bound, from now on (the oldest go first).
+void traces_resize(traces_t *self, size_t most);
+
+// Takes the timeline of an answer that has ended; *timeline_p becomes NULL.
+void traces_keep(traces_t *self, timeline_t **timeline_p);
+
+size_t traces_size(const traces_t *self);
+uint64_t traces_total(const traces_t *self); // ever kept
+// From the newest (0) to the oldest (traces_size − 1).
+const timeline_t *traces_at(const traces_t *self, size_t at);
+// By the answer's id or its trace id; NULL if it is not there (any more).
+const timeline_t *traces_find(const traces_t *self, const char *id);
+
+// Appends one as a JSON object: what was asked, how it ended, `timings` as clients get it.
+void traces_write(const timeline_t *timeline, rl_buf_t *out);
+
+// Answer GET /v1/traces and GET /v1/traces/{id} with those that the caller may see; `gateway` is
+// the id of this process.
+void traces_get_list(const traces_t *self, const char *gateway, http_req_t *req);
+void traces_get_one(const traces_t *self, const char *gateway, http_req_t *req);
+
+#endif

@@ -1,0 +1,12 @@
+// kind: the kinds of retrieval that a question can ask for.
+#ifndef KIND_H
+#define KIND_H
+
+typedef enum kind {
+    KIND_DENSE,
+    KIND_LEXICAL,
+    KINDS, // their number
+} kind_t;
+extern const char *const kind_names[KINDS]; // "dense", "lexical"
+
+#endif

@@ -1,0 +1,391 @@
+// face: what all forms of an answer have in common: their parts as JSON.
+#include "response_private.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+enum {
+    MAX_EVENT = 48 << 20, // bytes; passages of 8 MiB frames, each byte escaped, fit
+    KEPT = 1024,          // memory that stays with an open stream for its next event
+};
+
+// ---- birth and death ----------------------------------------------------------------------------
+
+static const response_form_t *choose(const question_t *question)
+{
+    if (question->form == FORM_CHAT)
+        return question->stream ? &response_openai_ops : &response_openai_whole_ops;
+    if (question->form == FORM_DRAFT)
+        return &response_draft_ops;
+    return question->form == FORM_ASK && question->stream ? &response_ask_ops : &response_json_ops;
+}
+
+response_t *response_new(http_req_t **req_p, const question_t *question, replay_t *replay)
+{
+    response_t *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    *self = (response_t){.ops = choose(question),
+                         .req = *req_p,
+                         .replay = replay,
+                         .question = question,
+                         .next_id = 1,
+                         .out = rl_buf_make(MAX_EVENT),
+                         .created = (int64_t)time(NULL),
+                         .prefix = rl_buf_make(2 * KEPT)};
+    *req_p = NULL;
+    return self;
+}
+
+void response_destroy(response_t **self_p)
+{
+    response_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->req)
+        http_drop(&self->req);
+    replay_destroy(&self->replay);
+    rl_buf_free(&self->out);
+    rl_buf_free(&self->prefix);
+    free(self);
+    *self_p = NULL;
+}
+
+// ---- sending ------------------------------------------------------------------------------------
+
+bool response_begun(const response_t *self)
+{
+    return self->replay ? !self->req : http_stream_begun(self->req);
+}
+
+uint64_t response_blocked_us(const response_t *self)
+{
+    return self->req ? http_blocked_us(self->req) : 0;
+}
+
+size_t response_backlog(const response_t *self)
+{
+    if (self->replay)
+        return replay_backlog(self->replay);
+    return self->req ? http_stream_backlog(self->req) : 0;
+}
+
+void response_end(response_t *self)
+{
+    if (self->replay)
+        replay_end(&self->replay);
+    else
+        http_stream_end(&self->req);
+}
+
+void response_send(response_t *self)
+{
+    if (self->replay && self->req)
+        replay_attach(self->replay, &self->req, 0);
+    if (!response_begun(self))
+        http_stream_begin(self->req);
+    if (self->out.full)
+        rl_log(RL_LOG_ERROR, self->replay ? replay_id(self->replay) : http_id(self->req),
+               "an event of more than %d bytes is left out", MAX_EVENT);
+    else if (self->replay)
+        replay_add(self->replay, self->out.data, self->out.size);
+    else
+        http_stream_send(self->req, self->out.data, self->out.size);
+    if (self->out.room > KEPT)
+        rl_buf_free(&self->out);
+    else
+        rl_buf_clear(&self->out);
+}
+
+static void add_server_timing(response_t *self, const timeline_t *timeline)
+{
+    rl_buf_t header = rl_buf_make(MAX_EVENT);
+    timeline_write_header(timeline, &header);
+    if (!header.full)
+        http_set_header(self->req, "Server-Timing", header.data);
+    rl_buf_free(&header);
+}
+
+void response_reply(response_t *self, const answer_t *answer)
+{
+    add_server_timing(self, answer->timeline);
+    rl_buf_adds(&self->out, "\n");
+    if (self->out.full)
+        http_reply_error(&self->req, 500, "answer_too_large", NULL, 0,
+                         "The answer does not fit into %d bytes.", MAX_EVENT);
+    else
+        http_reply(&self->req, 200, "application/json", self->out.data, self->out.size);
+}
+
+void response_reply_error(response_t *self, const answer_t *answer, const answer_error_t *error)
+{
+    (void)answer;
+    http_reply_error(&self->req, error->status, error->code, NULL, error->retry_after_s, "%s",
+                     error->message);
+}
+
+// ---- values -------------------------------------------------------------------------------------
+
+void response_add_unsigned(rl_buf_t *out, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while (number /= 10);
+    rl_buf_add(out, digits + at, sizeof digits - at);
+}
+
+static void add_number(rl_buf_t *out, const char *name, double number)
+{
+    rl_buf_addf(out, "\"%s\":%.7g", name, isfinite(number) ? number : 0.0);
+}
+
+static void add_count(rl_buf_t *out, const char *name, uint64_t number)
+{
+    rl_buf_addf(out, "\"%s\":%llu", name, (unsigned long long)number);
+}
+
+static void add_string_or_empty(rl_buf_t *out, const char *text)
+{
+    rl_buf_add_json(out, text ? text : "", text ? strlen(text) : 0);
+}
+
+void response_add_string(rl_buf_t *out, const char *name, const char *text)
+{
+    rl_buf_addf(out, "\"%s\":", name);
+    add_string_or_empty(out, text);
+}
+
+static int add_bytes(const char *data, size_t size, void *out)
+{
+    return rl_buf_add(out, data, size);
+}
+
+void response_add_value(rl_buf_t *out, const json_t *value)
+{
+    if (!value || json_dump_callback(value, add_bytes, out,
+                                     JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) != 0)
+        rl_buf_adds(out, "null");
+}
+
+// ---- parts of an answer -------------------------------------------------------------------------
+
+static void add_kinds(rl_buf_t *out, const bool *kinds)
+{
+    const char *comma = "";
+    rl_buf_adds(out, "\"kinds\":[");
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (!kinds[kind])
+            continue;
+        rl_buf_addf(out, "%s\"%s\"", comma, kind_names[kind]);
+        comma = ",";
+    }
+    rl_buf_adds(out, "]");
+}
+
+// The document's other fields: JSON from the index, which is looked at before it is passed on.
+static void add_meta(rl_buf_t *out, const char *meta)
+{
+    json_t *object = meta && *meta ? json_loads(meta, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    rl_buf_adds(out, "\"meta\":");
+    if (json_is_object(object))
+        response_add_value(out, object);
+    else
+        rl_buf_adds(out, "{}");
+    json_decref(object);
+}
+
+static void add_passage(rl_buf_t *out, size_t number, const merged_passage_t *found)
+{
+    const rl_passage_t *passage = found->passage;
+    rl_buf_addf(out, "{\"n\":%zu,\"id\":", number);
+    char id[256];
+    snprintf(id, sizeof id, "%.200s/%llu/%llu", found->collection, (unsigned long long)found->shard,
+             (unsigned long long)passage->id);
+    add_string_or_empty(out, id);
+    rl_buf_adds(out, ",");
+    response_add_string(out, "doc", passage->doc);
+    rl_buf_adds(out, ",");
+    response_add_string(out, "title", passage->title);
+    rl_buf_adds(out, ",");
+    response_add_string(out, "heading", passage->heading);
+    rl_buf_adds(out, ",");
+    response_add_string(out, "source", passage->source);
+    rl_buf_adds(out, ",");
+    response_add_string(out, "text", passage->text);
+    rl_buf_adds(out, ",");
+    add_count(out, "start", passage->start);
+    rl_buf_adds(out, ",");
+    add_count(out, "end", passage->end);
+    rl_buf_adds(out, ",");
+    add_number(out, "score", found->score);
+    rl_buf_adds(out, ",");
+    add_kinds(out, found->kinds);
+    rl_buf_adds(out, ",");
+    response_add_string(out, "collection", found->collection);
+    rl_buf_adds(out, ",");
+    add_meta(out, passage->meta);
+    rl_buf_adds(out, "}");
+}
+
+void response_add_passages(rl_buf_t *out, const char *name, const answer_t *answer)
+{
+    rl_buf_addf(out, "\"%s\":[", name);
+    for (size_t at = 0; at < answer->passages_size; at++) {
+        if (at > 0)
+            rl_buf_adds(out, ",");
+        add_passage(out, at + 1, &answer->passages[at]);
+    }
+    rl_buf_adds(out, "]");
+}
+
+void response_add_coverage(rl_buf_t *out, const answer_t *answer)
+{
+    rl_buf_addf(out, "\"coverage\":{\"answered\":%u,\"of\":%u,\"missing\":[", answer->answered,
+                answer->of);
+    for (size_t at = 0; at < answer->missing_size; at++) {
+        rl_buf_adds(out, at > 0 ? ",{" : "{");
+        response_add_string(out, "source", answer->missing[at].source);
+        rl_buf_adds(out, ",");
+        response_add_string(out, "reason", answer->missing[at].reason);
+        rl_buf_adds(out, "}");
+    }
+    rl_buf_adds(out, "]}");
+}
+
+void response_add_awaited(rl_buf_t *out, const answer_t *answer)
+{
+    rl_buf_adds(out, "\"awaited\":[");
+    for (size_t at = 0; at < answer->awaited_size; at++) {
+        rl_buf_adds(out, at > 0 ? "," : "");
+        add_string_or_empty(out, answer->awaited[at].source);
+    }
+    rl_buf_adds(out, "]");
+}
+
+void response_add_quick(rl_buf_t *out, const answer_quick_t *quick)
+{
+    response_add_string(out, "text", quick->text);
+    rl_buf_adds(out, ",");
+    add_count(out, "passage", quick->passage);
+    rl_buf_adds(out, ",");
+    add_number(out, "score", quick->score);
+}
+
+void response_add_citations(rl_buf_t *out, const answer_t *answer)
+{
+    rl_buf_adds(out, "\"citations\":[");
+    for (size_t at = 0; at < answer->citations_size; at++) {
+        const answer_citation_t *citation = &answer->citations[at];
+        rl_buf_adds(out, at > 0 ? ",{" : "{");
+        add_count(out, "passage", citation->passage);
+        rl_buf_adds(out, ",");
+        add_count(out, "start", citation->start);
+        rl_buf_adds(out, ",");
+        add_count(out, "end", citation->end);
+        rl_buf_adds(out, ",");
+        add_number(out, "score", citation->score);
+        rl_buf_adds(out, "}");
+    }
+    rl_buf_adds(out, "]");
+}
+
+void response_add_usage(rl_buf_t *out, const answer_t *answer)
+{
+    rl_buf_adds(out, "\"usage\":{");
+    add_count(out, "prompt_tokens", answer->prompt_tokens);
+    rl_buf_adds(out, ",");
+    add_count(out, "completion_tokens", answer->completion_tokens);
+    rl_buf_adds(out, ",");
+    add_count(out, "total_tokens", answer->prompt_tokens + answer->completion_tokens);
+    rl_buf_adds(out, "}");
+}
+
+void response_add_outcome(rl_buf_t *out, const answer_t *answer)
+{
+    response_add_string(out, "finish_reason", answer->finish);
+    rl_buf_adds(out, ",");
+    response_add_string(out, "model", answer->model);
+    rl_buf_adds(out, ",");
+    response_add_string(out, "upstream", answer->upstream);
+    rl_buf_adds(out, ",");
+    response_add_usage(out, answer);
+}
+
+void response_add_timings(rl_buf_t *out, const answer_t *answer)
+{
+    rl_buf_adds(out, "\"timings\":");
+    timeline_write(answer->timeline, out);
+}
+
+// ---- citations in the text ----------------------------------------------------------------------
+
+void citation_marks_feed(citation_marks_t *self, const char *text, size_t size)
+{
+    for (size_t at = 0; at < size; at++) {
+        char c = text[at];
+        if (c == '[') {
+            self->open = true;
+            self->number = 0;
+        } else if (self->open && c >= '0' && c <= '9' && self->number < 64) {
+            self->number = self->number * 10 + (unsigned)(c - '0');
+        } else if (self->open && (c == ']' || c == ',')) {
+            if (self->number < 64)
+                self->cited |= UINT64_C(1) << self->number;
+            self->open = c == ','; // "[1, 2]"
+            self->number = 0;
+        } else if (c != ' ') {
+            self->open = false;
+        }
+    }
+    if (size > 0)
+        self->last = text[size - 1];
+}
+
+const char *citation_marks_cite(citation_marks_t *self, uint64_t passage, char *room,
+                                size_t room_size)
+{
+    bool there = passage < 64 && (self->cited & UINT64_C(1) << passage);
+    bool space = self->last == ' ' || self->last == '\n';
+    self->cited = 0;
+    if (there)
+        return "";
+    snprintf(room, room_size, space ? "[%llu] " : " [%llu]", (unsigned long long)passage);
+    return room;
+}
+
+// ---- silence ------------------------------------------------------------------------------------
+
+void response_no_status(response_t *self, const char *state, const char *message,
+                        const json_t *detail)
+{
+    (void)self;
+    (void)state;
+    (void)message;
+    (void)detail;
+}
+
+void response_no_sources(response_t *self, const answer_t *answer)
+{
+    (void)self;
+    (void)answer;
+}
+
+void response_no_token(response_t *self, const char *text, size_t size)
+{
+    (void)self;
+    (void)text;
+    (void)size;
+}
+
+void response_no_cite(response_t *self, const answer_citation_t *citation)
+{
+    (void)self;
+    (void)citation;
+}

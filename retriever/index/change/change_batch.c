@@ -1,0 +1,393 @@
+// change_batch: items are made, embedded, committed.
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "change_target.h"
+#include "files.h"
+#include "log.h"
+#include "passages.h"
+#include "hash.h"
+#include "vectors.h"
+
+struct rl_change_batch {
+    rl_change_target_t *target;
+    rl_change_item_t *items[RL_BATCH_ITEMS];
+    size_t size, passages, bytes;
+    rl_bulk_embed_t *bulk;
+    size_t next_item, next_passage; // to be embedded
+    uint64_t embedded;
+    rl_change_done_fn *done;
+    void *arg;
+    char why[512];
+};
+
+static void free_item(rl_change_item_t *self)
+{
+    for (size_t at = 0; at < self->passages_size; at++)
+        free((char *)self->passages[at].doc); // of all its strings
+    free(self->name);
+    free(self->passages);
+    free(self->vectors);
+    free(self->keys);
+    free(self->why);
+    free(self);
+}
+
+rl_change_batch_t *rl_change_batch_new(rl_change_target_t *target)
+{
+    rl_change_batch_t *self = calloc(1, sizeof *self);
+    if (self)
+        self->target = target;
+    return self;
+}
+
+void rl_change_batch_clear(rl_change_batch_t *self)
+{
+    for (size_t at = 0; at < self->size; at++)
+        free_item(self->items[at]);
+    self->size = self->passages = self->bytes = 0;
+    self->embedded = 0;
+}
+
+void rl_change_batch_destroy(rl_change_batch_t **self_p)
+{
+    if (!*self_p)
+        return;
+    rl_bulk_embed_destroy(&(*self_p)->bulk);
+    rl_change_batch_clear(*self_p);
+    free(*self_p);
+    *self_p = NULL;
+}
+
+bool rl_change_batch_full(const rl_change_batch_t *self)
+{
+    return self->size == RL_BATCH_ITEMS || self->passages >= RL_BATCH_PASSAGES ||
+           self->bytes >= RL_BATCH_BYTES;
+}
+
+size_t rl_change_batch_size(const rl_change_batch_t *self)
+{
+    return self->size;
+}
+
+const rl_change_item_t *rl_change_batch_at(const rl_change_batch_t *self, size_t at)
+{
+    return self->items[at];
+}
+
+uint64_t rl_change_batch_embedded(const rl_change_batch_t *self)
+{
+    return self->embedded;
+}
+
+// ---- items
+// ----------------------------------------------------------------------------------------
+
+static void spoil(rl_change_item_t *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void spoil(rl_change_item_t *self, const char *format, ...)
+{
+    va_list args;
+    if (self->why)
+        return; // the first thing that is wrong
+    va_start(args, format);
+    if (vasprintf(&self->why, format, args) < 0)
+        self->why = NULL;
+    va_end(args);
+    if (!self->why)
+        abort();
+}
+
+static rl_change_item_t *add_item(rl_change_batch_t *self, rl_change_kind_t kind, const char *name,
+                                  uint64_t tag)
+{
+    rl_change_item_t *item = calloc(1, sizeof *item);
+    if (!item || self->size == RL_BATCH_ITEMS || !(item->name = strdup(name))) {
+        free(item);
+        return NULL;
+    }
+    item->kind = kind;
+    item->tag = tag;
+    size_t size = strlen(name);
+    if (size < 1 || size > RL_CHANGES_ID)
+        spoil(item, "an id (or source) has 1 to %d bytes to be changed, not %zu", RL_CHANGES_ID,
+              size);
+    self->items[self->size++] = item;
+    return item;
+}
+
+rl_change_item_t *rl_change_batch_delete(rl_change_batch_t *self, rl_change_kind_t kind,
+                                         const char *name, uint64_t tag)
+{
+    return add_item(self, kind, name, tag);
+}
+
+rl_change_item_t *rl_change_batch_wrong(rl_change_batch_t *self, const char *why, uint64_t tag)
+{
+    rl_change_item_t *item = add_item(self, RL_CHANGE_PUT, "-", tag);
+    if (item)
+        spoil(item, "%s", why);
+    return item;
+}
+
+void rl_change_batch_drop_last(rl_change_batch_t *self)
+{
+    rl_change_item_t *item = self->items[--self->size];
+    self->passages -= item->passages_size;
+    self->bytes -= item->bytes;
+    free_item(item);
+}
+
+uint64_t rl_change_fingerprint(const rl_passage_t *passage)
+{
+    const char *const parts[] = {passage->title, passage->heading, passage->source, passage->text,
+                                 passage->meta};
+    uint64_t sum = passage->start * 3 + passage->end;
+    for (size_t at = 0; at < sizeof parts / sizeof *parts; at++)
+        sum = (sum << 7 | sum >> 57) ^ rl_hash64(parts[at], strlen(parts[at]));
+    return sum * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+// What the chunker's callback needs.
+typedef struct cutting {
+    rl_change_batch_t *batch;
+    rl_change_item_t *item;
+    const rl_document_t *doc;
+} cutting_t;
+
+static int room_for_passage(rl_change_item_t *item)
+{
+    if (item->passages_size < item->passages_room)
+        return 0;
+    size_t room = item->passages_room ? 2 * item->passages_room : 1;
+    rl_passage_t *passages = realloc(item->passages, room * sizeof *passages);
+    if (!passages)
+        return -1;
+    item->passages = passages;
+    item->passages_room = room;
+    return 0;
+}
+
+static int take_chunk(void *arg, const rl_chunk_t *chunk)
+{
+    cutting_t *cutting = arg;
+    rl_change_item_t *item = cutting->item;
+    const rl_document_t *doc = cutting->doc;
+    size_t size = chunk->end - chunk->start;
+    char *text = strndup(doc->text.data + chunk->start, size);
+    if (!text || item->passages_size == RL_CHANGES_PASSAGES || room_for_passage(item) != 0) {
+        free(text);
+        return -1;
+    }
+    rl_passage_t passage = {.doc = doc->id,
+                            .title = doc->title,
+                            .heading = chunk->heading,
+                            .source = doc->source ? doc->source : "",
+                            .text = text,
+                            .meta = doc->meta,
+                            .start = chunk->start,
+                            .end = chunk->end,
+                            .hash = rl_store_text_hash(text, size)};
+    size_t bytes = rl_passage_bytes(&passage);
+    char *memory = malloc(bytes), *at = memory;
+    if (memory)
+        item->passages[item->passages_size++] = rl_passage_copy(&passage, &at);
+    free(text);
+    item->bytes += bytes;
+    return memory ? 0 : -1;
+}
+
+static int make_keys(rl_change_batch_t *self, rl_change_item_t *item)
+{
+    const rl_change_target_t *target = self->target;
+    rl_buf_t text = rl_buf_make(RL_BULK_MAX_TEXT);
+    item->keys = calloc(item->passages_size + 1, sizeof *item->keys);
+    int rc = item->keys ? 0 : -1;
+    for (size_t at = 0; rc == 0 && at < item->passages_size; at++) {
+        const rl_passage_t *passage = &item->passages[at];
+        rl_buf_clear(&text);
+        rc = rl_chunk_embedded(&target->rules, passage->title, passage->heading, passage->text,
+                               strlen(passage->text), &text);
+        if (rc == 0)
+            item->keys[at] = rl_vector_key(target->manifest->said.model, text.data, text.size);
+    }
+    rl_buf_free(&text);
+    return rc;
+}
+
+// Vectors: those that came with the document, or room for the embedding server's.
+static int take_vectors(rl_change_batch_t *self, rl_change_item_t *item, const rl_document_t *doc)
+{
+    const rl_manifest_t *said = &self->target->manifest->said;
+    item->dimension = said->dimension;
+    if (said->dimension == 0)
+        return 0;
+    item->vectors = calloc(item->passages_size * said->dimension + 1, sizeof *item->vectors);
+    if (!item->vectors)
+        return -1;
+    item->bytes += item->passages_size * said->dimension * sizeof *item->vectors;
+    if (doc->vector && doc->vector_size != said->dimension)
+        spoil(item, "its \"vector\" has %zu numbers, the collection's have %llu", doc->vector_size,
+              (unsigned long long)said->dimension);
+    else if (doc->vector && rl_vectors_normalise(doc->vector, said->dimension, item->vectors) != 0)
+        spoil(item, "its \"vector\" is all zeros or has a number that is not finite");
+    else if (!doc->vector && !*self->target->url)
+        spoil(item, "it has no \"vector\", and no embed.url is set that would make one");
+    else if (!doc->vector)
+        return make_keys(self, item);
+    return 0;
+}
+
+rl_change_item_t *rl_change_batch_put(rl_change_batch_t *self, const rl_document_t *doc,
+                                      uint64_t tag)
+{
+    const rl_manifest_t *said = &self->target->manifest->said;
+    rl_change_item_t *item = add_item(self, RL_CHANGE_PUT, doc->id ? doc->id : "", tag);
+    cutting_t cutting = {self, item, doc};
+    if (!item || item->why)
+        return item;
+    if (doc->blocks_size == 0) {
+        spoil(item, "it has no text");
+        return item;
+    }
+    int rc;
+    if (doc->vector && said->dimension > 0) {
+        // whoever embedded it has cut it: it stays whole
+        rl_chunk_t whole = {.start = doc->blocks[0].start,
+                            .end = doc->blocks[doc->blocks_size - 1].end,
+                            .heading = ""};
+        rc = take_chunk(&cutting, &whole);
+    } else {
+        rc = rl_chunk(doc, &self->target->rules, take_chunk, &cutting);
+    }
+    if (rc != 0 || take_vectors(self, item, doc) != 0)
+        spoil(item, "too many passages, or out of memory");
+    self->passages += item->passages_size;
+    self->bytes += item->bytes;
+    return item;
+}
+
+// ---- committing
+// -----------------------------------------------------------------------------------
+
+static void commit(rl_change_batch_t *self, const char *why)
+{
+    rl_changes_writer_t *writer = self->target->writer;
+    uint64_t space = rl_changes_space(self->target->manifest->said.model), first = 0;
+    size_t added = 0;
+    char wrong[512];
+    for (size_t at = 0; !why && at < self->size; at++) {
+        rl_change_item_t *item = self->items[at];
+        rl_change_t change = {.kind = item->kind,
+                              .name = item->name,
+                              .passages = item->passages,
+                              .passages_size = item->passages_size,
+                              .vectors = item->vectors,
+                              .dimension = item->dimension,
+                              .space = space};
+        if (item->why)
+            continue;
+        if (rl_changes_add(writer, &change, wrong, sizeof wrong) != 0)
+            spoil(item, "%s", wrong);
+        else
+            item->number = ++added; // among those of this frame, for now
+    }
+    if (!why && added > 0 && rl_changes_commit(writer, &first, self->why, sizeof self->why) != 0)
+        why = self->why;
+    for (size_t at = 0; at < self->size; at++)
+        if (self->items[at]->number > 0)
+            self->items[at]->number += first - 1;
+    self->done(self->arg, why);
+}
+
+// ---- embedding
+// ------------------------------------------------------------------------------------
+
+static int next_text(void *arg, rl_vector_key_t *key, rl_buf_t *text)
+{
+    rl_change_batch_t *self = arg;
+    for (; self->next_item < self->size; self->next_item++, self->next_passage = 0) {
+        const rl_change_item_t *item = self->items[self->next_item];
+        if (item->why || !item->keys || self->next_passage == item->passages_size)
+            continue;
+        const rl_passage_t *passage = &item->passages[self->next_passage];
+        *key = item->keys[self->next_passage++];
+        if (rl_chunk_embedded(&self->target->rules, passage->title, passage->heading, passage->text,
+                              strlen(passage->text), text) == 0)
+            return 1;
+        rl_fail(self->why, sizeof self->why, "out of memory");
+        return -1;
+    }
+    return 0;
+}
+
+static int take_vector(void *arg, const rl_vector_key_t *key, const float *vector, size_t dimension)
+{
+    rl_change_batch_t *self = arg;
+    if (dimension != self->target->manifest->said.dimension)
+        return rl_fail(self->why, sizeof self->why,
+                       "the embedding server's vectors have %zu numbers, the collection's %llu: "
+                       "another model under the same name?",
+                       dimension, (unsigned long long)self->target->manifest->said.dimension);
+    for (size_t each = 0; each < self->size; each++) {
+        rl_change_item_t *item = self->items[each];
+        for (size_t at = 0; item->keys && at < item->passages_size; at++)
+            if (memcmp(&item->keys[at], key, sizeof *key) == 0)
+                memcpy(item->vectors + at * dimension, vector, dimension * sizeof *vector);
+    }
+    self->embedded++;
+    return 0;
+}
+
+static void on_note(void *arg, const char *what)
+{
+    (void)arg;
+    rl_warn("%s", what);
+}
+
+static void on_embedded(void *arg, const char *why)
+{
+    rl_change_batch_t *self = arg;
+    commit(self, why && self->why[0] ? self->why : why); // its own words say more
+}
+
+static bool wants_embedding(const rl_change_batch_t *self)
+{
+    for (size_t at = 0; at < self->size; at++)
+        if (self->items[at]->keys && !self->items[at]->why)
+            return true;
+    return false;
+}
+
+void rl_change_batch_run(rl_change_batch_t *self, struct event_base *base, rl_change_done_fn *done,
+                         void *arg)
+{
+    const rl_conf_t *conf = self->target->conf;
+    self->done = done;
+    self->arg = arg;
+    self->why[0] = '\0';
+    self->next_item = self->next_passage = 0;
+    rl_bulk_embed_destroy(&self->bulk);
+    if (!wants_embedding(self)) {
+        commit(self, NULL);
+        return;
+    }
+    rl_bulk_settings_t settings = {.url = self->target->url,
+                                   .model = self->target->manifest->said.model,
+                                   .key = rl_conf_secret(conf, "embed.key"),
+                                   .batch = (size_t)rl_conf_int(conf, "embed.batch"),
+                                   .requests = (size_t)rl_conf_int(conf, "index.requests"),
+                                   .retries = (unsigned)rl_conf_int(conf, "index.retries"),
+                                   .timeout_ms = rl_conf_int(conf, "index.timeout_ms")};
+    rl_bulk_calls_t calls = {.next = next_text,
+                             .vector = take_vector,
+                             .note = on_note,
+                             .done = on_embedded,
+                             .arg = self};
+    self->bulk = rl_bulk_embed_new(base, &settings, &calls);
+    if (!self->bulk)
+        commit(self, "out of memory");
+}

@@ -1,0 +1,477 @@
+// delta: entries come and go.
+#include "delta_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash.h"
+#include "files.h"
+#include "passages.h"
+
+enum {
+    FIRST_CHAINS = 8, // bits
+};
+
+// ---- making -------------------------------------------------------------------------------------
+
+static void free_entry(delta_entry_t *self)
+{
+    if (!self)
+        return;
+    for (uint32_t at = 0; self->words && at < self->terms_size; at++)
+        free(self->words[at]);
+    delta_free_values(self);
+    free(self->words);
+    free(self->terms);
+    free(self->vector);
+    free(self->memory);
+    free(self);
+}
+
+rl_delta_t *rl_delta_new(const rl_store_t *store, uint64_t shard, const rl_delta_kinds_t *kinds,
+                         char *why, size_t why_size)
+{
+    const rl_manifest_t *said = rl_store_manifest(store);
+    rl_delta_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        rl_fail(why, why_size, "out of memory");
+        return NULL;
+    }
+    pthread_rwlockattr_t how;
+    pthread_rwlockattr_init(&how);
+    // a change must not wait until nobody searches any more
+    pthread_rwlockattr_setkind_np(&how, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&self->lock, &how);
+    pthread_rwlockattr_destroy(&how);
+    pthread_mutex_init(&self->alive_mutex, NULL);
+    pthread_mutex_init(&self->memo_mutex, NULL);
+    self->store = store;
+    self->shard = shard;
+    self->shards = said->shards;
+    self->dimension = said->dimension;
+    self->space = rl_changes_space(said->model);
+    self->count = said->shard_passages[shard];
+    self->kinds = *kinds;
+    self->chains_bits = FIRST_CHAINS;
+    self->dead = calloc(self->count / 64 + 1, sizeof *self->dead);
+    self->docs = calloc((size_t)1 << self->chains_bits, sizeof *self->docs);
+    self->sources = calloc((size_t)1 << self->chains_bits, sizeof *self->sources);
+    bool ok = self->dead && self->docs && self->sources;
+    self->terms = kinds->words ? calloc(kinds->threads + 1, sizeof(rl_terms_t *)) : NULL;
+    for (size_t at = 0; ok && self->terms && at <= kinds->threads; at++)
+        ok = (self->terms[at] = rl_terms_new(said->language)) != NULL;
+    if (!ok || (kinds->words && !self->terms)) {
+        rl_fail(why, why_size, "out of memory");
+        rl_delta_destroy(&self);
+    }
+    return self;
+}
+
+void rl_delta_destroy(rl_delta_t **self_p)
+{
+    rl_delta_t *self = *self_p;
+    if (!self)
+        return;
+    for (uint32_t slot = 0; slot < self->size; slot++)
+        free_entry(self->entries[slot]);
+    for (size_t at = 0; at < self->blocks_size; at++) {
+        rl_flat_destroy(&self->blocks[at].flat);
+        rl_selection_unref(&self->blocks[at].alive);
+        free(self->blocks[at].rows);
+    }
+    for (size_t at = 0; self->terms && at <= self->kinds.threads; at++)
+        rl_terms_destroy(&self->terms[at]);
+    delta_free_words(self);
+    delta_free_memos(self);
+    rl_selection_unref(&self->alive);
+    free(self->terms);
+    free(self->blocks);
+    free(self->entries);
+    free(self->docs);
+    free(self->sources);
+    free(self->dead);
+    pthread_rwlock_destroy(&self->lock);
+    pthread_mutex_destroy(&self->alive_mutex);
+    pthread_mutex_destroy(&self->memo_mutex);
+    free(self);
+    *self_p = NULL;
+}
+
+// ---- preparing ----------------------------------------------------------------------------------
+
+typedef struct prepared {
+    rl_change_kind_t kind;
+    char *name;
+    uint32_t *ids; // of the generation: positions that are deleted
+    size_t ids_size, ids_room;
+    delta_entry_t **entries; // passages of this shard
+    size_t entries_size;
+} prepared_t;
+
+struct rl_delta_batch {
+    prepared_t *changes;
+    size_t size;
+};
+
+void rl_delta_batch_destroy(rl_delta_batch_t **self_p)
+{
+    rl_delta_batch_t *self = *self_p;
+    if (!self)
+        return;
+    for (size_t each = 0; self->changes && each < self->size; each++) {
+        prepared_t *change = &self->changes[each];
+        for (size_t at = 0; at < change->entries_size; at++)
+            free_entry(change->entries[at]);
+        free(change->entries);
+        free(change->ids);
+        free(change->name);
+    }
+    free(self->changes);
+    free(self);
+    *self_p = NULL;
+}
+
+static bool take_id(void *arg, uint64_t id)
+{
+    prepared_t *change = arg;
+    if (change->ids_size == change->ids_room) {
+        size_t room = change->ids_room ? 2 * change->ids_room : 8;
+        uint32_t *ids = realloc(change->ids, room * sizeof *ids);
+        if (!ids)
+            return false;
+        change->ids = ids;
+        change->ids_room = room;
+    }
+    change->ids[change->ids_size++] = (uint32_t)(id - 1);
+    return true;
+}
+
+// A copy of the passage, its strings in one block.
+static int copy_strings(delta_entry_t *entry, const rl_passage_t *from)
+{
+    size_t size = rl_passage_bytes(from);
+    char *at = entry->memory = malloc(size);
+    if (!at)
+        return -1;
+    entry->passage = rl_passage_copy(from, &at);
+    entry->bytes = size + sizeof *entry;
+    return 0;
+}
+
+static delta_entry_t *make_entry(rl_delta_t *self, const rl_change_t *change, size_t number)
+{
+    const rl_passage_t *from = &change->passages[number];
+    delta_entry_t *entry = calloc(1, sizeof *entry);
+    if (!entry || copy_strings(entry, from) != 0) {
+        free_entry(entry);
+        return NULL;
+    }
+    entry->doc_hash = rl_hash64(from->doc, strlen(from->doc));
+    entry->source_hash = rl_hash64(from->source, strlen(from->source));
+    int rc = delta_take_values(entry);
+    if (rc == 0 && self->kinds.words)
+        rc = delta_take_words(self, entry);
+    // vectors of another model than the generation's can belong to a change that was made while the
+    // collection was built anew: such a passage is found by its words
+    if (rc == 0 && self->kinds.vectors && change->vectors && change->dimension == self->dimension &&
+        change->space == self->space) {
+        size_t bytes = self->dimension * sizeof *entry->vector;
+        entry->vector = malloc(bytes);
+        rc = entry->vector ? 0 : -1;
+        if (rc == 0)
+            memcpy(entry->vector, change->vectors + number * self->dimension, bytes);
+        entry->bytes += bytes + bytes / 4;
+    }
+    if (rc != 0) {
+        free_entry(entry);
+        return NULL;
+    }
+    entry->bytes += entry->terms_size * (sizeof *entry->terms + sizeof(delta_posting_t)) +
+                    entry->values_size * sizeof *entry->values;
+    return entry;
+}
+
+static int prepare_entries(rl_delta_t *self, const rl_change_t *change, prepared_t *out)
+{
+    // documents begin at different shards, so that these fill equally
+    uint64_t shift = rl_hash64(change->name, strlen(change->name));
+    out->entries = calloc(change->passages_size + 1, sizeof(delta_entry_t *));
+    if (!out->entries)
+        return -1;
+    for (size_t at = 0; at < change->passages_size; at++) {
+        if ((shift + at) % self->shards != self->shard)
+            continue;
+        out->entries[out->entries_size] = make_entry(self, change, at);
+        if (!out->entries[out->entries_size++])
+            return -1;
+    }
+    return 0;
+}
+
+rl_delta_batch_t *rl_delta_prepare(rl_delta_t *self, const rl_change_t *changes, size_t size,
+                                   char *why, size_t why_size)
+{
+    rl_delta_batch_t *batch = calloc(1, sizeof *batch);
+    int rc = 0;
+    rl_fail(why, why_size, "out of memory");
+    if (batch)
+        batch->changes = calloc(size + 1, sizeof *batch->changes);
+    if (!batch || !batch->changes) {
+        rl_delta_batch_destroy(&batch);
+        return NULL;
+    }
+    for (size_t each = 0; rc == 0 && each < size; each++) {
+        const rl_change_t *change = &changes[each];
+        prepared_t *out = &batch->changes[batch->size++];
+        out->kind = change->kind;
+        out->name = strdup(change->name);
+        const char *field = change->kind == RL_CHANGE_DELETE_SOURCE ? "source" : "id";
+        rc = out->name ? rl_store_find(self->store, self->shard, field, change->name, take_id, out,
+                                       why, why_size)
+                       : -1;
+        if (rc == 0 && change->kind == RL_CHANGE_PUT)
+            rc = prepare_entries(self, change, out);
+    }
+    if (rc != 0)
+        rl_delta_batch_destroy(&batch);
+    return batch;
+}
+
+// ---- applying, under the lock for writing -------------------------------------------------------
+
+static size_t chain_of(const rl_delta_t *self, uint64_t hash)
+{
+    return hash * UINT64_C(0x9E3779B97F4A7C15) >> (64 - self->chains_bits);
+}
+
+static void chain(rl_delta_t *self, uint32_t slot)
+{
+    delta_entry_t *entry = self->entries[slot];
+    uint32_t *doc = &self->docs[chain_of(self, entry->doc_hash)];
+    uint32_t *source = &self->sources[chain_of(self, entry->source_hash)];
+    entry->doc_next = *doc;
+    entry->source_next = *source;
+    *doc = *source = slot + 1;
+}
+
+static int grow_chains(rl_delta_t *self)
+{
+    size_t room = (size_t)2 << self->chains_bits;
+    uint32_t *docs = calloc(room, sizeof *docs), *sources = calloc(room, sizeof *sources);
+    if (!docs || !sources) {
+        free(docs);
+        free(sources);
+        return -1;
+    }
+    free(self->docs);
+    free(self->sources);
+    self->docs = docs;
+    self->sources = sources;
+    self->chains_bits++;
+    for (uint32_t slot = 0; slot < self->size; slot++)
+        chain(self, slot);
+    return 0;
+}
+
+// The place of a slot among the vectors.
+static int place_vector(rl_delta_t *self, uint32_t slot)
+{
+    delta_entry_t *entry = self->entries[slot];
+    size_t block = slot / DELTA_BLOCK, row = slot % DELTA_BLOCK;
+    if (block == self->blocks_size) {
+        delta_block_t *blocks = realloc(self->blocks, (block + 1) * sizeof *blocks);
+        if (!blocks)
+            return -1;
+        self->blocks = blocks;
+        blocks[block] = (delta_block_t){
+            .rows = calloc(DELTA_BLOCK * self->dimension, sizeof(float)),
+            .alive = rl_selection_new(DELTA_BLOCK),
+        };
+        self->blocks_size++;
+        if (!blocks[block].rows || !blocks[block].alive)
+            return -1;
+    }
+    delta_block_t *at = &self->blocks[block];
+    if (entry->vector) {
+        memcpy(at->rows + row * self->dimension, entry->vector, self->dimension * sizeof *at->rows);
+        at->alive->bits[row / 64] |= UINT64_C(1) << row % 64;
+        at->alive->size++;
+        free(entry->vector);
+        entry->vector = NULL;
+    }
+    if (row == DELTA_BLOCK - 1)
+        at->flat = rl_flat_new(at->rows, DELTA_BLOCK, self->dimension); // none: row by row
+    return 0;
+}
+
+static int add_entry(rl_delta_t *self, delta_entry_t **entry_p)
+{
+    if (self->size == self->room) {
+        uint32_t room = self->room ? 2 * self->room : 256;
+        delta_entry_t **entries = realloc(self->entries, room * sizeof(delta_entry_t *));
+        if (!entries)
+            return -1;
+        self->entries = entries;
+        self->room = room;
+    }
+    if (self->size == (uint32_t)1 << self->chains_bits && grow_chains(self) != 0)
+        return -1;
+    uint32_t slot = self->size++;
+    delta_entry_t *entry = self->entries[slot] = *entry_p;
+    *entry_p = NULL;
+    entry->passage.id = self->count + slot + 1;
+    entry->live = true;
+    self->live++;
+    self->bytes += entry->bytes;
+    chain(self, slot);
+    if (self->kinds.words && delta_add_words(self, slot) != 0)
+        return -1;
+    return self->kinds.vectors && self->dimension > 0 ? place_vector(self, slot) : 0;
+}
+
+static void drop_entry(rl_delta_t *self, uint32_t slot)
+{
+    delta_entry_t *entry = self->entries[slot];
+    size_t block = slot / DELTA_BLOCK, row = slot % DELTA_BLOCK;
+    if (!entry->live)
+        return;
+    entry->live = false;
+    self->live--;
+    delta_drop_words(self, entry);
+    uint64_t bit = UINT64_C(1) << row % 64;
+    if (block < self->blocks_size && self->blocks[block].alive->bits[row / 64] & bit) {
+        self->blocks[block].alive->bits[row / 64] &= ~bit;
+        self->blocks[block].alive->size--;
+    }
+}
+
+// Passages added by changes before this one.
+static void drop_named(rl_delta_t *self, const prepared_t *change)
+{
+    bool source = change->kind == RL_CHANGE_DELETE_SOURCE;
+    uint64_t hash = rl_hash64(change->name, strlen(change->name));
+    uint32_t next = (source ? self->sources : self->docs)[chain_of(self, hash)];
+    while (next > 0) {
+        const delta_entry_t *entry = self->entries[next - 1];
+        const char *name = source ? entry->passage.source : entry->passage.doc;
+        if (strcmp(name, change->name) == 0)
+            drop_entry(self, next - 1);
+        next = source ? entry->source_next : entry->doc_next;
+    }
+}
+
+static int apply_one(rl_delta_t *self, prepared_t *change)
+{
+    for (size_t at = 0; at < change->ids_size; at++) {
+        uint32_t row = change->ids[at];
+        uint64_t bit = UINT64_C(1) << row % 64;
+        self->dead_size += !(self->dead[row / 64] & bit);
+        self->dead[row / 64] |= bit;
+    }
+    drop_named(self, change);
+    for (size_t at = 0; at < change->entries_size; at++)
+        if (add_entry(self, &change->entries[at]) != 0)
+            return -1;
+    return 0;
+}
+
+int rl_delta_apply(rl_delta_t *self, rl_delta_batch_t **batch_p, uint64_t number)
+{
+    int rc = 0;
+    pthread_rwlock_wrlock(&self->lock);
+    for (size_t each = 0; rc == 0 && each < (*batch_p)->size; each++)
+        rc = apply_one(self, &(*batch_p)->changes[each]);
+    self->number = number;
+    self->failed |= rc != 0;
+    pthread_rwlock_unlock(&self->lock);
+    rl_delta_batch_destroy(batch_p);
+    return rc;
+}
+
+// ---- looking ------------------------------------------------------------------------------------
+
+void rl_delta_lock(rl_delta_t *self)
+{
+    pthread_rwlock_rdlock(&self->lock);
+}
+
+void rl_delta_unlock(rl_delta_t *self)
+{
+    pthread_rwlock_unlock(&self->lock);
+}
+
+uint64_t rl_delta_number(const rl_delta_t *self)
+{
+    return self->number;
+}
+
+size_t rl_delta_dead(const rl_delta_t *self)
+{
+    return self->dead_size;
+}
+
+size_t rl_delta_added(const rl_delta_t *self)
+{
+    return self->live;
+}
+
+size_t rl_delta_bytes(const rl_delta_t *self)
+{
+    return self->bytes;
+}
+
+bool rl_delta_is_dead(const rl_delta_t *self, uint64_t id)
+{
+    return id < 1 || id > self->count || (self->dead[(id - 1) / 64] >> (id - 1) % 64 & 1);
+}
+
+static rl_selection_t *make_alive(const rl_delta_t *self)
+{
+    rl_selection_t *alive = rl_selection_new(self->count);
+    size_t words = alive ? rl_selection_words(alive) : 0;
+    for (size_t word = 0; word < words; word++)
+        alive->bits[word] = ~self->dead[word];
+    if (words > 0 && self->count % 64)
+        alive->bits[words - 1] &= (UINT64_C(1) << self->count % 64) - 1;
+    if (alive && rl_selection_finish(alive) != 0)
+        rl_selection_unref(&alive);
+    return alive;
+}
+
+rl_selection_t *rl_delta_alive(rl_delta_t *self)
+{
+    pthread_mutex_lock(&self->alive_mutex);
+    if (self->alive && self->alive_dead != self->dead_size) // the dead stay so
+        rl_selection_unref(&self->alive);
+    if (!self->alive) {
+        self->alive = make_alive(self);
+        self->alive_dead = self->dead_size;
+    }
+    rl_selection_t *alive = self->alive ? rl_selection_ref(self->alive) : NULL;
+    pthread_mutex_unlock(&self->alive_mutex);
+    return alive;
+}
+
+const rl_passage_t *rl_delta_passage(const rl_delta_t *self, uint64_t id)
+{
+    if (id <= self->count || id - self->count > self->size)
+        return NULL;
+    const delta_entry_t *entry = self->entries[id - self->count - 1];
+    return entry->live ? &entry->passage : NULL;
+}
+
+const float *rl_delta_vector(const rl_delta_t *self, uint64_t id)
+{
+    if (!rl_delta_passage(self, id))
+        return NULL;
+    size_t slot = id - self->count - 1, block = slot / DELTA_BLOCK, row = slot % DELTA_BLOCK;
+    if (block >= self->blocks_size || !rl_selection_has(self->blocks[block].alive, row))
+        return NULL;
+    return self->blocks[block].rows + row * self->dimension;
+}
+
+void rl_delta_ids(const rl_delta_t *self, uint64_t *first, uint64_t *end)
+{
+    *first = self->count + 1;
+    *end = self->count + self->size + 1;
+}

@@ -1,0 +1,228 @@
+// The message codec: what goes in comes out; what is wrong is refused and never crashes.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto.h"
+
+static rl_buf_t encode(const rl_msg_t *msg)
+{
+    rl_buf_t out = rl_buf_make(RL_MAX_FRAME);
+    assert_int_equal(rl_msg_encode(msg, &out), 0);
+    return out;
+}
+
+static rl_msg_t *decode(const rl_buf_t *bytes)
+{
+    rl_msg_t *msg;
+    const char *why = "";
+    assert_int_equal(rl_msg_decode(bytes->data, bytes->size, &msg, &why), bytes->size);
+    assert_non_null(msg);
+    return msg;
+}
+
+static void a_token_comes_out_as_it_went_in(void **state)
+{
+    (void)state;
+    rl_msg_t in = {
+        .type = RL_TOKEN,
+        .token = {.task = UINT64_MAX, .seq = 7, .text = " wörd", .cite = 3, .cite_score = 0.25}};
+    rl_buf_t bytes = encode(&in);
+    rl_msg_t *out = decode(&bytes);
+    assert_int_equal(out->type, RL_TOKEN);
+    assert_true(out->token.task == UINT64_MAX);
+    assert_int_equal(out->token.seq, 7);
+    assert_string_equal(out->token.text, " wörd");
+    assert_int_equal(out->token.cite, 3);
+    assert_true(out->token.cite_score == 0.25);
+    rl_msg_free(&out);
+    rl_buf_free(&bytes);
+}
+
+static void lists_and_vectors_keep_their_order(void **state)
+{
+    (void)state;
+    rl_passage_t hits[] = {{.id = 1, .text = "one", .score = 2.5, .doc = "a"},
+                           {.id = 2, .text = "two", .score = -1, .meta = "{\"x\":1}"}};
+    rl_msg_t in = {.type = RL_HITS,
+                   .hits = {.worker = "w", .task = 1, .bound = 9.5, .hits = hits, .hits_size = 2}};
+    rl_buf_t bytes = encode(&in);
+    rl_msg_t *out = decode(&bytes);
+    assert_int_equal(out->hits.hits_size, 2);
+    assert_string_equal(out->hits.hits[0].text, "one");
+    assert_string_equal(out->hits.hits[0].meta, "");
+    assert_string_equal(out->hits.hits[1].meta, "{\"x\":1}");
+    assert_true(out->hits.hits[1].score == -1);
+    assert_true(out->hits.bound == 9.5);
+    rl_msg_free(&out);
+    rl_buf_free(&bytes);
+
+    float vector[] = {0.5f, -0.25f, 1e-6f};
+    rl_msg_t search = {.type = RL_SEARCH, .search = {.vector = vector, .vector_size = 3, .k = 10}};
+    bytes = encode(&search);
+    out = decode(&bytes);
+    assert_int_equal(out->search.vector_size, 3);
+    assert_memory_equal(out->search.vector, vector, sizeof vector);
+    assert_string_equal(out->search.text, "");
+    rl_msg_free(&out);
+    rl_buf_free(&bytes);
+}
+
+static void messages_stand_one_after_the_other_in_a_frame(void **state)
+{
+    (void)state;
+    rl_buf_t bytes = rl_buf_make(RL_MAX_FRAME);
+    for (uint64_t seq = 1; seq <= 5; seq++) {
+        rl_msg_t in = {.type = RL_TOKEN, .token = {.task = 1, .seq = seq, .text = "x"}};
+        assert_int_equal(rl_msg_encode(&in, &bytes), 0);
+    }
+    size_t at = 0;
+    for (uint64_t seq = 1; seq <= 5; seq++) {
+        rl_msg_t *out;
+        const char *why;
+        size_t used = rl_msg_decode(bytes.data + at, bytes.size - at, &out, &why);
+        assert_int_not_equal(used, 0);
+        assert_int_equal(out->token.seq, seq);
+        rl_msg_free(&out);
+        at += used;
+    }
+    assert_int_equal(at, bytes.size);
+    rl_buf_free(&bytes);
+}
+
+static void refused(const void *data, size_t size)
+{
+    rl_msg_t *msg;
+    const char *why = NULL;
+    assert_int_equal(rl_msg_decode(data, size, &msg, &why), 0);
+    assert_null(msg);
+    assert_non_null(why);
+}
+
+static void every_truncation_is_refused(void **state)
+{
+    (void)state;
+    rl_passage_t hit = {.id = 1, .text = "text", .doc = "doc"};
+    rl_msg_t in = {.type = RL_HITS,
+                   .hits = {.worker = "w", .task = 1, .hits = &hit, .hits_size = 1}};
+    rl_buf_t bytes = encode(&in);
+    for (size_t size = 0; size < bytes.size; size++)
+        refused(bytes.data, size);
+    rl_buf_free(&bytes);
+}
+
+static void every_changed_byte_is_taken_or_refused(void **state)
+{
+    (void)state;
+    rl_turn_t turn = {.role = "user", .content = "hello"};
+    rl_msg_t in = {.type = RL_GENERATE,
+                   .generate = {.task = 9, .question = "q", .turns = &turn, .turns_size = 1}};
+    rl_buf_t bytes = encode(&in);
+    for (size_t at = 0; at < bytes.size; at++) {
+        char kept = bytes.data[at];
+        for (int value = 0; value < 256; value++) {
+            rl_msg_t *msg;
+            const char *why;
+            bytes.data[at] = (char)value;
+            if (rl_msg_decode(bytes.data, bytes.size, &msg, &why) > 0)
+                rl_msg_free(&msg);
+        }
+        bytes.data[at] = kept;
+    }
+    rl_buf_free(&bytes);
+}
+
+static void lies_about_sizes_are_refused(void **state)
+{
+    (void)state;
+    refused("\xdd\xff\xff\xff\xff", 5);     // an array of 4 billion
+    refused("\xdf\xff\xff\xff\xff\x01", 6); // a map of 4 billion
+    refused("\xdb\x7f\xff\xff\xff"
+            "abc",
+            8);                 // a string of 2 GiB
+    refused("\xc1", 1);         // not a type
+    refused("\x93\x01\x02", 3); // an array with an element missing
+    char deep[100000];
+    memset(deep, 0x91, sizeof deep); // arrays in arrays
+    deep[sizeof deep - 1] = 0x01;
+    refused(deep, sizeof deep);
+}
+
+static void wrong_types_and_versions_are_refused(void **state)
+{
+    (void)state;
+    refused("\x01", 1);                                        // no map
+    refused("\x82\xa1v\x02\xa1m\x0b", 7);                      // another version
+    refused("\x82\xa1v\x01\xa1m\x63", 7);                      // no such message
+    refused("\x83\xa1v\x01\xa1m\x0b\xa4text\x05", 13);         // a token's text is a number
+    refused("\x83\xa1v\x01\xa1m\x0b\xa4task\xff", 13);         // a negative task
+    refused("\x83\xa1v\x01\xa1m\x0b\xa4text\xa2\xff\xfe", 15); // not UTF-8
+    refused("\x83\xa1v\x01\xa1m\x0b\xa4text\xa1\0", 14);       // NUL
+    refused("\x83\xa1v\x01\xa1m\x04\xa6vector\xc4\x03\x01\x02\x03", 19); // not float32
+}
+
+static void vectors_that_are_not_numbers_are_refused(void **state)
+{
+    (void)state;
+    float vector[] = {0.5f, NAN};
+    rl_msg_t search = {.type = RL_SEARCH, .search = {.vector = vector, .vector_size = 2}};
+    rl_buf_t bytes = encode(&search);
+    refused(bytes.data, bytes.size);
+    rl_buf_free(&bytes);
+}
+
+static void unknown_keys_are_passed_over(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\x84\xa1v\x01\xa1m\x09\xa3new\x93\x01\x02\x03\xa4task\x05";
+    rl_msg_t *msg;
+    const char *why;
+    assert_int_equal(rl_msg_decode(bytes, sizeof bytes - 1, &msg, &why), sizeof bytes - 1);
+    assert_int_equal(msg->type, RL_CANCEL);
+    assert_int_equal(msg->cancel.task, 5);
+    rl_msg_free(&msg);
+}
+
+static void a_message_too_large_is_not_encoded(void **state)
+{
+    (void)state;
+    rl_buf_t small = rl_buf_make(16);
+    rl_msg_t in = {.type = RL_TOKEN, .token = {.text = "longer than sixteen bytes"}};
+    assert_int_equal(rl_msg_encode(&in, &small), -1);
+    rl_buf_free(&small);
+}
+
+static void a_kept_message_outlives_the_one_it_came_in(void **state)
+{
+    (void)state;
+    rl_msg_t in = {.type = RL_LEAVE, .leave = {.worker = "somebody"}};
+    rl_buf_t bytes = encode(&in);
+    rl_msg_t *out = decode(&bytes), *kept = rl_msg_ref(out);
+    rl_msg_free(&out);
+    assert_string_equal(kept->leave.worker, "somebody");
+    rl_msg_free(&kept);
+    rl_buf_free(&bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_token_comes_out_as_it_went_in),
+        cmocka_unit_test(lists_and_vectors_keep_their_order),
+        cmocka_unit_test(messages_stand_one_after_the_other_in_a_frame),
+        cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(every_changed_byte_is_taken_or_refused),
+        cmocka_unit_test(lies_about_sizes_are_refused),
+        cmocka_unit_test(wrong_types_and_versions_are_refused),
+        cmocka_unit_test(vectors_that_are_not_numbers_are_refused),
+        cmocka_unit_test(unknown_keys_are_passed_over),
+        cmocka_unit_test(a_message_too_large_is_not_encoded),
+        cmocka_unit_test(a_kept_message_outlives_the_one_it_came_in),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,158 @@
+// hits: passages that are counted, and the cache of them: by key, and by vector.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "passage_set.h"
+#include "passage_set_help.h"
+
+enum {
+    LONG_US = 1000000000
+};
+
+static passage_cache_t *cache_of(size_t bytes)
+{
+    passage_cache_t *cache = passage_cache_new();
+    passage_cache_resize(cache, bytes, LONG_US);
+    return cache;
+}
+
+static void put(passage_cache_t *cache, const char *key, const char *rest, float x, float y)
+{
+    passage_set_t *hits = help_hits(key);
+    snprintf(hits->rest, sizeof hits->rest, "%s", rest);
+    hits->dimension = 2;
+    hits->vector = malloc(2 * sizeof *hits->vector);
+    assert_non_null(hits->vector);
+    hits->vector[0] = x;
+    hits->vector[1] = y;
+    passage_cache_put(cache, key, hits);
+    passage_set_unref(&hits);
+}
+
+// The text of the passage that is found, "" if none is; the reference is dropped.
+static const char *text_of(passage_set_t *hits)
+{
+    static char text[64];
+    snprintf(text, sizeof text, "%s", hits ? hits->passages[0].passage->text : "");
+    passage_set_unref(&hits);
+    assert_null(hits);
+    return text;
+}
+
+static const char *near(passage_cache_t *cache, const char *rest, float x, float y,
+                        double threshold)
+{
+    const float vector[] = {x, y};
+    return text_of(passage_cache_near(cache, rest, vector, 2, threshold));
+}
+
+static void references_are_counted(void **state)
+{
+    (void)state;
+    passage_set_t *one = help_hits("the passage"), *two = passage_set_ref(one), *none = NULL;
+    assert_ptr_equal(one, two);
+    passage_set_unref(&one);
+    assert_null(one);
+    assert_string_equal(two->passages[0].passage->text, "the passage");
+    passage_set_unref(&two);
+    passage_set_unref(&none);
+}
+
+static void what_is_dropped_from_the_cache_stays_with_those_who_have_it(void **state)
+{
+    (void)state;
+    passage_cache_t *cache = cache_of(1 << 20);
+    passage_set_t *hits = help_hits("first");
+    assert_true(passage_set_cost(hits) > sizeof *hits + strlen("first"));
+    passage_cache_put(cache, "key", hits);
+    passage_set_unref(&hits);
+    passage_set_t *had = passage_cache_find(cache, "key");
+    hits = help_hits("second");
+    passage_cache_put(cache, "key", hits); // in its place
+    passage_set_unref(&hits);
+    assert_string_equal(text_of(passage_cache_find(cache, "key")), "second");
+    passage_cache_resize(cache, 0, LONG_US);
+    assert_null(passage_cache_find(cache, "key"));
+    assert_int_equal(passage_cache_counts(cache)->size, 0);
+    passage_cache_destroy(&cache);
+    assert_null(cache);
+    assert_string_equal(had->passages[0].passage->text, "first");
+    passage_set_unref(&had);
+}
+
+static void the_cache_is_bounded_by_bytes(void **state)
+{
+    (void)state;
+    passage_set_t *hits = help_hits("passage");
+    size_t one = passage_set_cost(hits);
+    passage_cache_t *cache = cache_of(3 * one);
+    passage_cache_put(cache, "1", hits);
+    passage_cache_put(cache, "2", hits);
+    passage_cache_put(cache, "3", hits);
+    passage_cache_put(cache, "4", hits);
+    passage_set_unref(&hits);
+    assert_int_equal(passage_cache_counts(cache)->cost, 3 * one);
+    assert_null(passage_cache_find(cache, "1"));
+    assert_string_equal(text_of(passage_cache_find(cache, "4")), "passage");
+    passage_cache_destroy(&cache);
+}
+
+static void the_nearest_is_found(void **state)
+{
+    (void)state;
+    passage_cache_t *cache = cache_of(1 << 20);
+    put(cache, "east", "rest", 1, 0);
+    put(cache, "north", "rest", 0, 1);
+    put(cache, "nearly east", "rest", 0.8f, 0.6f);
+    put(cache, "of others", "other rest", 1, 0);
+    assert_string_equal(near(cache, "rest", 1, 0, 0.9), "east");
+    assert_string_equal(near(cache, "rest", 0.6f, 0.8f, 0.9), "nearly east");
+    assert_string_equal(near(cache, "rest", 0.6f, 0.8f, 0.97), "");
+    assert_string_equal(near(cache, "rest", -1, 0, 0.1), "");
+    assert_string_equal(near(cache, "other rest", 0.6f, 0.8f, 0.5), "of others");
+    assert_string_equal(near(cache, "no rest", 1, 0, 0.1), "");
+    const float longer[] = {1, 0, 0};
+    assert_null(passage_cache_near(cache, "rest", longer, 3, 0.1));
+    passage_set_t *wordless = help_hits("without a vector");
+    snprintf(wordless->rest, sizeof wordless->rest, "rest");
+    passage_cache_put(cache, "words", wordless);
+    passage_set_unref(&wordless);
+    assert_string_equal(near(cache, "rest", 1, 0, 0.9), "east");
+    passage_cache_destroy(&cache);
+}
+
+static void only_so_many_are_looked_at(void **state)
+{
+    (void)state;
+    passage_cache_t *cache = cache_of(64 << 20);
+    put(cache, "east", "rest", 1, 0);
+    for (int at = 0; at < 999; at++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", at);
+        put(cache, key, "rest", 0, 1);
+    }
+    assert_string_equal(near(cache, "rest", 1, 0, 0.9), "east"); // the 1,000th
+    put(cache, "999", "rest", 0, 1);
+    assert_string_equal(near(cache, "rest", 1, 0, 0.9), "");
+    assert_string_equal(text_of(passage_cache_find(cache, "east")), "east"); // the first again
+    assert_string_equal(near(cache, "rest", 1, 0, 0.9), "east");
+    passage_cache_destroy(&cache);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(references_are_counted),
+        cmocka_unit_test(what_is_dropped_from_the_cache_stays_with_those_who_have_it),
+        cmocka_unit_test(the_cache_is_bounded_by_bytes),
+        cmocka_unit_test(the_nearest_is_found),
+        cmocka_unit_test(only_so_many_are_looked_at),
+    };
+    return cmocka_run_group_tests_name("hits", tests, NULL, NULL);
+}
