@@ -27,6 +27,10 @@ enum {
     {                                                                                              \
 #f, STR, offsetof(s, f), 0, m, NULL                                                        \
     }
+#define STRING_AS(s, f, name, m)                                                                   \
+    {                                                                                              \
+        name, STR, offsetof(s, f), 0, m, NULL                                                      \
+    }
 #define FLOATS(s, f, m)                                                                            \
     {                                                                                              \
 #f, VECTOR, offsetof(s, f), offsetof(s, f##_size), m, NULL                                 \
@@ -73,7 +77,7 @@ static const field_t announce_fields[] = {
     NUMBER(rl_announce_t, shard),
     NUMBER(rl_announce_t, shards),
     STRING(rl_announce_t, generation, NAME),
-    STRING(rl_announce_t, space, NAME),
+    STRING_AS(rl_announce_t, embedding_model, "space", NAME),
     NUMBER(rl_announce_t, dimension),
     NUMBER(rl_announce_t, passages),
     STRING(rl_announce_t, language, NAME),
@@ -81,7 +85,7 @@ static const field_t announce_fields[] = {
     FLAG(rl_announce_t, fields_more),
     STRING(rl_announce_t, model, NAME),
     FLAG(rl_announce_t, prefill),
-    STRING(rl_announce_t, writer, NAME),
+    STRING_AS(rl_announce_t, fingerprint, "writer", NAME),
     STRING(rl_announce_t, gateways, TEXT),
 };
 
@@ -178,7 +182,7 @@ static const field_t done_fields[] = {
     FLAG(rl_done_t, counted),
     NUMBER(rl_done_t, passages_used),
     STRING(rl_done_t, timings, TEXT),
-    STRING(rl_done_t, writer, NAME),
+    STRING_AS(rl_done_t, fingerprint, "writer", NAME),
 };
 
 static const field_t resume_fields[] = {

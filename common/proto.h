@@ -75,20 +75,21 @@ typedef struct rl_announce {
     uint64_t served;     // tasks done since its start
     // retrievers
     const char *collection;
-    uint64_t shard, shards; // from 0, and how many the generation has
-    const char *generation; // the index generation served, and the last change: "g-000003+127"
-    const char *space;      // embedding space: the embedding model's name, "" if lexical
-    uint64_t dimension;     // 0 if lexical
-    uint64_t passages;      // in this shard
-    const char *language;   // stemming language
+    uint64_t shard, shards;      // from 0, and how many the generation has
+    const char *generation;      // the index generation served, and the last change: "g-000003+127"
+    const char *embedding_model; // "" if lexical; "space" on the wire
+    uint64_t dimension;          // 0 if lexical
+    uint64_t passages;           // in this shard
+    const char *language;        // stemming language
     const char *fields; // JSON object: names and types of the metadata's fields that filters can
                         // name, of all shards; "" if there are none to be had
     bool fields_more;   // there are too many to name them all
     // generators
-    const char *model;  // what it answers with: the model's name, or "extractive"
-    bool prefill;       // its LLM server keeps what it has read: tasks with `prefill` are of use
-    const char *writer; // what it asks first, with all that its answers depend on: equal texts
-                        // stand for equal settings, "" where it is not known yet
+    const char *model; // what it answers with: the model's name, or "extractive"
+    bool prefill;      // its LLM server keeps what it has read: tasks with `prefill` are of use
+    // of the model that it asks first, with all that answers depend on: equal texts stand for equal
+    // settings; "" where it is not known yet; "writer" on the wire
+    const char *fingerprint;
     // all
     const char *gateways; // those it knows, a line each: "ID ENDPOINT-OF-ITS-HUB"
 } rl_announce_t;
@@ -214,8 +215,9 @@ typedef struct rl_done {
                          // prompt_tokens; server, host:port; prompt_hash, of the messages as sent,
                          // 16 hexadecimal digits; what was trimmed so that they are read in time:
                          // passages_repeated, passages_cut, tokens_trimmed
-    const char *writer;  // what it was written by, as announced; "" where that was not what is
-                         // asked first, or has changed meanwhile
+    // of the model that wrote it, as announced; "" where that was not the one asked first, or has
+    // changed meanwhile; "writer" on the wire
+    const char *fingerprint;
 } rl_done_t;
 
 // Resumable answers: a client may land on another gateway than the one that holds its answer.

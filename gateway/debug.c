@@ -26,7 +26,7 @@ static const char *const counter_names[COUNTERS] = {
     [COUNT_HEDGES_WON] = "hedges_won",
     [COUNT_EFFORT_LOWERED] = "effort_lowered",
     [COUNT_GAPS] = "gaps",
-    [COUNT_STRAYS] = "strays",
+    [COUNT_STRAY_MESSAGES] = "strays",
     [COUNT_EMBED_ERRORS] = "embed_errors",
     [COUNT_FALLBACKS] = "fallbacks",
 };

@@ -103,7 +103,7 @@ static task_t *find_task(gateway_t *self, uint64_t id)
 {
     task_t *task = tasks_find(self->tasks, id);
     if (!task)
-        metrics_count(self->metrics, COUNT_STRAYS, 1);
+        metrics_count(self->metrics, COUNT_STRAY_MESSAGES, 1);
     return task;
 }
 
@@ -118,7 +118,7 @@ static task_t *find_search(gateway_t *self, uint64_t id, const char *worker)
 {
     task_t *task = find_task(self, id);
     if (task && (task->worker->role == ROLE_GENERATOR || strcmp(task->worker->id, worker) != 0)) {
-        metrics_count(self->metrics, COUNT_STRAYS, 1);
+        metrics_count(self->metrics, COUNT_STRAY_MESSAGES, 1);
         return NULL;
     }
     if (task)
@@ -130,7 +130,7 @@ static task_t *find_generation(gateway_t *self, uint64_t id)
 {
     task_t *task = find_task(self, id);
     if (task && task->worker->role != ROLE_GENERATOR) {
-        metrics_count(self->metrics, COUNT_STRAYS, 1);
+        metrics_count(self->metrics, COUNT_STRAY_MESSAGES, 1);
         return NULL;
     }
     if (task)
@@ -165,7 +165,7 @@ static void from_hub(void *arg, rl_msg_t *msg)
             request_search_failed(task, &msg->failed);
         break;
     default:
-        metrics_count(self->metrics, COUNT_STRAYS, 1);
+        metrics_count(self->metrics, COUNT_STRAY_MESSAGES, 1);
         break;
     }
 }
@@ -191,7 +191,7 @@ void gateway_take_generated(gateway_t *self, rl_msg_t *msg)
             request_generate_failed(task, &msg->failed);
         break;
     default:
-        metrics_count(self->metrics, COUNT_STRAYS, 1);
+        metrics_count(self->metrics, COUNT_STRAY_MESSAGES, 1);
         break;
     }
 }

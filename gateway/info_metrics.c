@@ -96,7 +96,7 @@ static void add_shards(gateway_t *gateway, groups_t *groups)
             group_t *group = group_of(gateway, groups, names[at], (worker_role_t)kind);
             group->shards += (double)shards;
             for (size_t shard = 0; shard < shards; shard++)
-                group->served += registry_has(gateway->registry, &sources[shard]);
+                group->served += registry_has_replica(gateway->registry, &sources[shard]);
         }
     free(names);
     free(sources);

@@ -149,7 +149,7 @@ static void announce(process_t *self)
         .served = gen_tasks_served(generator->tasks),
         .model = gen_upstreams_model(&generator->upstreams),
         .prefill = prefill_of_use(generator),
-        .writer = writer,
+        .fingerprint = writer,
     };
     gen_gateways_announce(generator->gateways, &message);
 }

@@ -232,7 +232,7 @@ void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times
                  .counted = end->counted,
                  .passages_used = self->passages_used,
                  .timings = timings.data,
-                 .writer = strcmp(writer, self->writer) == 0 ? writer : ""}};
+                 .fingerprint = strcmp(writer, self->writer) == 0 ? writer : ""}};
     if (self->state < GEN_DONE)
         gen_task_emit(self, &msg);
     rl_buf_free(&timings);

@@ -487,7 +487,7 @@ static void describe(rl_unit_t *self, const rl_manifest_t *said, uint64_t shard)
         .shard = shard,
         .shards = said->shards,
         .generation = self->generation,
-        .space = self->space,
+        .embedding_model = self->space,
         .dimension = dense ? said->dimension : 0,
         .passages = said->shard_passages[shard],
         .language = self->language,

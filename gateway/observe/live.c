@@ -54,7 +54,7 @@ static const struct {
     [ROW_PREFILLS] = {"prefills", COUNT_PREFILLS},
     [ROW_EMBED_ERRORS] = {"embed_errors", COUNT_EMBED_ERRORS},
     [ROW_GAPS] = {"gaps", COUNT_GAPS},
-    [ROW_STRAYS] = {"strays", COUNT_STRAYS},
+    [ROW_STRAYS] = {"strays", COUNT_STRAY_MESSAGES},
     [ROW_BAD_MESSAGES] = {"bad_messages", COUNTERS}, // of the wire, see read_totals
 };
 

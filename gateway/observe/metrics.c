@@ -130,7 +130,7 @@ static size_t code_of(const char *code)
     return 0;
 }
 
-void metrics_trouble(metrics_t *self, trouble_t trouble, const char *code)
+void metrics_count_failure(metrics_t *self, failure_t trouble, const char *code)
 {
     self->troubles[trouble][code_of(code)]++;
 }

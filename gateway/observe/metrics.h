@@ -31,7 +31,7 @@ typedef enum counter {
     COUNT_HEDGES_WON,     // of those, answered first
     COUNT_EFFORT_LOWERED, // searches that looked at less of their index, for want of time
     COUNT_GAPS,           // numbers missing in a token stream
-    COUNT_STRAYS,         // messages for tasks that are not ours
+    COUNT_STRAY_MESSAGES, // messages for tasks that are not ours
     COUNT_EMBED_ERRORS,
     COUNT_FALLBACKS,  // answers not by the configured model
     COUNT_CACHE_HITS, // questions whose passages were in the cache
@@ -41,22 +41,22 @@ typedef enum counter {
     COUNT_SEMANTIC_HITS,     // that took the passages of another question close to it
     COUNT_RETRIEVALS_SHARED, // that waited for another's retrieval of the same
     COUNT_PREFILLS,          // drafts whose passages a generator was asked to read ahead
-    COUNT_READERS_USED,      // questions that went to the generator that had read them
+    COUNT_PREFILLS_USED,     // questions that went to the generator that had read them
     COUNT_PROVISIONAL,       // answers begun before all sources had answered
     COUNT_PROVISIONAL_KEPT,  // of them, with the passages that they ended with
     COUNT_PROGRESSIVE,       // questions whose first passages went out before all sources answered
-    COUNT_QUICK,             // quotations for the time until the first token
+    COUNT_PREVIEWS,          // quotations for the time until the first token
     COUNTERS,                // their number
 } counter_t;
 
 // What can go wrong, counted by code.
 typedef enum trouble {
-    TROUBLE_UPSTREAM, // an LLM server failed a generator, whether or not another answered instead
-    TROUBLE_DENSE,    // a task failed at a worker of this role, tried again or not
-    TROUBLE_LEXICAL,
-    TROUBLE_GENERATOR,
-    TROUBLES, // their number
-} trouble_t;
+    FAILURE_UPSTREAM, // an LLM server failed a generator, whether or not another answered instead
+    FAILURE_DENSE,    // a task failed at a worker of this role, tried again or not
+    FAILURE_LEXICAL,
+    FAILURE_GENERATOR,
+    FAILURES, // their number
+} failure_t;
 
 typedef struct metrics metrics_t;
 
@@ -65,7 +65,7 @@ void metrics_destroy(metrics_t **self_p);
 void metrics_count(metrics_t *self, counter_t counter, uint64_t more);
 uint64_t metrics_value(const metrics_t *self, counter_t counter);
 // `code` as workers send it; those that are not known count as "other".
-void metrics_trouble(metrics_t *self, trouble_t trouble, const char *code);
+void metrics_count_failure(metrics_t *self, failure_t trouble, const char *code);
 
 // To be called once for every question or draft that was taken, when its answer has ended, well or
 // not. Drafts have times and stages only.

@@ -57,7 +57,7 @@ typedef struct metrics_tokens {
 
 struct metrics {
     uint64_t counters[COUNTERS];
-    uint64_t troubles[TROUBLES][METRICS_CODES];
+    uint64_t troubles[FAILURES][METRICS_CODES];
     uint64_t failures[METRICS_CODES];
     uint64_t path_us[STAGES];
     metrics_values_t collections, models;

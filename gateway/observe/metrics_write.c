@@ -38,8 +38,8 @@ static const struct {
                               "Searches that looked at less of their index to answer in time."},
     [COUNT_GAPS] = {"ragline_token_gaps_total", "",
                     "Gaps seen in the numbers of token streams (sent again, never shown)."},
-    [COUNT_STRAYS] = {"ragline_stray_messages_total", "",
-                      "Messages of workers for tasks that nobody waits for."},
+    [COUNT_STRAY_MESSAGES] = {"ragline_stray_messages_total", "",
+                              "Messages of workers for tasks that nobody waits for."},
     [COUNT_EMBED_ERRORS] = {"ragline_embedding_errors_total", "",
                             "Questions that the embedding server did not embed."},
     [COUNT_FALLBACKS] = {"ragline_fallbacks_total", "",
@@ -56,16 +56,16 @@ static const struct {
                                  "Questions that waited for another's retrieval of the same."},
     [COUNT_PREFILLS] = {"ragline_prefills_total", "",
                         "Drafts whose passages a generator was asked to read ahead."},
-    [COUNT_READERS_USED] = {"ragline_prefills_used_total", "",
-                            "Questions that went to the generator that had read their passages."},
+    [COUNT_PREFILLS_USED] = {"ragline_prefills_used_total", "",
+                             "Questions that went to the generator that had read their passages."},
     [COUNT_PROVISIONAL] = {"ragline_provisional_total", "",
                            "Answers begun before all sources had answered."},
     [COUNT_PROVISIONAL_KEPT] = {"ragline_provisional_kept_total", "",
                                 "Of those, answers whose passages did not change any more."},
     [COUNT_PROGRESSIVE] = {"ragline_progressive_total", "",
                            "Questions whose first passages went out before all sources answered."},
-    [COUNT_QUICK] = {"ragline_quick_answers_total", "",
-                     "Quotations that went out for the time until the first token."},
+    [COUNT_PREVIEWS] = {"ragline_quick_answers_total", "",
+                        "Quotations that went out for the time until the first token."},
 };
 
 static const struct {
@@ -221,12 +221,12 @@ static void write_troubles(const metrics_t *self, metrics_text_t *text)
     write_codes(text, failures, NULL, self->failures);
     metrics_text_family(text, upstream, "counter",
                         "LLM servers that failed a question, also where another one answered it.");
-    write_codes(text, upstream, NULL, self->troubles[TROUBLE_UPSTREAM]);
+    write_codes(text, upstream, NULL, self->troubles[FAILURE_UPSTREAM]);
     metrics_text_family(text, tasks, "counter",
                         "Tasks that a worker could not do, also where another one did.");
-    write_codes(text, tasks, "dense", self->troubles[TROUBLE_DENSE]);
-    write_codes(text, tasks, "lexical", self->troubles[TROUBLE_LEXICAL]);
-    write_codes(text, tasks, "generator", self->troubles[TROUBLE_GENERATOR]);
+    write_codes(text, tasks, "dense", self->troubles[FAILURE_DENSE]);
+    write_codes(text, tasks, "lexical", self->troubles[FAILURE_LEXICAL]);
+    write_codes(text, tasks, "generator", self->troubles[FAILURE_GENERATOR]);
 }
 
 static void write_coverage(const metrics_t *self, metrics_text_t *text)

@@ -127,7 +127,7 @@ static void write_answer(writer_t *w)
     event(w, "ragline.first_status", t->first_status_us);
     event(w, "ragline.found", t->found_us);
     event(w, "ragline.sources", t->sources_us);
-    event(w, "ragline.quick_answer", t->quick_us);
+    event(w, "ragline.quick_answer", t->preview_us);
     event(w, "ragline.first_token", t->first_token_us);
     otlp_end(&w->json, error, t->error);
 }

@@ -118,9 +118,9 @@ typedef struct timeline {
     span_t *spans;
     size_t spans_size, spans_room, spans_lost; // lost: over TIMELINE_MAX_SPANS
     // 0: has not come
-    uint64_t found_us; // passages shown before all sources had answered, the first time
-    unsigned found;    // how often
-    uint64_t quick_us; // a quotation, while the model read
+    uint64_t found_us;   // passages shown before all sources had answered, the first time
+    unsigned found;      // how often
+    uint64_t preview_us; // a quotation, while the model read
     uint64_t first_status_us, sources_us, first_token_us, end_us;
     uint64_t client_us; // output waited for the client
     // outcome

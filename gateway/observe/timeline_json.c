@@ -175,8 +175,8 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
     }
     if (self->sources_us)
         add_ms(out, "sources_ms", self->sources_us);
-    if (self->quick_us)
-        add_ms(out, "quick_answer_ms", self->quick_us);
+    if (self->preview_us)
+        add_ms(out, "quick_answer_ms", self->preview_us);
     if (self->first_token_us)
         add_ms(out, "first_token_ms", self->first_token_us);
     if (self->provisional)

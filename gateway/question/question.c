@@ -29,12 +29,12 @@ typedef struct field {
     const char *name;
     unsigned places;
     bool null; // null says as much as leaving it out, as in OpenAI's API
-    bool (*read)(reader_t *self, const char *param, const json_t *value);
+    bool (*read)(question_parser_t *self, const char *param, const json_t *value);
 } field_t;
 
 // ---- what to ask and where ----------------------------------------------------------------------
 
-static bool read_question(reader_t *self, const char *param, const json_t *value)
+static bool read_question(question_parser_t *self, const char *param, const json_t *value)
 {
     if (!json_is_string(value))
         return question_wrong(self, param, "\"%s\" must be a string: the question.", param);
@@ -43,7 +43,7 @@ static bool read_question(reader_t *self, const char *param, const json_t *value
 
 // A key that may not read a collection is told so whether or not there is one of that name, so that
 // the answer gives nothing away.
-static bool add_collection(reader_t *self, const char *param, const json_t *value)
+static bool add_collection(question_parser_t *self, const char *param, const json_t *value)
 {
     question_t *question = self->question;
     const char *name;
@@ -63,7 +63,7 @@ static bool add_collection(reader_t *self, const char *param, const json_t *valu
     return true;
 }
 
-static bool one_source(reader_t *self, const char *param)
+static bool one_source(question_parser_t *self, const char *param)
 {
     if (*self->collections)
         return question_wrong(self, param, "Only one of \"%s\" and \"%s\" may be given.",
@@ -72,12 +72,12 @@ static bool one_source(reader_t *self, const char *param)
     return true;
 }
 
-static bool read_collection(reader_t *self, const char *param, const json_t *value)
+static bool read_collection(question_parser_t *self, const char *param, const json_t *value)
 {
     return one_source(self, param) && add_collection(self, param, value);
 }
 
-static bool read_collections(reader_t *self, const char *param, const json_t *value)
+static bool read_collections(question_parser_t *self, const char *param, const json_t *value)
 {
     size_t size = json_array_size(value);
     if (!one_source(self, param))
@@ -95,7 +95,7 @@ static bool read_collections(reader_t *self, const char *param, const json_t *va
 }
 
 // "ragline" stands for the default collections, "ragline/NAME" for one.
-static bool read_model(reader_t *self, const char *param, const json_t *value)
+static bool read_model(question_parser_t *self, const char *param, const json_t *value)
 {
     question_t *question = self->question;
     const char *model;
@@ -119,7 +119,7 @@ static bool read_model(reader_t *self, const char *param, const json_t *value)
     return good;
 }
 
-static bool read_draft(reader_t *self, const char *param, const json_t *value)
+static bool read_draft(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *session;
     if (!question_string(self, param, value, MAX_SESSION_BYTES, &session))
@@ -131,7 +131,7 @@ static bool read_draft(reader_t *self, const char *param, const json_t *value)
 
 // ---- how to retrieve ----------------------------------------------------------------------------
 
-static bool read_k(reader_t *self, const char *param, const json_t *value)
+static bool read_k(question_parser_t *self, const char *param, const json_t *value)
 {
     json_int_t k;
     if (!question_integer(self, param, value, 1, QUESTION_MAX_K, &k))
@@ -140,7 +140,8 @@ static bool read_k(reader_t *self, const char *param, const json_t *value)
     return true;
 }
 
-static bool read_effort(reader_t *self, const char *param, const json_t *value, unsigned *out)
+static bool read_effort(question_parser_t *self, const char *param, const json_t *value,
+                        unsigned *out)
 {
     json_int_t effort;
     if (!question_integer(self, param, value, 1, MAX_EFFORT, &effort))
@@ -149,12 +150,12 @@ static bool read_effort(reader_t *self, const char *param, const json_t *value, 
     return true;
 }
 
-static bool read_nprobe(reader_t *self, const char *param, const json_t *value)
+static bool read_nprobe(question_parser_t *self, const char *param, const json_t *value)
 {
     return read_effort(self, param, value, &self->question->nprobe);
 }
 
-static bool read_ef_search(reader_t *self, const char *param, const json_t *value)
+static bool read_ef_search(question_parser_t *self, const char *param, const json_t *value)
 {
     return read_effort(self, param, value, &self->question->ef_search);
 }
@@ -167,7 +168,7 @@ static int kind_of(const char *name)
     return -1;
 }
 
-static bool read_kinds(reader_t *self, const char *param, const json_t *value)
+static bool read_kinds(question_parser_t *self, const char *param, const json_t *value)
 {
     size_t size = json_array_size(value);
     memset(self->question->kinds, 0, sizeof self->question->kinds);
@@ -183,7 +184,7 @@ static bool read_kinds(reader_t *self, const char *param, const json_t *value)
                           param);
 }
 
-static bool read_weights(reader_t *self, const char *param, const json_t *value)
+static bool read_weights(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *name;
     json_t *weight;
@@ -205,7 +206,7 @@ static bool read_weights(reader_t *self, const char *param, const json_t *value)
     return true;
 }
 
-static bool read_ms(reader_t *self, const char *param, const json_t *value, long *out)
+static bool read_ms(question_parser_t *self, const char *param, const json_t *value, long *out)
 {
     json_int_t ms;
     if (!question_integer(self, param, value, 1, MAX_MS, &ms))
@@ -214,27 +215,27 @@ static bool read_ms(reader_t *self, const char *param, const json_t *value, long
     return true;
 }
 
-static bool read_timeout(reader_t *self, const char *param, const json_t *value)
+static bool read_timeout(question_parser_t *self, const char *param, const json_t *value)
 {
     return read_ms(self, param, value, &self->question->timeout_ms);
 }
 
-static bool read_soft(reader_t *self, const char *param, const json_t *value)
+static bool read_soft(question_parser_t *self, const char *param, const json_t *value)
 {
     return read_ms(self, param, value, &self->question->soft_ms);
 }
 
-static bool read_hard(reader_t *self, const char *param, const json_t *value)
+static bool read_hard(question_parser_t *self, const char *param, const json_t *value)
 {
     return read_ms(self, param, value, &self->question->hard_ms);
 }
 
-static bool read_target(reader_t *self, const char *param, const json_t *value)
+static bool read_target(question_parser_t *self, const char *param, const json_t *value)
 {
     return read_ms(self, param, value, &self->question->target_first_token_ms);
 }
 
-static bool read_quorum(reader_t *self, const char *param, const json_t *value)
+static bool read_quorum(question_parser_t *self, const char *param, const json_t *value)
 {
     json_int_t quorum;
     if (!question_integer(self, param, value, 1, MAX_QUORUM, &quorum))
@@ -243,7 +244,7 @@ static bool read_quorum(reader_t *self, const char *param, const json_t *value)
     return true;
 }
 
-static bool read_require(reader_t *self, const char *param, const json_t *value)
+static bool read_require(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *word = json_string_value(value);
     self->question->require_all = word && strcmp(word, "all") == 0;
@@ -253,12 +254,12 @@ static bool read_require(reader_t *self, const char *param, const json_t *value)
 
 // ---- how to answer ------------------------------------------------------------------------------
 
-static bool read_stream(reader_t *self, const char *param, const json_t *value)
+static bool read_stream(question_parser_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->stream);
 }
 
-static bool read_stream_options(reader_t *self, const char *param, const json_t *value)
+static bool read_stream_options(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *name;
     json_t *option;
@@ -278,45 +279,45 @@ static bool read_stream_options(reader_t *self, const char *param, const json_t 
     return true;
 }
 
-static bool read_resumable(reader_t *self, const char *param, const json_t *value)
+static bool read_resumable(question_parser_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->resumable);
 }
 
-static bool read_fresh(reader_t *self, const char *param, const json_t *value)
+static bool read_fresh(question_parser_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->fresh);
 }
 
-static bool read_quick(reader_t *self, const char *param, const json_t *value)
+static bool read_preview(question_parser_t *self, const char *param, const json_t *value)
 {
-    self->question->quick_given = true;
-    return question_boolean(self, param, value, &self->question->quick);
+    self->question->preview_given = true;
+    return question_boolean(self, param, value, &self->question->preview);
 }
 
-static bool read_continuation(reader_t *self, const char *param, const json_t *value)
+static bool read_continuation(question_parser_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->continuation);
 }
 
-static bool read_want_timings(reader_t *self, const char *param, const json_t *value)
+static bool read_want_timings(question_parser_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->want_timings);
 }
 
-static bool read_want_progress(reader_t *self, const char *param, const json_t *value)
+static bool read_want_progress(question_parser_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->want_progress);
 }
 
-static bool read_inline(reader_t *self, const char *param, const json_t *value)
+static bool read_inline(question_parser_t *self, const char *param, const json_t *value)
 {
     return question_boolean(self, param, value, &self->question->inline_citations);
 }
 
 // ---- what OpenAI's API has and this one has not -------------------------------------------------
 
-static bool unsupported(reader_t *self, const char *param, const json_t *value)
+static bool unsupported(question_parser_t *self, const char *param, const json_t *value)
 {
     (void)value;
     return question_refuse(self, 400, "unsupported_parameter", param,
@@ -324,21 +325,21 @@ static bool unsupported(reader_t *self, const char *param, const json_t *value)
                            param);
 }
 
-static bool only_one(reader_t *self, const char *param, const json_t *value)
+static bool only_one(question_parser_t *self, const char *param, const json_t *value)
 {
     return (json_is_integer(value) && json_integer_value(value) == 1) ||
            question_refuse(self, 400, "unsupported_value", param,
                            "\"%s\" must be 1: there is one answer to a question.", param);
 }
 
-static bool only_false(reader_t *self, const char *param, const json_t *value)
+static bool only_false(question_parser_t *self, const char *param, const json_t *value)
 {
     return json_is_false(value) || unsupported(self, param, value);
 }
 
 // ---- the table ----------------------------------------------------------------------------------
 
-static bool read_ragline(reader_t *self, const char *param, const json_t *value);
+static bool read_ragline(question_parser_t *self, const char *param, const json_t *value);
 
 enum {
     RETRIEVAL = ASK | SEARCH | DRAFT | RAGLINE,
@@ -369,7 +370,7 @@ static const field_t fields[] = {
     {"target_first_token_ms", ASK | RAGLINE, false, read_target},
     {"continuation", ASK | RAGLINE, false, read_continuation},
     {"fresh", ASK | RAGLINE, false, read_fresh},
-    {"quick_answer", ASK | RAGLINE, false, read_quick},
+    {"quick_answer", ASK | RAGLINE, false, read_preview},
     {"resumable", ASK, false, read_resumable},
     {"timings", RAGLINE, false, read_want_timings},
     {"progress", RAGLINE, false, read_want_progress},
@@ -413,7 +414,7 @@ static const field_t *find_field(const char *name, unsigned place)
     return NULL;
 }
 
-static bool refuse_unknown(reader_t *self, const char *name, unsigned place)
+static bool refuse_unknown(question_parser_t *self, const char *name, unsigned place)
 {
     char known[512] = "", param[160];
     size_t used = 0;
@@ -426,7 +427,7 @@ static bool refuse_unknown(reader_t *self, const char *name, unsigned place)
                            "Unknown field \"%s\". There are: %s.", param, known);
 }
 
-static bool read_fields(reader_t *self, const json_t *object, unsigned place)
+static bool read_fields(question_parser_t *self, const json_t *object, unsigned place)
 {
     const char *name;
     json_t *value;
@@ -445,7 +446,7 @@ static bool read_fields(reader_t *self, const json_t *object, unsigned place)
     return true;
 }
 
-static bool read_ragline(reader_t *self, const char *param, const json_t *value)
+static bool read_ragline(question_parser_t *self, const char *param, const json_t *value)
 {
     if (!json_is_object(value))
         return question_wrong(self, param, "\"%s\" must be an object.", param);
@@ -455,7 +456,7 @@ static bool read_ragline(reader_t *self, const char *param, const json_t *value)
 // ---- the whole ----------------------------------------------------------------------------------
 
 // What no field can say alone.
-static bool check_whole(reader_t *self)
+static bool check_whole(question_parser_t *self)
 {
     question_t *question = self->question;
     bool chat = question->form == FORM_CHAT;
@@ -498,21 +499,22 @@ question_t *question_read(http_req_t **req_p, question_form_t form)
     json_t *body = http_json(req_p);
     if (!body)
         return NULL;
-    reader_t reader = {.req_p = req_p, .question = question_new(form), .params = json_object()};
-    question_t *question = reader.question;
+    question_parser_t parser = {
+        .req_p = req_p, .question = question_new(form), .params = json_object()};
+    question_t *question = parser.question;
     bool good =
-        question && reader.params && read_fields(&reader, body, 1u << form) && check_whole(&reader);
+        question && parser.params && read_fields(&parser, body, 1u << form) && check_whole(&parser);
     if (good) {
-        question->params = json_dumps(reader.params, JSON_COMPACT);
+        question->params = json_dumps(parser.params, JSON_COMPACT);
         if (!question->model)
             question->model = strdup("ragline");
         good = question->params && question->model;
     }
     if (!good && *req_p)
-        question_refuse(&reader, 503, "out_of_memory", NULL, "Out of memory.");
+        question_refuse(&parser, 503, "out_of_memory", NULL, "Out of memory.");
     if (!good)
         question_destroy(&question);
-    json_decref(reader.params);
+    json_decref(parser.params);
     json_decref(body);
     return question;
 }

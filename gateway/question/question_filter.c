@@ -5,7 +5,7 @@
 
 #include "filter.h"
 
-bool question_filter(reader_t *self, const char *param, const json_t *value)
+bool question_filter(question_parser_t *self, const char *param, const json_t *value)
 {
     rl_filter_trouble_t trouble;
     rl_filter_t *filter = rl_filter_read(value, param, &trouble);

@@ -13,7 +13,7 @@ enum {
     PARAM_SIZE = 64,
 };
 
-bool question_text(reader_t *self, const char *param, const char *text, size_t size)
+bool question_text(question_parser_t *self, const char *param, const char *text, size_t size)
 {
     if (strspn(text, " \t\r\n\v\f") == size)
         return question_wrong(self, param, "The question (\"%s\") must not be empty.", param);
@@ -28,7 +28,8 @@ bool question_text(reader_t *self, const char *param, const char *text, size_t s
 }
 
 // One part of a message's content: {"type": "text", "text": "…"}.
-static bool read_part(reader_t *self, const char *param, const json_t *part, rl_buf_t *text)
+static bool read_part(question_parser_t *self, const char *param, const json_t *part,
+                      rl_buf_t *text)
 {
     const char *type = json_string_value(json_object_get(part, "type"));
     const json_t *value = json_object_get(part, "text");
@@ -43,7 +44,8 @@ static bool read_part(reader_t *self, const char *param, const json_t *part, rl_
     return true;
 }
 
-static bool read_content(reader_t *self, const char *param, const json_t *value, rl_buf_t *text)
+static bool read_content(question_parser_t *self, const char *param, const json_t *value,
+                         rl_buf_t *text)
 {
     if (json_is_string(value)) {
         rl_buf_add(text, json_string_value(value), json_string_length(value));
@@ -62,7 +64,7 @@ static bool read_content(reader_t *self, const char *param, const json_t *value,
 }
 
 // The role as the generators know it, NULL if it is none.
-static const char *read_role(reader_t *self, const char *param, const json_t *value)
+static const char *read_role(question_parser_t *self, const char *param, const json_t *value)
 {
     static const struct {
         const char *name, *role;
@@ -82,7 +84,8 @@ static const char *read_role(reader_t *self, const char *param, const json_t *va
 
 // Whatever else a message holds must say nothing. An assistant's message may be one of our own
 // answers, sent back as it came.
-static bool check_rest(reader_t *self, const char *param, const json_t *message, const char *role)
+static bool check_rest(question_parser_t *self, const char *param, const json_t *message,
+                       const char *role)
 {
     const char *key;
     json_t *value;
@@ -101,7 +104,8 @@ static bool check_rest(reader_t *self, const char *param, const json_t *message,
 }
 
 // One message; its content in `text`.
-static const char *read_message(reader_t *self, size_t at, const json_t *message, rl_buf_t *text)
+static const char *read_message(question_parser_t *self, size_t at, const json_t *message,
+                                rl_buf_t *text)
 {
     char param[PARAM_SIZE], part[PARAM_SIZE + 16];
     snprintf(param, sizeof param, "messages[%zu]", at);
@@ -118,7 +122,7 @@ static const char *read_message(reader_t *self, size_t at, const json_t *message
     return role;
 }
 
-static bool read_turn(reader_t *self, size_t at, const json_t *message, bool last)
+static bool read_turn(question_parser_t *self, size_t at, const json_t *message, bool last)
 {
     question_t *question = self->question;
     rl_buf_t text = rl_buf_make(MAX_TURN_BYTES);
@@ -140,7 +144,7 @@ static bool read_turn(reader_t *self, size_t at, const json_t *message, bool las
     return good;
 }
 
-bool question_messages(reader_t *self, const char *param, const json_t *value)
+bool question_messages(question_parser_t *self, const char *param, const json_t *value)
 {
     question_t *question = self->question;
     bool chat = question->form == FORM_CHAT;

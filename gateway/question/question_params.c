@@ -13,35 +13,35 @@ enum {
 };
 
 // The field as it came becomes a field of the LLM's request.
-static bool pass_on(reader_t *self, const char *param, const json_t *value)
+static bool pass_on(question_parser_t *self, const char *param, const json_t *value)
 {
     json_object_set_new(self->params, param, json_deep_copy(value));
     return true;
 }
 
-static bool number_between(reader_t *self, const char *param, const json_t *value, double min,
-                           double max)
+static bool number_between(question_parser_t *self, const char *param, const json_t *value,
+                           double min, double max)
 {
     double number;
     return question_number(self, param, value, min, max, &number) && pass_on(self, param, value);
 }
 
-bool question_temperature(reader_t *self, const char *param, const json_t *value)
+bool question_temperature(question_parser_t *self, const char *param, const json_t *value)
 {
     return number_between(self, param, value, 0, 2);
 }
 
-bool question_top_p(reader_t *self, const char *param, const json_t *value)
+bool question_top_p(question_parser_t *self, const char *param, const json_t *value)
 {
     return number_between(self, param, value, 0, 1);
 }
 
-bool question_penalty(reader_t *self, const char *param, const json_t *value)
+bool question_penalty(question_parser_t *self, const char *param, const json_t *value)
 {
     return number_between(self, param, value, -2, 2);
 }
 
-bool question_seed(reader_t *self, const char *param, const json_t *value)
+bool question_seed(question_parser_t *self, const char *param, const json_t *value)
 {
     json_int_t seed;
     if (!question_integer(self, param, value, INT64_MIN, INT64_MAX, &seed))
@@ -50,7 +50,7 @@ bool question_seed(reader_t *self, const char *param, const json_t *value)
     return true;
 }
 
-bool question_stop(reader_t *self, const char *param, const json_t *value)
+bool question_stop(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *text;
     if (json_is_string(value))
@@ -66,7 +66,7 @@ bool question_stop(reader_t *self, const char *param, const json_t *value)
     return pass_on(self, param, value);
 }
 
-bool question_logit_bias(reader_t *self, const char *param, const json_t *value)
+bool question_logit_bias(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *token;
     json_t *bias;
@@ -82,14 +82,14 @@ bool question_logit_bias(reader_t *self, const char *param, const json_t *value)
     return pass_on(self, param, value);
 }
 
-bool question_user(reader_t *self, const char *param, const json_t *value)
+bool question_user(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *text;
     return question_string(self, param, value, MAX_USER_BYTES, &text) &&
            pass_on(self, param, value);
 }
 
-bool question_response_format(reader_t *self, const char *param, const json_t *value)
+bool question_response_format(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *type = json_string_value(json_object_get(value, "type"));
     bool schema = type && strcmp(type, "json_schema") == 0;
@@ -105,7 +105,7 @@ bool question_response_format(reader_t *self, const char *param, const json_t *v
 }
 
 // max_tokens and its newer name, max_completion_tokens.
-bool question_max_tokens(reader_t *self, const char *param, const json_t *value)
+bool question_max_tokens(question_parser_t *self, const char *param, const json_t *value)
 {
     json_int_t tokens;
     if (!question_integer(self, param, value, 1, MAX_ANSWER_TOKENS, &tokens))

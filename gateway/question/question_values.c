@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-bool question_refuse(reader_t *self, int status, const char *code, const char *param,
+bool question_refuse(question_parser_t *self, int status, const char *code, const char *param,
                      const char *format, ...)
 {
     char message[1024];
@@ -19,8 +19,8 @@ bool question_refuse(reader_t *self, int status, const char *code, const char *p
 
 // ---- values -------------------------------------------------------------------------------------
 
-bool question_integer(reader_t *self, const char *param, const json_t *value, json_int_t min,
-                      json_int_t max, json_int_t *out)
+bool question_integer(question_parser_t *self, const char *param, const json_t *value,
+                      json_int_t min, json_int_t max, json_int_t *out)
 {
     double number = json_number_value(value);
     bool whole = json_is_integer(value) ||
@@ -36,8 +36,8 @@ bool question_integer(reader_t *self, const char *param, const json_t *value, js
                           param, min, max);
 }
 
-bool question_number(reader_t *self, const char *param, const json_t *value, double min, double max,
-                     double *out)
+bool question_number(question_parser_t *self, const char *param, const json_t *value, double min,
+                     double max, double *out)
 {
     *out = json_number_value(value);
     if (json_is_number(value) && *out >= min && *out <= max)
@@ -45,14 +45,14 @@ bool question_number(reader_t *self, const char *param, const json_t *value, dou
     return question_wrong(self, param, "\"%s\" must be a number from %g to %g.", param, min, max);
 }
 
-bool question_boolean(reader_t *self, const char *param, const json_t *value, bool *out)
+bool question_boolean(question_parser_t *self, const char *param, const json_t *value, bool *out)
 {
     *out = json_is_true(value);
     return json_is_boolean(value) ||
            question_wrong(self, param, "\"%s\" must be true or false.", param);
 }
 
-bool question_string(reader_t *self, const char *param, const json_t *value, size_t max,
+bool question_string(question_parser_t *self, const char *param, const json_t *value, size_t max,
                      const char **out)
 {
     *out = json_string_value(value);

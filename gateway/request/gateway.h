@@ -54,7 +54,7 @@ typedef struct gateway {
     otlp_t *otlp;
     struct live *live;             // the last minute
     struct live_feed *live_feed;   // those who watch it
-    struct hits_cache *hits;       // passages found a while ago
+    struct passage_cache *hits;    // passages found a while ago
     struct answer_cache *answers;  // answers given a while ago
     struct drafts *drafts;         // questions that are being typed
     void *leaders;                 // zhashx_t of the requests that search, by what they search for

@@ -69,7 +69,7 @@ bool request_again_find(request_t *self)
     make_key(self);
     if (looked || self->question->fresh)
         return false;
-    size_t size = registry_writers(gateway->registry, writers, MAX_WRITERS);
+    size_t size = registry_fingerprints(gateway->registry, writers, MAX_WRITERS);
     for (size_t at = 0; at < size && !self->again.answer; at++) {
         key_of(self, writers[at], key);
         self->again.answer = answer_cache_find(gateway->answers, key);

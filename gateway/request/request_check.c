@@ -51,7 +51,7 @@ bool request_check(request_t *self)
 {
     for (size_t at = 0; at < self->searches_size; at++) {
         search_t *search = &self->searches[at];
-        if (!registry_is_changed(self->gateway->registry, &search->source))
+        if (!registry_takes_changes(self->gateway->registry, &search->source))
             continue;
         if (ask(self, search))
             self->share.checks++;

@@ -139,7 +139,7 @@ static worker_t *preferred(const request_t *self, const worker_t *except)
                            ? registry_find_generator(self->gateway->registry, self->reader)
                            : NULL;
     if (worker)
-        metrics_count(self->gateway->metrics, COUNT_READERS_USED, 1);
+        metrics_count(self->gateway->metrics, COUNT_PREFILLS_USED, 1);
     return worker;
 }
 
@@ -179,7 +179,7 @@ void request_generate(request_t *self)
 void request_prefill(request_t *self)
 {
     worker_t *worker =
-        self->gateway->settings.prefill ? registry_pick_reader(self->gateway->registry) : NULL;
+        self->gateway->settings.prefill ? registry_pick_prefiller(self->gateway->registry) : NULL;
     if (worker)
         request_enter(self, REQUEST_GENERATING);
     if (!worker || !request_send_generate(self, worker)) {
@@ -188,7 +188,7 @@ void request_prefill(request_t *self)
         return;
     }
     metrics_count(self->gateway->metrics, COUNT_PREFILLS, 1);
-    drafts_read_by(self->gateway->drafts, self->caller, self->question->draft, worker->id);
+    drafts_prefilled_by(self->gateway->drafts, self->caller, self->question->draft, worker->id);
 }
 
 // A prompt has been read ahead, or not: its draft is complete in either case.
@@ -316,7 +316,7 @@ void request_look_after_silent(gateway_t *gateway)
 static void count_fallback(request_t *self, const char *code)
 {
     metrics_count(self->gateway->metrics, COUNT_FALLBACKS, 1);
-    metrics_trouble(self->gateway->metrics, TROUBLE_UPSTREAM, code ? code : "");
+    metrics_count_failure(self->gateway->metrics, FAILURE_UPSTREAM, code ? code : "");
 }
 
 void request_progress(task_t *task, const rl_progress_t *progress)
@@ -329,7 +329,7 @@ void request_progress(task_t *task, const rl_progress_t *progress)
     if (strcmp(progress->stage, "fallback") == 0)
         count_fallback(self, json_string_value(json_object_get(detail, "code")));
     if (strcmp(progress->stage, "retry") == 0) // of the same LLM server, which said "later"
-        metrics_trouble(self->gateway->metrics, TROUBLE_UPSTREAM, "llm_busy");
+        metrics_count_failure(self->gateway->metrics, FAILURE_UPSTREAM, "llm_busy");
     request_status(self, progress->stage, message ? message : progress->stage,
                    json_is_object(detail) ? detail : NULL);
     json_decref(detail);
@@ -463,7 +463,7 @@ void request_done(task_t *task, const rl_done_t *done)
     if (!answer->finish || !answer->model || !answer->upstream)
         abort();
     request_note_generation(self, done);
-    request_again_keep(self, done->writer);
+    request_again_keep(self, done->fingerprint);
     if (self->question->form == FORM_DRAFT)
         end_prefill(self, done->finish);
     else
@@ -503,9 +503,9 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
     RL_PROBE_GENERATION_FAILED(self->id, task->id, worker->id, rl_now_us() - task->sent_us,
                                failed->code);
     request_note_lost_generation(self);
-    metrics_trouble(gateway->metrics, TROUBLE_GENERATOR, failed->code);
+    metrics_count_failure(gateway->metrics, FAILURE_GENERATOR, failed->code);
     if (strncmp(failed->code, "llm_", 4) == 0)
-        metrics_trouble(gateway->metrics, TROUBLE_UPSTREAM, failed->code);
+        metrics_count_failure(gateway->metrics, FAILURE_UPSTREAM, failed->code);
     if (lost) {
         tasks_end(gateway->tasks, &self->generation);
         self->generators_lost++;

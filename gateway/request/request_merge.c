@@ -84,7 +84,7 @@ merged_passage_t *request_merge_now(const request_t *self, size_t *passages_size
             inputs[size++] = (merge_input_t){search->source.collection, search->source.shard,
                                              search->source.kind, &search->hits->hits};
     }
-    merged_passage_t *passages = merge(inputs, size, &how, passages_size);
+    merged_passage_t *passages = merge_inputs(inputs, size, &how, passages_size);
     free(inputs);
     return passages;
 }

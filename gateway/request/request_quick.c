@@ -14,7 +14,7 @@ static bool is_wanted(const request_t *self)
 {
     const question_t *question = self->question;
     bool usual = question->form == FORM_ASK && self->gateway->settings.quick_answer;
-    return self->face->ops->quick && (question->quick_given ? question->quick : usual);
+    return self->face->ops->preview && (question->preview_given ? question->preview : usual);
 }
 
 // A generator without a model answers with sentences of the passages itself, and at once.
@@ -25,18 +25,18 @@ static bool is_read_by_a_model(const request_t *self)
 
 void request_quick_answer(request_t *self)
 {
-    answer_quick_t quick;
+    answer_preview_t preview;
     if (!is_wanted(self) || self->answer.passages_size == 0 || !is_read_by_a_model(self))
         return;
     // merge gives the passages in one row
     char *text = rl_extract_quote(self->search_text, self->answer.passages[0].passage,
-                                  self->answer.passages_size, &quick.passage, &quick.score);
+                                  self->answer.passages_size, &preview.passage, &preview.score);
     if (!text)
         return;
-    quick.text = text;
-    quick.passage++; // from 1, as in citations
-    self->face->ops->quick(self->face, &quick);
-    self->timeline->quick_us = timeline_at(self->timeline, rl_now_us());
-    metrics_count(self->gateway->metrics, COUNT_QUICK, 1);
+    preview.text = text;
+    preview.passage++; // from 1, as in citations
+    self->face->ops->preview(self->face, &preview);
+    self->timeline->preview_us = timeline_at(self->timeline, rl_now_us());
+    metrics_count(self->gateway->metrics, COUNT_PREVIEWS, 1);
     free(text);
 }

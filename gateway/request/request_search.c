@@ -214,11 +214,11 @@ static bool fits(request_t *self, search_t *search, const worker_t *worker)
 {
     if (search->source.kind != KIND_DENSE)
         return true;
-    const char *space = embedder_space(self->gateway->embedder);
-    if (*worker->space && strcmp(worker->space, space) != 0)
+    const char *space = embedder_model(self->gateway->embedder);
+    if (*worker->embedding_model && strcmp(worker->embedding_model, space) != 0)
         request_miss(self, search,
                      "its index was built with the embedding model %.48s, the gateway's is %.48s",
-                     worker->space, space);
+                     worker->embedding_model, space);
     else if (self->vector && worker->dimension != self->dimension)
         request_miss(self, search, "its index has %llu dimensions, the embedding server gave %zu",
                      (unsigned long long)worker->dimension, self->dimension);
@@ -380,7 +380,7 @@ static void ask_all(request_t *self)
     bool dense = false;
     for (size_t at = 0; at < self->searches_size; at++) {
         search_t *search = &self->searches[at];
-        const worker_t *any = registry_any(self->gateway->registry, &search->source);
+        const worker_t *any = registry_find_replica(self->gateway->registry, &search->source);
         if (search->source.kind == KIND_LEXICAL) {
             ask(self, search, NULL);
         } else if (!any) {
@@ -504,7 +504,7 @@ void request_hits(task_t *task, rl_msg_t *msg)
     request_t *self = task->request;
     search_t *search = &self->searches[task->source];
     uint64_t now = rl_now_us();
-    registry_heard(self->gateway->registry, task->worker, msg->hits.generation);
+    registry_note_generation(self->gateway->registry, task->worker, msg->hits.generation);
     if (task->check) {
         request_checked(task, &msg->hits);
         return;
@@ -562,9 +562,9 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
         request_checked(task, NULL);
         return;
     }
-    metrics_trouble(self->gateway->metrics,
-                    search->source.kind == KIND_DENSE ? TROUBLE_DENSE : TROUBLE_LEXICAL,
-                    failed->code);
+    metrics_count_failure(self->gateway->metrics,
+                          search->source.kind == KIND_DENSE ? FAILURE_DENSE : FAILURE_LEXICAL,
+                          failed->code);
     RL_PROBE_SEARCH_FAILED(self->id, task->id, worker->id, rl_now_us() - task->sent_us,
                            failed->code);
     end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);

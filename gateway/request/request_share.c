@@ -66,7 +66,7 @@ static void make_rest(const request_t *self, char out[LRU_KEY])
     add_collections(self);
     add_generations(self);
     add_fusion(self);
-    lru_key_text(embedder_space(self->gateway->embedder));
+    lru_key_text(embedder_model(self->gateway->embedder));
     lru_key_text(self->question->filter ? self->question->filter : "");
     lru_key_text(keys_rights(self->caller));
     lru_key_end(out);
@@ -76,7 +76,7 @@ static void make_keys(request_t *self)
 {
     char limits[80];
     make_rest(self, self->share.rest);
-    self->share.changes = registry_changes(self->gateway->registry);
+    self->share.changes = registry_version(self->gateway->registry);
     self->share.reloads = self->gateway->reloads;
     const char *const words[] = {self->share.rest, self->search_text};
     lru_key(self->share.key, words, 2);
@@ -200,8 +200,8 @@ bool request_share_near(request_t *self)
     if (!gateway->settings.share || threshold <= 0 || !self->vector ||
         self->state != REQUEST_SEARCHING)
         return false;
-    passage_set_t *hits = passage_cache_near(gateway->hits, self->share.rest, self->vector,
-                                             self->dimension, threshold);
+    passage_set_t *hits = passage_cache_find_near(gateway->hits, self->share.rest, self->vector,
+                                                  self->dimension, threshold);
     if (!hits)
         return false;
     metrics_count(gateway->metrics, COUNT_SEMANTIC_HITS, 1);
@@ -216,7 +216,7 @@ bool request_share_near(request_t *self)
 static bool same_rest(const request_t *self)
 {
     char rest[LRU_KEY];
-    if (self->share.changes == registry_changes(self->gateway->registry) &&
+    if (self->share.changes == registry_version(self->gateway->registry) &&
         self->share.reloads == self->gateway->reloads)
         return true;
     make_rest(self, rest);

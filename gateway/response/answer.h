@@ -17,11 +17,11 @@ typedef struct answer_citation {
 } answer_citation_t;
 
 // What one passage says, before the model does.
-typedef struct answer_quick {
+typedef struct answer_preview {
     const char *text;
     size_t passage; // from 1
     double score;   // share of the question's words, weighted: 0 to 1
-} answer_quick_t;
+} answer_preview_t;
 
 typedef struct answer {
     const char *id;  // http_id of the request

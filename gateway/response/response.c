@@ -269,13 +269,13 @@ void response_add_awaited(rl_buf_t *out, const answer_t *answer)
     rl_buf_adds(out, "]");
 }
 
-void response_add_quick(rl_buf_t *out, const answer_quick_t *quick)
+void response_add_preview(rl_buf_t *out, const answer_preview_t *preview)
 {
-    response_add_string(out, "text", quick->text);
+    response_add_string(out, "text", preview->text);
     rl_buf_adds(out, ",");
-    add_count(out, "passage", quick->passage);
+    add_count(out, "passage", preview->passage);
     rl_buf_adds(out, ",");
-    add_number(out, "score", quick->score);
+    add_number(out, "score", preview->score);
 }
 
 void response_add_citations(rl_buf_t *out, const answer_t *answer)

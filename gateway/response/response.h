@@ -1,9 +1,9 @@
 // face: how an answer goes out to its client: one small struct of functions per form (events of
 // /v1/ask, JSON of /v1/ask and /v1/search, OpenAI's chunks, OpenAI's JSON).
 //
-// The request calls these in the order of the path: status* and found*, sources, status* and quick
-// (once at most, if at all), token/cite*, then done or error, once. A face that does not stream
-// gathers nothing itself: it writes everything from the answer at done.
+// The request calls these in the order of the path: status* and found*, sources, status* and
+// preview (once at most, if at all), token/cite*, then done or error, once. A face that does not
+// stream gathers nothing itself: it writes everything from the answer at done.
 #ifndef RESPONSE_H
 #define RESPONSE_H
 
@@ -12,9 +12,9 @@
 #include "question.h"
 #include "replay.h"
 
-typedef struct face response_t;
+typedef struct response response_t;
 
-typedef struct response_ops {
+typedef struct response_form {
     const char *name;
     // Progress: `state` is a word of the API, `message` for people; `detail` (may be NULL) is a
     // JSON object whose members are added to the event; borrowed.
@@ -23,7 +23,7 @@ typedef struct response_ops {
     void (*found)(response_t *self, const answer_t *answer);
     void (*sources)(response_t *self, const answer_t *answer);
     // A quotation for the time until the first token. NULL where nobody sees it.
-    void (*quick)(response_t *self, const answer_quick_t *quick);
+    void (*preview)(response_t *self, const answer_preview_t *preview);
     void (*token)(response_t *self, const char *text, size_t size);
     void (*cite)(response_t *self, const answer_citation_t *citation);
     // Everything has come: timings, done (or the whole JSON), and the end of the response.
@@ -41,7 +41,7 @@ typedef struct citation_marks {
     char last;       // byte of the text
 } citation_marks_t;
 
-struct face {
+struct response {
     const response_form_t *ops;
     http_req_t *req;            // NULL once the response is complete, or with its replay
     replay_t *replay;           // of a resumable answer: its events go there

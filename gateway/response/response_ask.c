@@ -71,11 +71,11 @@ static void send_found(response_t *self, const answer_t *answer)
     end(self);
 }
 
-static void send_quick(response_t *self, const answer_quick_t *quick)
+static void send_preview(response_t *self, const answer_preview_t *preview)
 {
     begin(self, "quick_answer", 12);
     rl_buf_adds(&self->out, "{");
-    response_add_quick(&self->out, quick);
+    response_add_preview(&self->out, preview);
     rl_buf_adds(&self->out, "}");
     end(self);
 }
@@ -136,7 +136,7 @@ const response_form_t response_ask_ops = {
     .status = send_status,
     .found = send_found,
     .sources = send_sources,
-    .quick = send_quick,
+    .preview = send_preview,
     .token = send_token,
     .cite = send_cite,
     .done = send_done,

@@ -128,13 +128,13 @@ static void send_sources(response_t *self, const answer_t *answer)
     end_chunk(self);
 }
 
-static void send_quick(response_t *self, const answer_quick_t *quick)
+static void send_preview(response_t *self, const answer_preview_t *preview)
 {
     begin_stream(self);
     begin_chunk(self);
     end_choice(self, NULL);
     rl_buf_adds(&self->out, ",\"quick_answer\":{");
-    response_add_quick(&self->out, quick);
+    response_add_preview(&self->out, preview);
     rl_buf_adds(&self->out, "}");
     end_chunk(self);
 }
@@ -219,7 +219,7 @@ const response_form_t response_openai_ops = {
     .status = send_status,
     .found = send_found,
     .sources = send_sources,
-    .quick = send_quick,
+    .preview = send_preview,
     .token = send_token,
     .cite = send_cite,
     .done = send_done,

@@ -18,7 +18,7 @@ void response_add_coverage(rl_buf_t *out, const answer_t *answer);
 // The sources that are still awaited, as "awaited".
 void response_add_awaited(rl_buf_t *out, const answer_t *answer);
 // Its members, without braces.
-void response_add_quick(rl_buf_t *out, const answer_quick_t *quick);
+void response_add_preview(rl_buf_t *out, const answer_preview_t *preview);
 void response_add_citations(rl_buf_t *out, const answer_t *answer);
 void response_add_usage(rl_buf_t *out, const answer_t *answer);
 // How the answer ended and what wrote it: finish_reason, model, upstream, usage.

@@ -20,7 +20,7 @@ typedef struct session {
     char *text;              // folded; NULL: nothing found yet
     char rest[LRU_KEY];
     passage_set_t *hits;
-    char reader[64]; // generator that reads or has read the passages, "" if none
+    char prefilled_by[64]; // generator that prefills or has prefilled the passages, "" if none
 } session_t;
 
 struct drafts {
@@ -36,7 +36,7 @@ static void forget_found(session_t *self)
     passage_set_unref(&self->hits);
     free(self->text);
     self->text = NULL;
-    *self->reader = '\0';
+    *self->prefilled_by = '\0';
 }
 
 static void free_session(void *value)
@@ -178,7 +178,8 @@ bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *name,
 }
 
 passage_set_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const char *name,
-                           const char *text, const char *rest, char *reader, size_t reader_size)
+                           const char *text, const char *rest, char *prefilled_by,
+                           size_t prefilled_by_size)
 {
     session_t *session = find(self, caller, name);
     passage_set_t *hits = NULL;
@@ -188,7 +189,7 @@ passage_set_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const ch
         if (strcmp(session->text, folded) == 0) {
             hits = session->hits;
             session->hits = NULL;
-            snprintf(reader, reader_size, "%s", session->reader);
+            snprintf(prefilled_by, prefilled_by_size, "%s", session->prefilled_by);
         }
         free(folded);
     }
@@ -199,12 +200,12 @@ passage_set_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const ch
     return hits;
 }
 
-void drafts_read_by(drafts_t *self, const keys_caller_t *caller, const char *name,
-                    const char *generator)
+void drafts_prefilled_by(drafts_t *self, const keys_caller_t *caller, const char *name,
+                         const char *generator)
 {
     session_t *session = find(self, caller, name);
     if (session)
-        snprintf(session->reader, sizeof session->reader, "%s", generator);
+        snprintf(session->prefilled_by, sizeof session->prefilled_by, "%s", generator);
 }
 
 void drafts_refused(drafts_t *self)

@@ -34,10 +34,11 @@ bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *sessi
 // letters, white space and the marks that end words and sentences, the same, and everything else
 // is; a reference for the caller. NULL otherwise. The session is over in either case.
 passage_set_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const char *session,
-                           const char *text, const char *rest, char *reader, size_t reader_size);
-// The session's passages are being read ahead by a generator (drafts_take's `reader`).
-void drafts_read_by(drafts_t *self, const keys_caller_t *caller, const char *session,
-                    const char *generator);
+                           const char *text, const char *rest, char *prefilled_by,
+                           size_t prefilled_by_size);
+// A generator prefills the session's passages (drafts_take's `prefilled_by`).
+void drafts_prefilled_by(drafts_t *self, const keys_caller_t *caller, const char *session,
+                         const char *generator);
 
 void drafts_refused(drafts_t *self);
 size_t drafts_running(const drafts_t *self);

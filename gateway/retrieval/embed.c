@@ -105,7 +105,7 @@ bool embedder_configured(const embedder_t *self)
     return self->url != NULL;
 }
 
-const char *embedder_space(const embedder_t *self)
+const char *embedder_model(const embedder_t *self)
 {
     return rl_conf_str(rl_proc_conf(self->proc), "embed.model");
 }
@@ -159,7 +159,7 @@ static void make_key(const embedder_t *self, const char *text, const char *right
                      char out[LRU_KEY])
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
-    const char *model = embedder_space(self);
+    const char *model = embedder_model(self);
     const char *const parts[] = {self->url ? self->url : "", model,
                                  rl_conf_in(conf, "model", model, "query_prefix"), rights, text};
     lru_key(out, parts, sizeof parts / sizeof *parts);

@@ -28,9 +28,9 @@ embedder_t *embedder_new(rl_proc_t *proc, rl_fetcher_t *fetcher);
 void embedder_destroy(embedder_t **self_p);
 void embedder_reload(embedder_t *self);
 
-// Whether embed.url is set; the model's name (the embedding space).
+// Whether embed.url is set; the embedding model's name.
 bool embedder_configured(const embedder_t *self);
-const char *embedder_space(const embedder_t *self);
+const char *embedder_model(const embedder_t *self);
 
 // The vector of a text that was embedded before, NULL if it is not kept. Borrowed, until the next
 // turn of the loop.

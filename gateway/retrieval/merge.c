@@ -250,8 +250,8 @@ static merged_passage_t *copy_out(candidate_t **chosen, size_t size)
     return out;
 }
 
-merged_passage_t *merge(const merge_input_t *inputs, size_t inputs_size,
-                        const merge_settings_t *settings, size_t *size)
+merged_passage_t *merge_inputs(const merge_input_t *inputs, size_t inputs_size,
+                               const merge_settings_t *settings, size_t *size)
 {
     size_t room = 0;
     for (size_t at = 0; at < inputs_size; at++)

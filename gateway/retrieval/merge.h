@@ -27,8 +27,8 @@ typedef struct merge_settings {
 // across kinds by fusion; of passages with the same content hash only the best is kept. With one
 // kind only, the scores are that kind's own (BM25 as its share of rl_hits_t.bound). The array and
 // the passages in it (deep copies, in one block of memory) belong to the caller: merge_free.
-merged_passage_t *merge(const merge_input_t *inputs, size_t inputs_size,
-                        const merge_settings_t *settings, size_t *size);
+merged_passage_t *merge_inputs(const merge_input_t *inputs, size_t inputs_size,
+                               const merge_settings_t *settings, size_t *size);
 void merge_free(merged_passage_t **passages_p);
 
 #endif

@@ -11,7 +11,7 @@ enum {
     LOOK_AT = 1000, // questions of the semantic cache
 };
 
-struct hits_cache {
+struct passage_cache {
     lru_t *lru;
 };
 
@@ -113,8 +113,8 @@ static bool look(void *arg, void *value)
     return --nearest->left > 0;
 }
 
-passage_set_t *passage_cache_near(passage_cache_t *self, const char *rest, const float *vector,
-                                  size_t dimension, double threshold)
+passage_set_t *passage_cache_find_near(passage_cache_t *self, const char *rest, const float *vector,
+                                       size_t dimension, double threshold)
 {
     nearest_t nearest = {.rest = rest,
                          .vector = vector,

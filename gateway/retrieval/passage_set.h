@@ -7,7 +7,7 @@
 #include "lru.h"
 
 // What a complete retrieval found. Counted references; never changed.
-typedef struct hits {
+typedef struct passage_set {
     unsigned references;
     merged_passage_t *passages; // of merge; owned
     size_t passages_size;
@@ -26,7 +26,7 @@ void passage_set_unref(passage_set_t **self_p);
 // Bytes of memory, about.
 size_t passage_set_cost(const passage_set_t *self);
 
-typedef struct hits_cache passage_cache_t;
+typedef struct passage_cache passage_cache_t;
 
 // Bounds: bytes in all (0 keeps nothing), age.
 passage_cache_t *passage_cache_new(void);
@@ -38,8 +38,8 @@ passage_set_t *passage_cache_find(passage_cache_t *self, const char *key);
 // Of another question of the same rest, the one whose vector is nearest, if its cosine with this
 // one (both normalised) is at least `threshold`; looks at the 1,000 used last. A reference for the
 // caller, or NULL.
-passage_set_t *passage_cache_near(passage_cache_t *self, const char *rest, const float *vector,
-                                  size_t dimension, double threshold);
+passage_set_t *passage_cache_find_near(passage_cache_t *self, const char *rest, const float *vector,
+                                       size_t dimension, double threshold);
 // Keeps a reference of its own.
 void passage_cache_put(passage_cache_t *self, const char *key, passage_set_t *hits);
 

@@ -93,9 +93,9 @@ static void drop(registry_t *self, worker_t *worker)
     free(worker->tasks_endpoint);
     free(worker->collection);
     free(worker->generation);
-    free(worker->space);
+    free(worker->embedding_model);
     free(worker->model);
-    free(worker->writer);
+    free(worker->fingerprint);
     free(worker->language);
     free(worker->fields);
     json_decref(worker->field_types);
@@ -388,9 +388,9 @@ void registry_announced(registry_t *self, const rl_announce_t *announce)
     worker->passages = announce->passages;
     replace(&worker->collection, announce->collection);
     replace(&worker->generation, announce->generation);
-    replace(&worker->space, announce->space);
+    replace(&worker->embedding_model, announce->embedding_model);
     replace(&worker->model, announce->model);
-    replace(&worker->writer, announce->writer);
+    replace(&worker->fingerprint, announce->fingerprint);
     replace(&worker->language, announce->language);
     take_fields(worker, announce);
     if (role != ROLE_GENERATOR)
@@ -514,7 +514,7 @@ worker_t *registry_find_generator(registry_t *self, const char *id)
     return NULL;
 }
 
-worker_t *registry_pick_reader(registry_t *self)
+worker_t *registry_pick_prefiller(registry_t *self)
 {
     worker_t *best = NULL, *worker;
     TAILQ_FOREACH(worker, &self->workers, all)
@@ -527,19 +527,19 @@ worker_t *registry_pick_reader(registry_t *self)
     return best;
 }
 
-size_t registry_writers(registry_t *self, const char **out, size_t most)
+size_t registry_fingerprints(registry_t *self, const char **out, size_t most)
 {
     worker_t *worker;
     size_t size = 0;
     TAILQ_FOREACH(worker, &self->workers, all)
     {
-        if (worker->role != ROLE_GENERATOR || !worker->ready || !*worker->writer)
+        if (worker->role != ROLE_GENERATOR || !worker->ready || !*worker->fingerprint)
             continue;
         bool seen = false;
         for (size_t at = 0; at < size; at++)
-            seen |= strcmp(out[at], worker->writer) == 0;
+            seen |= strcmp(out[at], worker->fingerprint) == 0;
         if (!seen && size < most)
-            out[size++] = worker->writer;
+            out[size++] = worker->fingerprint;
     }
     return size;
 }
@@ -591,7 +591,7 @@ static int compare_positions(const char *a, const char *b)
     return order ? order : (x > y) - (x < y);
 }
 
-void registry_heard(registry_t *self, worker_t *worker, const char *generation)
+void registry_note_generation(registry_t *self, worker_t *worker, const char *generation)
 {
     if (compare_positions(generation, worker->generation) <= 0)
         return;
@@ -599,7 +599,7 @@ void registry_heard(registry_t *self, worker_t *worker, const char *generation)
     self->changes++;
 }
 
-bool registry_is_changed(registry_t *self, const source_t *source)
+bool registry_takes_changes(registry_t *self, const source_t *source)
 {
     return strchr(registry_generation(self, source), '+') != NULL;
 }
@@ -619,12 +619,12 @@ const char *registry_generation(registry_t *self, const source_t *source)
     return newest;
 }
 
-uint64_t registry_changes(const registry_t *self)
+uint64_t registry_version(const registry_t *self)
 {
     return self->changes;
 }
 
-const worker_t *registry_any(registry_t *self, const source_t *source)
+const worker_t *registry_find_replica(registry_t *self, const source_t *source)
 {
     worker_t *worker;
     replicas_t *replicas = find_replicas(self, source);
@@ -638,7 +638,7 @@ const worker_t *registry_any(registry_t *self, const source_t *source)
     return NULL;
 }
 
-bool registry_has(registry_t *self, const source_t *source)
+bool registry_has_replica(registry_t *self, const source_t *source)
 {
     worker_t *worker;
     replicas_t *replicas = find_replicas(self, source);

@@ -28,8 +28,8 @@ typedef struct worker {
     bool ready, leaving;
     // as announced
     uint64_t queued, running, slots, service_us, served, period_ms;
-    char *collection, *generation, *space, *model, *language;
-    char *writer;        // of a generator: what its answers depend on, "" if not known
+    char *collection, *generation, *embedding_model, *model, *language;
+    char *fingerprint;   // of a generator's model: what answers depend on, "" if not known
     bool prefill;        // its LLM server keeps what it has read
     char *fields;        // of the metadata, as announced
     json_t *field_types; // the same, read; NULL if it is no object
@@ -85,19 +85,19 @@ worker_t *registry_pick_generator(registry_t *self, const worker_t *except);
 worker_t *registry_find(registry_t *self, const char *id);
 // The generator with this id, if it has a free slot; NULL otherwise.
 worker_t *registry_find_generator(registry_t *self, const char *id);
-// One whose LLM server can read prompts ahead, with a free slot, the least busy; NULL if none has.
-worker_t *registry_pick_reader(registry_t *self);
+// A generator whose LLM server can prefill prompts, with a free slot, the least busy; NULL if none.
+worker_t *registry_pick_prefiller(registry_t *self);
 // The 95th percentile of the recent durations of the source's fastest replica, in µs; 0 if too few
 // are known or the source has only one replica that is ready.
 uint64_t registry_hedge_after_us(registry_t *self, const source_t *source);
-// What the ready generators write with, each once, at most `most`; returns their number. Borrowed:
-// valid until the next announcement.
-size_t registry_writers(registry_t *self, const char **out, size_t most);
-// Whether a replica of the source, a generator, is ready, busy or not.
-bool registry_has(registry_t *self, const source_t *source);
+// The model fingerprints of the ready generators, each once, at most `most`; their number.
+// Borrowed: valid until the next announcement.
+size_t registry_fingerprints(registry_t *self, const char **out, size_t most);
+// Whether a replica of the source (a generator) is ready, busy or not.
+bool registry_has_replica(registry_t *self, const source_t *source);
 bool registry_has_generator(registry_t *self);
 // Any replica of the source, ready or not; NULL if none announces itself.
-const worker_t *registry_any(registry_t *self, const source_t *source);
+const worker_t *registry_find_replica(registry_t *self, const source_t *source);
 
 // The sources a question to `collection` should be sent to: every shard there should be by every
 // kind that was there in the last ten minutes and is in `kinds`. Shards without a worker are named
@@ -107,12 +107,13 @@ size_t registry_sources(registry_t *self, const char *collection, const bool kin
 // The newest index generation of those that ready replicas of the source announce, "" if none.
 // Behind "+" stands the number of the last change that is applied to it: "g-000003+127".
 const char *registry_generation(registry_t *self, const source_t *source);
-// Another number whenever what registry_generation gives may be another.
-uint64_t registry_changes(const registry_t *self);
-// A worker has answered from this one: newer than what it has announced, it counts at once.
-void registry_heard(registry_t *self, worker_t *worker, const char *generation);
+// Grows whenever what registry_generation gives may have changed.
+uint64_t registry_version(const registry_t *self);
+// A worker has answered from this generation: where it is newer than the one that it announced, it
+// counts at once.
+void registry_note_generation(registry_t *self, worker_t *worker, const char *generation);
 // Whether the source's index takes changes between its generations.
-bool registry_is_changed(registry_t *self, const source_t *source);
+bool registry_takes_changes(registry_t *self, const source_t *source);
 // Generations are named g-000001 and up: < 0 if a is older than b; changes do not matter.
 int registry_compare_generations(const char *a, const char *b);
 bool registry_knows(registry_t *self, const char *collection);

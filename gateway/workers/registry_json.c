@@ -30,7 +30,7 @@ static json_t *worker_json(const worker_t *worker, uint64_t now)
         json_object_set_new(out, "passages", number(worker->passages));
         json_object_set_new(out, "language", json_string(worker->language));
         if (worker->role == ROLE_DENSE) {
-            json_object_set_new(out, "space", json_string(worker->space));
+            json_object_set_new(out, "space", json_string(worker->embedding_model));
             json_object_set_new(out, "dimension", number(worker->dimension));
         }
     }
@@ -70,7 +70,7 @@ static json_t *collection_json(registry_t *self, const char *name)
                 shards = worker->shards > shards ? worker->shards : shards;
         for (uint64_t shard = 0; shard < shards; shard++) {
             const worker_t *worker =
-                registry_any(self, &(source_t){name, shard, (kind_t)kind, NULL});
+                registry_find_replica(self, &(source_t){name, shard, (kind_t)kind, NULL});
             if (!worker)
                 continue;
             found += worker->passages;

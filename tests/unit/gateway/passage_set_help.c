@@ -17,6 +17,6 @@ passage_set_t *help_hits(const char *text)
     merge_input_t input = {"docs", 0, KIND_DENSE, &found};
     merge_settings_t how = {.fusion = FUSION_CONVEX, .weights = {1, 1}, .candidates = 1, .k = 1};
     size_t size;
-    merged_passage_t *passages = merge(&input, 1, &how, &size);
+    merged_passage_t *passages = merge_inputs(&input, 1, &how, &size);
     return passage_set_new(passages, size, 1);
 }

@@ -85,7 +85,7 @@ static void a_question_takes_what_its_draft_found(void **state)
     assert_false(draft("one", "how is the", "first"));
     assert_true(draft("one", "how is the pump", "first"));
     assert_false(draft("one", "how is the pump primed", "second"));
-    drafts_read_by(it.drafts, it.caller, "one", "generator-1");
+    drafts_prefilled_by(it.drafts, it.caller, "one", "generator-1");
     assert_string_equal(take("one", " How is the PUMP, primed?", "rest"),
                         "second read by generator-1");
     assert_string_equal(take("one", "how is the pump primed", "rest"), ""); // once

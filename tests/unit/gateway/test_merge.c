@@ -38,7 +38,7 @@ static void one_kind_is_ordered_by_score_across_shards(void **state)
     merge_input_t in[] = {{"c", 0, KIND_DENSE, &a}, {"c", 1, KIND_DENSE, &b}};
     size_t size;
     merge_settings_t how = settings(8);
-    merged_passage_t *out = merge(in, 2, &how, &size);
+    merged_passage_t *out = merge_inputs(in, 2, &how, &size);
     ids_are(out, size, "ABC");
     assert_true(out[0].score == 0.9);
     assert_true(out[0].kinds[KIND_DENSE] && !out[0].kinds[KIND_LEXICAL]);
@@ -55,7 +55,7 @@ static void shards_of_lexical_compare_by_share_of_their_bound(void **state)
     merge_input_t in[] = {{"c", 0, KIND_LEXICAL, &a}, {"c", 1, KIND_LEXICAL, &b}};
     size_t size;
     merge_settings_t how = settings(8);
-    merged_passage_t *out = merge(in, 2, &how, &size);
+    merged_passage_t *out = merge_inputs(in, 2, &how, &size);
     ids_are(out, size, "BA"); // .6 of what was possible before .4
     merge_free(&out);
 }
@@ -72,7 +72,7 @@ static void found_by_both_comes_before_found_by_one(void **state)
     for (int fusion = FUSION_CONVEX; fusion <= FUSION_RRF; fusion++) {
         merge_settings_t how = settings(8);
         how.fusion = (fusion_t)fusion;
-        merged_passage_t *out = merge(in, 2, &how, &size);
+        merged_passage_t *out = merge_inputs(in, 2, &how, &size);
         assert_int_equal(size, 3);
         assert_string_equal(out[0].passage->text, "B");
         assert_true(out[0].kinds[KIND_DENSE] && out[0].kinds[KIND_LEXICAL]);
@@ -88,7 +88,7 @@ static void a_kind_that_found_nothing_leaves_the_others_order(void **state)
     merge_input_t in[] = {{"c", 0, KIND_DENSE, &a}, {"c", 0, KIND_LEXICAL, &b}};
     size_t size;
     merge_settings_t how = settings(8);
-    merged_passage_t *out = merge(in, 2, &how, &size);
+    merged_passage_t *out = merge_inputs(in, 2, &how, &size);
     ids_are(out, size, "AB");
     merge_free(&out);
 }
@@ -101,7 +101,7 @@ static void equal_passages_are_kept_once(void **state)
     merge_input_t in[] = {{"c", 0, KIND_DENSE, &a}};
     size_t size;
     merge_settings_t how = settings(2);
-    merged_passage_t *out = merge(in, 1, &how, &size);
+    merged_passage_t *out = merge_inputs(in, 1, &how, &size);
     ids_are(out, size, "AB"); // the double does not take a place
     merge_free(&out);
 }
@@ -117,7 +117,7 @@ static void same_ids_in_other_shards_and_collections_are_others(void **state)
         {"c", 0, KIND_DENSE, &a}, {"c", 1, KIND_DENSE, &b}, {"d", 0, KIND_DENSE, &c}};
     size_t size;
     merge_settings_t how = settings(8);
-    merged_passage_t *out = merge(in, 3, &how, &size);
+    merged_passage_t *out = merge_inputs(in, 3, &how, &size);
     ids_are(out, size, "ABC");
     assert_string_equal(out[2].collection, "d");
     merge_free(&out);
@@ -130,10 +130,10 @@ static void nothing_found_is_an_empty_row(void **state)
     merge_input_t in[] = {{"c", 0, KIND_DENSE, &none}, {"c", 0, KIND_LEXICAL, &none}};
     size_t size = 9;
     merge_settings_t how = settings(8);
-    merged_passage_t *out = merge(in, 2, &how, &size);
+    merged_passage_t *out = merge_inputs(in, 2, &how, &size);
     assert_int_equal(size, 0);
     merge_free(&out);
-    out = merge(NULL, 0, &how, &size);
+    out = merge_inputs(NULL, 0, &how, &size);
     assert_int_equal(size, 0);
     merge_free(&out);
 }
@@ -155,7 +155,7 @@ static void many_candidates_are_merged_once_each(void **state)
     merge_settings_t how = settings(2 * MANY);
     how.candidates = MANY;
     size_t size;
-    merged_passage_t *out = merge(in, 2, &how, &size);
+    merged_passage_t *out = merge_inputs(in, 2, &how, &size);
     assert_int_equal(size, MANY);
     for (size_t at = 1; at < size; at++)
         assert_true(out[at].score <= out[at - 1].score);

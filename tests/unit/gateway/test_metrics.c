@@ -290,9 +290,9 @@ static void what_fails_is_counted_by_code(void **state)
 {
     (void)state;
     metrics_t *metrics = metrics_new();
-    metrics_trouble(metrics, TROUBLE_UPSTREAM, "llm_timeout");
-    metrics_trouble(metrics, TROUBLE_DENSE, "index_gone");
-    metrics_trouble(metrics, TROUBLE_GENERATOR, "evil\"} 7\n");
+    metrics_count_failure(metrics, FAILURE_UPSTREAM, "llm_timeout");
+    metrics_count_failure(metrics, FAILURE_DENSE, "index_gone");
+    metrics_count_failure(metrics, FAILURE_GENERATOR, "evil\"} 7\n");
     sample_is(metrics, "ragline_upstream_errors_total{code=\"llm_timeout\"}", 1);
     sample_is(metrics, "ragline_task_failures_total{kind=\"dense\",code=\"index_gone\"}", 1);
     sample_is(metrics, "ragline_task_failures_total{kind=\"generator\",code=\"other\"}", 1);

@@ -49,7 +49,7 @@ static const char *near(passage_cache_t *cache, const char *rest, float x, float
                         double threshold)
 {
     const float vector[] = {x, y};
-    return text_of(passage_cache_near(cache, rest, vector, 2, threshold));
+    return text_of(passage_cache_find_near(cache, rest, vector, 2, threshold));
 }
 
 static void references_are_counted(void **state)
@@ -118,7 +118,7 @@ static void the_nearest_is_found(void **state)
     assert_string_equal(near(cache, "other rest", 0.6f, 0.8f, 0.5), "of others");
     assert_string_equal(near(cache, "no rest", 1, 0, 0.1), "");
     const float longer[] = {1, 0, 0};
-    assert_null(passage_cache_near(cache, "rest", longer, 3, 0.1));
+    assert_null(passage_cache_find_near(cache, "rest", longer, 3, 0.1));
     passage_set_t *wordless = help_hits("without a vector");
     snprintf(wordless->rest, sizeof wordless->rest, "rest");
     passage_cache_put(cache, "words", wordless);

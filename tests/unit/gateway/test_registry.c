@@ -81,9 +81,9 @@ static rl_announce_t retriever(const char *id, const char *kind, uint64_t shard)
                            .shard = shard,
                            .shards = 2,
                            .generation = "g-1",
-                           .space = "m",
+                           .embedding_model = "m",
                            .model = "",
-                           .writer = "",
+                           .fingerprint = "",
                            .language = "english",
                            .passages = 10};
 }
@@ -219,7 +219,7 @@ static void a_shard_without_a_worker_is_still_a_source(void **state)
     bool kinds[KINDS] = {true, true};
     assert_int_equal(registry_sources(self->registry, "docs", kinds, sources, 8), 2);
     assert_int_equal(sources[1].shard, 1);
-    assert_false(registry_has(self->registry, &sources[1]));
+    assert_false(registry_has_replica(self->registry, &sources[1]));
     assert_int_equal(registry_sources(self->registry, "none", kinds, sources, 8), 0);
     kinds[KIND_DENSE] = false;
     assert_int_equal(registry_sources(self->registry, "docs", kinds, sources, 8), 0);
@@ -236,7 +236,7 @@ static void a_worker_that_is_not_heard_of_is_lost_with_its_tasks(void **state)
     assert_int_equal(rl_proc_run(self->proc), 0);
     assert_int_equal(self->lost, 1);
     assert_int_equal(tasks_size(self->tasks), 0);
-    assert_false(registry_has(self->registry, &source));
+    assert_false(registry_has_replica(self->registry, &source));
 }
 
 static void one_that_leaves_gets_nothing_more_and_goes_when_done(void **state)
@@ -282,9 +282,9 @@ static void generators_are_chosen_by_work_per_slot(void **state)
                            .slots = 2,
                            .collection = "",
                            .generation = "",
-                           .space = "",
+                           .embedding_model = "",
                            .model = "m",
-                           .writer = "",
+                           .fingerprint = "",
                            .language = ""};
     rl_announce_t big = small;
     big.worker = "big";
@@ -306,7 +306,7 @@ static void what_generators_write_with_is_said_once(void **state)
 {
     fixture_t *self = *state;
     static const struct {
-        const char *id, *writer;
+        const char *id, *fingerprint;
         bool ready;
     } generators[] = {{"a", "large", true},
                       {"b", "large", true},
@@ -316,17 +316,17 @@ static void what_generators_write_with_is_said_once(void **state)
     const char *out[4];
     for (size_t at = 0; at < sizeof generators / sizeof *generators; at++) {
         rl_announce_t announce = retriever(generators[at].id, "generator", 0);
-        announce.writer = generators[at].writer;
+        announce.fingerprint = generators[at].fingerprint;
         announce.ready = generators[at].ready;
         registry_announced(self->registry, &announce);
     }
     rl_announce_t other = retriever("f", "dense", 0);
-    other.writer = "none of its business";
+    other.fingerprint = "none of its business";
     registry_announced(self->registry, &other);
-    assert_int_equal(registry_writers(self->registry, out, 4), 2);
+    assert_int_equal(registry_fingerprints(self->registry, out, 4), 2);
     assert_string_equal(out[0], "large");
     assert_string_equal(out[1], "small");
-    assert_int_equal(registry_writers(self->registry, out, 1), 1);
+    assert_int_equal(registry_fingerprints(self->registry, out, 1), 1);
 }
 
 static void wrong_announcements_are_refused(void **state)

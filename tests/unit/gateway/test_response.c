@@ -98,15 +98,15 @@ static void tell_early(response_t *face, const answer_t *answer)
 {
     static const missing_source_t awaited[] = {{.source = "docs/1/dense"},
                                                {.source = "docs/2/\"dense\""}};
-    static const answer_quick_t quick = {"It \"is\"\n4\xc2\xb0.", 2, 0.625};
+    static const answer_preview_t preview = {"It \"is\"\n4\xc2\xb0.", 2, 0.625};
     answer_t so_far = *answer;
     so_far.awaited = awaited;
     so_far.awaited_size = 2;
     if (face->ops->found)
         face->ops->found(face, &so_far);
     face->ops->sources(face, answer);
-    if (face->ops->quick)
-        face->ops->quick(face, &quick);
+    if (face->ops->preview)
+        face->ops->preview(face, &preview);
 }
 
 // The whole way, or with an error at the point that the query names: "start", "middle"; with what

@@ -287,7 +287,7 @@ static void each_shard_and_kind_is_a_worker_that_becomes_ready_by_a_welcome(void
     assert_int_equal(said->period_ms, 20);
     assert_int_equal(said->slots, 1);
     assert_string_equal(said->collection, "docs");
-    assert_string_equal(said->space, "test-model");
+    assert_string_equal(said->embedding_model, "test-model");
     assert_non_null(strstr(said->worker, "/docs/1/dense"));
     rl_msg_free(&msg);
     peer_t peer = meet(&gateway, "lexical", 0);
@@ -296,7 +296,7 @@ static void each_shard_and_kind_is_a_worker_that_becomes_ready_by_a_welcome(void
         msg = announced(&gateway, "lexical", 0, "g-000001");
     } while (!msg->announce.ready);
     assert_string_equal(msg->announce.worker, peer.id);
-    assert_string_equal(msg->announce.space, "");
+    assert_string_equal(msg->announce.embedding_model, "");
     assert_int_equal(msg->announce.dimension, 0);
     rl_msg_free(&msg);
     zmq_close(peer.tasks);
