@@ -95,7 +95,7 @@ BENCH := $(call programs_in,tests/bench,bench,*)
 FUZZ := $(call programs_in,tests/fuzz,fuzz,fuzz_*)
 
 .PHONY: help all deps demo test unit unit-programs e2e bench bench-programs bench-latency scale-check chaos profile-check soak eval lint format asan tsan fuzz \
-    fuzz-programs fuzz-all install clean system
+    fuzz-programs fuzz-all docs install clean system
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -252,13 +252,13 @@ soak: all bench-programs  ## SOAK_N short questions (a million): memory flat, wh
 	@$(if $(NO_DEPS),,scripts/deps test)
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/profile/soak.py $(SOAK_N)
 
-# LATENCY_ARGS="--short original", --list; DATA=folder of a labelled set (as for make eval). All of it puts README's table right.
+# LATENCY_ARGS="--short original", --list; DATA=folder of a labelled set (as for make eval). All of it puts the table of tests/README.md right.
 bench-latency: all bench-programs  ## how soon something is to be seen, from the usual program to drafts and prefill
 	@$(if $(NO_DEPS),,scripts/deps test && scripts/deps demo && scripts/models)
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/bench/latency/run.py \
 	    --write $(if $(DATA),--data "$(DATA)") $(LATENCY_ARGS)
 
-# SCALE_ARGS="--short million", --list, --folder FOLDER (what is built is kept there); DATA as for eval. All of it puts README's table right.
+# SCALE_ARGS="--short million", --list, --folder FOLDER (what is built is kept there); DATA as for eval. All of it puts the table of tests/README.md right.
 scale-check: all bench-programs  ## a million passages, filters, changes, kills, growth: a line per claim
 	@$(if $(NO_DEPS),,scripts/deps test)
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/bench/scale/run.py \
@@ -267,6 +267,9 @@ scale-check: all bench-programs  ## a million passages, filters, changes, kills,
 eval: all  ## quality of retrieval on labelled sets: make eval DATA="folder…" (EVAL_ARGS=--sweep)
 	@scripts/models
 	@RAGLINE_BUILD=$(BUILD) tests/eval/run $(DATA) $(EVAL_ARGS)
+
+docs: $(BUILD)/ragline-gateway  ## put the tables of options in the READMEs right
+	@scripts/doc-options $(BUILD)/ragline-gateway
 
 demo:  ## index real documentation, ask a question, leave the page running
 	@scripts/demo
@@ -291,6 +294,8 @@ DEPLOY := scripts/deploy/systemd
 install: all  ## to $(DESTDIR)$(PREFIX): programs, systemd units, what Prometheus and Grafana take
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/ragline"
 	install -m 755 $(PROGRAMS) "$(DESTDIR)$(PREFIX)/bin/"
+	for part in gateway retriever generator; do install -D -m 644 $$part/README.md "$(DESTDIR)$(PREFIX)/share/ragline/$$part/README.md" || exit 1; done
+	install -D -m 644 scripts/deploy/README.md "$(DESTDIR)$(PREFIX)/share/ragline/scripts/deploy/README.md"
 	install -m 644 README.md LICENSE $(DEPLOY)/ragline.conf generator/templates/* "$(DESTDIR)$(PREFIX)/share/ragline/"
 	install -d "$(DESTDIR)$(PREFIX)/share/ragline/prometheus" "$(DESTDIR)$(PREFIX)/share/ragline/grafana"
 	install -m 644 scripts/deploy/prometheus/* "$(DESTDIR)$(PREFIX)/share/ragline/prometheus/"

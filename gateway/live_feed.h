@@ -1,5 +1,5 @@
 // live_feed: GET /v1/live: a snapshot of this gateway as JSON, or one a second as server-sent
-// events to all who watch (README, "Live").
+// events to all who watch (gateway/README.md, "Live").
 #ifndef LIVE_FEED_H
 #define LIVE_FEED_H
 

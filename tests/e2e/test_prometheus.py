@@ -597,7 +597,7 @@ def test_the_list_of_metrics_is_what_there_is(house):
     assert told == rows
 
 
-ELSEWHERE = ["README.md", "scripts/deploy/kubernetes/autoscaling.yaml", "scripts/deploy/kubernetes/keda.yaml"]
+ELSEWHERE = ["gateway/README.md", "retriever/README.md", "scripts/deploy/README.md", "scripts/deploy/kubernetes/autoscaling.yaml", "scripts/deploy/kubernetes/keda.yaml"]
 
 
 @pytest.mark.parametrize("path", ELSEWHERE)

@@ -19,8 +19,7 @@ def real(work, real_llm, real_embed):
     documents = write(work / "real-documents", GUIDE)
     settings = {"index.chunk_words": 60, "index.overlap_words": 10}
     given = [documents]
-    if (ROOT / "README.md").exists():
-        given.append(ROOT / "README.md")
+    given += [ROOT / "README.md", ROOT / "gateway" / "README.md", ROOT / "scripts" / "deploy" / "README.md"]
     build_index(work / "real-index", given, real_embed, "docs", shards=2, **settings)
     cluster = new_cluster(
         work, "real", llm=real_llm, embed=real_embed,

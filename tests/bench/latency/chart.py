@@ -1,4 +1,4 @@
-"""The table and the plot of README.md."""
+"""The table and the plot of tests/README.md."""
 
 import pathlib
 import re
@@ -71,17 +71,17 @@ def svg(tables):
 
 
 def write(rows):
-    """Puts what was measured into README.md and beside it; needs all tables, so that none is lost."""
+    """Puts what was measured into tests/README.md and beside it; needs all tables, so that none is lost."""
     if set(rows) != {"standin", "real"}:
-        print("README.md is left as it is: only a run of all parts has both tables")
+        print("tests/README.md is left as it is: only a run of all parts has both tables")
         return
     tables = [rows["standin"], rows["real"]]
     SVG.write_text(svg(tables))
-    readme = ROOT / "README.md"
+    readme = ROOT / "tests" / "README.md"
     text = readme.read_text()
     new = f"{BEGIN}\n" + "\n\n".join(table(named) for named in tables)
-    new += f"\n\n![When something is to be seen]({SVG.relative_to(ROOT)})\n{END}"
+    new += f"\n\n![When something is to be seen]({SVG.relative_to(ROOT / "tests")})\n{END}"
     made, count = re.subn(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: new, text, flags=re.S)
-    assert count == 1, f"README.md has no place for the table: {BEGIN} … {END}"
+    assert count == 1, f"tests/README.md has no place for the table: {BEGIN} … {END}"
     readme.write_text(made)
-    print(f"written: README.md, {SVG.relative_to(ROOT)}")
+    print(f"written: tests/README.md, {SVG.relative_to(ROOT)}")

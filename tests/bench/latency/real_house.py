@@ -11,7 +11,7 @@ from parts import ROOT, run
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ragline"
 K = 5
-# about README.md; what a person would ask
+# about the READMEs; what a person would ask
 OWN_QUESTIONS = [
     "How long is a draft of a question kept?",
     "Which port does the gateway listen on for workers?",
@@ -92,7 +92,7 @@ def questions(data, count, most=70):
 
 def make_index(house, data):
     """Of a labelled set where make eval has it, so that nothing is embedded twice."""
-    out, documents, more = house.folder / "own", [ROOT / "README.md"], ["--index-chunk-words", "110"]
+    out, documents, more = house.folder / "own", sorted(ROOT.glob("*/README.md")) + [ROOT / "README.md", ROOT / "scripts" / "deploy" / "README.md"], ["--index-chunk-words", "110"]
     if data:
         folder = pathlib.Path(data).resolve()
         assert (folder / "corpus.jsonl").is_file(), f"{folder}/corpus.jsonl is missing"

@@ -7,7 +7,7 @@ usage: tests/bench/latency/run.py [--short] [--data FOLDER] [--write] [--list] [
 The parts: `original` and `provisional` on stand-ins with the times of the original problem, `typed` and `real` on the
 real models of the demo, `cost` on stand-ins in C. A line per claim: name, measured, limit, holds or falls short; exit
 status 1 where one falls short. --data is a labelled set (corpus.jsonl, queries.jsonl, as for make eval); without, the
-project's own README is indexed and questions about it are asked. --write puts the table and the plot into README.md and
+project's own README is indexed and questions about it are asked. --write puts the table and the plot into tests/README.md and
 tests/bench/latency/latency.svg. --short is the form that the end-to-end tests use.
 """
 

@@ -1,4 +1,4 @@
-"""The table and the plot of README.md: latency against size."""
+"""The table and the plot of tests/README.md: latency against size."""
 
 import math
 import pathlib
@@ -77,21 +77,21 @@ def svg(rows):
     )
 
 
-def put(text, begin, end, new):
+def put(path, begin, end, new):
+    text = path.read_text()
     made, count = re.subn(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{new}\n{end}", text, flags=re.S)
-    assert count == 1, f"README.md has no place for it: {begin} … {end}"
-    return made
+    assert count == 1, f"{path} has no place for it: {begin} … {end}"
+    path.write_text(made)
+    print(f"written: {path.relative_to(ROOT)}")
 
 
 def write(rows, sizing):
-    """Puts what was measured into README.md and beside it."""
+    """Puts what was measured into the READMEs and beside them."""
     if len(rows) < 3 or not sizing:
-        print("README.md is left as it is: only a run of all claims has what it shows")
+        print("the READMEs are left as they are: only a run of all claims has what they show")
         return
     SVG.write_text(svg(rows))
-    readme = ROOT / "README.md"
-    picture = f"![Search time against the number of passages]({SVG.relative_to(ROOT)})"
-    text = put(readme.read_text(), BEGIN, END, f"{table(rows)}\n\n{picture}")
+    picture = f"![Search time against the number of passages]({SVG.relative_to(ROOT / 'tests')})"
+    put(ROOT / "tests" / "README.md", BEGIN, END, f"{table(rows)}\n\n{picture}")
     indented = "\n".join(f"    {line}".rstrip() for line in sizing.strip().splitlines())
-    readme.write_text(put(text, SIZE_BEGIN, SIZE_END, "\n" + indented + "\n"))
-    print(f"written: README.md, {SVG.relative_to(ROOT)}")
+    put(ROOT / "retriever" / "README.md", SIZE_BEGIN, SIZE_END, "\n" + indented + "\n")

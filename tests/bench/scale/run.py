@@ -7,7 +7,7 @@ A line per claim: name, measured, limit, holds or falls short; exit status 1 whe
 by tests/bench/clustered.c: the same at every call. What is built lies in a temporary folder (7 GB), or in FOLDER,
 where a later run finds it and does not build it again; what it had cost to build is then as it was. --data are labelled sets
 (corpus.jsonl, queries.jsonl, qrels.tsv, as for make eval) that the engine is compared on. --write puts the
-table and the plot into README.md and tests/bench/scale/scale.svg. --short is the form that the end-to-end tests use.
+table and the plot into tests/README.md, the sizing into retriever/README.md, and tests/bench/scale/scale.svg. --short is the form that the end-to-end tests use.
 """
 
 import pathlib

@@ -50,7 +50,7 @@ class Workshop:
         self.largest = self.sizes[-1]
         self.data = list(data)
         self.measured = {}
-        self.sizing = ""  # what the sizing command says, for README
+        self.sizing = ""  # what the sizing command says, for retriever/README.md
 
     def close(self):
         if not self.kept:
