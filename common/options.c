@@ -168,7 +168,8 @@ const rl_option_t rl_options[] = {
         "bytes of events kept of a resumable answer"),
     INT("gateway.client_buffer", "262144", 4096, 67108864, RL_GATEWAY,
         "bytes kept for a client that reads slowly before its answer pauses"),
-    FILENAME("gateway.keys_file", RL_GATEWAY, "API keys, hashed, a line each (scripts/deploy/README.md)"),
+    FILENAME("gateway.keys_file", RL_GATEWAY,
+             "API keys, hashed, a line each (scripts/deploy/README.md)"),
     FILENAME("gateway.tls_cert", RL_GATEWAY, "certificate chain (PEM): serve HTTPS"),
     FILENAME("gateway.tls_key", RL_GATEWAY, "private key (PEM) of gateway.tls_cert"),
     STRING("gateway.cors_origin", "", RL_GATEWAY,
@@ -240,7 +241,8 @@ const rl_option_t rl_options[] = {
     INT("llm.first_token_ms", "60000", 1, DAY_MS, RL_GENERATOR,
         "time from the request to the LLM server to its first token"),
     INT("llm.idle_ms", "30000", 1, DAY_MS, RL_GENERATOR, "longest silence between two tokens"),
-    FILENAME("llm.template", RL_GENERATOR, "prompt template (scripts/deploy/README.md); empty: the built-in one"),
+    FILENAME("llm.template", RL_GENERATOR,
+             "prompt template (generator/README.md); empty: the built-in one"),
     CHOICE(
         "llm.prefill", "auto", "auto off llama vllm", RL_GENERATOR,
         "prompts read ahead (drafts): off; auto: where the server says that it is llama.cpp's or "

@@ -1,5 +1,6 @@
 // live: what the gateway does right now: counts and durations of the last minute, a second at a
-// time, in memory of a fixed size. What it says is what GET /v1/live sends (gateway/README.md, "Live").
+// time, in memory of a fixed size. What it says is what GET /v1/live sends (gateway/README.md,
+// "Live").
 //
 // A second is looked at when it is over: what is told here is at most a second old.
 #ifndef LIVE_H
