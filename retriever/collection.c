@@ -27,26 +27,26 @@ typedef struct loader {
     bool active;
     pthread_t thread;
     atomic_bool finished;
-    rl_served_t *served; // NULL: it could not be opened
+    snapshot_t *served; // NULL: it could not be opened
     char why[2048];
 } loader_t;
 
 typedef struct member {
-    rl_unit_t *unit;
+    shard_worker_t *unit;
     uint64_t left_us; // when it left, 0 while it serves
 } member_t;
 
-struct rl_collection {
+struct collection {
     char *folder;
-    rl_unit_context_t *context;
-    const rl_served_options_t *options;
+    shard_context_t *context;
+    const snapshot_options_t *options;
     void (*on_loaded)(void *arg);
     void *arg;
-    rl_served_t *served;
+    snapshot_t *served;
     member_t *members;
     size_t size;
     loader_t loader;
-    char refused[RL_STORE_NAME]; // the generation that could not be opened, and when
+    char refused[STORE_NAME]; // the generation that could not be opened, and when
     uint64_t refused_us;
     bool damaged; // what is served has left because of it
     bool lost;    // CURRENT cannot be read (said once)
@@ -56,18 +56,17 @@ struct rl_collection {
 // --------------------------------------------------------------------------------------------
 // units
 
-static rl_unit_t *unit_of(const rl_collection_t *self, const char *collection,
-                          const rl_served_source_t *source)
+static shard_worker_t *unit_of(const collection_t *self, const char *collection,
+                               const snapshot_source_t *source)
 {
     for (size_t at = 0; at < self->size; at++)
-        if (!self->members[at].left_us &&
-            rl_unit_is(self->members[at].unit, collection, source->shard, source->backend->kind))
+        if (!self->members[at].left_us && shard_worker_is(self->members[at].unit, collection,
+                                                          source->shard, source->backend->kind))
             return self->members[at].unit;
     return NULL;
 }
 
-static int add_unit(rl_collection_t *self, const rl_served_source_t *source, char *why,
-                    size_t why_size)
+static int add_unit(collection_t *self, const snapshot_source_t *source, char *why, size_t why_size)
 {
     member_t *members = NULL;
     if (self->size < MAX_UNITS)
@@ -80,51 +79,51 @@ static int add_unit(rl_collection_t *self, const rl_served_source_t *source, cha
         return -1;
     }
     self->members = members;
-    rl_unit_t *unit = rl_unit_new(self->context, self->served, source, why, why_size);
+    shard_worker_t *unit = shard_worker_new(self->context, self->served, source, why, why_size);
     if (!unit)
         return -1;
     members[self->size++] = (member_t){.unit = unit};
-    rl_unit_announce(unit);
+    shard_worker_announce(unit);
     return 0;
 }
 
 // Brings the units in line with what is served now: those that are there go over to it, missing
 // ones are made, others leave.
-static int fit_units(rl_collection_t *self, char *why, size_t why_size)
+static int fit_units(collection_t *self, char *why, size_t why_size)
 {
-    const char *name = rl_served_manifest(self->served)->collection;
+    const char *name = snapshot_manifest(self->served)->collection;
     size_t before = self->size;
     bool *kept = calloc(before + 1, sizeof *kept);
     int rc = kept ? 0 : -1;
-    for (size_t each = 0; rc == 0 && each < rl_served_sources(self->served); each++) {
-        const rl_served_source_t *source = rl_served_source_at(self->served, each);
-        rl_unit_t *unit = unit_of(self, name, source);
+    for (size_t each = 0; rc == 0 && each < snapshot_sources(self->served); each++) {
+        const snapshot_source_t *source = snapshot_source_at(self->served, each);
+        shard_worker_t *unit = unit_of(self, name, source);
         if (!unit) {
             rc = add_unit(self, source, why, why_size);
             continue;
         }
-        rl_unit_serve(unit, self->served, source);
+        shard_worker_serve(unit, self->served, source);
         for (size_t at = 0; at < before; at++)
             kept[at] = kept[at] || self->members[at].unit == unit;
     }
     for (size_t at = 0; rc == 0 && at < before; at++) {
         if (kept[at] || self->members[at].left_us)
             continue;
-        rl_unit_leave(self->members[at].unit);
+        shard_worker_leave(self->members[at].unit);
         self->members[at].left_us = rl_now_us();
     }
     free(kept);
     return rc;
 }
 
-static void remove_parted(rl_collection_t *self)
+static void remove_parted(collection_t *self)
 {
     size_t kept = 0;
     for (size_t at = 0; at < self->size; at++) {
         member_t *member = &self->members[at];
         if (member->left_us && rl_now_us() - member->left_us > PART_US &&
-            rl_unit_tasks(member->unit) == 0)
-            rl_unit_destroy(&member->unit);
+            shard_worker_tasks(member->unit) == 0)
+            shard_worker_destroy(&member->unit);
         else
             self->members[kept++] = *member;
     }
@@ -136,15 +135,15 @@ static void remove_parted(rl_collection_t *self)
 
 static void *load(void *arg)
 {
-    rl_collection_t *self = arg;
+    collection_t *self = arg;
     loader_t *loader = &self->loader;
-    loader->served = rl_served_open(self->folder, self->options, loader->why, sizeof loader->why);
+    loader->served = snapshot_open(self->folder, self->options, loader->why, sizeof loader->why);
     atomic_store(&loader->finished, true);
     self->on_loaded(self->arg);
     return NULL;
 }
 
-static void start_loading(rl_collection_t *self)
+static void start_loading(collection_t *self)
 {
     sigset_t all, before; // signals are the loop's
     sigfillset(&all);
@@ -155,35 +154,35 @@ static void start_loading(rl_collection_t *self)
 }
 
 // Whether another generation than the one served, and than one just refused, is in force.
-static bool is_outdated(rl_collection_t *self)
+static bool is_outdated(collection_t *self)
 {
-    char name[RL_STORE_NAME], why[1024];
-    if (rl_store_current(self->folder, name, why, sizeof why) != 0) {
+    char name[STORE_NAME], why[1024];
+    if (store_current(self->folder, name, why, sizeof why) != 0) {
         if (!self->lost)
             rl_error("%s; generation %s is served on", why,
-                     rl_served_manifest(self->served)->generation);
+                     snapshot_manifest(self->served)->generation);
         self->lost = true;
         return false;
     }
     self->lost = false;
-    if (strcmp(name, rl_served_manifest(self->served)->generation) == 0)
+    if (strcmp(name, snapshot_manifest(self->served)->generation) == 0)
         return false;
     return strcmp(name, self->refused) != 0 || rl_now_us() - self->refused_us > AGAIN_US;
 }
 
-static void refuse(rl_collection_t *self, const char *why)
+static void refuse(collection_t *self, const char *why)
 {
-    char name[RL_STORE_NAME], ignored[1024];
-    if (rl_store_current(self->folder, name, ignored, sizeof ignored) != 0)
+    char name[STORE_NAME], ignored[1024];
+    if (store_current(self->folder, name, ignored, sizeof ignored) != 0)
         name[0] = '\0';
     if (strcmp(name, self->refused) != 0)
         rl_error("new generation not taken up: %s; generation %s is served on", why,
-                 rl_served_manifest(self->served)->generation);
+                 snapshot_manifest(self->served)->generation);
     snprintf(self->refused, sizeof self->refused, "%s", name);
     self->refused_us = rl_now_us();
 }
 
-void rl_collection_loaded(rl_collection_t *self)
+void collection_loaded(collection_t *self)
 {
     loader_t *loader = &self->loader;
     if (!loader->active || !atomic_load(&loader->finished))
@@ -194,7 +193,7 @@ void rl_collection_loaded(rl_collection_t *self)
         refuse(self, loader->why);
         return;
     }
-    rl_served_t *before = self->served;
+    snapshot_t *before = self->served;
     self->served = loader->served;
     self->damaged = false;
     loader->served = NULL;
@@ -203,33 +202,33 @@ void rl_collection_loaded(rl_collection_t *self)
     if (fit_units(self, why, sizeof why) != 0)
         rl_error("%s", why); // the units that are there serve it
     rl_info("%s: generation %s is served now, instead of %s", self->folder,
-            rl_served_manifest(self->served)->generation, rl_served_manifest(before)->generation);
-    rl_served_unref(&before);
+            snapshot_manifest(self->served)->generation, snapshot_manifest(before)->generation);
+    snapshot_unref(&before);
 }
 
 // An index whose damage was found while it was served is served no more: its units leave, and what
 // depends on it is told that its sources are missing.
-static void look_for_damage(rl_collection_t *self)
+static void look_for_damage(collection_t *self)
 {
-    const char *damage = rl_served_damage(self->served);
+    const char *damage = snapshot_damage(self->served);
     if (!damage || self->damaged)
         return;
     self->damaged = true;
     rl_error("%s; it is not served any more, until there is another generation", damage);
     for (size_t at = 0; at < self->size; at++) {
-        rl_unit_leave(self->members[at].unit);
+        shard_worker_leave(self->members[at].unit);
         if (!self->members[at].left_us)
             self->members[at].left_us = rl_now_us();
     }
 }
 
-void rl_collection_tick(rl_collection_t *self)
+void collection_tick(collection_t *self)
 {
     look_for_damage(self);
-    if (rl_served_tune(self->served))
+    if (snapshot_tune(self->served))
         rl_info("%s: searches take the effort that the manifest says now", self->folder);
     for (size_t at = 0; at < self->size; at++)
-        rl_unit_announce(self->members[at].unit);
+        shard_worker_announce(self->members[at].unit);
     remove_parted(self);
     if (!self->leaving && !self->loader.active && is_outdated(self))
         start_loading(self);
@@ -238,11 +237,11 @@ void rl_collection_tick(rl_collection_t *self)
 // -------------------------------------------------------------------------------------------
 // making
 
-rl_collection_t *rl_collection_new(const char *folder, rl_unit_context_t *context,
-                                   const rl_served_options_t *options, void (*on_loaded)(void *arg),
-                                   void *arg, char *why, size_t why_size)
+collection_t *collection_new(const char *folder, shard_context_t *context,
+                             const snapshot_options_t *options, void (*on_loaded)(void *arg),
+                             void *arg, char *why, size_t why_size)
 {
-    rl_collection_t *self = calloc(1, sizeof *self);
+    collection_t *self = calloc(1, sizeof *self);
     if (!self || !(self->folder = strdup(folder))) {
         snprintf(why, why_size, "%s: out of memory", folder);
         free(self);
@@ -252,91 +251,91 @@ rl_collection_t *rl_collection_new(const char *folder, rl_unit_context_t *contex
     self->options = options;
     self->on_loaded = on_loaded;
     self->arg = arg;
-    self->served = rl_served_open(folder, options, why, why_size);
+    self->served = snapshot_open(folder, options, why, why_size);
     if (!self->served || fit_units(self, why, why_size) != 0) {
-        rl_collection_destroy(&self);
+        collection_destroy(&self);
         return NULL;
     }
-    const rl_manifest_t *said = rl_served_manifest(self->served);
+    const manifest_t *manifest = snapshot_manifest(self->served);
     rl_info("%s: collection %s, generation %s, %" PRIu64 " passages in %" PRIu64
             " shards, embedding model %s; %zu shards and kinds served here",
-            folder, said->collection, said->generation, said->passages, said->shards,
-            *said->model ? said->model : "none", self->size);
+            folder, manifest->collection, manifest->generation, manifest->passages,
+            manifest->shards, *manifest->model ? manifest->model : "none", self->size);
     return self;
 }
 
-void rl_collection_destroy(rl_collection_t **self_p)
+void collection_destroy(collection_t **self_p)
 {
-    rl_collection_t *self = *self_p;
+    collection_t *self = *self_p;
     if (!self)
         return;
     if (self->loader.active)
         pthread_join(self->loader.thread, NULL);
-    rl_served_unref(&self->loader.served);
+    snapshot_unref(&self->loader.served);
     for (size_t at = 0; at < self->size; at++)
-        rl_unit_destroy(&self->members[at].unit);
+        shard_worker_destroy(&self->members[at].unit);
     free(self->members);
-    rl_served_unref(&self->served);
+    snapshot_unref(&self->served);
     free(self->folder);
     free(self);
     *self_p = NULL;
 }
 
-bool rl_collection_dump(const rl_collection_t *self, rl_dump_t *dump)
+bool collection_dump(const collection_t *self, rl_dump_t *dump)
 {
-    const rl_manifest_t *said = rl_served_manifest(self->served);
+    const manifest_t *manifest = snapshot_manifest(self->served);
     if (!rl_dump_item(dump, NULL))
         return false;
-    rl_dump_text(dump, "collection", said->collection);
+    rl_dump_text(dump, "collection", manifest->collection);
     rl_dump_text(dump, "folder", self->folder);
-    rl_dump_text(dump, "generation", said->generation);
+    rl_dump_text(dump, "generation", manifest->generation);
     rl_dump_text(dump, "refused", self->refused);
     rl_dump_number(dump, "units", self->size);
-    rl_dump_number(dump, "tasks", rl_collection_tasks(self));
+    rl_dump_number(dump, "tasks", collection_tasks(self));
     rl_dump_flag(dump, "opening_another", self->loader.active);
     rl_dump_flag(dump, "leaving", self->leaving);
     rl_dump_end(dump);
     return true;
 }
 
-size_t rl_collection_units(const rl_collection_t *self)
+size_t collection_units(const collection_t *self)
 {
     return self->size;
 }
 
-bool rl_collection_dump_units(const rl_collection_t *self, rl_dump_t *dump)
+bool collection_dump_units(const collection_t *self, rl_dump_t *dump)
 {
     bool room = true;
     for (size_t at = 0; room && at < self->size; at++)
-        room = rl_unit_dump(self->members[at].unit, dump);
+        room = shard_worker_dump(self->members[at].unit, dump);
     return room;
 }
 
-bool rl_collection_dump_tasks(const rl_collection_t *self, rl_dump_t *dump)
+bool collection_dump_tasks(const collection_t *self, rl_dump_t *dump)
 {
     bool room = true;
     for (size_t at = 0; room && at < self->size; at++)
-        room = rl_unit_dump_tasks(self->members[at].unit, dump);
+        room = shard_worker_dump_tasks(self->members[at].unit, dump);
     return room;
 }
 
-void rl_collection_leave(rl_collection_t *self)
+void collection_leave(collection_t *self)
 {
     self->leaving = true;
     for (size_t at = 0; at < self->size; at++)
-        rl_unit_leave(self->members[at].unit);
+        shard_worker_leave(self->members[at].unit);
 }
 
-size_t rl_collection_tasks(const rl_collection_t *self)
+size_t collection_tasks(const collection_t *self)
 {
     size_t tasks = 0;
     for (size_t at = 0; at < self->size; at++)
-        tasks += rl_unit_tasks(self->members[at].unit);
+        tasks += shard_worker_tasks(self->members[at].unit);
     return tasks;
 }
 
-void rl_collection_give_up(rl_collection_t *self)
+void collection_give_up(collection_t *self)
 {
     for (size_t at = 0; at < self->size; at++)
-        rl_unit_give_up(self->members[at].unit);
+        shard_worker_give_up(self->members[at].unit);
 }

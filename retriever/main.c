@@ -13,26 +13,26 @@ static const char usage[] =
 
 static void stop(void *arg)
 {
-    rl_worker_stop(arg);
+    worker_stop(arg);
 }
 
 static void reload(void *arg)
 {
-    rl_worker_reload(arg);
+    worker_reload(arg);
 }
 
 int main(int argc, char **argv)
 {
     char why[2048];
     int exit_status = 0;
-    rl_blas_use_cpu(argv);
+    blas_use_cpu(argv);
     // One heap for all threads: each with its own, what one frees of another's is not given out
     // again for long (300,000 questions: 1.6 MB more in use, with one heap nothing).
     mallopt(M_ARENA_MAX, 1);
     rl_proc_t *proc = rl_proc_new(RL_RETRIEVER, "retriever", usage, argc, argv, &exit_status);
     if (!proc)
         return exit_status;
-    rl_worker_t *worker = rl_worker_new(proc, why, sizeof why);
+    worker_t *worker = worker_new(proc, why, sizeof why);
     if (worker) {
         rl_proc_on_stop(proc, stop, worker);
         rl_proc_on_reload(proc, reload, worker);
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         rl_error("%s", why);
         exit_status = 1;
     }
-    rl_worker_destroy(&worker);
+    worker_destroy(&worker);
     rl_proc_destroy(&proc);
     return exit_status;
 }

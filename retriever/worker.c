@@ -20,15 +20,15 @@ enum {
     STOP_LOOK_MS = 10,
 };
 
-struct rl_worker {
+struct worker {
     rl_proc_t *proc;
-    rl_unit_context_t context;
-    rl_served_options_t options;
+    shard_context_t context;
+    snapshot_options_t options;
     uint64_t *shards;
-    const rl_source_backend_t **backends;
-    rl_collection_t **collections;
+    const source_backend_t **backends;
+    collection_t **collections;
     size_t collections_size;
-    rl_engines_t *engines; // collections that are not on this machine; NULL: none
+    engines_t *engines; // collections that are not on this machine; NULL: none
     char *bind, *advertise;
     int wakeup; // eventfd: the threads have something for the loop
     struct event *woken, *tick, *stop_look;
@@ -41,7 +41,7 @@ struct rl_worker {
 // From any thread.
 static void wake(void *arg)
 {
-    rl_worker_t *self = arg;
+    worker_t *self = arg;
     uint64_t one = 1;
     if (write(self->wakeup, &one, sizeof one) != (ssize_t)sizeof one)
         abort(); // an eventfd takes 2^64 - 2 of them
@@ -49,21 +49,21 @@ static void wake(void *arg)
 
 static void on_woken(evutil_socket_t fd, short what, void *arg)
 {
-    rl_worker_t *self = arg;
+    worker_t *self = arg;
     uint64_t count;
     (void)what;
     if (read(fd, &count, sizeof count) < 0)
         count = 0; // woken for nothing
-    rl_task_t *next;
-    for (rl_task_t *task = rl_pool_take(self->context.pool); task; task = next) {
+    task_t *next;
+    for (task_t *task = pool_take(self->context.pool); task; task = next) {
         next = task->next;
-        rl_unit_done(task);
+        shard_worker_done(task);
     }
     for (size_t at = 0; at < self->collections_size; at++)
-        rl_collection_loaded(self->collections[at]);
+        collection_loaded(self->collections[at]);
 }
 
-static void set_tick(rl_worker_t *self)
+static void set_tick(worker_t *self)
 {
     struct timeval period = {(time_t)(self->period_ms / 1000),
                              (suseconds_t)(self->period_ms % 1000 * 1000)};
@@ -72,56 +72,56 @@ static void set_tick(rl_worker_t *self)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    rl_worker_t *self = arg;
+    worker_t *self = arg;
     (void)fd;
     (void)what;
     for (size_t at = 0; at < self->collections_size; at++)
-        rl_collection_tick(self->collections[at]);
-    rl_engines_tick(self->engines);
+        collection_tick(self->collections[at]);
+    engines_tick(self->engines);
 }
 
 // ------------------------------------------------------------------------------------- orderly end
 
 static void on_stop_look(evutil_socket_t fd, short what, void *arg)
 {
-    rl_worker_t *self = arg;
+    worker_t *self = arg;
     (void)fd;
     (void)what;
-    size_t tasks = rl_engines_tasks(self->engines);
+    size_t tasks = engines_tasks(self->engines);
     for (size_t at = 0; at < self->collections_size; at++)
-        tasks += rl_collection_tasks(self->collections[at]);
+        tasks += collection_tasks(self->collections[at]);
     uint64_t now = rl_now_us();
     if (tasks > 0 && now >= self->stop_us) {
         rl_warn("%zu tasks are not finished after retriever.grace_ms", tasks);
         for (size_t at = 0; at < self->collections_size; at++)
-            rl_collection_give_up(self->collections[at]);
-        rl_engines_give_up(self->engines);
+            collection_give_up(self->collections[at]);
+        engines_give_up(self->engines);
         tasks = 0;
     }
     if (tasks == 0 && (now - self->context.last_task_us > CALM_US || now >= self->stop_us))
         rl_proc_end(self->proc, 0);
 }
 
-void rl_worker_stop(rl_worker_t *self)
+void worker_stop(worker_t *self)
 {
     struct timeval often = {0, STOP_LOOK_MS * 1000};
     event_del(self->tick);
     for (size_t at = 0; at < self->collections_size; at++)
-        rl_collection_leave(self->collections[at]);
-    rl_engines_leave(self->engines);
+        collection_leave(self->collections[at]);
+    engines_leave(self->engines);
     self->context.last_task_us = rl_now_us();
     self->stop_us = rl_now_us() + self->grace_us;
     event_add(self->stop_look, &often);
 }
 
-static void read_times(rl_worker_t *self)
+static void read_times(worker_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     self->period_ms = (uint64_t)rl_conf_int(conf, "cluster.announce_ms");
     self->grace_us = (uint64_t)rl_conf_int(conf, "retriever.grace_ms") * 1000;
 }
 
-void rl_worker_reload(rl_worker_t *self)
+void worker_reload(worker_t *self)
 {
     read_times(self);
     if (self->stop_us)
@@ -134,13 +134,13 @@ void rl_worker_reload(rl_worker_t *self)
 
 static void on_dump(void *arg, rl_dump_t *dump)
 {
-    const rl_worker_t *self = arg;
-    size_t units = rl_engines_units(self->engines), tasks = rl_engines_tasks(self->engines);
+    const worker_t *self = arg;
+    size_t units = engines_units(self->engines), tasks = engines_tasks(self->engines);
     size_t size = self->collections_size;
     bool room = true;
     for (size_t at = 0; at < size; at++) {
-        units += rl_collection_units(self->collections[at]);
-        tasks += rl_collection_tasks(self->collections[at]);
+        units += collection_units(self->collections[at]);
+        tasks += collection_tasks(self->collections[at]);
     }
     rl_dump_begin(dump, "queues");
     rl_dump_number(dump, "open_tasks", tasks);
@@ -148,31 +148,31 @@ static void on_dump(void *arg, rl_dump_t *dump)
     rl_dump_end(dump);
     rl_wire_dump(dump);
     rl_gateways_dump(self->context.gateways, dump);
-    rl_dump_list(dump, "collections", size + rl_engines_size(self->engines));
+    rl_dump_list(dump, "collections", size + engines_size(self->engines));
     for (size_t at = 0; room && at < size; at++)
-        room = rl_collection_dump(self->collections[at], dump);
+        room = collection_dump(self->collections[at], dump);
     if (room)
-        rl_engines_dump(self->engines, dump);
+        engines_dump(self->engines, dump);
     rl_dump_list_end(dump);
     rl_dump_list(dump, "units", units);
     room = true;
     for (size_t at = 0; room && at < size; at++)
-        room = rl_collection_dump_units(self->collections[at], dump);
+        room = collection_dump_units(self->collections[at], dump);
     if (room)
-        rl_engines_dump_units(self->engines, dump);
+        engines_dump_units(self->engines, dump);
     rl_dump_list_end(dump);
     rl_dump_list(dump, "tasks", tasks);
     room = true;
     for (size_t at = 0; room && at < size; at++)
-        room = rl_collection_dump_tasks(self->collections[at], dump);
+        room = collection_dump_tasks(self->collections[at], dump);
     if (room)
-        rl_engines_dump_tasks(self->engines, dump);
+        engines_dump_tasks(self->engines, dump);
     rl_dump_list_end(dump);
 }
 
 // ------------------------------------------------------------------------------------------ making
 
-static int read_shards(rl_worker_t *self, char *why, size_t why_size)
+static int read_shards(worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.shards");
@@ -183,7 +183,7 @@ static int read_shards(rl_worker_t *self, char *why, size_t why_size)
         const char *word = rl_conf_list_at(conf, "retriever.shards", at);
         char *end = NULL;
         self->shards[at] = strtoull(word, &end, 10);
-        if (*word < '0' || *word > '9' || *end || self->shards[at] >= RL_STORE_MAX_SHARDS)
+        if (*word < '0' || *word > '9' || *end || self->shards[at] >= STORE_MAX_SHARDS)
             return rl_fail(why, why_size,
                            "retriever.shards: \"%s\" is no number of a shard (0, 1, 2…)", word);
     }
@@ -192,7 +192,7 @@ static int read_shards(rl_worker_t *self, char *why, size_t why_size)
     return 0;
 }
 
-static int read_kinds(rl_worker_t *self, char *why, size_t why_size)
+static int read_kinds(worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.kinds");
@@ -201,7 +201,7 @@ static int read_kinds(rl_worker_t *self, char *why, size_t why_size)
         return rl_fail(why, why_size, "out of memory");
     for (size_t at = 0; at < size; at++) {
         const char *word = rl_conf_list_at(conf, "retriever.kinds", at);
-        self->backends[at] = rl_source_of(word);
+        self->backends[at] = source_of(word);
         if (!self->backends[at])
             return rl_fail(why, why_size,
                            "retriever.kinds: \"%s\" is no kind of retrieval (dense, lexical)",
@@ -217,7 +217,7 @@ static int read_kinds(rl_worker_t *self, char *why, size_t why_size)
     return 0;
 }
 
-static int open_collections(rl_worker_t *self, char *why, size_t why_size)
+static int open_collections(worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.index");
@@ -228,13 +228,13 @@ static int open_collections(rl_worker_t *self, char *why, size_t why_size)
                        "retriever.index: names %zu folders; give the folder of a collection that "
                        "ragline-index has built (at most %d of them), or retriever.engine",
                        size, MAX_COLLECTIONS);
-    self->collections = calloc(size, sizeof(rl_collection_t *));
+    self->collections = calloc(size, sizeof(collection_t *));
     if (!self->collections)
         return rl_fail(why, why_size, "out of memory");
     for (size_t at = 0; at < size; at++) {
-        rl_collection_t *collection =
-            rl_collection_new(rl_conf_list_at(conf, "retriever.index", at), &self->context,
-                              &self->options, wake, self, why, why_size);
+        collection_t *collection =
+            collection_new(rl_conf_list_at(conf, "retriever.index", at), &self->context,
+                           &self->options, wake, self, why, why_size);
         if (!collection)
             return -1;
         self->collections[self->collections_size++] = collection;
@@ -242,7 +242,7 @@ static int open_collections(rl_worker_t *self, char *why, size_t why_size)
     return 0;
 }
 
-static int start(rl_worker_t *self, char *why, size_t why_size)
+static int start(worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     struct event_base *base = rl_proc_base(self->proc);
@@ -258,8 +258,8 @@ static int start(rl_worker_t *self, char *why, size_t why_size)
     self->woken = event_new(base, self->wakeup, EV_READ | EV_PERSIST, on_woken, self);
     self->tick = event_new(base, -1, EV_PERSIST, on_tick, self);
     self->stop_look = event_new(base, -1, EV_PERSIST, on_stop_look, self);
-    self->context.pool = rl_pool_new(self->options.source.threads,
-                                     (size_t)rl_conf_int(conf, "retriever.queue"), wake, self);
+    self->context.pool = pool_new(self->options.source.threads,
+                                  (size_t)rl_conf_int(conf, "retriever.queue"), wake, self);
     if (!self->woken || !self->tick || !self->stop_look || !self->context.pool)
         return rl_fail(why, why_size, "cannot start %zu threads", self->options.source.threads);
     self->context.proc = self->proc;
@@ -270,7 +270,7 @@ static int start(rl_worker_t *self, char *why, size_t why_size)
         return -1;
     self->context.gateways = rl_gateways_new(self->proc, NULL, NULL, why, why_size);
     if (!self->context.gateways ||
-        rl_engines_new(&self->engines, &self->context, why, why_size) != 0 ||
+        engines_new(&self->engines, &self->context, why, why_size) != 0 ||
         open_collections(self, why, why_size) != 0)
         return -1;
     event_add(self->woken, NULL);
@@ -279,9 +279,9 @@ static int start(rl_worker_t *self, char *why, size_t why_size)
     return 0;
 }
 
-rl_worker_t *rl_worker_new(rl_proc_t *proc, char *why, size_t why_size)
+worker_t *worker_new(rl_proc_t *proc, char *why, size_t why_size)
 {
-    rl_worker_t *self = calloc(1, sizeof *self);
+    worker_t *self = calloc(1, sizeof *self);
     if (!self) {
         rl_fail(why, why_size, "out of memory");
         return NULL;
@@ -289,22 +289,22 @@ rl_worker_t *rl_worker_new(rl_proc_t *proc, char *why, size_t why_size)
     self->proc = proc;
     self->wakeup = -1;
     if (start(self, why, why_size) != 0)
-        rl_worker_destroy(&self);
+        worker_destroy(&self);
     return self;
 }
 
-void rl_worker_destroy(rl_worker_t **self_p)
+void worker_destroy(worker_t **self_p)
 {
-    rl_worker_t *self = *self_p;
+    worker_t *self = *self_p;
     if (!self)
         return;
     if (self->context.pool)
-        rl_pool_stop(self->context.pool);
+        pool_stop(self->context.pool);
     for (size_t at = 0; at < self->collections_size; at++)
-        rl_collection_destroy(&self->collections[at]);
-    rl_engines_destroy(&self->engines);
+        collection_destroy(&self->collections[at]);
+    engines_destroy(&self->engines);
     rl_gateways_destroy(&self->context.gateways);
-    rl_pool_destroy(&self->context.pool);
+    pool_destroy(&self->context.pool);
     if (self->woken)
         event_free(self->woken);
     if (self->tick)

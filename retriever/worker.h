@@ -3,24 +3,24 @@
 //
 //   out  ANNOUNCE, LEAVE, HITS, FAILED   to the gateways of cluster.gateways
 //   in   WELCOME, SEARCH, CANCEL         from them
-#ifndef RL_WORKER_H
-#define RL_WORKER_H
+#ifndef WORKER_H
+#define WORKER_H
 
 #include "proc.h"
 
-typedef struct rl_worker rl_worker_t;
+typedef struct worker worker_t;
 
 // Opens the collections of retriever.index and begins to announce them. Returns NULL and writes
 // what is wrong (with the configuration, an index, a socket) and what to do into `why`.
-rl_worker_t *rl_worker_new(rl_proc_t *proc, char *why, size_t why_size);
-void rl_worker_destroy(rl_worker_t **self_p);
+worker_t *worker_new(rl_proc_t *proc, char *why, size_t why_size);
+void worker_destroy(worker_t **self_p);
 
 // Orderly end: leaves the gateways, finishes what is in line (at most retriever.grace_ms), then
 // calls rl_proc_end.
-void rl_worker_stop(rl_worker_t *self);
+void worker_stop(worker_t *self);
 
 // Takes over what can change of a configuration that was read again: cluster.announce_ms and
 // retriever.grace_ms. Looks for new generations at once.
-void rl_worker_reload(rl_worker_t *self);
+void worker_reload(worker_t *self);
 
 #endif

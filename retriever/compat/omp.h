@@ -1,7 +1,7 @@
 // omp: the one type of OpenMP that FAISS's headers name, for compilers that do not bring omp.h
 // along (clang); looked for last. Nothing here locks.
-#ifndef RL_COMPAT_OMP_H
-#define RL_COMPAT_OMP_H
+#ifndef COMPAT_OMP_H
+#define COMPAT_OMP_H
 
 typedef struct omp_lock_t {
     int unused; // of libgomp's size; only referred to

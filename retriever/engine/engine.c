@@ -14,9 +14,9 @@ enum {
     DIGEST = 32, // bytes of SHA-256
 };
 
-static const rl_engine_t *const engines[] = {&rl_engine_weaviate};
+static const engine_t *const engines[] = {&engine_weaviate};
 
-const rl_engine_t *rl_engine_of(const char *name)
+const engine_t *engine_of(const char *name)
 {
     for (size_t at = 0; at < sizeof engines / sizeof *engines; at++)
         if (strcmp(engines[at]->name, name) == 0)
@@ -24,19 +24,19 @@ const rl_engine_t *rl_engine_of(const char *name)
     return NULL;
 }
 
-rl_engine_request_t rl_engine_request_make(void)
+engine_request_t engine_request_make(void)
 {
-    return (rl_engine_request_t){.method = "GET", .body = rl_buf_make(RL_ENGINE_BODY)};
+    return (engine_request_t){.method = "GET", .body = rl_buf_make(ENGINE_BODY)};
 }
 
-void rl_engine_request_free(rl_engine_request_t *self)
+void engine_request_free(engine_request_t *self)
 {
     rl_buf_free(&self->body);
 }
 
 // ---- ids ----------------------------------------------------------------------------------------
 
-void rl_engine_id(const rl_passage_t *passage, char id[RL_ENGINE_ID])
+void engine_id(const rl_passage_t *passage, char id[ENGINE_ID])
 {
     unsigned char digest[DIGEST] = {0};
     uint64_t place[2] = {passage->start, passage->end};
@@ -56,10 +56,10 @@ void rl_engine_id(const rl_passage_t *passage, char id[RL_ENGINE_ID])
     }
 }
 
-uint64_t rl_engine_number(const char *id)
+uint64_t engine_number(const char *id)
 {
     char digits[17] = "", *end = NULL;
-    if (strlen(id) != RL_ENGINE_ID - 1 || id[18] != '-' || id[23] != '-')
+    if (strlen(id) != ENGINE_ID - 1 || id[18] != '-' || id[23] != '-')
         return 0;
     memcpy(digits, id + 19, 4);
     memcpy(digits + 4, id + 24, 12);
@@ -69,28 +69,28 @@ uint64_t rl_engine_number(const char *id)
 
 // ---- the catalog --------------------------------------------------------------------------------
 
-void rl_engine_catalog_clear(rl_engine_catalog_t *self)
+void engine_catalog_clear(engine_catalog_t *self)
 {
     json_decref(self->root);
     json_decref(self->types);
     free(self->build);
     free(self->fields);
-    *self = (rl_engine_catalog_t){0};
+    *self = (engine_catalog_t){0};
 }
 
-char *rl_engine_catalog_json(const rl_engine_catalog_t *self)
+char *engine_catalog_json(const engine_catalog_t *self)
 {
-    const rl_manifest_t *said = &self->said;
+    const manifest_t *manifest = &self->manifest;
     json_t *multi = json_object_get(self->root, "multi");
-    json_t *build = json_loads(*said->build ? said->build : "{}", 0, NULL);
+    json_t *build = json_loads(*manifest->build ? manifest->build : "{}", 0, NULL);
     json_t *root = json_pack(
         "{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:b, s:b, s:O, s:o, s:o}", "ragline",
-        CATALOG_FORMAT, "collection", said->collection, "generation", said->generation, "model",
-        said->model, "dimension", (json_int_t)said->dimension, "language", said->language,
-        "created", said->created, "documents", (json_int_t)said->documents, "passages",
-        (json_int_t)said->passages, "loading", (int)self->loading, "fields_more",
-        (int)said->fields_more, "fields", self->types, "multi",
-        multi ? json_incref(multi) : json_array(), "build", build ? build : json_object());
+        CATALOG_FORMAT, "collection", manifest->collection, "generation", manifest->generation,
+        "model", manifest->model, "dimension", (json_int_t)manifest->dimension, "language",
+        manifest->language, "created", manifest->created, "documents",
+        (json_int_t)manifest->documents, "passages", (json_int_t)manifest->passages, "loading",
+        (int)self->loading, "fields_more", (int)manifest->fields_more, "fields", self->types,
+        "multi", multi ? json_incref(multi) : json_array(), "build", build ? build : json_object());
     char *text = root ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(root);
     return text;
@@ -115,22 +115,22 @@ static uint64_t take_number(const json_t *root, const char *key, json_int_t most
     return 0;
 }
 
-static const char *take_all(rl_engine_catalog_t *self)
+static const char *take_all(engine_catalog_t *self)
 {
     const char *wrong = NULL;
     const json_t *root = self->root;
-    rl_manifest_t *said = &self->said;
+    manifest_t *manifest = &self->manifest;
     if (take_number(root, "ragline", CATALOG_FORMAT, &wrong) != CATALOG_FORMAT)
         return "ragline";
-    said->collection = take_string(root, "collection", &wrong);
-    said->generation = take_string(root, "generation", &wrong);
-    said->model = take_string(root, "model", &wrong);
-    said->language = take_string(root, "language", &wrong);
-    said->created = take_string(root, "created", &wrong);
-    said->dimension = take_number(root, "dimension", RL_MAX_DIMENSION, &wrong);
-    said->documents = take_number(root, "documents", INT64_MAX, &wrong);
-    said->passages = take_number(root, "passages", INT64_MAX, &wrong);
-    said->fields_more = json_is_true(json_object_get(root, "fields_more"));
+    manifest->collection = take_string(root, "collection", &wrong);
+    manifest->generation = take_string(root, "generation", &wrong);
+    manifest->model = take_string(root, "model", &wrong);
+    manifest->language = take_string(root, "language", &wrong);
+    manifest->created = take_string(root, "created", &wrong);
+    manifest->dimension = take_number(root, "dimension", RL_MAX_DIMENSION, &wrong);
+    manifest->documents = take_number(root, "documents", INT64_MAX, &wrong);
+    manifest->passages = take_number(root, "passages", INT64_MAX, &wrong);
+    manifest->fields_more = json_is_true(json_object_get(root, "fields_more"));
     self->loading = json_is_true(json_object_get(root, "loading"));
     self->types = json_incref(json_object_get(root, "fields"));
     self->fields = json_dumps(self->types, JSON_COMPACT);
@@ -139,32 +139,32 @@ static const char *take_all(rl_engine_catalog_t *self)
         wrong = "fields";
     if (!self->build)
         wrong = "build";
-    if (strlen(said->generation) >= RL_STORE_NAME || !*said->generation)
+    if (strlen(manifest->generation) >= STORE_NAME || !*manifest->generation)
         wrong = "generation";
-    said->fields = self->fields;
-    said->build = self->build;
-    said->metric = "ip";
-    said->normalised = true;
-    said->factory = "";
-    said->shards = 1;
-    self->passages = said->passages;
+    manifest->fields = self->fields;
+    manifest->build = self->build;
+    manifest->metric = "ip";
+    manifest->normalised = true;
+    manifest->factory = "";
+    manifest->shards = 1;
+    self->passages = manifest->passages;
     return wrong;
 }
 
-int rl_engine_catalog_read(rl_engine_catalog_t *self, const char *text, char *why, size_t why_size)
+int engine_catalog_read(engine_catalog_t *self, const char *text, char *why, size_t why_size)
 {
-    *self = (rl_engine_catalog_t){.root = json_loads(text, 0, NULL)};
+    *self = (engine_catalog_t){.root = json_loads(text, 0, NULL)};
     const char *wrong = json_is_object(self->root) ? take_all(self) : "JSON";
     if (!wrong)
         return 0;
-    rl_engine_catalog_clear(self);
+    engine_catalog_clear(self);
     return rl_fail(why, why_size,
                    "what ragline-index keeps there about the collection is wrong or missing "
                    "(%s): load it again, or choose another name",
                    wrong);
 }
 
-bool rl_engine_catalog_is_multi(const rl_engine_catalog_t *self, const char *field)
+bool engine_catalog_is_multi(const engine_catalog_t *self, const char *field)
 {
     size_t at;
     const json_t *name;
@@ -176,7 +176,7 @@ bool rl_engine_catalog_is_multi(const rl_engine_catalog_t *self, const char *fie
     return false;
 }
 
-const char *rl_engine_catalog_types(const rl_engine_catalog_t *self, const char *field)
+const char *engine_catalog_types(const engine_catalog_t *self, const char *field)
 {
     return json_string_value(json_object_get(self->types, field));
 }

@@ -4,7 +4,8 @@
 //
 // A collection is a class Ragline_NAME, whose description holds the catalog. A passage is an object
 // with its fields as properties, and besides
-//   terms   what ragline's own rules make of its words (terms.h: stemmed, without stop words, names
+//   terms   what ragline's own rules make of its words (analyzer.h: stemmed, without stop words,
+//   names
 //           and their parts), as often as they stand there, split at white space: BM25 over them is
 //           BM25 as in a local index, where Weaviate's own splitting knows no stems
 //   has     names of the metadata's fields that it has
@@ -67,23 +68,22 @@ bool weaviate_has_type(const char *types, rl_filter_type_t type)
     return types && strstr(types, names[type]);
 }
 
-static void close_place(rl_engine_place_t **self_p)
+static void close_place(engine_place_t **self_p)
 {
-    rl_engine_place_t *self = *self_p;
+    engine_place_t *self = *self_p;
     if (!self)
         return;
-    rl_engine_catalog_clear(&self->catalog);
-    rl_terms_destroy(&self->rules);
+    engine_catalog_clear(&self->catalog);
+    analyzer_destroy(&self->rules);
     json_decref(self->schema);
     free(self->frequencies);
     free(self);
     *self_p = NULL;
 }
 
-static rl_engine_place_t *open_place(const rl_engine_settings_t *settings, char *why,
-                                     size_t why_size)
+static engine_place_t *open_place(const engine_settings_t *settings, char *why, size_t why_size)
 {
-    rl_engine_place_t *self = calloc(1, sizeof *self);
+    engine_place_t *self = calloc(1, sizeof *self);
     if (!self || !(self->frequencies = calloc(WEAVIATE_SLOTS, sizeof *self->frequencies))) {
         rl_fail(why, why_size, "out of memory");
         free(self);
@@ -117,11 +117,11 @@ static const char *first_message(const json_t *root)
     return message ? message : json_string_value(json_object_get(root, "message"));
 }
 
-rl_engine_verdict_t weaviate_judge(const char *doing, long status, const char *body, size_t size,
-                                   char *why, size_t why_size)
+engine_verdict_t weaviate_judge(const char *doing, long status, const char *body, size_t size,
+                                char *why, size_t why_size)
 {
     if (status >= 200 && status < 300)
-        return RL_ENGINE_OK;
+        return ENGINE_OK;
     json_t *root = json_loadb(body, size, 0, NULL);
     const char *message = first_message(root);
     snprintf(why, why_size, "%s: Weaviate says %ld: %.*s", doing, status, ANSWER_WHY,
@@ -130,12 +130,12 @@ rl_engine_verdict_t weaviate_judge(const char *doing, long status, const char *b
                         : "nothing");
     json_decref(root);
     // 429 and those from 500 on may be this node's trouble alone
-    return status == 429 || status >= 500 ? RL_ENGINE_ELSEWHERE : RL_ENGINE_REFUSED;
+    return status == 429 || status >= 500 ? ENGINE_ELSEWHERE : ENGINE_REFUSED;
 }
 
 // ---- the catalog --------------------------------------------------------------------------------
 
-static int describe(rl_engine_place_t *self, rl_engine_request_t *out)
+static int describe(engine_place_t *self, engine_request_t *out)
 {
     out->method = "GET";
     out->header = "consistency: false"; // as this node knows it: no other need be there
@@ -144,8 +144,8 @@ static int describe(rl_engine_place_t *self, rl_engine_request_t *out)
     return 0;
 }
 
-rl_engine_verdict_t weaviate_read_schema(const rl_engine_place_t *self, const json_t *schema,
-                                         rl_engine_catalog_t *catalog, char *why, size_t why_size)
+engine_verdict_t weaviate_read_schema(const engine_place_t *self, const json_t *schema,
+                                      engine_catalog_t *catalog, char *why, size_t why_size)
 {
     char inner[200];
     const char *text = json_string_value(json_object_get(schema, "description"));
@@ -154,47 +154,47 @@ rl_engine_verdict_t weaviate_read_schema(const rl_engine_place_t *self, const js
                 "the class %s is there, but ragline-index has not made it: choose another name for "
                 "the collection",
                 self->class);
-        return RL_ENGINE_REFUSED;
+        return ENGINE_REFUSED;
     }
-    if (rl_engine_catalog_read(catalog, text, inner, sizeof inner) == 0)
-        return RL_ENGINE_OK;
+    if (engine_catalog_read(catalog, text, inner, sizeof inner) == 0)
+        return ENGINE_OK;
     rl_fail(why, why_size, "class %s: %s", self->class, inner);
-    return RL_ENGINE_REFUSED;
+    return ENGINE_REFUSED;
 }
 
-int weaviate_keep_catalog(rl_engine_place_t *self, const rl_engine_catalog_t *catalog)
+int weaviate_keep_catalog(engine_place_t *self, const engine_catalog_t *catalog)
 {
-    char ignored[200], *text = rl_engine_catalog_json(catalog);
-    rl_engine_catalog_t copy = {0};
-    rl_terms_t *rules = text ? rl_terms_new(catalog->said.language) : NULL;
-    int rc = rules ? rl_engine_catalog_read(&copy, text, ignored, sizeof ignored) : -1;
+    char ignored[200], *text = engine_catalog_json(catalog);
+    engine_catalog_t copy = {0};
+    analyzer_t *rules = text ? analyzer_new(catalog->manifest.language) : NULL;
+    int rc = rules ? engine_catalog_read(&copy, text, ignored, sizeof ignored) : -1;
     free(text);
     if (rc != 0) {
-        rl_terms_destroy(&rules);
+        analyzer_destroy(&rules);
         return -1;
     }
-    if (!self->catalog.root || self->catalog.said.passages != copy.said.passages ||
-        strcmp(self->catalog.said.generation, copy.said.generation) != 0)
+    if (!self->catalog.root || self->catalog.manifest.passages != copy.manifest.passages ||
+        strcmp(self->catalog.manifest.generation, copy.manifest.generation) != 0)
         memset(self->frequencies, 0, WEAVIATE_SLOTS * sizeof *self->frequencies);
-    rl_engine_catalog_clear(&self->catalog);
-    rl_terms_destroy(&self->rules);
+    engine_catalog_clear(&self->catalog);
+    analyzer_destroy(&self->rules);
     self->catalog = copy;
     self->rules = rules;
     return 0;
 }
 
-static rl_engine_verdict_t take_catalog(rl_engine_place_t *self, long status, const char *body,
-                                        size_t size, rl_engine_catalog_t *catalog, char *why,
-                                        size_t why_size)
+static engine_verdict_t take_catalog(engine_place_t *self, long status, const char *body,
+                                     size_t size, engine_catalog_t *catalog, char *why,
+                                     size_t why_size)
 {
     if (status == 404) {
         rl_fail(why, why_size, "there is no class %s: load the collection (ragline-index --to)",
                 self->class);
-        return RL_ENGINE_NONE;
+        return ENGINE_NONE;
     }
-    rl_engine_verdict_t verdict =
+    engine_verdict_t verdict =
         weaviate_judge("the collection's description", status, body, size, why, why_size);
-    if (verdict != RL_ENGINE_OK)
+    if (verdict != ENGINE_OK)
         return verdict;
     json_t *root = json_loadb(body, size, 0, NULL);
     verdict = weaviate_read_schema(self, root, catalog, why, why_size);
@@ -202,11 +202,11 @@ static rl_engine_verdict_t take_catalog(rl_engine_place_t *self, long status, co
         json_number_value(json_object_get(json_object_get(root, "shardingConfig"), "actualCount"));
     self->parts = parts >= 1 ? parts : 1;
     json_decref(root);
-    if (verdict == RL_ENGINE_OK && weaviate_keep_catalog(self, catalog) != 0) {
+    if (verdict == ENGINE_OK && weaviate_keep_catalog(self, catalog) != 0) {
         rl_fail(why, why_size, "class %s: nothing is known of the language \"%s\"", self->class,
-                catalog->said.language);
-        rl_engine_catalog_clear(catalog);
-        return RL_ENGINE_REFUSED;
+                catalog->manifest.language);
+        engine_catalog_clear(catalog);
+        return ENGINE_REFUSED;
     }
     return verdict;
 }
@@ -222,9 +222,9 @@ static void put_term(void *arg, const char *name, unsigned times)
     }
 }
 
-int weaviate_put_terms(rl_terms_t *rules, const char *const *texts, size_t size, rl_buf_t *out)
+int weaviate_put_terms(analyzer_t *rules, const char *const *texts, size_t size, rl_buf_t *out)
 {
-    return rl_terms_each(rules, texts, size, put_term, out) == 0 && !out->full ? 0 : -1;
+    return analyzer_each(rules, texts, size, put_term, out) == 0 && !out->full ? 0 : -1;
 }
 
 typedef struct words {
@@ -266,10 +266,10 @@ static int by_length(const void *a, const void *b)
 }
 
 // The terms of a question; of a very long one the longest, which are the rarest by and large.
-static words_t words_of(rl_engine_place_t *self, const char *text)
+static words_t words_of(engine_place_t *self, const char *text)
 {
     words_t words = {0};
-    if (rl_terms_each(self->rules, &text, 1, take_term, &words) != 0)
+    if (analyzer_each(self->rules, &text, 1, take_term, &words) != 0)
         words.failed = true;
     if (words.size > WEAVIATE_TERMS) {
         qsort(words.terms, words.size, sizeof *words.terms, by_length);
@@ -279,7 +279,7 @@ static words_t words_of(rl_engine_place_t *self, const char *text)
     return words;
 }
 
-static weaviate_frequency_t *slot_of(rl_engine_place_t *self, const char *term, uint64_t *hash)
+static weaviate_frequency_t *slot_of(engine_place_t *self, const char *term, uint64_t *hash)
 {
     *hash = rl_hash64(term, strlen(term)) | 1; // 0: a free slot
     return &self->frequencies[(*hash >> 1) % WEAVIATE_SLOTS];
@@ -288,10 +288,10 @@ static weaviate_frequency_t *slot_of(rl_engine_place_t *self, const char *term, 
 // What a passage would score at most that had every term often (its weight nears the idf then), the
 // terms that no passage has included; Weaviate's idf (adapters/repos/db/inverted/bm25_searcher.go),
 // which is each part's own: parts are taken to be alike. 0 where a frequency is not known.
-static double highest(rl_engine_place_t *self, const char *text)
+static double highest(engine_place_t *self, const char *text)
 {
     words_t words = words_of(self, text);
-    double passages = (double)self->catalog.said.passages, sum = 0;
+    double passages = (double)self->catalog.manifest.passages, sum = 0;
     bool known = !words.failed;
     for (size_t at = 0; known && at < words.size; at++) {
         uint64_t hash;
@@ -307,7 +307,7 @@ static double highest(rl_engine_place_t *self, const char *text)
 
 // ---- asking -------------------------------------------------------------------------------------
 
-static void put_vector(rl_buf_t *out, const rl_query_t *query)
+static void put_vector(rl_buf_t *out, const query_t *query)
 {
     rl_buf_adds(out, "vector:[");
     for (size_t at = 0; at < query->dimension; at++)
@@ -317,7 +317,7 @@ static void put_vector(rl_buf_t *out, const rl_query_t *query)
 
 static void put_words(rl_buf_t *out, const words_t *words)
 {
-    rl_buf_t text = rl_buf_make(RL_ENGINE_BODY);
+    rl_buf_t text = rl_buf_make(ENGINE_BODY);
     for (size_t at = 0; at < words->size; at++)
         put_term(&text, words->terms[at].name, words->terms[at].times);
     rl_buf_adds(out, "query:");
@@ -327,7 +327,7 @@ static void put_words(rl_buf_t *out, const words_t *words)
 }
 
 // How many passages have those terms of the question that are not known yet.
-static void put_counts(rl_engine_place_t *self, const words_t *words, rl_buf_t *out)
+static void put_counts(engine_place_t *self, const words_t *words, rl_buf_t *out)
 {
     size_t asked = 0;
     for (size_t at = 0; at < words->size; at++) {
@@ -344,16 +344,16 @@ static void put_counts(rl_engine_place_t *self, const words_t *words, rl_buf_t *
     rl_buf_adds(out, asked > 0 ? "}" : "");
 }
 
-static int put_search(rl_engine_place_t *self, rl_engine_mode_t mode, const rl_query_t *query,
-                      const words_t *words, rl_buf_t *out, rl_result_t *result)
+static int put_search(engine_place_t *self, engine_mode_t mode, const query_t *query,
+                      const words_t *words, rl_buf_t *out, result_t *result)
 {
     rl_buf_addf(out, "{Get{%s(limit:%zu", self->class, query->k);
     if (self->settings.replicas != 1)
         rl_buf_addf(out, " consistencyLevel:%s", self->settings.consistency);
-    if (mode == RL_ENGINE_VECTOR) {
+    if (mode == ENGINE_VECTOR) {
         rl_buf_adds(out, " nearVector:{");
         put_vector(out, query);
-    } else if (mode == RL_ENGINE_LEXICAL) {
+    } else if (mode == ENGINE_LEXICAL) {
         rl_buf_adds(out, " bm25:{");
         put_words(out, words);
     } else {
@@ -366,46 +366,46 @@ static int put_search(rl_engine_place_t *self, rl_engine_mode_t mode, const rl_q
     if (weaviate_put_where(self, query->filter, out, result) != 0)
         return -1;
     rl_buf_addf(out, "){doc title heading source text start end meta _additional{id %s}}}",
-                mode == RL_ENGINE_VECTOR ? "distance" : "score");
-    if (mode == RL_ENGINE_LEXICAL)
+                mode == ENGINE_VECTOR ? "distance" : "score");
+    if (mode == ENGINE_LEXICAL)
         put_counts(self, words, out);
     rl_buf_adds(out, "}");
     return 0;
 }
 
 // What a search must bring along.
-static bool is_searchable(const rl_engine_place_t *self, rl_engine_mode_t mode,
-                          const rl_query_t *query, rl_result_t *result)
+static bool is_searchable(const engine_place_t *self, engine_mode_t mode, const query_t *query,
+                          result_t *result)
 {
-    uint64_t dimension = self->catalog.said.dimension;
-    if (mode != RL_ENGINE_LEXICAL && !query->vector)
-        rl_result_fail(result, "bad_request", false,
-                       "a dense search needs the question's vector, and there is none");
-    else if (mode != RL_ENGINE_LEXICAL && query->dimension != dimension)
-        rl_result_fail(result, "wrong_dimension", false,
-                       "the question's vector has %zu components, this collection's %" PRIu64
-                       ": it was loaded with another embedding model (set embed.model, or load it "
-                       "again)",
-                       query->dimension, dimension);
-    else if (mode != RL_ENGINE_VECTOR && (!query->text || !*query->text))
-        rl_result_fail(result, "bad_request", false,
-                       "a lexical search needs the question's text, and there is none");
+    uint64_t dimension = self->catalog.manifest.dimension;
+    if (mode != ENGINE_LEXICAL && !query->vector)
+        result_fail(result, "bad_request", false,
+                    "a dense search needs the question's vector, and there is none");
+    else if (mode != ENGINE_LEXICAL && query->dimension != dimension)
+        result_fail(result, "wrong_dimension", false,
+                    "the question's vector has %zu components, this collection's %" PRIu64
+                    ": it was loaded with another embedding model (set embed.model, or load it "
+                    "again)",
+                    query->dimension, dimension);
+    else if (mode != ENGINE_VECTOR && (!query->text || !*query->text))
+        result_fail(result, "bad_request", false,
+                    "a lexical search needs the question's text, and there is none");
     else
         return true;
     return false;
 }
 
-static int search(rl_engine_place_t *self, rl_engine_mode_t mode, const rl_query_t *query,
-                  rl_engine_request_t *out, rl_result_t *result)
+static int search(engine_place_t *self, engine_mode_t mode, const query_t *query,
+                  engine_request_t *out, result_t *result)
 {
     if (!is_searchable(self, mode, query, result))
         return -1;
     words_t words = {0};
-    if (mode != RL_ENGINE_VECTOR)
+    if (mode != ENGINE_VECTOR)
         words = words_of(self, query->text);
-    if (mode == RL_ENGINE_LEXICAL && words.size == 0 && !words.failed)
+    if (mode == ENGINE_LEXICAL && words.size == 0 && !words.failed)
         return 0; // nothing but stop words
-    rl_buf_t text = rl_buf_make(RL_ENGINE_BODY);
+    rl_buf_t text = rl_buf_make(ENGINE_BODY);
     int rc = put_search(self, mode, query, &words, &text, result) == 0 ? 1 : -1;
     out->method = "POST";
     out->header = NULL;
@@ -415,7 +415,7 @@ static int search(rl_engine_place_t *self, rl_engine_mode_t mode, const rl_query
     rl_buf_add_json(&out->body, text.data ? text.data : "", text.size);
     rl_buf_adds(&out->body, "}");
     if (rc > 0 && (words.failed || text.full || out->body.full)) {
-        rl_result_fail(result, "bad_request", false, "the question and its filter are too long");
+        result_fail(result, "bad_request", false, "the question and its filter are too long");
         rc = -1;
     }
     free_words(&words);
@@ -444,13 +444,12 @@ static size_t size_of(const json_t *object)
     return size;
 }
 
-static double score_of(const json_t *additional, rl_engine_mode_t mode)
+static double score_of(const json_t *additional, engine_mode_t mode)
 {
-    const json_t *value =
-        json_object_get(additional, mode == RL_ENGINE_VECTOR ? "distance" : "score");
+    const json_t *value = json_object_get(additional, mode == ENGINE_VECTOR ? "distance" : "score");
     double number =
         json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
-    number = mode == RL_ENGINE_VECTOR ? 1 - number : number; // the distance is 1 - cosine
+    number = mode == ENGINE_VECTOR ? 1 - number : number; // the distance is 1 - cosine
     return isfinite(number) ? number : 0;
 }
 
@@ -464,12 +463,12 @@ static const char *put(char **to, const json_t *object, size_t which)
     return start;
 }
 
-static void take_hit(const json_t *object, rl_engine_mode_t mode, char **to, rl_passage_t *hit)
+static void take_hit(const json_t *object, engine_mode_t mode, char **to, rl_passage_t *hit)
 {
     const json_t *additional = json_object_get(object, "_additional");
     json_int_t start = json_integer_value(json_object_get(object, "start"));
     json_int_t end = json_integer_value(json_object_get(object, "end"));
-    *hit = (rl_passage_t){.id = rl_engine_number(text_of(additional, "id")),
+    *hit = (rl_passage_t){.id = engine_number(text_of(additional, "id")),
                           .doc = put(to, object, 0),
                           .title = put(to, object, 1),
                           .heading = put(to, object, 2),
@@ -479,10 +478,10 @@ static void take_hit(const json_t *object, rl_engine_mode_t mode, char **to, rl_
                           .start = start > 0 ? (uint64_t)start : 0,
                           .end = end > 0 ? (uint64_t)end : 0,
                           .score = score_of(additional, mode)};
-    hit->hash = rl_store_text_hash(hit->text, strlen(hit->text));
+    hit->hash = store_text_hash(hit->text, strlen(hit->text));
 }
 
-static void fill(const json_t *list, rl_engine_mode_t mode, size_t k, rl_result_t *result)
+static void fill(const json_t *list, engine_mode_t mode, size_t k, result_t *result)
 {
     size_t size = json_array_size(list), bytes = 1;
     size = size < k ? size : k;
@@ -491,14 +490,14 @@ static void fill(const json_t *list, rl_engine_mode_t mode, size_t k, rl_result_
     result->hits = calloc(size + 1, sizeof *result->hits);
     result->memory = malloc(bytes);
     if (!result->hits || !result->memory) {
-        rl_result_fail(result, "no_memory", true, "the retriever is out of memory");
+        result_fail(result, "no_memory", true, "the retriever is out of memory");
         return;
     }
     char *to = result->memory;
     for (size_t at = 0; at < size; at++) {
         rl_passage_t *hit = &result->hits[result->size];
         take_hit(json_array_get(list, at), mode, &to, hit);
-        if (hit->id == 0 || (mode == RL_ENGINE_LEXICAL && hit->score <= 0))
+        if (hit->id == 0 || (mode == ENGINE_LEXICAL && hit->score <= 0))
             continue; // not ours; no word of the question
         result->size++;
         result->bytes += strlen(hit->text) + strlen(hit->meta);
@@ -506,7 +505,7 @@ static void fill(const json_t *list, rl_engine_mode_t mode, size_t k, rl_result_
 }
 
 // Remembers the frequencies that were asked for along with the hits.
-static void take_counts(rl_engine_place_t *self, const char *text, const json_t *counts)
+static void take_counts(engine_place_t *self, const char *text, const json_t *counts)
 {
     words_t words = {0};
     if (json_is_object(counts))
@@ -525,14 +524,13 @@ static void take_counts(rl_engine_place_t *self, const char *text, const json_t 
     free_words(&words);
 }
 
-static rl_engine_verdict_t take_hits(rl_engine_place_t *self, rl_engine_mode_t mode,
-                                     const rl_query_t *query, long status, const char *body,
-                                     size_t size, rl_result_t *result)
+static engine_verdict_t take_hits(engine_place_t *self, engine_mode_t mode, const query_t *query,
+                                  long status, const char *body, size_t size, result_t *result)
 {
     char why[sizeof result->message];
-    rl_engine_verdict_t verdict = weaviate_judge("search", status, body, size, why, sizeof why);
-    if (verdict != RL_ENGINE_OK) {
-        rl_result_fail(result, "engine_failed", verdict == RL_ENGINE_ELSEWHERE, "%s", why);
+    engine_verdict_t verdict = weaviate_judge("search", status, body, size, why, sizeof why);
+    if (verdict != ENGINE_OK) {
+        result_fail(result, "engine_failed", verdict == ENGINE_ELSEWHERE, "%s", why);
         return verdict;
     }
     json_t *root = json_loadb(body, size, JSON_ALLOW_NUL, NULL);
@@ -540,22 +538,22 @@ static rl_engine_verdict_t take_hits(rl_engine_place_t *self, rl_engine_mode_t m
     const json_t *list = json_object_get(json_object_get(data, "Get"), self->class);
     if (json_is_array(list)) {
         fill(list, mode, query->k, result);
-        if (mode == RL_ENGINE_LEXICAL && !result->code) {
+        if (mode == ENGINE_LEXICAL && !result->code) {
             take_counts(self, query->text, json_object_get(data, "Aggregate"));
             result->bound = highest(self, query->text);
         }
     } else {
         // a shard that could not be reached, or an object that a filter names and is not there
         const char *message = first_message(root);
-        verdict = RL_ENGINE_ELSEWHERE;
-        rl_result_fail(result, "engine_failed", true, "search: Weaviate says: %.*s", ANSWER_WHY,
-                       message ? message : "something that is no answer");
+        verdict = ENGINE_ELSEWHERE;
+        result_fail(result, "engine_failed", true, "search: Weaviate says: %.*s", ANSWER_WHY,
+                    message ? message : "something that is no answer");
     }
     json_decref(root);
     return verdict;
 }
 
-const rl_engine_t rl_engine_weaviate = {
+const engine_t engine_weaviate = {
     .name = "weaviate",
     .ready_path = "/v1/.well-known/ready",
     .open = open_place,

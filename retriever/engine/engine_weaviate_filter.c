@@ -6,9 +6,9 @@
 #include "engine_weaviate_private.h"
 
 typedef struct filtering {
-    const rl_engine_place_t *place;
+    const engine_place_t *place;
     rl_buf_t *out;
-    rl_result_t *result; // gets what cannot be
+    result_t *result; // gets what cannot be
     bool failed;
 } filtering_t;
 
@@ -16,7 +16,7 @@ static void put_filter(filtering_t *self, const rl_filter_t *filter);
 
 static bool has_type(const filtering_t *self, const char *field, rl_filter_type_t type)
 {
-    return weaviate_has_type(rl_engine_catalog_types(&self->place->catalog, field), type);
+    return weaviate_has_type(engine_catalog_types(&self->place->catalog, field), type);
 }
 
 void weaviate_put_string(rl_buf_t *out, const char *text, size_t size, bool behind)
@@ -95,9 +95,9 @@ static void put_in(filtering_t *self, const rl_filter_t *filter)
 // Two bounds are two conditions there, which different values of a list could fulfil.
 static void refuse_multi(filtering_t *self, const char *field)
 {
-    rl_result_fail(self->result, "bad_filter", false,
-                   "Weaviate cannot ask for a range or prefix of \"%s\", which has lists of values",
-                   field);
+    result_fail(self->result, "bad_filter", false,
+                "Weaviate cannot ask for a range or prefix of \"%s\", which has lists of values",
+                field);
     self->failed = true;
 }
 
@@ -109,7 +109,7 @@ static void put_range(filtering_t *self, const rl_filter_t *filter)
         return;
     }
     bool both = filter->low && filter->high;
-    if (both && rl_engine_catalog_is_multi(&self->place->catalog, filter->field)) {
+    if (both && engine_catalog_is_multi(&self->place->catalog, filter->field)) {
         refuse_multi(self, filter->field);
         return;
     }
@@ -135,7 +135,7 @@ static void put_prefix(filtering_t *self, const rl_filter_t *filter)
         return;
     }
     weaviate_property(filter->field, RL_FILTER_STRING, name);
-    if (!rl_engine_catalog_is_multi(&self->place->catalog, filter->field)) {
+    if (!engine_catalog_is_multi(&self->place->catalog, filter->field)) {
         char high[RL_FILTER_MAX_STRING + 8];
         size_t size = prefix->size < RL_FILTER_MAX_STRING ? prefix->size : RL_FILTER_MAX_STRING;
         memcpy(high, prefix->string, size);
@@ -200,15 +200,14 @@ static void put_filter(filtering_t *self, const rl_filter_t *filter)
 }
 
 // " where:{…}", or nothing without a filter. Returns -1 after making the result a failure.
-int weaviate_put_where(rl_engine_place_t *self, const char *text, rl_buf_t *out,
-                       rl_result_t *result)
+int weaviate_put_where(engine_place_t *self, const char *text, rl_buf_t *out, result_t *result)
 {
     rl_filter_trouble_t trouble;
     if (!text)
         return 0;
     rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);
     if (!filter) {
-        rl_result_fail(result, "bad_filter", false, "%s: %s", trouble.param, trouble.message);
+        result_fail(result, "bad_filter", false, "%s: %s", trouble.param, trouble.message);
         return -1;
     }
     filtering_t filtering = {.place = self, .out = out, .result = result};

@@ -54,7 +54,7 @@ static property_t field_property(const char *name, rl_filter_type_t type)
 }
 
 // Calls `fn` with each property that the catalog's fields want, until it returns false.
-static void each_field_property(const rl_engine_catalog_t *catalog,
+static void each_field_property(const engine_catalog_t *catalog,
                                 bool (*fn)(void *arg, const property_t *property), void *arg)
 {
     const char *field;
@@ -78,7 +78,7 @@ static bool append_property(void *arg, const property_t *property)
     return json_array_append_new(arg, property_json(property)) == 0;
 }
 
-static json_t *class_json(const rl_engine_place_t *self, const rl_engine_catalog_t *catalog,
+static json_t *class_json(const engine_place_t *self, const engine_catalog_t *catalog,
                           const char *description)
 {
     json_t *list = json_array();
@@ -99,7 +99,7 @@ static json_t *class_json(const rl_engine_place_t *self, const rl_engine_catalog
 }
 
 typedef struct wanted {
-    const rl_engine_place_t *place;
+    const engine_place_t *place;
     json_t *missing; // the first property that is not there
 } wanted_t;
 
@@ -125,7 +125,7 @@ static bool look_for(void *arg, const property_t *property)
     return false;
 }
 
-static int put_json(rl_engine_request_t *out, json_t *body)
+static int put_json(engine_request_t *out, json_t *body)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     rl_buf_clear(&out->body);
@@ -136,8 +136,8 @@ static int put_json(rl_engine_request_t *out, json_t *body)
 }
 
 // The next thing that is not as it should be in a class that is there.
-static int put_difference(rl_engine_place_t *self, const rl_engine_catalog_t *catalog,
-                          const char *description, rl_engine_request_t *out)
+static int put_difference(engine_place_t *self, const engine_catalog_t *catalog,
+                          const char *description, engine_request_t *out)
 {
     wanted_t wanted = {self, NULL};
     each_field_property(catalog, look_for, &wanted);
@@ -157,10 +157,9 @@ static int put_difference(rl_engine_place_t *self, const rl_engine_catalog_t *ca
     return put_json(out, json_incref(self->schema));
 }
 
-int weaviate_prepare(rl_engine_place_t *self, const rl_engine_catalog_t *catalog,
-                     rl_engine_request_t *out)
+int weaviate_prepare(engine_place_t *self, const engine_catalog_t *catalog, engine_request_t *out)
 {
-    char *description = rl_engine_catalog_json(catalog);
+    char *description = engine_catalog_json(catalog);
     int rc = description && weaviate_keep_catalog(self, catalog) == 0 ? 1 : -1;
     out->header = NULL;
     if (rc > 0 && self->missing) {
@@ -179,14 +178,14 @@ int weaviate_prepare(rl_engine_place_t *self, const rl_engine_catalog_t *catalog
 }
 
 // Whether passages of this load can stand in the class that is there.
-static rl_engine_verdict_t fits(const rl_engine_place_t *self, const json_t *schema, char *why,
-                                size_t why_size)
+static engine_verdict_t fits(const engine_place_t *self, const json_t *schema, char *why,
+                             size_t why_size)
 {
-    rl_engine_catalog_t there;
-    rl_engine_verdict_t verdict = weaviate_read_schema(self, schema, &there, why, why_size);
-    if (verdict != RL_ENGINE_OK)
+    engine_catalog_t there;
+    engine_verdict_t verdict = weaviate_read_schema(self, schema, &there, why, why_size);
+    if (verdict != ENGINE_OK)
         return verdict;
-    const rl_manifest_t *old = &there.said, *new = &self->catalog.said;
+    const manifest_t *old = &there.manifest, *new = &self->catalog.manifest;
     if (strcmp(old->collection, new->collection) != 0 || strcmp(old->model, new->model) != 0 ||
         old->dimension != new->dimension) {
         rl_fail(why, why_size,
@@ -194,22 +193,22 @@ static rl_engine_verdict_t fits(const rl_engine_place_t *self, const json_t *sch
                 "%s with %" PRIu64 " of \"%s\": choose another name, or remove the class",
                 self->class, old->collection, old->dimension, old->model, new->collection,
                 new->dimension, new->model);
-        verdict = RL_ENGINE_REFUSED;
+        verdict = ENGINE_REFUSED;
     }
-    rl_engine_catalog_clear(&there);
+    engine_catalog_clear(&there);
     return verdict;
 }
 
-rl_engine_verdict_t weaviate_take_prepare(rl_engine_place_t *self, long status, const char *body,
-                                          size_t size, char *why, size_t why_size)
+engine_verdict_t weaviate_take_prepare(engine_place_t *self, long status, const char *body,
+                                       size_t size, char *why, size_t why_size)
 {
     if (status == 404 && !self->schema && !self->missing) {
         self->missing = true;
-        return RL_ENGINE_OK;
+        return ENGINE_OK;
     }
-    rl_engine_verdict_t verdict =
+    engine_verdict_t verdict =
         weaviate_judge("making the class", status, body, size, why, why_size);
-    if (verdict != RL_ENGINE_OK) {
+    if (verdict != ENGINE_OK) {
         // whatever it was, it may have been done in part, or by somebody else
         json_decref(self->schema);
         self->schema = NULL;
@@ -225,7 +224,7 @@ rl_engine_verdict_t weaviate_take_prepare(rl_engine_place_t *self, long status, 
         *self->adding = '\0';
     } else if (!self->schema) {
         verdict = fits(self, root, why, why_size);
-        self->schema = verdict == RL_ENGINE_OK ? json_incref(root) : NULL;
+        self->schema = verdict == ENGINE_OK ? json_incref(root) : NULL;
         self->missing = false;
     }
     json_decref(root);
@@ -237,7 +236,7 @@ rl_engine_verdict_t weaviate_take_prepare(rl_engine_place_t *self, long status, 
 static const char batch_path[] = "/v1/batch/objects?consistency_level=ALL";
 static const char relaxed_path[] = "/v1/batch/objects?consistency_level=QUORUM";
 
-void weaviate_relax(rl_engine_request_t *request)
+void weaviate_relax(engine_request_t *request)
 {
     if (strcmp(request->path, batch_path) == 0)
         snprintf(request->path, sizeof request->path, "%s", relaxed_path);
@@ -245,7 +244,7 @@ void weaviate_relax(rl_engine_request_t *request)
 
 // ---- batches ------------------------------------------------------------------------------------
 
-int weaviate_batch(rl_engine_place_t *self, rl_engine_request_t *out)
+int weaviate_batch(engine_place_t *self, engine_request_t *out)
 {
     (void)self;
     out->method = "POST";
@@ -257,7 +256,7 @@ int weaviate_batch(rl_engine_place_t *self, rl_engine_request_t *out)
 
 // Values of one passage's metadata, by property.
 typedef struct gathered {
-    const rl_engine_place_t *place;
+    const engine_place_t *place;
     json_t *values; // {"fs_lang": ["=c\x01"]}
     json_t *has;    // {"=lang\x01": null}
 } gathered_t;
@@ -276,7 +275,7 @@ static json_t *marked(const char *text)
 static int gather(void *arg, const char *field, const json_t *value)
 {
     gathered_t *self = arg;
-    const char *types = rl_engine_catalog_types(&self->place->catalog, field);
+    const char *types = engine_catalog_types(&self->place->catalog, field);
     if (!types)
         return 0; // one of too many
     json_t *name = marked(field);
@@ -304,10 +303,10 @@ static int gather(void *arg, const char *field, const json_t *value)
 }
 
 // `, "has": […], "fs_lang": […]`
-static int add_metadata(rl_engine_place_t *self, const rl_passage_t *passage, rl_buf_t *out)
+static int add_metadata(engine_place_t *self, const rl_passage_t *passage, rl_buf_t *out)
 {
     gathered_t gathered = {self, json_object(), json_object()};
-    int rc = gathered.values && gathered.has ? rl_fields_each(passage, gather, &gathered) : -1;
+    int rc = gathered.values && gathered.has ? fields_each(passage, gather, &gathered) : -1;
     const char *key;
     json_t *value, *names = json_array();
     json_object_foreach(gathered.has, key, value)
@@ -334,13 +333,13 @@ static void add_string(rl_buf_t *out, const char *name, const char *text)
     rl_buf_adds(out, ",");
 }
 
-int weaviate_batch_add(rl_engine_place_t *self, rl_engine_request_t *out, const char *load,
+int weaviate_batch_add(engine_place_t *self, engine_request_t *out, const char *load,
                        const rl_passage_t *passage, const float *vector, size_t dimension)
 {
-    char id[RL_ENGINE_ID];
+    char id[ENGINE_ID];
     const char *const texts[] = {passage->title, passage->heading, passage->text};
     rl_buf_t *body = &out->body, terms = rl_buf_make(TERMS);
-    rl_engine_id(passage, id);
+    engine_id(passage, id);
     int rc = weaviate_put_terms(self->rules, texts, 3, &terms);
     rl_buf_addf(body, "%s{\"class\":\"%s\",\"id\":\"%s\",\"properties\":{",
                 body->data[body->size - 1] == '[' ? "" : ",", self->class, id);
@@ -364,39 +363,39 @@ int weaviate_batch_add(rl_engine_place_t *self, rl_engine_request_t *out, const 
     return rc == 0 && !body->full ? 0 : -1;
 }
 
-int weaviate_batch_end(rl_engine_place_t *self, rl_engine_request_t *out)
+int weaviate_batch_end(engine_place_t *self, engine_request_t *out)
 {
     (void)self;
     return rl_buf_adds(&out->body, "]}");
 }
 
 // Each object has its own result.
-rl_engine_verdict_t weaviate_take_batch(rl_engine_place_t *self, long status, const char *body,
-                                        size_t size, char *why, size_t why_size)
+engine_verdict_t weaviate_take_batch(engine_place_t *self, long status, const char *body,
+                                     size_t size, char *why, size_t why_size)
 {
     (void)self;
-    rl_engine_verdict_t verdict = weaviate_judge("a batch", status, body, size, why, why_size);
-    if (verdict != RL_ENGINE_OK)
+    engine_verdict_t verdict = weaviate_judge("a batch", status, body, size, why, why_size);
+    if (verdict != ENGINE_OK)
         return verdict;
     json_t *root = json_loadb(body, size, JSON_ALLOW_NUL, NULL);
     size_t at;
     const json_t *object;
     if (!json_is_array(root)) {
         rl_fail(why, why_size, "a batch: Weaviate's answer is no list");
-        verdict = RL_ENGINE_ELSEWHERE;
+        verdict = ENGINE_ELSEWHERE;
     }
     json_array_foreach(root, at, object)
     {
         const json_t *result = json_object_get(object, "result");
-        const char *said = json_string_value(json_object_get(result, "status"));
+        const char *state = json_string_value(json_object_get(result, "status"));
         const json_t *errors = json_object_get(json_object_get(result, "errors"), "error");
-        if (json_array_size(errors) == 0 && said && strcmp(said, "FAILED") != 0)
+        if (json_array_size(errors) == 0 && state && strcmp(state, "FAILED") != 0)
             continue;
         const char *message =
             json_string_value(json_object_get(json_array_get(errors, 0), "message"));
         rl_fail(why, why_size, "a batch: Weaviate refuses an object: %.300s",
                 message ? message : "it does not say why");
-        verdict = RL_ENGINE_ELSEWHERE; // a replica that is away, or the object: trying again tells
+        verdict = ENGINE_ELSEWHERE; // a replica that is away, or the object: trying again tells
         break;
     }
     json_decref(root);
@@ -405,7 +404,7 @@ rl_engine_verdict_t weaviate_take_batch(rl_engine_place_t *self, long status, co
 
 // ---- what is left of earlier loads --------------------------------------------------------------
 
-int weaviate_sweep(rl_engine_place_t *self, const char *load, rl_engine_request_t *out)
+int weaviate_sweep(engine_place_t *self, const char *load, engine_request_t *out)
 {
     out->method = "DELETE";
     out->header = NULL;
@@ -420,13 +419,13 @@ int weaviate_sweep(rl_engine_place_t *self, const char *load, rl_engine_request_
     return rl_buf_adds(&out->body, "}}}");
 }
 
-rl_engine_verdict_t weaviate_take_sweep(rl_engine_place_t *self, long status, const char *body,
-                                        size_t size, uint64_t *removed, bool *more, char *why,
-                                        size_t why_size)
+engine_verdict_t weaviate_take_sweep(engine_place_t *self, long status, const char *body,
+                                     size_t size, uint64_t *removed, bool *more, char *why,
+                                     size_t why_size)
 {
     (void)self;
-    rl_engine_verdict_t verdict = weaviate_judge("removing", status, body, size, why, why_size);
-    if (verdict != RL_ENGINE_OK)
+    engine_verdict_t verdict = weaviate_judge("removing", status, body, size, why, why_size);
+    if (verdict != ENGINE_OK)
         return verdict;
     json_t *root = json_loadb(body, size, 0, NULL);
     const json_t *results = json_object_get(root, "results");
@@ -435,7 +434,7 @@ rl_engine_verdict_t weaviate_take_sweep(rl_engine_place_t *self, long status, co
     if (!results || failed > 0) {
         rl_fail(why, why_size, "removing: Weaviate could not remove %lld of the objects",
                 (long long)failed);
-        verdict = RL_ENGINE_ELSEWHERE;
+        verdict = ENGINE_ELSEWHERE;
     }
     *removed = done > 0 ? (uint64_t)done : 0;
     *more = done > 0; // it takes only so many at a time

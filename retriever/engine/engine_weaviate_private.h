@@ -1,10 +1,10 @@
 // engine_weaviate_private: what the files that know Weaviate share; for them alone.
-#ifndef RL_ENGINE_WEAVIATE_PRIVATE_H
-#define RL_ENGINE_WEAVIATE_PRIVATE_H
+#ifndef ENGINE_WEAVIATE_PRIVATE_H
+#define ENGINE_WEAVIATE_PRIVATE_H
 
 #include "engine.h"
 #include "filter.h"
-#include "terms.h"
+#include "analyzer.h"
 
 enum {
     WEAVIATE_CLASS = 220,     // bytes of a class's name
@@ -24,11 +24,11 @@ typedef struct weaviate_frequency {
     uint64_t passages;
 } weaviate_frequency_t;
 
-struct rl_engine_place {
-    rl_engine_settings_t settings;
+struct engine_place {
+    engine_settings_t settings;
     char collection[80], class[WEAVIATE_CLASS], consistency[16];
-    rl_engine_catalog_t catalog;       // empty until it was taken
-    rl_terms_t *rules;                 // of the catalog's language
+    engine_catalog_t catalog;          // empty until it was taken
+    analyzer_t *rules;                 // of the catalog's language
     weaviate_frequency_t *frequencies; // WEAVIATE_SLOTS of them, of the catalog's generation
     double parts;                      // the engine's own shards of the collection
     json_t *schema;                    // loading: the class as it is there; NULL: not asked yet
@@ -43,41 +43,39 @@ void weaviate_property(const char *field, rl_filter_type_t type, char name[WEAVI
 bool weaviate_has_type(const char *types, rl_filter_type_t type);
 
 // " where:{…}", or nothing without a filter. Returns -1 after making the result a failure.
-int weaviate_put_where(rl_engine_place_t *self, const char *filter, rl_buf_t *out,
-                       rl_result_t *result);
+int weaviate_put_where(engine_place_t *self, const char *filter, rl_buf_t *out, result_t *result);
 
 // A string as filters compare it, as JSON; `behind`: a whole value, not the beginning of one.
 void weaviate_put_string(rl_buf_t *out, const char *text, size_t size, bool behind);
 
 // What an HTTP status says, in general; where it is not OK, `why` says what Weaviate said.
-rl_engine_verdict_t weaviate_judge(const char *doing, long status, const char *body, size_t size,
-                                   char *why, size_t why_size);
+engine_verdict_t weaviate_judge(const char *doing, long status, const char *body, size_t size,
+                                char *why, size_t why_size);
 
 // The class's description as a catalog.
-rl_engine_verdict_t weaviate_read_schema(const rl_engine_place_t *self, const json_t *schema,
-                                         rl_engine_catalog_t *catalog, char *why, size_t why_size);
+engine_verdict_t weaviate_read_schema(const engine_place_t *self, const json_t *schema,
+                                      engine_catalog_t *catalog, char *why, size_t why_size);
 // Searches and loads go by it from now on. Returns 0, or -1 if memory runs out or nothing is known
 // of its language.
-int weaviate_keep_catalog(rl_engine_place_t *self, const rl_engine_catalog_t *catalog);
+int weaviate_keep_catalog(engine_place_t *self, const engine_catalog_t *catalog);
 
 // Terms of texts together, each as often as it stands there, with spaces between them.
-int weaviate_put_terms(rl_terms_t *rules, const char *const *texts, size_t size, rl_buf_t *out);
+int weaviate_put_terms(analyzer_t *rules, const char *const *texts, size_t size, rl_buf_t *out);
 
 // Loading (engine_weaviate_load.c); see engine.h.
-int weaviate_prepare(rl_engine_place_t *self, const rl_engine_catalog_t *catalog,
-                     rl_engine_request_t *out);
-rl_engine_verdict_t weaviate_take_prepare(rl_engine_place_t *self, long status, const char *body,
-                                          size_t size, char *why, size_t why_size);
-int weaviate_batch(rl_engine_place_t *self, rl_engine_request_t *out);
-int weaviate_batch_add(rl_engine_place_t *self, rl_engine_request_t *out, const char *load,
+int weaviate_prepare(engine_place_t *self, const engine_catalog_t *catalog, engine_request_t *out);
+engine_verdict_t weaviate_take_prepare(engine_place_t *self, long status, const char *body,
+                                       size_t size, char *why, size_t why_size);
+int weaviate_batch(engine_place_t *self, engine_request_t *out);
+int weaviate_batch_add(engine_place_t *self, engine_request_t *out, const char *load,
                        const rl_passage_t *passage, const float *vector, size_t dimension);
-int weaviate_batch_end(rl_engine_place_t *self, rl_engine_request_t *out);
-rl_engine_verdict_t weaviate_take_batch(rl_engine_place_t *self, long status, const char *body,
-                                        size_t size, char *why, size_t why_size);
-void weaviate_relax(rl_engine_request_t *request);
-int weaviate_sweep(rl_engine_place_t *self, const char *load, rl_engine_request_t *out);
-rl_engine_verdict_t weaviate_take_sweep(rl_engine_place_t *self, long status, const char *body,
-                                        size_t size, uint64_t *removed, bool *more, char *why,
-                                        size_t why_size);
+int weaviate_batch_end(engine_place_t *self, engine_request_t *out);
+engine_verdict_t weaviate_take_batch(engine_place_t *self, long status, const char *body,
+                                     size_t size, char *why, size_t why_size);
+void weaviate_relax(engine_request_t *request);
+int weaviate_sweep(engine_place_t *self, const char *load, engine_request_t *out);
+engine_verdict_t weaviate_take_sweep(engine_place_t *self, long status, const char *body,
+                                     size_t size, uint64_t *removed, bool *more, char *why,
+                                     size_t why_size);
 
 #endif

@@ -19,7 +19,7 @@ enum {
 };
 
 typedef struct node {
-    rl_nodes_t *nodes;
+    nodes_t *nodes;
     char *url;
     bool up;
     unsigned strikes;
@@ -28,37 +28,37 @@ typedef struct node {
     rl_fetch_t *probe;
 } node_t;
 
-struct rl_nodes {
+struct nodes {
     struct event_base *base;
     rl_fetcher_t *fetcher;
     char *key;
-    char ready_path[RL_ENGINE_PATH];
+    char ready_path[ENGINE_PATH];
     long connect_ms;
     struct event *tick; // probes
-    node_t nodes[RL_NODES_MAX];
+    node_t nodes[NODES_MAX];
     size_t size, turn;
 };
 
 typedef struct
 try {
-    rl_nodes_call_t *call;
+    nodes_call_t *call;
     node_t *node;
     rl_fetch_t *fetch; // NULL: free
 }
 try_t;
 
-struct rl_nodes_call {
-    rl_nodes_t *nodes;
-    rl_nodes_calls_t calls;
-    rl_engine_request_t request;
+struct nodes_call {
+    nodes_t *nodes;
+    nodes_calls_t calls;
+    engine_request_t request;
     try_t tries[TRIES];
-    bool tried[RL_NODES_MAX];
+    bool tried[NODES_MAX];
     uint64_t deadline_us;
     struct event *timer; // the hedge, or the end of a call that found no node
-    rl_nodes_reply_t reply;
+    nodes_reply_t reply;
 };
 
-static void next_try(rl_nodes_call_t *self);
+static void next_try(nodes_call_t *self);
 
 // ---- nodes --------------------------------------------------------------------------------------
 
@@ -89,9 +89,9 @@ static void on_probed(void *arg, const rl_fetch_result_t *result)
         set_up(node, true, "");
 }
 
-static void probe(rl_nodes_t *self, node_t *node)
+static void probe(nodes_t *self, node_t *node)
 {
-    char url[RL_ENGINE_PATH + 512];
+    char url[ENGINE_PATH + 512];
     snprintf(url, sizeof url, "%s%s", node->url, self->ready_path);
     rl_fetch_request_t request = {.url = url,
                                   .bearer = self->key,
@@ -104,7 +104,7 @@ static void probe(rl_nodes_t *self, node_t *node)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-    rl_nodes_t *self = arg;
+    nodes_t *self = arg;
     (void)fd, (void)what;
     for (size_t at = 0; at < self->size; at++)
         if (!self->nodes[at].up && !self->nodes[at].probe)
@@ -112,9 +112,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 }
 
 // The one to ask: up, not asked yet for this call, the least under way, and in turn.
-static node_t *choose(rl_nodes_call_t *call)
+static node_t *choose(nodes_call_t *call)
 {
-    rl_nodes_t *self = call->nodes;
+    nodes_t *self = call->nodes;
     node_t *best = NULL;
     self->turn++;
     for (size_t each = 0; each < self->size; each++) {
@@ -126,7 +126,7 @@ static node_t *choose(rl_nodes_call_t *call)
     return best;
 }
 
-static int add_node(rl_nodes_t *self, const char *url, char *why, size_t why_size)
+static int add_node(nodes_t *self, const char *url, char *why, size_t why_size)
 {
     size_t size = strlen(url);
     while (size > 0 && url[size - 1] == '/')
@@ -141,14 +141,14 @@ static int add_node(rl_nodes_t *self, const char *url, char *why, size_t why_siz
     return 0;
 }
 
-rl_nodes_t *rl_nodes_new(struct event_base *base, const rl_nodes_settings_t *settings, char *why,
-                         size_t why_size)
+nodes_t *nodes_new(struct event_base *base, const nodes_settings_t *settings, char *why,
+                   size_t why_size)
 {
-    rl_nodes_t *self = calloc(1, sizeof *self);
+    nodes_t *self = calloc(1, sizeof *self);
     struct timeval period = {0, PROBE_MS * 1000};
     int rc = self ? 0 : rl_fail(why, why_size, "out of memory");
-    if (rc == 0 && (settings->size < 1 || settings->size > RL_NODES_MAX))
-        rc = rl_fail(why, why_size, "1 to %d URLs of nodes are needed", RL_NODES_MAX);
+    if (rc == 0 && (settings->size < 1 || settings->size > NODES_MAX))
+        rc = rl_fail(why, why_size, "1 to %d URLs of nodes are needed", NODES_MAX);
     for (size_t at = 0; rc == 0 && at < settings->size; at++)
         rc = add_node(self, settings->urls[at], why, why_size);
     if (rc == 0) {
@@ -162,13 +162,13 @@ rl_nodes_t *rl_nodes_new(struct event_base *base, const rl_nodes_settings_t *set
             rc = rl_fail(why, why_size, "out of memory");
     }
     if (rc != 0)
-        rl_nodes_destroy(&self);
+        nodes_destroy(&self);
     return self;
 }
 
-void rl_nodes_destroy(rl_nodes_t **self_p)
+void nodes_destroy(nodes_t **self_p)
 {
-    rl_nodes_t *self = *self_p;
+    nodes_t *self = *self_p;
     if (!self)
         return;
     rl_fetcher_destroy(&self->fetcher);
@@ -181,7 +181,7 @@ void rl_nodes_destroy(rl_nodes_t **self_p)
     *self_p = NULL;
 }
 
-size_t rl_nodes_up(const rl_nodes_t *self)
+size_t nodes_up(const nodes_t *self)
 {
     size_t up = 0;
     for (size_t at = 0; at < self->size; at++)
@@ -189,29 +189,29 @@ size_t rl_nodes_up(const rl_nodes_t *self)
     return up;
 }
 
-size_t rl_nodes_size(const rl_nodes_t *self)
+size_t nodes_size(const nodes_t *self)
 {
     return self->size;
 }
 
-const char *rl_nodes_url(const rl_nodes_t *self, size_t at)
+const char *nodes_url(const nodes_t *self, size_t at)
 {
     return self->nodes[at].url;
 }
 
-bool rl_nodes_is_up(const rl_nodes_t *self, size_t at)
+bool nodes_is_up(const nodes_t *self, size_t at)
 {
     return self->nodes[at].up;
 }
 
-uint64_t rl_nodes_failures(const rl_nodes_t *self, size_t at)
+uint64_t nodes_failures(const nodes_t *self, size_t at)
 {
     return self->nodes[at].failures;
 }
 
 // ---- calls --------------------------------------------------------------------------------------
 
-static void free_call(rl_nodes_call_t *self)
+static void free_call(nodes_call_t *self)
 {
     for (size_t at = 0; at < TRIES; at++)
         if (self->tries[at].fetch) {
@@ -220,17 +220,17 @@ static void free_call(rl_nodes_call_t *self)
         }
     if (self->timer)
         event_free(self->timer);
-    rl_engine_request_free(&self->request);
+    engine_request_free(&self->request);
     free(self);
 }
 
-static void end_call(rl_nodes_call_t *self)
+static void end_call(nodes_call_t *self)
 {
     self->calls.done(self->calls.arg, &self->reply);
     free_call(self);
 }
 
-static bool is_busy(const rl_nodes_call_t *self)
+static bool is_busy(const nodes_call_t *self)
 {
     for (size_t at = 0; at < TRIES; at++)
         if (self->tries[at].fetch)
@@ -241,9 +241,9 @@ static bool is_busy(const rl_nodes_call_t *self)
 static void on_fetched(void *arg, const rl_fetch_result_t *result)
 {
     try_t *try = arg;
-    rl_nodes_call_t *self = try->call;
+    nodes_call_t *self = try->call;
     node_t *node = try->node;
-    rl_nodes_reply_t *reply = &self->reply;
+    nodes_reply_t *reply = &self->reply;
     char why[300] = "";
     bool late = rl_now_us() >= self->deadline_us;
     try->fetch = NULL;
@@ -253,12 +253,12 @@ static void on_fetched(void *arg, const rl_fetch_result_t *result)
         reply->verdict = self->calls.take(self->calls.arg, result->status, result->body,
                                           result->body_size, why, sizeof why);
         // an answer that says what is wrong may be the question's fault: that counts against nobody
-        if (reply->verdict != RL_ENGINE_ELSEWHERE)
+        if (reply->verdict != ENGINE_ELSEWHERE)
             node->strikes = 0;
         else if (result->status == 429 || result->status >= 500)
             strike(node, false, why);
     } else {
-        reply->verdict = RL_ENGINE_ELSEWHERE;
+        reply->verdict = ENGINE_ELSEWHERE;
         reply->timed_out = result->timed_out && late;
         snprintf(why, sizeof why, "%s", result->error);
         // one that took all the time that there was is not gone, perhaps not even slow
@@ -268,19 +268,19 @@ static void on_fetched(void *arg, const rl_fetch_result_t *result)
             strike(node, false, why);
     }
     snprintf(reply->why, sizeof reply->why, "%s%s%s", *why ? node->url : "", *why ? ": " : "", why);
-    if (reply->verdict != RL_ENGINE_ELSEWHERE || late)
+    if (reply->verdict != ENGINE_ELSEWHERE || late)
         end_call(self);
     else
         next_try(self);
 }
 
 // Starts a request; false if there is no node to ask or memory ran out.
-static bool begin_try(rl_nodes_call_t *self)
+static bool begin_try(nodes_call_t *self)
 {
     uint64_t now = rl_now_us();
     node_t *node = now < self->deadline_us ? choose(self) : NULL;
     try_t *free_one = NULL;
-    char url[RL_ENGINE_PATH + 512];
+    char url[ENGINE_PATH + 512];
     for (size_t at = 0; at < TRIES; at++)
         if (!self->tries[at].fetch)
             free_one = &self->tries[at];
@@ -297,7 +297,7 @@ static bool begin_try(rl_nodes_call_t *self)
         .body_size = self->request.body.size,
         .connect_timeout_ms = self->nodes->connect_ms,
         .timeout_ms = (long)((self->deadline_us - now) / 1000 + 1),
-        .max_body = RL_ENGINE_REPLY,
+        .max_body = ENGINE_REPLY,
         .on_done = on_fetched,
         .arg = free_one,
     };
@@ -310,7 +310,7 @@ static bool begin_try(rl_nodes_call_t *self)
     return true;
 }
 
-static void next_try(rl_nodes_call_t *self)
+static void next_try(nodes_call_t *self)
 {
     if (begin_try(self) || is_busy(self))
         return;
@@ -323,7 +323,7 @@ static void next_try(rl_nodes_call_t *self)
 // Nothing is under way: nothing could be asked. Otherwise what was asked takes long.
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    rl_nodes_call_t *self = arg;
+    nodes_call_t *self = arg;
     (void)fd, (void)what;
     if (!is_busy(self))
         next_try(self);
@@ -331,26 +331,25 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         begin_try(self);
 }
 
-static int copy_request(rl_nodes_call_t *self, const rl_engine_request_t *request)
+static int copy_request(nodes_call_t *self, const engine_request_t *request)
 {
     self->request = *request;
-    self->request.body = rl_buf_make(RL_ENGINE_BODY);
+    self->request.body = rl_buf_make(ENGINE_BODY);
     return request->body.size > 0
                ? rl_buf_add(&self->request.body, request->body.data, request->body.size)
                : 0;
 }
 
-rl_nodes_call_t *rl_nodes_ask(rl_nodes_t *self, const rl_engine_request_t *request,
-                              uint64_t deadline_us, uint64_t hedge_us,
-                              const rl_nodes_calls_t *calls)
+nodes_call_t *nodes_send(nodes_t *self, const engine_request_t *request, uint64_t deadline_us,
+                         uint64_t hedge_us, const nodes_calls_t *calls)
 {
-    rl_nodes_call_t *call = calloc(1, sizeof *call);
+    nodes_call_t *call = calloc(1, sizeof *call);
     if (!call)
         return NULL;
     call->nodes = self;
     call->calls = *calls;
     call->deadline_us = deadline_us;
-    call->reply.verdict = RL_ENGINE_ELSEWHERE;
+    call->reply.verdict = ENGINE_ELSEWHERE;
     call->timer = event_new(self->base, -1, 0, on_timer, call);
     if (!call->timer || copy_request(call, request) != 0) {
         free_call(call);
@@ -364,7 +363,7 @@ rl_nodes_call_t *rl_nodes_ask(rl_nodes_t *self, const rl_engine_request_t *reque
     return call;
 }
 
-void rl_nodes_cancel(rl_nodes_call_t **call_p)
+void nodes_cancel(nodes_call_t **call_p)
 {
     if (*call_p)
         free_call(*call_p);

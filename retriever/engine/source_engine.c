@@ -15,29 +15,29 @@ enum {
 
 // A task under way.
 typedef struct ask {
-    rl_remote_t *remote;
-    rl_task_t *task;
-    rl_nodes_call_t *call;
+    source_engine_t *remote;
+    task_t *task;
+    nodes_call_t *call;
     uint64_t began;
     bool taken; // the result is what it has become
 } ask_t;
 
-struct rl_remote {
-    rl_remote_settings_t settings;
-    rl_task_t *first, *last; // in line
+struct source_engine {
+    source_engine_settings_t settings;
+    task_t *first, *last; // in line
     size_t waiting, running;
-    rl_engine_request_t request; // one after the other
-    struct event *room;          // there is room for what waits
+    engine_request_t request; // one after the other
+    struct event *room;       // there is room for what waits
 };
 
-static rl_engine_verdict_t on_answer(void *arg, long status, const char *body, size_t size,
-                                     char *why, size_t why_size)
+static engine_verdict_t on_answer(void *arg, long status, const char *body, size_t size, char *why,
+                                  size_t why_size)
 {
     ask_t *ask = arg;
-    rl_remote_t *self = ask->remote;
-    rl_result_t *result = &ask->task->result;
-    rl_result_clear(result);
-    rl_engine_verdict_t verdict = self->settings.engine->take_hits(
+    source_engine_t *self = ask->remote;
+    result_t *result = &ask->task->result;
+    result_clear(result);
+    engine_verdict_t verdict = self->settings.engine->take_hits(
         self->settings.place, self->settings.mode, &ask->task->query, status, body, size, result);
     ask->taken = true;
     if (result->code)
@@ -47,32 +47,32 @@ static rl_engine_verdict_t on_answer(void *arg, long status, const char *body, s
 
 // What waits is started from the loop: a task can end at once, and whoever drops tasks goes through
 // a list of them.
-static void make_room(rl_remote_t *self)
+static void make_room(source_engine_t *self)
 {
     self->running--;
     if (self->first)
         event_active(self->room, EV_TIMEOUT, 1);
 }
 
-static void finish(rl_remote_t *self, rl_task_t *task)
+static void finish(source_engine_t *self, task_t *task)
 {
-    task->state = RL_TASK_DONE;
+    task->state = TASK_DONE;
     task->next = NULL;
     self->settings.on_done(task);
 }
 
-static void on_end(void *arg, const rl_nodes_reply_t *reply)
+static void on_end(void *arg, const nodes_reply_t *reply)
 {
     ask_t *ask = arg;
-    rl_remote_t *self = ask->remote;
-    rl_task_t *task = ask->task;
+    source_engine_t *self = ask->remote;
+    task_t *task = ask->task;
     const rl_search_t *search = task->msg ? &task->msg->search : NULL;
     if (reply->timed_out)
-        rl_result_fail(&task->result, "deadline", false,
-                       "the engine has not answered within the deadline (%s)", reply->why);
-    else if (reply->verdict != RL_ENGINE_OK && !ask->taken)
-        rl_result_fail(&task->result, "engine_gone", true, "the engine cannot be reached: %s",
-                       reply->why);
+        result_fail(&task->result, "deadline", false,
+                    "the engine has not answered within the deadline (%s)", reply->why);
+    else if (reply->verdict != ENGINE_OK && !ask->taken)
+        result_fail(&task->result, "engine_gone", true, "the engine cannot be reached: %s",
+                    reply->why);
     task->work_us = task->share_us = rl_now_us() - ask->began;
     if (search)
         RL_PROBE_TASK_SEARCHED(search->request, search->task, task->queue_us, task->work_us, 1);
@@ -83,16 +83,16 @@ static void on_end(void *arg, const rl_nodes_reply_t *reply)
 }
 
 // Asks; or ends the task when there is nothing to ask.
-static void start(rl_remote_t *self, rl_task_t *task)
+static void start(source_engine_t *self, task_t *task)
 {
-    const rl_remote_settings_t *with = &self->settings;
+    const source_engine_settings_t *with = &self->settings;
     uint64_t now = rl_now_us();
     task->queue_us = now - task->arrived_us;
-    snprintf(task->generation, sizeof task->generation, "%s", with->catalog->said.generation);
+    snprintf(task->generation, sizeof task->generation, "%s", with->catalog->manifest.generation);
     if (now >= task->deadline_us) {
-        rl_result_fail(&task->result, "deadline", false,
-                       "the deadline passed while the question waited for %llu ms in line",
-                       (unsigned long long)task->queue_us / 1000);
+        result_fail(&task->result, "deadline", false,
+                    "the deadline passed while the question waited for %llu ms in line",
+                    (unsigned long long)task->queue_us / 1000);
         finish(self, task);
         return;
     }
@@ -103,27 +103,27 @@ static void start(rl_remote_t *self, rl_task_t *task)
     }
     ask_t *ask = calloc(1, sizeof *ask);
     uint64_t left = task->deadline_us - now, hedge = left / HEDGE_SHARE;
-    rl_nodes_calls_t calls = {.take = on_answer, .done = on_end, .arg = ask};
+    nodes_calls_t calls = {.take = on_answer, .done = on_end, .arg = ask};
     if (ask) {
         *ask = (ask_t){.remote = self, .task = task, .began = now};
-        ask->call = rl_nodes_ask(with->nodes, &self->request, task->deadline_us,
-                                 hedge > HEDGE_LEAST_US ? hedge : HEDGE_LEAST_US, &calls);
+        ask->call = nodes_send(with->nodes, &self->request, task->deadline_us,
+                               hedge > HEDGE_LEAST_US ? hedge : HEDGE_LEAST_US, &calls);
     }
     if (!ask || !ask->call) {
         free(ask);
-        rl_result_fail(&task->result, "no_memory", true, "the retriever is out of memory");
+        result_fail(&task->result, "no_memory", true, "the retriever is out of memory");
         finish(self, task);
         return;
     }
-    task->state = RL_TASK_RUNNING;
+    task->state = TASK_RUNNING;
     task->remote = ask;
     self->running++;
 }
 
-static void start_waiting(rl_remote_t *self)
+static void start_waiting(source_engine_t *self)
 {
     while (self->first && self->running < self->settings.in_flight) {
-        rl_task_t *task = self->first;
+        task_t *task = self->first;
         self->first = task->next;
         if (!self->first)
             self->last = NULL;
@@ -138,36 +138,36 @@ static void on_room(evutil_socket_t fd, short what, void *arg)
     start_waiting(arg);
 }
 
-rl_remote_t *rl_remote_new(const rl_remote_settings_t *settings)
+source_engine_t *source_engine_new(const source_engine_settings_t *settings)
 {
-    rl_remote_t *self = calloc(1, sizeof *self);
+    source_engine_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->settings = *settings;
-    self->request = rl_engine_request_make();
+    self->request = engine_request_make();
     self->room = event_new(settings->base, -1, 0, on_room, self);
     if (!self->room)
-        rl_remote_destroy(&self);
+        source_engine_destroy(&self);
     return self;
 }
 
-void rl_remote_destroy(rl_remote_t **self_p)
+void source_engine_destroy(source_engine_t **self_p)
 {
-    rl_remote_t *self = *self_p;
+    source_engine_t *self = *self_p;
     if (!self)
         return;
-    rl_engine_request_free(&self->request);
+    engine_request_free(&self->request);
     if (self->room)
         event_free(self->room);
     free(self);
     *self_p = NULL;
 }
 
-int rl_remote_put(rl_remote_t *self, rl_task_t *task)
+int source_engine_put(source_engine_t *self, task_t *task)
 {
     if (self->waiting >= self->settings.room)
         return -1;
-    task->state = RL_TASK_WAITING;
+    task->state = TASK_WAITING;
     task->next = NULL;
     if (self->last)
         self->last->next = task;
@@ -179,17 +179,17 @@ int rl_remote_put(rl_remote_t *self, rl_task_t *task)
     return 0;
 }
 
-void rl_remote_drop(rl_remote_t *self, rl_task_t *task)
+void source_engine_drop(source_engine_t *self, task_t *task)
 {
     ask_t *ask = task->remote;
     if (ask) {
-        rl_nodes_cancel(&ask->call);
+        nodes_cancel(&ask->call);
         free(ask);
         task->remote = NULL;
         make_room(self);
         return;
     }
-    rl_task_t **at = &self->first, *before = NULL;
+    task_t **at = &self->first, *before = NULL;
     while (*at != task) {
         before = *at;
         at = &before->next;
@@ -200,13 +200,13 @@ void rl_remote_drop(rl_remote_t *self, rl_task_t *task)
     self->waiting--;
 }
 
-void rl_remote_load(const rl_remote_t *self, size_t *waiting, size_t *running)
+void source_engine_load(const source_engine_t *self, size_t *waiting, size_t *running)
 {
     *waiting = self->waiting;
     *running = self->running;
 }
 
-size_t rl_remote_slots(const rl_remote_t *self)
+size_t source_engine_slots(const source_engine_t *self)
 {
     return self->settings.in_flight;
 }

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "clock.h"
-#include "faiss_select.h"
+#include "faiss_index.h"
 #include "files.h"
 #include "flat.h"
 #include "source.h"
@@ -38,13 +38,13 @@ typedef struct step {
 } step_t;
 
 typedef struct check {
-    const rl_check_settings_t *settings;
+    const check_settings_t *settings;
     FILE *out;
-    rl_store_t *store;
-    const rl_manifest_t *said;
+    store_t *store;
+    const manifest_t *manifest;
     step_t steps[STEPS];
     size_t steps_size;
-    rl_effort_kind_t kind;
+    effort_kind_t kind;
     double exact_s;
     size_t searched;
     char *why;
@@ -67,24 +67,24 @@ static int fail(check_t *self, const char *what)
 
 static int find_rows(check_t *self)
 {
-    char *folder = rl_store_path(self->store, self->shard, "");
-    char *path = rl_store_path(self->store, self->shard, RL_VECTORS_FILE);
+    char *folder = store_path(self->store, self->shard, "");
+    char *path = store_path(self->store, self->shard, VECTORS_FILE);
     char inner[512] = "";
     bool ignored;
     int rc = folder && path ? 0 : fail(self, "out of memory");
     if (rc == 0)
-        self->rows = self->mapped = rl_vectors_map(folder, self->count, self->said->dimension);
+        self->rows = self->mapped = vectors_map(folder, self->count, self->manifest->dimension);
     if (rc == 0 && !self->rows) {
-        if (rl_faiss_read(path, &self->index, &ignored, inner, sizeof inner) != 0)
+        if (faiss_index_read(path, &self->index, &ignored, inner, sizeof inner) != 0)
             rc = rl_fail(self->why, self->why_size, "%s: FAISS cannot read it: %s", path, inner);
         else if (faiss_Index_ntotal(self->index) != (idx_t)self->count ||
-                 faiss_Index_d(self->index) != (int)self->said->dimension)
+                 faiss_Index_d(self->index) != (int)self->manifest->dimension)
             rc = rl_fail(self->why, self->why_size, "%s: is not what the manifest says", path);
-        else if (!(self->rows = rl_faiss_rows(self->index)))
+        else if (!(self->rows = faiss_index_rows(self->index)))
             rc = rl_fail(self->why, self->why_size,
                          "%s: this index (%s) does not have the vectors themselves, and no "
                          "vectors.f32 lies beside it: build it again (ragline-index)",
-                         path, self->said->factory);
+                         path, self->manifest->factory);
     }
     free(folder);
     free(path);
@@ -107,14 +107,14 @@ static void add_noise(const float *row, size_t dimension, uint64_t number, float
         }
         out[at] = row[at] + (float)(scale * sum);
     }
-    if (rl_vectors_normalise(out, dimension, out) != 0)
+    if (vectors_normalise(out, dimension, out) != 0)
         memcpy(out, row,
                dimension * sizeof *out); // of a damaged file: found or not, it is searched
 }
 
 static int take_sample(check_t *self)
 {
-    size_t d = self->said->dimension;
+    size_t d = self->manifest->dimension;
     self->sample_size =
         self->count < self->settings->questions ? self->count : self->settings->questions;
     self->questions = calloc(self->sample_size * d, sizeof *self->questions);
@@ -130,20 +130,20 @@ static int take_sample(check_t *self)
 // The product of each question with the k-th best of all rows.
 static int search_exactly(check_t *self)
 {
-    size_t k = self->settings->k, d = self->said->dimension, n = self->sample_size;
+    size_t k = self->settings->k, d = self->manifest->dimension, n = self->sample_size;
     float *scores = malloc(n * k * sizeof *scores), *best = malloc(n * k * sizeof *best);
     int64_t *labels = malloc(n * k * sizeof *labels), *kept = malloc(n * k * sizeof *kept);
-    rl_best_t *bests = calloc(n, sizeof *bests);
+    top_k_t *bests = calloc(n, sizeof *bests);
     int rc = scores && best && labels && kept && bests ? 0 : -1;
     for (size_t at = 0; rc == 0 && at < n; at++)
-        bests[at] = (rl_best_t){best + at * k, kept + at * k, 0, k};
+        bests[at] = (top_k_t){best + at * k, kept + at * k, 0, k};
     for (size_t from = 0; rc == 0 && from < self->count; from += BLOCK) {
         size_t size = self->count - from < BLOCK ? self->count - from : BLOCK;
-        rc = rl_faiss_search_rows(self->rows + from * d, size, d, from, self->questions, n, k,
-                                  scores, labels);
+        rc = faiss_index_search_rows(self->rows + from * d, size, d, from, self->questions, n, k,
+                                     scores, labels);
         for (size_t at = 0; rc == 0 && at < n * k; at++)
             if (labels[at] >= 0)
-                rl_best_offer(&bests[at / k], scores[at], (size_t)labels[at]);
+                top_k_offer(&bests[at / k], scores[at], (size_t)labels[at]);
     }
     for (size_t at = 0; rc == 0 && at < n; at++)
         self->least[at] = bests[at].size > 0 ? bests[at].scores[bests[at].size - 1] : INFINITY;
@@ -161,8 +161,8 @@ static int search_exactly(check_t *self)
 static void make_steps(check_t *self, size_t most)
 {
     size_t last = most < LARGEST ? most : LARGEST;
-    size_t effort = self->kind == RL_EFFORT_EF_SEARCH ? LEAST_EF : 1;
-    if (self->kind == RL_EFFORT_NONE)
+    size_t effort = self->kind == EFFORT_EF_SEARCH ? LEAST_EF : 1;
+    if (self->kind == EFFORT_NONE)
         last = effort;
     self->steps_size = 0;
     for (; effort < last && self->steps_size < STEPS - 1; effort = effort & (effort - 1)
@@ -175,26 +175,26 @@ static void make_steps(check_t *self, size_t most)
 
 static int search_step(check_t *self, void *source, step_t *step, bool counts)
 {
-    size_t d = self->said->dimension, k = self->settings->k;
+    size_t d = self->manifest->dimension, k = self->settings->k;
     for (size_t at = 0; at < self->sample_size; at++) {
-        rl_result_t result = {0};
-        rl_query_t query = {.vector = self->questions + at * d, .dimension = d, .k = k};
+        result_t result = {0};
+        query_t query = {.vector = self->questions + at * d, .dimension = d, .k = k};
         query.efforts[self->kind] = step->effort;
         uint64_t began = rl_now_us();
-        rl_source_faiss.search(source, 0, &query, 1, &result);
+        source_faiss.search(source, 0, &query, 1, &result);
         uint64_t took = rl_now_us() - began;
         if (result.code) {
             rl_fail(self->why, self->why_size, "%s", result.message);
-            rl_result_clear(&result);
+            result_clear(&result);
             return -1;
         }
         size_t wanted = k < self->count ? k : self->count, found = 0;
         for (size_t hit = 0; hit < result.size; hit++) {
             size_t row = result.hits[hit].id - 1;
-            float product = rl_flat_product(self->rows + row * d, d, query.vector);
+            float product = flat_product(self->rows + row * d, d, query.vector);
             found += product >= self->least[at] - (float)SAME;
         }
-        rl_result_clear(&result);
+        result_clear(&result);
         if (!counts)
             continue;
         step->found += (double)(found < wanted ? found : wanted);
@@ -206,12 +206,11 @@ static int search_step(check_t *self, void *source, step_t *step, bool counts)
 
 static int search_steps(check_t *self)
 {
-    rl_source_options_t options = {.threads = 1, .faiss_threads = 1};
-    void *source =
-        rl_source_faiss.open(self->store, self->shard, &options, self->why, self->why_size);
+    source_options_t options = {.threads = 1, .faiss_threads = 1};
+    void *source = source_faiss.open(self->store, self->shard, &options, self->why, self->why_size);
     if (!source)
         return -1;
-    rl_source_faiss.warm(source, 0);
+    source_faiss.warm(source, 0);
     int rc = search_step(self, source, &self->steps[0], false);
     double all = 0, before = 0, found = 0;
     for (size_t at = 0; rc == 0 && at < self->steps_size; at++) {
@@ -234,7 +233,7 @@ static int search_steps(check_t *self)
         found = step->found - had;
         all = step->wanted - of;
     }
-    rl_source_faiss.close(source);
+    source_faiss.close(source);
     return rc;
 }
 
@@ -242,7 +241,7 @@ static int search_steps(check_t *self)
 
 static void leave_shard(check_t *self)
 {
-    rl_vectors_unmap(self->mapped, self->count, self->said->dimension);
+    vectors_unmap(self->mapped, self->count, self->manifest->dimension);
     if (self->index)
         faiss_Index_free(self->index);
     free(self->questions);
@@ -272,14 +271,14 @@ static int check_shard(check_t *self)
 static int find_kind(check_t *self)
 {
     size_t most = 0;
-    for (uint64_t shard = 0; shard < self->said->shards; shard++) {
-        char *path = rl_store_path(self->store, shard, RL_VECTORS_FILE), inner[512];
+    for (uint64_t shard = 0; shard < self->manifest->shards; shard++) {
+        char *path = store_path(self->store, shard, VECTORS_FILE), inner[512];
         FaissIndex *index = NULL;
         bool ignored;
         size_t of = 0;
-        int rc = path ? rl_faiss_read(path, &index, &ignored, inner, sizeof inner) : -1;
+        int rc = path ? faiss_index_read(path, &index, &ignored, inner, sizeof inner) : -1;
         if (rc == 0)
-            self->kind = rl_faiss_effort(index, &of);
+            self->kind = faiss_index_effort(index, &of);
         most = of > most ? of : most;
         if (index)
             faiss_Index_free(index);
@@ -330,15 +329,15 @@ static const step_t *choose(const check_t *self, double *most)
 
 static void print_table(check_t *self, const step_t *chosen)
 {
-    bool any = self->kind != RL_EFFORT_NONE;
+    bool any = self->kind != EFFORT_NONE;
     fprintf(
         self->out,
         "collection %s, generation %s, %" PRIu64 " passages in %" PRIu64 " shard%s, %s\n"
         "%zu of its vectors, with noise, searched in one thread; exact search of all: %.1f s\n\n"
         "  %9s  recall@%-3zu   p50 ms   p99 ms\n",
-        self->said->collection, self->said->generation, self->said->passages, self->said->shards,
-        self->said->shards > 1 ? "s" : "", self->said->factory, self->searched, self->exact_s,
-        any ? rl_effort_names[self->kind] : "", self->settings->k);
+        self->manifest->collection, self->manifest->generation, self->manifest->passages,
+        self->manifest->shards, self->manifest->shards > 1 ? "s" : "", self->manifest->factory,
+        self->searched, self->exact_s, any ? effort_names[self->kind] : "", self->settings->k);
     for (size_t at = 0; at < self->steps_size; at++) {
         const step_t *step = &self->steps[at];
         char effort[24] = "";
@@ -363,11 +362,11 @@ static int keep(check_t *self, const step_t *chosen)
              "\"checked\":\"%s\"}",
              self->settings->k, recall_of(chosen), ms_at(chosen, 0.5), ms_at(chosen, 0.99),
              self->searched, checked);
-    return rl_store_set_effort(self->store, self->kind, chosen->effort, found, self->why,
-                               self->why_size);
+    return store_set_effort(self->store, self->kind, chosen->effort, found, self->why,
+                            self->why_size);
 }
 
-// Returns as rl_check does.
+// Returns as index_check does.
 static int conclude(check_t *self)
 {
     double most;
@@ -376,34 +375,34 @@ static int conclude(check_t *self)
     const step_t *chosen = choose(self, &most);
     bool enough = most >= self->settings->recall;
     print_table(self, chosen);
-    if (self->kind == RL_EFFORT_NONE) {
+    if (self->kind == EFFORT_NONE) {
         fprintf(self->out, "this kind of index has no effort to choose\n");
         return enough ? 0 : 1;
     }
     if (keep(self, chosen) != 0)
         return -1;
     if (enough)
-        fprintf(self->out, "%s %zu is the least with a recall of %g", rl_effort_names[self->kind],
+        fprintf(self->out, "%s %zu is the least with a recall of %g", effort_names[self->kind],
                 chosen->effort, self->settings->recall);
     else
         fprintf(self->out, "no %s reaches a recall of %g; %zu comes near the most, %.4f",
-                rl_effort_names[self->kind], self->settings->recall, chosen->effort, most);
+                effort_names[self->kind], self->settings->recall, chosen->effort, most);
     fprintf(self->out, ": it is in the manifest, and retrievers that run take it up\n");
     return enough ? 0 : 1;
 }
 
-int rl_check(const rl_check_settings_t *settings, FILE *out, char *why, size_t why_size)
+int index_check(const check_settings_t *settings, FILE *out, char *why, size_t why_size)
 {
     check_t self = {.settings = settings, .out = out, .why = why, .why_size = why_size};
-    self.store = rl_store_open(settings->folder, false, why, why_size);
+    self.store = store_open(settings->folder, false, why, why_size);
     if (!self.store)
         return -1;
-    self.said = rl_store_manifest(self.store);
-    int rc = self.said->dimension > 0 && self.said->passages > 0
+    self.manifest = store_manifest(self.store);
+    int rc = self.manifest->dimension > 0 && self.manifest->passages > 0
                  ? find_kind(&self)
                  : rl_fail(why, why_size, "%s: has no vectors to search", settings->folder);
-    for (self.shard = 0; rc == 0 && self.shard < self.said->shards; self.shard++) {
-        self.count = self.said->shard_passages[self.shard];
+    for (self.shard = 0; rc == 0 && self.shard < self.manifest->shards; self.shard++) {
+        self.count = self.manifest->shard_passages[self.shard];
         if (self.count > 0)
             rc = check_shard(&self);
     }
@@ -411,6 +410,6 @@ int rl_check(const rl_check_settings_t *settings, FILE *out, char *why, size_t w
         rc = conclude(&self);
     for (size_t at = 0; at < STEPS; at++)
         free(self.steps[at].took_us);
-    rl_store_destroy(&self.store);
+    store_destroy(&self.store);
     return rc;
 }

@@ -1,22 +1,22 @@
 // check: an index against exact search: how much of what is nearest a search finds and how long it
 // takes, by effort, on a sample of the index's own vectors; the effort that is enough goes into the
 // manifest.
-#ifndef RL_CHECK_H
-#define RL_CHECK_H
+#ifndef CHECK_H
+#define CHECK_H
 
 #include <stddef.h>
 #include <stdio.h>
 
-typedef struct rl_check_settings {
+typedef struct check_settings {
     const char *folder; // the collection's
     size_t questions;   // vectors of the sample, at most so many of each shard
     size_t k;
     double recall; // that is wanted of the k best
-} rl_check_settings_t;
+} check_settings_t;
 
 // Writes the table to `out`. Returns 0 when the recall wanted is reached and the effort is written
 // (or there is none to choose), 1 when it is not reached (then the effort that comes nearest to it
 // is written), -1 with `why` when it could not be checked, or not be written.
-int rl_check(const rl_check_settings_t *settings, FILE *out, char *why, size_t why_size);
+int index_check(const check_settings_t *settings, FILE *out, char *why, size_t why_size);
 
 #endif

@@ -3,7 +3,7 @@
 #include "build.h"
 #include "change.h"
 #include "check.h"
-#include "size.h"
+#include "capacity.h"
 
 #include "blas.h"
 
@@ -44,35 +44,35 @@ static int check(const rl_conf_t *conf)
     char why[1024];
     if (rl_conf_args(conf) != 1) {
         fprintf(stderr, "ragline-index: --check takes the folder of one collection\n");
-        return RL_BUILD_WRONG;
+        return BUILD_WRONG;
     }
-    rl_check_settings_t settings = {
+    check_settings_t settings = {
         .folder = rl_conf_arg(conf, 0),
         .questions = (size_t)rl_conf_int(conf, "index.check_questions"),
         .k = (size_t)rl_conf_int(conf, "index.check_k"),
         .recall = rl_conf_num(conf, "index.check_recall"),
     };
-    int rc = rl_check(&settings, stdout, why, sizeof why);
+    int rc = index_check(&settings, stdout, why, sizeof why);
     if (rc < 0)
         fprintf(stderr, "ragline-index: %s\n", why);
-    return rc == 0 ? RL_BUILD_WHOLE : rc > 0 ? RL_BUILD_PARTS : RL_BUILD_FAILED;
+    return rc == 0 ? BUILD_WHOLE : rc > 0 ? BUILD_PARTS : BUILD_FAILED;
 }
 
 static int change(rl_proc_t *proc)
 {
     char why[1024];
-    rl_change_run_t *run = rl_change_run_new(proc, why, sizeof why);
+    change_run_t *run = change_run_new(proc, why, sizeof why);
     if (!run)
         fprintf(stderr, "ragline-index: %s\n", why);
-    int status = run ? rl_proc_run(proc) : RL_BUILD_WRONG;
-    rl_change_run_destroy(&run);
+    int status = run ? rl_proc_run(proc) : BUILD_WRONG;
+    change_run_destroy(&run);
     return status;
 }
 
 int main(int argc, char **argv)
 {
     int status;
-    rl_blas_use_cpu(argv);
+    blas_use_cpu(argv);
     rl_proc_t *proc = rl_proc_new(RL_INDEX, "index", usage, argc, argv, &status);
     if (!proc)
         return status;
@@ -82,28 +82,28 @@ int main(int argc, char **argv)
         return status;
     }
     if (rl_conf_int(rl_proc_conf(proc), "size.passages") > 0) {
-        status = rl_size_run(rl_proc_conf(proc));
+        status = capacity_run(rl_proc_conf(proc));
         rl_proc_destroy(&proc);
         return status;
     }
-    if (rl_change_asked_for(rl_proc_conf(proc))) {
+    if (change_asked_for(rl_proc_conf(proc))) {
         signal(SIGHUP, SIG_IGN);
         signal(SIGPIPE, SIG_IGN);
         status = change(proc);
         rl_proc_destroy(&proc);
         return status;
     }
-    rl_plan_t plan;
+    plan_t plan;
     char why[512];
-    if (rl_plan_make(rl_proc_conf(proc), &plan, why, sizeof why) != 0) {
+    if (plan_make(rl_proc_conf(proc), &plan, why, sizeof why) != 0) {
         fprintf(stderr, "ragline-index: %s\n", why);
         rl_proc_destroy(&proc);
-        return RL_BUILD_WRONG;
+        return BUILD_WRONG;
     }
     signal(SIGHUP, SIG_IGN); // goes on without its terminal; its options do not change half-way
-    rl_build_t *build = rl_build_new(proc, &plan);
-    status = build ? rl_proc_run(proc) : RL_BUILD_FAILED;
-    rl_build_destroy(&build);
+    build_t *build = build_new(proc, &plan);
+    status = build ? rl_proc_run(proc) : BUILD_FAILED;
+    build_destroy(&build);
     rl_proc_destroy(&proc);
     return status;
 }

@@ -28,11 +28,11 @@ static void free_entry(delta_entry_t *self)
     free(self);
 }
 
-rl_delta_t *rl_delta_new(const rl_store_t *store, uint64_t shard, const rl_delta_kinds_t *kinds,
-                         char *why, size_t why_size)
+delta_t *delta_new(const store_t *store, uint64_t shard, const delta_kinds_t *kinds, char *why,
+                   size_t why_size)
 {
-    const rl_manifest_t *said = rl_store_manifest(store);
-    rl_delta_t *self = calloc(1, sizeof *self);
+    const manifest_t *manifest = store_manifest(store);
+    delta_t *self = calloc(1, sizeof *self);
     if (!self) {
         rl_fail(why, why_size, "out of memory");
         return NULL;
@@ -47,43 +47,43 @@ rl_delta_t *rl_delta_new(const rl_store_t *store, uint64_t shard, const rl_delta
     pthread_mutex_init(&self->memo_mutex, NULL);
     self->store = store;
     self->shard = shard;
-    self->shards = said->shards;
-    self->dimension = said->dimension;
-    self->space = rl_changes_space(said->model);
-    self->count = said->shard_passages[shard];
+    self->shards = manifest->shards;
+    self->dimension = manifest->dimension;
+    self->model_hash = change_log_model_hash(manifest->model);
+    self->count = manifest->shard_passages[shard];
     self->kinds = *kinds;
     self->chains_bits = FIRST_CHAINS;
     self->dead = calloc(self->count / 64 + 1, sizeof *self->dead);
     self->docs = calloc((size_t)1 << self->chains_bits, sizeof *self->docs);
     self->sources = calloc((size_t)1 << self->chains_bits, sizeof *self->sources);
     bool ok = self->dead && self->docs && self->sources;
-    self->terms = kinds->words ? calloc(kinds->threads + 1, sizeof(rl_terms_t *)) : NULL;
+    self->terms = kinds->words ? calloc(kinds->threads + 1, sizeof(analyzer_t *)) : NULL;
     for (size_t at = 0; ok && self->terms && at <= kinds->threads; at++)
-        ok = (self->terms[at] = rl_terms_new(said->language)) != NULL;
+        ok = (self->terms[at] = analyzer_new(manifest->language)) != NULL;
     if (!ok || (kinds->words && !self->terms)) {
         rl_fail(why, why_size, "out of memory");
-        rl_delta_destroy(&self);
+        delta_destroy(&self);
     }
     return self;
 }
 
-void rl_delta_destroy(rl_delta_t **self_p)
+void delta_destroy(delta_t **self_p)
 {
-    rl_delta_t *self = *self_p;
+    delta_t *self = *self_p;
     if (!self)
         return;
     for (uint32_t slot = 0; slot < self->size; slot++)
         free_entry(self->entries[slot]);
     for (size_t at = 0; at < self->blocks_size; at++) {
-        rl_flat_destroy(&self->blocks[at].flat);
-        rl_selection_unref(&self->blocks[at].alive);
+        flat_destroy(&self->blocks[at].flat);
+        selection_unref(&self->blocks[at].alive);
         free(self->blocks[at].rows);
     }
     for (size_t at = 0; self->terms && at <= self->kinds.threads; at++)
-        rl_terms_destroy(&self->terms[at]);
+        analyzer_destroy(&self->terms[at]);
     delta_free_words(self);
     delta_free_memos(self);
-    rl_selection_unref(&self->alive);
+    selection_unref(&self->alive);
     free(self->terms);
     free(self->blocks);
     free(self->entries);
@@ -100,7 +100,7 @@ void rl_delta_destroy(rl_delta_t **self_p)
 // ---- preparing ----------------------------------------------------------------------------------
 
 typedef struct prepared {
-    rl_change_kind_t kind;
+    change_kind_t kind;
     char *name;
     uint32_t *ids; // of the generation: positions that are deleted
     size_t ids_size, ids_room;
@@ -108,14 +108,14 @@ typedef struct prepared {
     size_t entries_size;
 } prepared_t;
 
-struct rl_delta_batch {
+struct delta_batch {
     prepared_t *changes;
     size_t size;
 };
 
-void rl_delta_batch_destroy(rl_delta_batch_t **self_p)
+void delta_batch_destroy(delta_batch_t **self_p)
 {
-    rl_delta_batch_t *self = *self_p;
+    delta_batch_t *self = *self_p;
     if (!self)
         return;
     for (size_t each = 0; self->changes && each < self->size; each++) {
@@ -149,16 +149,16 @@ static bool take_id(void *arg, uint64_t id)
 // A copy of the passage, its strings in one block.
 static int copy_strings(delta_entry_t *entry, const rl_passage_t *from)
 {
-    size_t size = rl_passage_bytes(from);
+    size_t size = passage_bytes(from);
     char *at = entry->memory = malloc(size);
     if (!at)
         return -1;
-    entry->passage = rl_passage_copy(from, &at);
+    entry->passage = passage_copy(from, &at);
     entry->bytes = size + sizeof *entry;
     return 0;
 }
 
-static delta_entry_t *make_entry(rl_delta_t *self, const rl_change_t *change, size_t number)
+static delta_entry_t *make_entry(delta_t *self, const change_t *change, size_t number)
 {
     const rl_passage_t *from = &change->passages[number];
     delta_entry_t *entry = calloc(1, sizeof *entry);
@@ -174,7 +174,7 @@ static delta_entry_t *make_entry(rl_delta_t *self, const rl_change_t *change, si
     // vectors of another model than the generation's can belong to a change that was made while the
     // collection was built anew: such a passage is found by its words
     if (rc == 0 && self->kinds.vectors && change->vectors && change->dimension == self->dimension &&
-        change->space == self->space) {
+        change->model_hash == self->model_hash) {
         size_t bytes = self->dimension * sizeof *entry->vector;
         entry->vector = malloc(bytes);
         rc = entry->vector ? 0 : -1;
@@ -191,7 +191,7 @@ static delta_entry_t *make_entry(rl_delta_t *self, const rl_change_t *change, si
     return entry;
 }
 
-static int prepare_entries(rl_delta_t *self, const rl_change_t *change, prepared_t *out)
+static int prepare_entries(delta_t *self, const change_t *change, prepared_t *out)
 {
     // documents begin at different shards, so that these fill equally
     uint64_t shift = rl_hash64(change->name, strlen(change->name));
@@ -208,43 +208,43 @@ static int prepare_entries(rl_delta_t *self, const rl_change_t *change, prepared
     return 0;
 }
 
-rl_delta_batch_t *rl_delta_prepare(rl_delta_t *self, const rl_change_t *changes, size_t size,
-                                   char *why, size_t why_size)
+delta_batch_t *delta_prepare(delta_t *self, const change_t *changes, size_t size, char *why,
+                             size_t why_size)
 {
-    rl_delta_batch_t *batch = calloc(1, sizeof *batch);
+    delta_batch_t *batch = calloc(1, sizeof *batch);
     int rc = 0;
     rl_fail(why, why_size, "out of memory");
     if (batch)
         batch->changes = calloc(size + 1, sizeof *batch->changes);
     if (!batch || !batch->changes) {
-        rl_delta_batch_destroy(&batch);
+        delta_batch_destroy(&batch);
         return NULL;
     }
     for (size_t each = 0; rc == 0 && each < size; each++) {
-        const rl_change_t *change = &changes[each];
+        const change_t *change = &changes[each];
         prepared_t *out = &batch->changes[batch->size++];
         out->kind = change->kind;
         out->name = strdup(change->name);
-        const char *field = change->kind == RL_CHANGE_DELETE_SOURCE ? "source" : "id";
-        rc = out->name ? rl_store_find(self->store, self->shard, field, change->name, take_id, out,
-                                       why, why_size)
+        const char *field = change->kind == CHANGE_DELETE_SOURCE ? "source" : "id";
+        rc = out->name ? store_find(self->store, self->shard, field, change->name, take_id, out,
+                                    why, why_size)
                        : -1;
-        if (rc == 0 && change->kind == RL_CHANGE_PUT)
+        if (rc == 0 && change->kind == CHANGE_PUT)
             rc = prepare_entries(self, change, out);
     }
     if (rc != 0)
-        rl_delta_batch_destroy(&batch);
+        delta_batch_destroy(&batch);
     return batch;
 }
 
 // ---- applying, under the lock for writing -------------------------------------------------------
 
-static size_t chain_of(const rl_delta_t *self, uint64_t hash)
+static size_t chain_of(const delta_t *self, uint64_t hash)
 {
     return hash * UINT64_C(0x9E3779B97F4A7C15) >> (64 - self->chains_bits);
 }
 
-static void chain(rl_delta_t *self, uint32_t slot)
+static void chain(delta_t *self, uint32_t slot)
 {
     delta_entry_t *entry = self->entries[slot];
     uint32_t *doc = &self->docs[chain_of(self, entry->doc_hash)];
@@ -254,7 +254,7 @@ static void chain(rl_delta_t *self, uint32_t slot)
     *doc = *source = slot + 1;
 }
 
-static int grow_chains(rl_delta_t *self)
+static int grow_chains(delta_t *self)
 {
     size_t room = (size_t)2 << self->chains_bits;
     uint32_t *docs = calloc(room, sizeof *docs), *sources = calloc(room, sizeof *sources);
@@ -274,7 +274,7 @@ static int grow_chains(rl_delta_t *self)
 }
 
 // The place of a slot among the vectors.
-static int place_vector(rl_delta_t *self, uint32_t slot)
+static int place_vector(delta_t *self, uint32_t slot)
 {
     delta_entry_t *entry = self->entries[slot];
     size_t block = slot / DELTA_BLOCK, row = slot % DELTA_BLOCK;
@@ -285,7 +285,7 @@ static int place_vector(rl_delta_t *self, uint32_t slot)
         self->blocks = blocks;
         blocks[block] = (delta_block_t){
             .rows = calloc(DELTA_BLOCK * self->dimension, sizeof(float)),
-            .alive = rl_selection_new(DELTA_BLOCK),
+            .alive = selection_new(DELTA_BLOCK),
         };
         self->blocks_size++;
         if (!blocks[block].rows || !blocks[block].alive)
@@ -300,11 +300,11 @@ static int place_vector(rl_delta_t *self, uint32_t slot)
         entry->vector = NULL;
     }
     if (row == DELTA_BLOCK - 1)
-        at->flat = rl_flat_new(at->rows, DELTA_BLOCK, self->dimension); // none: row by row
+        at->flat = flat_new(at->rows, DELTA_BLOCK, self->dimension); // none: row by row
     return 0;
 }
 
-static int add_entry(rl_delta_t *self, delta_entry_t **entry_p)
+static int add_entry(delta_t *self, delta_entry_t **entry_p)
 {
     if (self->size == self->room) {
         uint32_t room = self->room ? 2 * self->room : 256;
@@ -329,7 +329,7 @@ static int add_entry(rl_delta_t *self, delta_entry_t **entry_p)
     return self->kinds.vectors && self->dimension > 0 ? place_vector(self, slot) : 0;
 }
 
-static void drop_entry(rl_delta_t *self, uint32_t slot)
+static void drop_entry(delta_t *self, uint32_t slot)
 {
     delta_entry_t *entry = self->entries[slot];
     size_t block = slot / DELTA_BLOCK, row = slot % DELTA_BLOCK;
@@ -346,9 +346,9 @@ static void drop_entry(rl_delta_t *self, uint32_t slot)
 }
 
 // Passages added by changes before this one.
-static void drop_named(rl_delta_t *self, const prepared_t *change)
+static void drop_named(delta_t *self, const prepared_t *change)
 {
-    bool source = change->kind == RL_CHANGE_DELETE_SOURCE;
+    bool source = change->kind == CHANGE_DELETE_SOURCE;
     uint64_t hash = rl_hash64(change->name, strlen(change->name));
     uint32_t next = (source ? self->sources : self->docs)[chain_of(self, hash)];
     while (next > 0) {
@@ -360,7 +360,7 @@ static void drop_named(rl_delta_t *self, const prepared_t *change)
     }
 }
 
-static int apply_one(rl_delta_t *self, prepared_t *change)
+static int apply_one(delta_t *self, prepared_t *change)
 {
     for (size_t at = 0; at < change->ids_size; at++) {
         uint32_t row = change->ids[at];
@@ -375,7 +375,7 @@ static int apply_one(rl_delta_t *self, prepared_t *change)
     return 0;
 }
 
-int rl_delta_apply(rl_delta_t *self, rl_delta_batch_t **batch_p, uint64_t number)
+int delta_apply(delta_t *self, delta_batch_t **batch_p, uint64_t number)
 {
     int rc = 0;
     pthread_rwlock_wrlock(&self->lock);
@@ -384,75 +384,75 @@ int rl_delta_apply(rl_delta_t *self, rl_delta_batch_t **batch_p, uint64_t number
     self->number = number;
     self->failed |= rc != 0;
     pthread_rwlock_unlock(&self->lock);
-    rl_delta_batch_destroy(batch_p);
+    delta_batch_destroy(batch_p);
     return rc;
 }
 
 // ---- looking ------------------------------------------------------------------------------------
 
-void rl_delta_lock(rl_delta_t *self)
+void delta_lock(delta_t *self)
 {
     pthread_rwlock_rdlock(&self->lock);
 }
 
-void rl_delta_unlock(rl_delta_t *self)
+void delta_unlock(delta_t *self)
 {
     pthread_rwlock_unlock(&self->lock);
 }
 
-uint64_t rl_delta_number(const rl_delta_t *self)
+uint64_t delta_number(const delta_t *self)
 {
     return self->number;
 }
 
-size_t rl_delta_dead(const rl_delta_t *self)
+size_t delta_dead(const delta_t *self)
 {
     return self->dead_size;
 }
 
-size_t rl_delta_added(const rl_delta_t *self)
+size_t delta_added(const delta_t *self)
 {
     return self->live;
 }
 
-size_t rl_delta_bytes(const rl_delta_t *self)
+size_t delta_bytes(const delta_t *self)
 {
     return self->bytes;
 }
 
-bool rl_delta_is_dead(const rl_delta_t *self, uint64_t id)
+bool delta_is_dead(const delta_t *self, uint64_t id)
 {
     return id < 1 || id > self->count || (self->dead[(id - 1) / 64] >> (id - 1) % 64 & 1);
 }
 
-static rl_selection_t *make_alive(const rl_delta_t *self)
+static selection_t *make_alive(const delta_t *self)
 {
-    rl_selection_t *alive = rl_selection_new(self->count);
-    size_t words = alive ? rl_selection_words(alive) : 0;
+    selection_t *alive = selection_new(self->count);
+    size_t words = alive ? selection_words(alive) : 0;
     for (size_t word = 0; word < words; word++)
         alive->bits[word] = ~self->dead[word];
     if (words > 0 && self->count % 64)
         alive->bits[words - 1] &= (UINT64_C(1) << self->count % 64) - 1;
-    if (alive && rl_selection_finish(alive) != 0)
-        rl_selection_unref(&alive);
+    if (alive && selection_finish(alive) != 0)
+        selection_unref(&alive);
     return alive;
 }
 
-rl_selection_t *rl_delta_alive(rl_delta_t *self)
+selection_t *delta_alive(delta_t *self)
 {
     pthread_mutex_lock(&self->alive_mutex);
     if (self->alive && self->alive_dead != self->dead_size) // the dead stay so
-        rl_selection_unref(&self->alive);
+        selection_unref(&self->alive);
     if (!self->alive) {
         self->alive = make_alive(self);
         self->alive_dead = self->dead_size;
     }
-    rl_selection_t *alive = self->alive ? rl_selection_ref(self->alive) : NULL;
+    selection_t *alive = self->alive ? selection_ref(self->alive) : NULL;
     pthread_mutex_unlock(&self->alive_mutex);
     return alive;
 }
 
-const rl_passage_t *rl_delta_passage(const rl_delta_t *self, uint64_t id)
+const rl_passage_t *delta_passage(const delta_t *self, uint64_t id)
 {
     if (id <= self->count || id - self->count > self->size)
         return NULL;
@@ -460,17 +460,17 @@ const rl_passage_t *rl_delta_passage(const rl_delta_t *self, uint64_t id)
     return entry->live ? &entry->passage : NULL;
 }
 
-const float *rl_delta_vector(const rl_delta_t *self, uint64_t id)
+const float *delta_vector(const delta_t *self, uint64_t id)
 {
-    if (!rl_delta_passage(self, id))
+    if (!delta_passage(self, id))
         return NULL;
     size_t slot = id - self->count - 1, block = slot / DELTA_BLOCK, row = slot % DELTA_BLOCK;
-    if (block >= self->blocks_size || !rl_selection_has(self->blocks[block].alive, row))
+    if (block >= self->blocks_size || !selection_has(self->blocks[block].alive, row))
         return NULL;
     return self->blocks[block].rows + row * self->dimension;
 }
 
-void rl_delta_ids(const rl_delta_t *self, uint64_t *first, uint64_t *end)
+void delta_ids(const delta_t *self, uint64_t *first, uint64_t *end)
 {
     *first = self->count + 1;
     *end = self->count + self->size + 1;

@@ -4,83 +4,83 @@
 //
 // Passages added have the ids behind those of the generation, in the order of the log: the same in
 // every process that applies it. One thread prepares and applies changes; any number searches, each
-// between rl_delta_lock and rl_delta_unlock.
-#ifndef RL_DELTA_H
-#define RL_DELTA_H
+// between delta_lock and delta_unlock.
+#ifndef DELTA_H
+#define DELTA_H
 
-#include "changes.h"
+#include "change_log.h"
 #include "store.h"
 
-typedef struct rl_delta rl_delta_t;
+typedef struct delta delta_t;
 
-typedef struct rl_delta_kinds {
+typedef struct delta_kinds {
     bool words, vectors; // what is kept to be searched
     size_t threads;      // that search, numbered from 0
-} rl_delta_kinds_t;
+} delta_kinds_t;
 
 // Of an unchanged shard; the store outlives it. NULL with `why`.
-rl_delta_t *rl_delta_new(const rl_store_t *store, uint64_t shard, const rl_delta_kinds_t *kinds,
-                         char *why, size_t why_size);
-void rl_delta_destroy(rl_delta_t **self_p);
+delta_t *delta_new(const store_t *store, uint64_t shard, const delta_kinds_t *kinds, char *why,
+                   size_t why_size);
+void delta_destroy(delta_t **self_p);
 
 // ---- changing -----------------------------------------------------------------------------------
 
-typedef struct rl_delta_batch rl_delta_batch_t;
+typedef struct delta_batch delta_batch_t;
 
 // Does what takes long for changes that are to be applied next, while others search: NULL with
 // `why`.
-rl_delta_batch_t *rl_delta_prepare(rl_delta_t *self, const rl_change_t *changes, size_t size,
-                                   char *why, size_t why_size);
-void rl_delta_batch_destroy(rl_delta_batch_t **self_p);
+delta_batch_t *delta_prepare(delta_t *self, const change_t *changes, size_t size, char *why,
+                             size_t why_size);
+void delta_batch_destroy(delta_batch_t **self_p);
 
 // Applies them all at once; the last of them has this number. *batch_p becomes NULL. Returns 0, or
 // -1 if memory runs out: then the delta is of no use any more.
-int rl_delta_apply(rl_delta_t *self, rl_delta_batch_t **batch_p, uint64_t number);
+int delta_apply(delta_t *self, delta_batch_t **batch_p, uint64_t number);
 
 // ---- looking, between lock and unlock -----------------------------------------------------------
 
-void rl_delta_lock(rl_delta_t *self);
-void rl_delta_unlock(rl_delta_t *self);
+void delta_lock(delta_t *self);
+void delta_unlock(delta_t *self);
 
 // Number of the last change applied, 0 if none was.
-uint64_t rl_delta_number(const rl_delta_t *self);
+uint64_t delta_number(const delta_t *self);
 // Passages of the generation that are deleted; passages added that are there.
-size_t rl_delta_dead(const rl_delta_t *self);
-size_t rl_delta_added(const rl_delta_t *self);
+size_t delta_dead(const delta_t *self);
+size_t delta_added(const delta_t *self);
 // Bytes of memory, about.
-size_t rl_delta_bytes(const rl_delta_t *self);
+size_t delta_bytes(const delta_t *self);
 // Whether a passage of the generation is deleted.
-bool rl_delta_is_dead(const rl_delta_t *self, uint64_t id);
+bool delta_is_dead(const delta_t *self, uint64_t id);
 // The passages of the generation that are not; the caller lets go of it. NULL: out of memory.
-rl_selection_t *rl_delta_alive(rl_delta_t *self);
+selection_t *delta_alive(delta_t *self);
 
-typedef struct rl_delta_found {
+typedef struct delta_found {
     uint64_t id;
     double score;
-} rl_delta_found_t;
+} delta_found_t;
 
 // How often the generation has terms (those of one call in `passages`), and the average length of
 // its passages in terms.
-typedef struct rl_delta_base {
+typedef struct delta_base {
     void (*look)(void *arg, const char *const *terms, size_t size, uint64_t *passages,
                  double *length);
     void *arg;
     uint64_t count; // passages
-} rl_delta_base_t;
+} delta_base_t;
 
 // The k best of the passages added that fulfil the filter (NULL: all) into `found`, best first, by
 // inner product, or by BM25 as if they stood in the generation (text_index.cc has its parameters);
-// *bound as rl_text_reader_search gives it. Returns their number, or -1 if memory runs out.
-long rl_delta_nearest(rl_delta_t *self, const float *vector, size_t k, const char *filter,
-                      rl_delta_found_t *found);
-long rl_delta_match(rl_delta_t *self, size_t thread, const char *text, size_t k, const char *filter,
-                    const rl_delta_base_t *base, rl_delta_found_t *found, double *bound);
+// *bound as text_index_search gives it. Returns their number, or -1 if memory runs out.
+long delta_nearest(delta_t *self, const float *vector, size_t k, const char *filter,
+                   delta_found_t *found);
+long delta_match(delta_t *self, size_t thread, const char *text, size_t k, const char *filter,
+                 const delta_base_t *base, delta_found_t *found, double *bound);
 
 // An added passage that is there; its strings are good until unlock. NULL: none has this id.
-const rl_passage_t *rl_delta_passage(const rl_delta_t *self, uint64_t id);
+const rl_passage_t *delta_passage(const delta_t *self, uint64_t id);
 // Its vector, NULL if it has none.
-const float *rl_delta_vector(const rl_delta_t *self, uint64_t id);
+const float *delta_vector(const delta_t *self, uint64_t id);
 // Ids of the passages added: from *first to *end, those that are gone included.
-void rl_delta_ids(const rl_delta_t *self, uint64_t *first, uint64_t *end);
+void delta_ids(const delta_t *self, uint64_t *first, uint64_t *end);
 
 #endif

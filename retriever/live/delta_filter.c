@@ -40,7 +40,7 @@ static int take_value(void *arg, const char *field, const json_t *json)
 
 int delta_take_values(delta_entry_t *entry)
 {
-    return rl_fields_each(&entry->passage, take_value, entry);
+    return fields_each(&entry->passage, take_value, entry);
 }
 
 void delta_free_values(delta_entry_t *entry)
@@ -131,14 +131,14 @@ static void forget(delta_memo_t *memo)
     *memo = (delta_memo_t){0};
 }
 
-void delta_free_memos(rl_delta_t *self)
+void delta_free_memos(delta_t *self)
 {
     for (size_t at = 0; at < DELTA_FILTERS; at++)
         forget(&self->memos[at]);
 }
 
 // The filter's, or the place that is free or was not used for longest, made the filter's.
-static delta_memo_t *memo_of(rl_delta_t *self, const char *filter)
+static delta_memo_t *memo_of(delta_t *self, const char *filter)
 {
     delta_memo_t *oldest = &self->memos[0];
     for (size_t at = 0; at < DELTA_FILTERS; at++) {
@@ -157,7 +157,7 @@ static delta_memo_t *memo_of(rl_delta_t *self, const char *filter)
     return oldest->text ? oldest : NULL;
 }
 
-static int look_at_new(const rl_delta_t *self, delta_memo_t *memo)
+static int look_at_new(const delta_t *self, delta_memo_t *memo)
 {
     if (memo->room < self->size) {
         uint32_t room = (self->size + DELTA_BLOCK - 1) / DELTA_BLOCK * DELTA_BLOCK;
@@ -174,7 +174,7 @@ static int look_at_new(const rl_delta_t *self, delta_memo_t *memo)
     return 0;
 }
 
-int delta_select(rl_delta_t *self, const char *filter, uint64_t **bits_p)
+int delta_select(delta_t *self, const char *filter, uint64_t **bits_p)
 {
     int rc = -1;
     *bits_p = NULL;

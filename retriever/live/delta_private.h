@@ -1,7 +1,7 @@
 // delta_private: a delta as its parts share it: entries (delta.c), words (delta_words.c), filters
 // (delta_filter.c), searches (delta_search.c).
-#ifndef RL_DELTA_PRIVATE_H
-#define RL_DELTA_PRIVATE_H
+#ifndef DELTA_PRIVATE_H
+#define DELTA_PRIVATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +9,7 @@
 #include "delta.h"
 #include "filter.h"
 #include "flat.h"
-#include "terms.h"
+#include "analyzer.h"
 
 enum {
     DELTA_BLOCK = 1024,   // passages
@@ -47,8 +47,8 @@ typedef struct delta_entry {
 // DELTA_BLOCK passages.
 typedef struct delta_block {
     float *rows;
-    rl_flat_t *flat;       // when it is full
-    rl_selection_t *alive; // those that can be found by their vectors
+    flat_t *flat;       // when it is full
+    selection_t *alive; // those that can be found by their vectors
 } delta_block_t;
 
 typedef struct delta_posting {
@@ -72,11 +72,11 @@ typedef struct delta_memo {
     uint64_t used;
 } delta_memo_t;
 
-struct rl_delta {
-    const rl_store_t *store;
-    uint64_t shard, shards, space;
+struct delta {
+    const store_t *store;
+    uint64_t shard, shards, model_hash;
     size_t dimension;
-    rl_delta_kinds_t kinds;
+    delta_kinds_t kinds;
     pthread_rwlock_t lock; // of all below, but the memos
     uint64_t number;
     bool failed;
@@ -94,9 +94,9 @@ struct rl_delta {
     uint32_t *words_slots; // open addressing: number + 1
     unsigned words_bits;
     uint64_t length;             // of all live passages, in terms
-    rl_terms_t **terms;          // one for each thread that searches, and the last for who prepares
+    analyzer_t **terms;          // one for each thread that searches, and the last for who prepares
     pthread_mutex_t alive_mutex; // of what follows
-    rl_selection_t *alive;
+    selection_t *alive;
     size_t alive_dead; // how many were dead when it was made
     pthread_mutex_t memo_mutex;
     delta_memo_t memos[DELTA_FILTERS];
@@ -104,16 +104,16 @@ struct rl_delta {
 };
 
 // A passage's terms and their times, and the values that filters look at. 0, or -1: out of memory.
-int delta_take_words(rl_delta_t *self, delta_entry_t *entry);
+int delta_take_words(delta_t *self, delta_entry_t *entry);
 int delta_take_values(delta_entry_t *entry);
 void delta_free_values(delta_entry_t *entry);
 // Into the index of words, under the lock for writing; and out of it.
-int delta_add_words(rl_delta_t *self, uint32_t slot);
-void delta_drop_words(rl_delta_t *self, const delta_entry_t *entry);
-void delta_free_words(rl_delta_t *self);
+int delta_add_words(delta_t *self, uint32_t slot);
+void delta_drop_words(delta_t *self, const delta_entry_t *entry);
+void delta_free_words(delta_t *self);
 // The slots that fulfil the filter, as bits for at least self->size of them, in *bits_p, which the
 // caller frees. 0, or -1: out of memory.
-int delta_select(rl_delta_t *self, const char *filter, uint64_t **bits_p);
-void delta_free_memos(rl_delta_t *self);
+int delta_select(delta_t *self, const char *filter, uint64_t **bits_p);
+void delta_free_memos(delta_t *self);
 
 #endif

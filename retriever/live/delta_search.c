@@ -5,48 +5,48 @@
 #include <string.h>
 
 // The passages of a block that can be found, and fulfil the filter; NULL if memory runs out.
-static rl_selection_t *select_some(const delta_block_t *block, const uint64_t *bits)
+static selection_t *select_some(const delta_block_t *block, const uint64_t *bits)
 {
-    rl_selection_t *some = rl_selection_new(DELTA_BLOCK);
-    size_t words = some ? rl_selection_words(some) : 0;
+    selection_t *some = selection_new(DELTA_BLOCK);
+    size_t words = some ? selection_words(some) : 0;
     for (size_t word = 0; word < words; word++)
         some->bits[word] = block->alive->bits[word] & bits[word];
-    if (some && rl_selection_finish(some) != 0)
-        rl_selection_unref(&some);
+    if (some && selection_finish(some) != 0)
+        selection_unref(&some);
     return some;
 }
 
-static int search_block(const rl_delta_t *self, const delta_block_t *block, const float *vector,
-                        size_t k, const rl_selection_t *among, float *scores, int64_t *labels)
+static int search_block(const delta_t *self, const delta_block_t *block, const float *vector,
+                        size_t k, const selection_t *among, float *scores, int64_t *labels)
 {
-    if (block->flat && !among->rows && k <= RL_FLAT_MAX_K)
-        return rl_flat_search(block->flat, vector, k, among, scores, labels);
-    rl_flat_search_rows(block->rows, self->dimension, vector, k, among, scores, labels);
+    if (block->flat && !among->rows && k <= FLAT_MAX_K)
+        return flat_search(block->flat, vector, k, among, scores, labels);
+    flat_search_rows(block->rows, self->dimension, vector, k, among, scores, labels);
     return 0;
 }
 
-static int search_blocks(const rl_delta_t *self, const float *vector, const uint64_t *bits,
-                         float *scores, int64_t *labels, rl_best_t *best)
+static int search_blocks(const delta_t *self, const float *vector, const uint64_t *bits,
+                         float *scores, int64_t *labels, top_k_t *best)
 {
     for (size_t at = 0; at < self->blocks_size; at++) {
         const delta_block_t *block = &self->blocks[at];
-        rl_selection_t *some = bits ? select_some(block, bits + at * (DELTA_BLOCK / 64))
-                                    : rl_selection_ref(block->alive);
+        selection_t *some =
+            bits ? select_some(block, bits + at * (DELTA_BLOCK / 64)) : selection_ref(block->alive);
         if (!some)
             return -1;
         size_t k = some->size < best->k ? some->size : best->k;
         int rc = k > 0 ? search_block(self, block, vector, k, some, scores, labels) : 0;
-        rl_selection_unref(&some);
+        selection_unref(&some);
         for (size_t each = 0; rc == 0 && each < k && labels[each] >= 0; each++)
-            rl_best_offer(best, scores[each], at * DELTA_BLOCK + (size_t)labels[each]);
+            top_k_offer(best, scores[each], at * DELTA_BLOCK + (size_t)labels[each]);
         if (rc != 0)
             return -1;
     }
     return 0;
 }
 
-long rl_delta_nearest(rl_delta_t *self, const float *vector, size_t k, const char *filter,
-                      rl_delta_found_t *found)
+long delta_nearest(delta_t *self, const float *vector, size_t k, const char *filter,
+                   delta_found_t *found)
 {
     uint64_t *bits = NULL;
     if (self->failed)
@@ -55,14 +55,14 @@ long rl_delta_nearest(rl_delta_t *self, const float *vector, size_t k, const cha
         return 0;
     float *scores = malloc(2 * k * sizeof *scores);
     int64_t *labels = malloc(2 * k * sizeof *labels);
-    rl_best_t best = {scores, labels, 0, k};
+    top_k_t best = {scores, labels, 0, k};
     int rc = scores && labels ? 0 : -1;
     if (rc == 0 && filter)
         rc = delta_select(self, filter, &bits);
     if (rc == 0)
         rc = search_blocks(self, vector, bits, scores + k, labels + k, &best);
     for (size_t at = 0; rc == 0 && at < best.size; at++)
-        found[at] = (rl_delta_found_t){self->count + (uint64_t)labels[at] + 1, scores[at]};
+        found[at] = (delta_found_t){self->count + (uint64_t)labels[at] + 1, scores[at]};
     free(bits);
     free(scores);
     free(labels);

@@ -47,12 +47,12 @@ static void take_term(void *arg, const char *term, unsigned times)
     entry->length += times;
 }
 
-int delta_take_words(rl_delta_t *self, delta_entry_t *entry)
+int delta_take_words(delta_t *self, delta_entry_t *entry)
 {
     const rl_passage_t *passage = &entry->passage;
     const char *const texts[] = {passage->title, passage->heading, passage->text};
     taking_t taking = {.entry = entry};
-    int rc = rl_terms_each(self->terms[self->kinds.threads], texts, 3, take_term, &taking);
+    int rc = analyzer_each(self->terms[self->kinds.threads], texts, 3, take_term, &taking);
     return rc == 0 && !taking.failed ? 0 : -1;
 }
 
@@ -60,7 +60,7 @@ int delta_take_words(rl_delta_t *self, delta_entry_t *entry)
 // ------------------------------------------------------------------------------------
 
 // Where the term's number stands, or would.
-static uint32_t *slot_of(const rl_delta_t *self, const char *term, uint64_t hash)
+static uint32_t *slot_of(const delta_t *self, const char *term, uint64_t hash)
 {
     size_t mask = ((size_t)1 << self->words_bits) - 1, at = hash & mask;
     for (; self->words_slots[at]; at = (at + 1) & mask) {
@@ -71,7 +71,7 @@ static uint32_t *slot_of(const rl_delta_t *self, const char *term, uint64_t hash
     return &self->words_slots[at];
 }
 
-static int grow_slots(rl_delta_t *self)
+static int grow_slots(delta_t *self)
 {
     unsigned bits = self->words_slots ? self->words_bits + 1 : FIRST_WORDS;
     uint32_t *slots = calloc((size_t)1 << bits, sizeof *slots);
@@ -85,7 +85,7 @@ static int grow_slots(rl_delta_t *self)
     return 0;
 }
 
-static int grow_words(rl_delta_t *self)
+static int grow_words(delta_t *self)
 {
     if ((!self->words_slots || 2 * (size_t)self->words_size >= (size_t)1 << self->words_bits) &&
         grow_slots(self) != 0)
@@ -116,7 +116,7 @@ static int add_posting(delta_word_t *word, uint32_t slot, uint32_t times)
     return 0;
 }
 
-int delta_add_words(rl_delta_t *self, uint32_t slot)
+int delta_add_words(delta_t *self, uint32_t slot)
 {
     delta_entry_t *entry = self->entries[slot];
     for (uint32_t at = 0; at < entry->terms_size; at++) {
@@ -143,7 +143,7 @@ int delta_add_words(rl_delta_t *self, uint32_t slot)
     return 0;
 }
 
-void delta_drop_words(rl_delta_t *self, const delta_entry_t *entry)
+void delta_drop_words(delta_t *self, const delta_entry_t *entry)
 {
     if (!self->kinds.words)
         return;
@@ -152,7 +152,7 @@ void delta_drop_words(rl_delta_t *self, const delta_entry_t *entry)
     self->length -= entry->length;
 }
 
-void delta_free_words(rl_delta_t *self)
+void delta_free_words(delta_t *self)
 {
     for (uint32_t at = 0; at < self->words_size; at++) {
         free(self->words[at].term);
@@ -208,20 +208,20 @@ static void free_asking(asking_t *self)
 }
 
 // Adds a term's share to the scores of passages that have it.
-static void score_term(const rl_delta_t *self, const delta_word_t *word, double weight,
-                       double average, double *scores)
+static void score_term(const delta_t *self, const delta_word_t *word, double weight, double average,
+                       double *scores)
 {
     for (uint32_t at = 0; at < word->size; at++) {
         const delta_posting_t *posting = &word->postings[at];
         const delta_entry_t *entry = self->entries[posting->slot];
         if (entry->live)
             scores[posting->slot] +=
-                weight * rl_text_term_share(posting->times, entry->length / average);
+                weight * text_term_share(posting->times, entry->length / average);
     }
 }
 
 // The scores of all passages added, and the highest that is possible. 0, or -1: out of memory.
-static int score_all(rl_delta_t *self, const asking_t *asking, const rl_delta_base_t *base,
+static int score_all(delta_t *self, const asking_t *asking, const delta_base_t *base,
                      double *scores, double *bound)
 {
     double length = 0;
@@ -235,22 +235,22 @@ static int score_all(rl_delta_t *self, const asking_t *asking, const rl_delta_ba
         uint32_t number =
             self->words_slots ? *slot_of(self, term, rl_hash64(term, strlen(term))) : 0;
         const delta_word_t *word = number > 0 ? &self->words[number - 1] : NULL;
-        double weight = rl_text_term_weight(
+        double weight = text_term_weight(
             all, (double)(asking->passages[at] + (word ? word->live : 0)), asking->times[at]);
-        *bound += weight * rl_text_term_most();
+        *bound += weight * text_term_most();
         if (word)
             score_term(self, word, weight, average > 0 ? average : 1, scores);
     }
     return 0;
 }
 
-static bool is_better(const rl_delta_found_t *one, const rl_delta_found_t *other)
+static bool is_better(const delta_found_t *one, const delta_found_t *other)
 {
     return one->score > other->score || (one->score == other->score && one->id < other->id);
 }
 
 // Keeps the k best, best first.
-static size_t offer(rl_delta_found_t *found, size_t size, size_t k, rl_delta_found_t item)
+static size_t offer(delta_found_t *found, size_t size, size_t k, delta_found_t item)
 {
     if (size == k && !is_better(&item, &found[size - 1]))
         return size;
@@ -261,8 +261,8 @@ static size_t offer(rl_delta_found_t *found, size_t size, size_t k, rl_delta_fou
     return size;
 }
 
-long rl_delta_match(rl_delta_t *self, size_t thread, const char *text, size_t k, const char *filter,
-                    const rl_delta_base_t *base, rl_delta_found_t *found, double *bound)
+long delta_match(delta_t *self, size_t thread, const char *text, size_t k, const char *filter,
+                 const delta_base_t *base, delta_found_t *found, double *bound)
 {
     asking_t asking = {0};
     uint64_t *bits = NULL;
@@ -271,7 +271,7 @@ long rl_delta_match(rl_delta_t *self, size_t thread, const char *text, size_t k,
         return -1;
     if (!self->kinds.words || self->live == 0)
         return 0;
-    int rc = rl_terms_each(self->terms[thread], &text, 1, take_asked, &asking);
+    int rc = analyzer_each(self->terms[thread], &text, 1, take_asked, &asking);
     asking.passages = calloc(asking.size + 1, sizeof *asking.passages);
     double *scores = calloc((size_t)self->size + 1, sizeof *scores);
     if (rc != 0 || asking.failed || !asking.passages || !scores)
@@ -283,7 +283,7 @@ long rl_delta_match(rl_delta_t *self, size_t thread, const char *text, size_t k,
     size_t size = 0;
     for (uint32_t slot = 0; rc == 0 && slot < self->size; slot++)
         if (scores[slot] > 0 && (!bits || bits[slot / 64] >> slot % 64 & 1))
-            size = offer(found, size, k, (rl_delta_found_t){self->count + slot + 1, scores[slot]});
+            size = offer(found, size, k, (delta_found_t){self->count + slot + 1, scores[slot]});
     free(bits);
     free(scores);
     free_asking(&asking);

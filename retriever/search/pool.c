@@ -10,27 +10,27 @@
 #include "clock.h"
 #include "probes.h"
 
-struct rl_line {
-    rl_pool_t *pool;
-    rl_served_t *served;
-    rl_served_source_t source;
-    rl_task_t *first, *last;
+struct task_queue {
+    pool_t *pool;
+    snapshot_t *served;
+    snapshot_source_t source;
+    task_t *first, *last;
     size_t waiting, running;
-    rl_line_t *next; // among the lines whose turn comes
-    bool queued;     // it is among them
+    task_queue_t *next; // among the lines whose turn comes
+    bool queued;        // it is among them
 };
 
 typedef struct seat {
-    rl_pool_t *pool;
+    pool_t *pool;
     size_t number;
     pthread_t thread;
 } seat_t;
 
-struct rl_pool {
+struct pool {
     pthread_mutex_t mutex; // guards all below, the lines, and the state of tasks
     pthread_cond_t work;
-    rl_line_t *first, *last; // lines whose turn comes
-    rl_task_t *done, *done_last;
+    task_queue_t *first, *last; // lines whose turn comes
+    task_t *done, *done_last;
     size_t room; // of each line
     bool stop;
     void (*on_done)(void *arg);
@@ -41,16 +41,16 @@ struct rl_pool {
 
 // A batch on its way through a thread.
 typedef struct batch {
-    rl_line_t *line;
-    rl_served_t *served;
-    rl_served_source_t source;
-    rl_task_t *tasks[RL_SOURCE_BATCH];
+    task_queue_t *line;
+    snapshot_t *served;
+    snapshot_source_t source;
+    task_t *tasks[SOURCE_BATCH];
     size_t size;
 } batch_t;
 
 // ------------------------------------------------------------------- lines; the mutex is held here
 
-static void queue_line(rl_pool_t *self, rl_line_t *line)
+static void queue_line(pool_t *self, task_queue_t *line)
 {
     if (line->queued || !line->first)
         return;
@@ -63,9 +63,9 @@ static void queue_line(rl_pool_t *self, rl_line_t *line)
     self->last = line;
 }
 
-static rl_line_t *next_line(rl_pool_t *self)
+static task_queue_t *next_line(pool_t *self)
 {
-    rl_line_t *line = self->first;
+    task_queue_t *line = self->first;
     self->first = line->next;
     if (!self->first)
         self->last = NULL;
@@ -73,9 +73,9 @@ static rl_line_t *next_line(rl_pool_t *self)
     return line;
 }
 
-static void unqueue_line(rl_pool_t *self, rl_line_t *line)
+static void unqueue_line(pool_t *self, task_queue_t *line)
 {
-    rl_line_t **at = &self->first, *before = NULL;
+    task_queue_t **at = &self->first, *before = NULL;
     while (*at && *at != line) {
         before = *at;
         at = &before->next;
@@ -88,23 +88,23 @@ static void unqueue_line(rl_pool_t *self, rl_line_t *line)
     line->queued = false;
 }
 
-static void take_batch(rl_pool_t *self, batch_t *batch)
+static void take_batch(pool_t *self, batch_t *batch)
 {
-    rl_line_t *line = next_line(self);
+    task_queue_t *line = next_line(self);
     batch->line = line;
-    batch->served = rl_served_ref(line->served);
+    batch->served = snapshot_ref(line->served);
     batch->source = line->source;
     batch->size = 0;
     size_t most = line->source.backend->batch(line->source.source);
     while (line->first && batch->size < most) {
-        rl_task_t *task = line->first;
+        task_t *task = line->first;
         // one with a filter gains nothing from company
-        if (rl_query_selects(&task->query))
+        if (query_selects(&task->query))
             most = batch->size > 0 ? batch->size : 1;
         if (batch->size == most)
             break;
         line->first = task->next;
-        task->state = RL_TASK_RUNNING;
+        task->state = TASK_RUNNING;
         batch->tasks[batch->size++] = task;
     }
     if (!line->first)
@@ -115,13 +115,13 @@ static void take_batch(rl_pool_t *self, batch_t *batch)
 }
 
 // Whether on_done is due.
-static bool put_done(rl_pool_t *self, batch_t *batch)
+static bool put_done(pool_t *self, batch_t *batch)
 {
     bool first = !self->done;
     batch->line->running -= batch->size;
     for (size_t at = 0; at < batch->size; at++) {
-        rl_task_t *task = batch->tasks[at];
-        task->state = RL_TASK_DONE;
+        task_t *task = batch->tasks[at];
+        task->state = TASK_DONE;
         task->next = NULL;
         if (self->done)
             self->done_last->next = task;
@@ -136,20 +136,20 @@ static bool put_done(rl_pool_t *self, batch_t *batch)
 
 static void search_batch(batch_t *batch, size_t thread)
 {
-    rl_query_t queries[RL_SOURCE_BATCH];
-    rl_result_t results[RL_SOURCE_BATCH];
-    size_t from[RL_SOURCE_BATCH], size = 0;
+    query_t queries[SOURCE_BATCH];
+    result_t results[SOURCE_BATCH];
+    size_t from[SOURCE_BATCH], size = 0;
     uint64_t started = rl_now_us();
-    char generation[RL_POSITION];
-    rl_served_last_position(batch->served, generation);
+    char generation[SNAPSHOT_MAX_VERSION];
+    snapshot_last_version(batch->served, generation);
     for (size_t at = 0; at < batch->size; at++) {
-        rl_task_t *task = batch->tasks[at];
+        task_t *task = batch->tasks[at];
         task->queue_us = started - task->arrived_us;
         snprintf(task->generation, sizeof task->generation, "%s", generation);
         if (started >= task->deadline_us) {
-            rl_result_fail(&task->result, "deadline", false,
-                           "the deadline passed while the question waited for %llu ms in line",
-                           (unsigned long long)task->queue_us / 1000);
+            result_fail(&task->result, "deadline", false,
+                        "the deadline passed while the question waited for %llu ms in line",
+                        (unsigned long long)task->queue_us / 1000);
             continue;
         }
         queries[size] = task->query;
@@ -158,10 +158,10 @@ static void search_batch(batch_t *batch, size_t thread)
     if (size == 0)
         return;
     memset(results, 0, size * sizeof *results);
-    rl_served_search(batch->served, &batch->source, thread, queries, size, results, generation);
+    snapshot_search(batch->served, &batch->source, thread, queries, size, results, generation);
     uint64_t took = rl_now_us() - started;
     for (size_t at = 0; at < size; at++) {
-        rl_task_t *task = batch->tasks[from[at]];
+        task_t *task = batch->tasks[from[at]];
         task->result = results[at];
         snprintf(task->generation, sizeof task->generation, "%s", generation);
         task->work_us = took;
@@ -175,7 +175,7 @@ static void search_batch(batch_t *batch, size_t thread)
 static void *search_forever(void *arg)
 {
     seat_t *seat = arg;
-    rl_pool_t *self = seat->pool;
+    pool_t *self = seat->pool;
     batch_t batch;
     pthread_mutex_lock(&self->mutex);
     for (;;) {
@@ -186,7 +186,7 @@ static void *search_forever(void *arg)
         take_batch(self, &batch);
         pthread_mutex_unlock(&self->mutex);
         search_batch(&batch, seat->number);
-        rl_served_unref(&batch.served);
+        snapshot_unref(&batch.served);
         pthread_mutex_lock(&self->mutex);
         bool first = put_done(self, &batch);
         pthread_mutex_unlock(&self->mutex);
@@ -200,9 +200,9 @@ static void *search_forever(void *arg)
 
 // ------------------------------------------------------------------------------- the caller's side
 
-rl_pool_t *rl_pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *arg)
+pool_t *pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *arg)
 {
-    rl_pool_t *self = calloc(1, sizeof *self + threads * sizeof *self->seats);
+    pool_t *self = calloc(1, sizeof *self + threads * sizeof *self->seats);
     if (!self)
         return NULL;
     pthread_mutex_init(&self->mutex, NULL);
@@ -222,11 +222,11 @@ rl_pool_t *rl_pool_new(size_t threads, size_t room, void (*on_done)(void *arg), 
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (self->threads < threads)
-        rl_pool_destroy(&self);
+        pool_destroy(&self);
     return self;
 }
 
-void rl_pool_stop(rl_pool_t *self)
+void pool_stop(pool_t *self)
 {
     pthread_mutex_lock(&self->mutex);
     self->stop = true;
@@ -236,62 +236,62 @@ void rl_pool_stop(rl_pool_t *self)
         pthread_join(self->seats[self->threads - 1].thread, NULL);
 }
 
-void rl_pool_destroy(rl_pool_t **self_p)
+void pool_destroy(pool_t **self_p)
 {
-    rl_pool_t *self = *self_p;
+    pool_t *self = *self_p;
     if (!self)
         return;
-    rl_pool_stop(self);
+    pool_stop(self);
     pthread_cond_destroy(&self->work);
     pthread_mutex_destroy(&self->mutex);
     free(self);
     *self_p = NULL;
 }
 
-rl_line_t *rl_line_new(rl_pool_t *pool, rl_served_t *served, const rl_served_source_t *source)
+task_queue_t *task_queue_new(pool_t *pool, snapshot_t *served, const snapshot_source_t *source)
 {
-    rl_line_t *self = calloc(1, sizeof *self);
+    task_queue_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->pool = pool;
-    self->served = rl_served_ref(served);
+    self->served = snapshot_ref(served);
     self->source = *source;
     return self;
 }
 
-void rl_line_destroy(rl_line_t **self_p)
+void task_queue_destroy(task_queue_t **self_p)
 {
-    rl_line_t *self = *self_p;
+    task_queue_t *self = *self_p;
     if (!self)
         return;
     pthread_mutex_lock(&self->pool->mutex);
     if (self->queued)
         unqueue_line(self->pool, self);
     pthread_mutex_unlock(&self->pool->mutex);
-    rl_served_unref(&self->served);
+    snapshot_unref(&self->served);
     free(self);
     *self_p = NULL;
 }
 
-void rl_line_serve(rl_line_t *self, rl_served_t *served, const rl_served_source_t *source)
+void task_queue_serve(task_queue_t *self, snapshot_t *served, const snapshot_source_t *source)
 {
     pthread_mutex_lock(&self->pool->mutex);
-    rl_served_t *before = self->served;
-    self->served = rl_served_ref(served);
+    snapshot_t *before = self->served;
+    self->served = snapshot_ref(served);
     self->source = *source;
     pthread_mutex_unlock(&self->pool->mutex);
-    rl_served_unref(&before);
+    snapshot_unref(&before);
 }
 
-rl_served_t *rl_line_served(const rl_line_t *self)
+snapshot_t *task_queue_snapshot(const task_queue_t *self)
 {
     pthread_mutex_lock(&self->pool->mutex);
-    rl_served_t *served = rl_served_ref(self->served);
+    snapshot_t *served = snapshot_ref(self->served);
     pthread_mutex_unlock(&self->pool->mutex);
     return served;
 }
 
-void rl_line_load(const rl_line_t *self, size_t *waiting, size_t *running)
+void task_queue_load(const task_queue_t *self, size_t *waiting, size_t *running)
 {
     pthread_mutex_lock(&self->pool->mutex);
     *waiting = self->waiting;
@@ -299,14 +299,14 @@ void rl_line_load(const rl_line_t *self, size_t *waiting, size_t *running)
     pthread_mutex_unlock(&self->pool->mutex);
 }
 
-int rl_pool_put(rl_line_t *line, rl_task_t *task)
+int pool_put(task_queue_t *line, task_t *task)
 {
-    rl_pool_t *self = line->pool;
+    pool_t *self = line->pool;
     pthread_mutex_lock(&self->mutex);
     bool fits = line->waiting < self->room;
     if (fits) {
         task->line = line;
-        task->state = RL_TASK_WAITING;
+        task->state = TASK_WAITING;
         task->next = NULL;
         if (line->last)
             line->last->next = task;
@@ -321,10 +321,10 @@ int rl_pool_put(rl_line_t *line, rl_task_t *task)
     return fits ? 0 : -1;
 }
 
-static void unlink_task(rl_pool_t *self, rl_task_t *task)
+static void unlink_task(pool_t *self, task_t *task)
 {
-    rl_line_t *line = task->line;
-    rl_task_t **at = &line->first, *before = NULL;
+    task_queue_t *line = task->line;
+    task_t **at = &line->first, *before = NULL;
     while (*at != task) {
         before = *at;
         at = &before->next;
@@ -337,11 +337,11 @@ static void unlink_task(rl_pool_t *self, rl_task_t *task)
         unqueue_line(self, line);
 }
 
-bool rl_pool_drop(rl_task_t *task)
+bool pool_drop(task_t *task)
 {
-    rl_pool_t *self = task->line->pool;
+    pool_t *self = task->line->pool;
     pthread_mutex_lock(&self->mutex);
-    bool out = task->state == RL_TASK_WAITING;
+    bool out = task->state == TASK_WAITING;
     if (out)
         unlink_task(self, task);
     else
@@ -350,19 +350,19 @@ bool rl_pool_drop(rl_task_t *task)
     return out;
 }
 
-rl_task_state_t rl_pool_state(const rl_task_t *task)
+task_state_t pool_state(const task_t *task)
 {
-    rl_pool_t *self = task->line->pool;
+    pool_t *self = task->line->pool;
     pthread_mutex_lock(&self->mutex);
-    rl_task_state_t state = task->state;
+    task_state_t state = task->state;
     pthread_mutex_unlock(&self->mutex);
     return state;
 }
 
-rl_task_t *rl_pool_take(rl_pool_t *self)
+task_t *pool_take(pool_t *self)
 {
     pthread_mutex_lock(&self->mutex);
-    rl_task_t *tasks = self->done;
+    task_t *tasks = self->done;
     self->done = self->done_last = NULL;
     pthread_mutex_unlock(&self->mutex);
     return tasks;

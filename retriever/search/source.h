@@ -4,8 +4,8 @@
 // The sources here work in the calling thread (worker.c gives them to the threads of its pool). A
 // source that waits for others instead (a remote engine) would take the same queries and give the
 // same results from the loop: nothing below depends on who calls.
-#ifndef RL_SOURCE_H
-#define RL_SOURCE_H
+#ifndef SOURCE_H
+#define SOURCE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,87 +16,87 @@
 #include "store.h"
 
 enum {
-    RL_SOURCE_BATCH = 64, // queries searched together, at most
-    RL_SOURCE_WARM = 3,   // queries that a source is warmed with
+    SOURCE_BATCH = 64, // queries searched together, at most
+    SOURCE_WARM = 3,   // queries that a source is warmed with
 };
 
 // One query. What of it counts depends on the kind; it belongs to the caller.
-typedef struct rl_query {
-    const char *text;                // lexical
-    const float *vector;             // dense, of length 1
-    size_t dimension;                // of the vector; 0 if there is none
-    size_t k;                        // 1..RL_MAX_HITS
-    const char *filter;              // only passages that fulfil it (filter.h's JSON); NULL: all
-    const rl_selection_t *among;     // and that are in this selection; NULL: all
-    size_t efforts[RL_EFFORT_KINDS]; // how much of an index of each kind; 0: as its manifest says
-    uint64_t until_us;               // by rl_now_us: less effort rather than later; 0: any time
-} rl_query_t;
+typedef struct query {
+    const char *text;             // lexical
+    const float *vector;          // dense, of length 1
+    size_t dimension;             // of the vector; 0 if there is none
+    size_t k;                     // 1..RL_MAX_HITS
+    const char *filter;           // only passages that fulfil it (filter.h's JSON); NULL: all
+    const selection_t *among;     // and that are in this selection; NULL: all
+    size_t efforts[EFFORT_KINDS]; // how much of an index of each kind; 0: as its manifest says
+    uint64_t until_us;            // by rl_now_us: less effort rather than later; 0: any time
+} query_t;
 
-// What one query found, or why it could not be searched. Freed by rl_result_clear.
-typedef struct rl_result {
+// What one query found, or why it could not be searched. Freed by result_clear.
+typedef struct result {
     rl_passage_t *hits; // best first, with their scores
     size_t size;
     double bound;      // the highest score that this query could have reached, 0 if unknown
     void *memory;      // holds the strings of the hits
     void *more_memory; // and of those that were added to them
     size_t bytes;      // of these strings, about
-    rl_effort_t effort;
+    effort_t effort;
     const char *code;  // NULL, or what failed: "wrong_dimension", "bad_request", "index_gone"…
     bool retry;        // another replica may do better
     char message[512]; // for people: what is wrong and what to do
-} rl_result_t;
+} result_t;
 
-void rl_result_clear(rl_result_t *self);
+void result_clear(result_t *self);
 
 // Makes it a failure.
-void rl_result_fail(rl_result_t *self, const char *code, bool retry, const char *format, ...)
+void result_fail(result_t *self, const char *code, bool retry, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 // Fills it with the passages of a shard in the order of `ids`.
-void rl_result_fill(rl_result_t *self, const rl_store_t *store, uint64_t shard, const uint64_t *ids,
-                    const double *scores, size_t size);
+void result_fill(result_t *self, const store_t *store, uint64_t shard, const uint64_t *ids,
+                 const double *scores, size_t size);
 
 // Whether only some passages are to be looked at.
-static inline bool rl_query_selects(const rl_query_t *self)
+static inline bool query_selects(const query_t *self)
 {
     return self->filter || self->among;
 }
 
 // The passages that a query's filter (and selection) keeps, in *selection, which the caller lets go
 // of (NULL: all). False after making the result a failure.
-bool rl_result_select(rl_result_t *self, const rl_store_t *store, uint64_t shard,
-                      const rl_query_t *query, rl_selection_t **selection);
+bool result_select(result_t *self, const store_t *store, uint64_t shard, const query_t *query,
+                   selection_t **selection);
 
-typedef struct rl_source_options {
+typedef struct source_options {
     size_t threads;       // that will search; they are numbered from 0
     size_t faiss_threads; // that FAISS and OpenBLAS may use inside one search
-} rl_source_options_t;
+} source_options_t;
 
-typedef struct rl_source_backend {
+typedef struct source_backend {
     const char *kind; // as announced: "dense", "lexical"
     // Whether this collection has what the source needs.
-    bool (*suits)(const rl_manifest_t *manifest);
+    bool (*suits)(const manifest_t *manifest);
     // Opens the source of one shard; the store outlives it. NULL and `why` on failure.
-    void *(*open)(const rl_store_t *store, uint64_t shard, const rl_source_options_t *options,
-                  char *why, size_t why_size);
-    // How many queries are worth searching together, 1..RL_SOURCE_BATCH.
+    void *(*open)(const store_t *store, uint64_t shard, const source_options_t *options, char *why,
+                  size_t why_size);
+    // How many queries are worth searching together, 1..SOURCE_BATCH.
     size_t (*batch)(const void *self);
-    // Searches 1..RL_SOURCE_BATCH queries as thread number `thread`; results are zeroed before.
-    void (*search)(void *self, size_t thread, const rl_query_t *queries, size_t size,
-                   rl_result_t *results);
+    // Searches 1..SOURCE_BATCH queries as thread number `thread`; results are zeroed before.
+    void (*search)(void *self, size_t thread, const query_t *queries, size_t size,
+                   result_t *results);
     // NULL, or takes up the effort that the manifest says now. Any thread.
-    void (*tune)(void *self, const rl_manifest_t *said);
+    void (*tune)(void *self, const manifest_t *manifest);
     // lexical: how often the shard has terms (text_index.h); NULL for other kinds.
     void (*terms)(void *self, size_t thread, const char *const *terms, size_t size,
                   uint64_t *passages, double *length);
-    // Runs RL_SOURCE_WARM queries of its own (touches what a first search would load).
+    // Runs SOURCE_WARM queries of its own (touches what a first search would load).
     void (*warm)(void *self, size_t thread);
     void (*close)(void *self);
-} rl_source_backend_t;
+} source_backend_t;
 
-extern const rl_source_backend_t rl_source_faiss, rl_source_xapian;
+extern const source_backend_t source_faiss, source_xapian;
 
 // The backend of a kind, NULL if there is none.
-const rl_source_backend_t *rl_source_of(const char *kind);
+const source_backend_t *source_of(const char *kind);
 
 #endif

@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "among.h"
+#include "filtered_search.h"
 #include "clock.h"
-#include "faiss_select.h"
+#include "faiss_index.h"
 #include "files.h"
 #include "flat.h"
 #include "log.h"
@@ -28,7 +28,7 @@ void openblas_set_num_threads(int threads);
 void omp_set_num_threads(int threads);
 
 typedef struct faiss_source {
-    const rl_store_t *store;
+    const store_t *store;
     uint64_t shard;
     size_t dimension;
     size_t count;
@@ -36,12 +36,12 @@ typedef struct faiss_source {
     size_t batch;
     FaissIndex *index;
     const float *rows; // the vectors in floats, mapped, beside an index without them; or NULL
-    rl_flat_t *flat;   // for few questions at a time, if the index is flat
-    rl_among_t *among; // for questions with a filter
-    rl_effort_kind_t kind;
+    flat_t *flat;      // for few questions at a time, if the index is flat
+    filtered_search_t *among; // for questions with a filter
+    effort_kind_t kind;
     size_t most;         // that makes sense of it
     atomic_size_t usual; // of a question that does not say
-    rl_effort_cost_t *cost;
+    effort_cost_t *cost;
 } faiss_source_t;
 
 enum {
@@ -66,7 +66,7 @@ enum {
     FLAT_THREADS = 2, // with more of them FAISS is faster
 };
 
-static bool suits(const rl_manifest_t *manifest)
+static bool suits(const manifest_t *manifest)
 {
     return manifest->dimension > 0;
 }
@@ -76,25 +76,25 @@ static void close_source(void *arg)
     faiss_source_t *self = arg;
     if (!self)
         return;
-    rl_effort_cost_destroy(&self->cost);
-    rl_among_destroy(&self->among);
-    rl_flat_destroy(&self->flat);
+    effort_cost_destroy(&self->cost);
+    filtered_search_destroy(&self->among);
+    flat_destroy(&self->flat);
     if (self->index)
         faiss_Index_free(self->index);
-    rl_vectors_unmap(self->rows, self->count, self->dimension);
+    vectors_unmap(self->rows, self->count, self->dimension);
     free(self);
 }
 
 // The effort of questions that do not say: what the manifest says, else a guess.
-static void tune(void *arg, const rl_manifest_t *said)
+static void tune(void *arg, const manifest_t *manifest)
 {
     faiss_source_t *self = arg;
     size_t usual = 0;
-    if (self->kind == RL_EFFORT_NPROBE) {
+    if (self->kind == EFFORT_NPROBE) {
         size_t guess = self->most / N_PROBE_OF > N_PROBE ? self->most / N_PROBE_OF : N_PROBE;
-        usual = said->nprobe ? said->nprobe : guess;
-    } else if (self->kind == RL_EFFORT_EF_SEARCH) {
-        usual = said->ef_search ? said->ef_search : EF_SEARCH;
+        usual = manifest->nprobe ? manifest->nprobe : guess;
+    } else if (self->kind == EFFORT_EF_SEARCH) {
+        usual = manifest->ef_search ? manifest->ef_search : EF_SEARCH;
     }
     atomic_store(&self->usual, usual < self->most ? usual : self->most);
 }
@@ -126,7 +126,7 @@ static void prepare_flat(faiss_source_t *self)
         return;
     faiss_IndexFlat_xb(flat, &vectors, &size);
     if (self->faiss_threads <= FLAT_THREADS && size == self->count * self->dimension)
-        self->flat = rl_flat_new(vectors, self->count, self->dimension); // none: FAISS does it all
+        self->flat = flat_new(vectors, self->count, self->dimension); // none: FAISS does it all
     uintptr_t from = ((uintptr_t)vectors + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
     uintptr_t to = ((uintptr_t)vectors + size * sizeof *vectors) & ~(uintptr_t)(HUGE_PAGE - 1);
     if (from >= to)
@@ -137,62 +137,62 @@ static void prepare_flat(faiss_source_t *self)
 #endif
 }
 
-static int load(faiss_source_t *self, const rl_manifest_t *said, char *why, size_t why_size)
+static int load(faiss_source_t *self, const manifest_t *manifest, char *why, size_t why_size)
 {
-    char *path = rl_store_path(self->store, self->shard, RL_VECTORS_FILE);
+    char *path = store_path(self->store, self->shard, VECTORS_FILE);
     char inner[512];
     bool mapped = false;
     uint64_t began = rl_now_us();
     if (!path)
         return rl_fail(why, why_size, "out of memory");
     int rc = 0;
-    if (rl_faiss_read(path, &self->index, &mapped, inner, sizeof inner) != 0) {
+    if (faiss_index_read(path, &self->index, &mapped, inner, sizeof inner) != 0) {
         rc = rl_fail(why, why_size,
                      "%s: FAISS cannot read it: %s; build the index again "
                      "(ragline-index)",
                      path, inner);
-    } else if (faiss_Index_d(self->index) != (int)said->dimension ||
+    } else if (faiss_Index_d(self->index) != (int)manifest->dimension ||
                faiss_Index_ntotal(self->index) != (idx_t)self->count ||
                faiss_Index_metric_type(self->index) != METRIC_INNER_PRODUCT) {
         rc = rl_fail(why, why_size,
                      "%s: has %" PRId64 " vectors of %d components, the manifest says %zu of "
                      "%" PRIu64 "; build the index again (ragline-index)",
                      path, (int64_t)faiss_Index_ntotal(self->index), faiss_Index_d(self->index),
-                     self->count, said->dimension);
+                     self->count, manifest->dimension);
     } else {
-        rl_info("%s: %zu vectors, %s, %s in %.1f ms", path, self->count, said->factory,
+        rl_info("%s: %zu vectors, %s, %s in %.1f ms", path, self->count, manifest->factory,
                 mapped ? "mapped" : "read (this kind of index cannot be mapped)",
                 (double)(rl_now_us() - began) / 1000);
     }
     free(path);
-    path = rl_store_path(self->store, self->shard, "");
-    if (rc == 0 && path && !rl_faiss_rows(self->index))
-        self->rows = rl_vectors_map(path, self->count, self->dimension);
+    path = store_path(self->store, self->shard, "");
+    if (rc == 0 && path && !faiss_index_rows(self->index))
+        self->rows = vectors_map(path, self->count, self->dimension);
     free(path);
     return rc;
 }
 
 // What is made for searches of the index that was loaded.
-static int prepare(faiss_source_t *self, const rl_manifest_t *said)
+static int prepare(faiss_source_t *self, const manifest_t *manifest)
 {
-    self->kind = rl_faiss_effort(self->index, &self->most);
-    self->cost = rl_effort_cost_new();
-    set_efforts(self, said->factory);
+    self->kind = faiss_index_effort(self->index, &self->most);
+    self->cost = effort_cost_new();
+    set_efforts(self, manifest->factory);
     if (self->faiss_threads > 1)
-        rl_faiss_share_lists(self->index);
+        faiss_index_share_lists(self->index);
     prepare_flat(self);
-    tune(self, said);
-    self->among = rl_among_new(self->index, self->flat, self->rows);
+    tune(self, manifest);
+    self->among = filtered_search_new(self->index, self->flat, self->rows);
     // A flat search of many is a matrix product (0.65 ms a question instead of 2.6 at 50,000 x
     // 384); other kinds gain nothing from company.
-    self->batch = strcmp(said->factory, "Flat") == 0 ? RL_SOURCE_BATCH : 1;
+    self->batch = strcmp(manifest->factory, "Flat") == 0 ? SOURCE_BATCH : 1;
     return self->among && self->cost ? 0 : -1;
 }
 
-static void *open_source(const rl_store_t *store, uint64_t shard,
-                         const rl_source_options_t *options, char *why, size_t why_size)
+static void *open_source(const store_t *store, uint64_t shard, const source_options_t *options,
+                         char *why, size_t why_size)
 {
-    const rl_manifest_t *said = rl_store_manifest(store);
+    const manifest_t *manifest = store_manifest(store);
     faiss_source_t *self = calloc(1, sizeof *self);
     if (!self) {
         rl_fail(why, why_size, "out of memory");
@@ -200,16 +200,16 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     }
     self->store = store;
     self->shard = shard;
-    self->dimension = said->dimension;
-    self->count = said->shard_passages[shard];
+    self->dimension = manifest->dimension;
+    self->count = manifest->shard_passages[shard];
     self->faiss_threads = (int)options->faiss_threads;
     openblas_set_num_threads(self->faiss_threads);
     faiss_set_distance_compute_blas_threshold(PRODUCT_FROM);
-    if (load(self, said, why, why_size) != 0) {
+    if (load(self, manifest, why, why_size) != 0) {
         close_source(self);
         return NULL;
     }
-    if (prepare(self, said) != 0) {
+    if (prepare(self, manifest) != 0) {
         rl_fail(why, why_size, "out of memory");
         close_source(self);
         return NULL;
@@ -223,18 +223,18 @@ static size_t batch(const void *arg)
     return self->batch;
 }
 
-static bool is_searchable(const faiss_source_t *self, const rl_query_t *query, rl_result_t *result)
+static bool is_searchable(const faiss_source_t *self, const query_t *query, result_t *result)
 {
     if (!query->vector || query->dimension == 0) {
-        rl_result_fail(result, "bad_request", false,
-                       "a dense search needs the question's vector, and there is none");
+        result_fail(result, "bad_request", false,
+                    "a dense search needs the question's vector, and there is none");
         return false;
     }
     if (query->dimension != self->dimension) {
-        rl_result_fail(result, "wrong_dimension", false,
-                       "the question's vector has %zu components, this index has %zu: it was built "
-                       "with another embedding model (set embed.model, or build it again)",
-                       query->dimension, self->dimension);
+        result_fail(result, "wrong_dimension", false,
+                    "the question's vector has %zu components, this index has %zu: it was built "
+                    "with another embedding model (set embed.model, or build it again)",
+                    query->dimension, self->dimension);
         return false;
     }
     return true;
@@ -242,7 +242,7 @@ static bool is_searchable(const faiss_source_t *self, const rl_query_t *query, r
 
 // Ids and scores of one row of FAISS's answer, which marks what it did not find with -1.
 static void give_row(const faiss_source_t *self, size_t k, const float *distances,
-                     const idx_t *labels, rl_result_t *result)
+                     const idx_t *labels, result_t *result)
 {
     uint64_t ids[RL_MAX_HITS];
     double scores[RL_MAX_HITS];
@@ -253,7 +253,7 @@ static void give_row(const faiss_source_t *self, size_t k, const float *distance
         ids[found] = (uint64_t)labels[at] + 1;
         scores[found++] = distances[at];
     }
-    rl_result_fill(result, self->store, self->shard, ids, scores, found);
+    result_fill(result, self->store, self->shard, ids, scores, found);
 }
 
 // The k best of each row of the matrix. Returns 0, or what FAISS returned.
@@ -261,13 +261,13 @@ static int search_rows(faiss_source_t *self, const float *matrix, size_t count, 
                        float *distances, idx_t *labels)
 {
     size_t row = 0;
-    bool flat = self->flat && k <= RL_FLAT_MAX_K;
+    bool flat = self->flat && k <= FLAT_MAX_K;
     if (flat && count >= FLAT_MANY_FROM &&
-        rl_flat_search_many(self->flat, matrix, count, k, distances, labels) == 0)
+        flat_search_many(self->flat, matrix, count, k, distances, labels) == 0)
         return 0;
     if (flat && count < FLAT_BELOW)
-        while (row < count && rl_flat_search(self->flat, matrix + row * self->dimension, k, NULL,
-                                             distances + row * k, labels + row * k) == 0)
+        while (row < count && flat_search(self->flat, matrix + row * self->dimension, k, NULL,
+                                          distances + row * k, labels + row * k) == 0)
             row++;
     if (row == count)
         return 0;
@@ -277,28 +277,28 @@ static int search_rows(faiss_source_t *self, const float *matrix, size_t count, 
 
 // ---- effort -------------------------------------------------------------------------------------
 
-static rl_effort_t effort_of(faiss_source_t *self, const rl_query_t *query)
+static effort_t effort_of(faiss_source_t *self, const query_t *query)
 {
     size_t wanted = query->efforts[self->kind] ? query->efforts[self->kind] : self->usual;
-    if (self->kind == RL_EFFORT_EF_SEARCH && wanted < query->k)
+    if (self->kind == EFFORT_EF_SEARCH && wanted < query->k)
         wanted = query->k; // as FAISS does
     if (wanted > self->most)
         wanted = self->most;
-    return (rl_effort_t){self->kind, wanted, wanted};
+    return (effort_t){self->kind, wanted, wanted};
 }
 
 // Lowers `used` so that a search whose effort is `factor` times as much is done in time: better a
 // good answer than a late one.
-static void lower_effort(faiss_source_t *self, const rl_query_t *query, double factor,
-                         rl_effort_t *effort)
+static void lower_effort(faiss_source_t *self, const query_t *query, double factor,
+                         effort_t *effort)
 {
     if (!query->until_us || effort->wanted == 0)
         return;
     uint64_t now = rl_now_us(), until = query->until_us - RETURN_US;
     uint64_t left = query->until_us > RETURN_US && until > now ? until - now : 0;
-    size_t least = self->kind == RL_EFFORT_EF_SEARCH ? query->k : 1;
+    size_t least = self->kind == EFFORT_EF_SEARCH ? query->k : 1;
     size_t whole = (size_t)(factor * (double)effort->wanted);
-    size_t fits = rl_effort_cost_fit(self->cost, whole, 1, left);
+    size_t fits = effort_cost_fit(self->cost, whole, 1, left);
     if (fits < whole) {
         size_t used = (size_t)((double)fits / factor);
         effort->used = used > least ? used : least < effort->wanted ? least : effort->wanted;
@@ -317,50 +317,50 @@ static void refine(const faiss_source_t *self, const float *query, size_t found,
 {
     float best_scores[RL_MAX_HITS];
     int64_t best_labels[RL_MAX_HITS];
-    rl_best_t best = {best_scores, best_labels, 0, k};
+    top_k_t best = {best_scores, best_labels, 0, k};
     if (!self->rows)
         return;
     for (size_t at = 0; at < found; at++)
         if (labels[at] >= 0 && labels[at] < (idx_t)self->count)
-            rl_best_offer(&best,
-                          rl_flat_product(self->rows + (size_t)labels[at] * self->dimension,
-                                          self->dimension, query),
-                          (size_t)labels[at]);
-    rl_best_end(&best);
+            top_k_offer(&best,
+                        flat_product(self->rows + (size_t)labels[at] * self->dimension,
+                                     self->dimension, query),
+                        (size_t)labels[at]);
+    top_k_end(&best);
     memcpy(scores, best_scores, k * sizeof *scores);
     memcpy(labels, best_labels, k * sizeof *labels);
 }
 
 // A question with a filter is searched among the passages that the filter keeps.
-static void search_among(faiss_source_t *self, const rl_query_t *query, rl_result_t *result)
+static void search_among(faiss_source_t *self, const query_t *query, result_t *result)
 {
     float scores[REFINE * RL_MAX_HITS];
     idx_t labels[REFINE * RL_MAX_HITS];
     char why[256];
-    rl_selection_t *among = NULL;
-    if (!rl_result_select(result, self->store, self->shard, query, &among))
+    selection_t *among = NULL;
+    if (!result_select(result, self->store, self->shard, query, &among))
         return;
-    rl_effort_t effort = effort_of(self, query);
-    size_t whole = rl_among_effort(self->among, among, query->k, effort.wanted);
+    effort_t effort = effort_of(self, query);
+    size_t whole = filtered_search_effort(self->among, among, query->k, effort.wanted);
     if (whole > 0)
         lower_effort(self, query, (double)whole / (double)effort.wanted, &effort);
     omp_set_num_threads(self->faiss_threads);
     size_t wide = whole > 0 ? candidates(self, query->k) : query->k;
-    if (rl_among_search(self->among, query->vector, wide, among, effort.used, scores, labels, why,
-                        sizeof why) == 0) {
+    if (filtered_search_run(self->among, query->vector, wide, among, effort.used, scores, labels,
+                            why, sizeof why) == 0) {
         if (wide > query->k)
             refine(self, query->vector, wide, query->k, scores, labels);
         give_row(self, query->k, scores, labels, result);
     } else {
-        rl_result_fail(result, "search_failed", true, "FAISS: %s", why);
+        result_fail(result, "search_failed", true, "FAISS: %s", why);
     }
     if (whole > 0) // else they were compared one by one
         result->effort = effort;
-    rl_selection_unref(&among);
+    selection_unref(&among);
 }
 
 // A question to an index that can be told how much of it to look at.
-static void search_one(faiss_source_t *self, const rl_query_t *query, rl_result_t *result)
+static void search_one(faiss_source_t *self, const query_t *query, result_t *result)
 {
     float scores[REFINE * RL_MAX_HITS];
     idx_t labels[REFINE * RL_MAX_HITS];
@@ -368,27 +368,27 @@ static void search_one(faiss_source_t *self, const rl_query_t *query, rl_result_
     size_t k = query->k < self->count ? query->k : self->count;
     if (k == 0)
         return;
-    rl_effort_t effort = effort_of(self, query);
+    effort_t effort = effort_of(self, query);
     lower_effort(self, query, 1, &effort);
     omp_set_num_threads(self->faiss_threads);
     uint64_t began = rl_now_us();
     size_t wide = candidates(self, k);
-    int rc = rl_faiss_search(self->index, query->vector, wide, effort.kind, effort.used, scores,
-                             labels, why, sizeof why);
+    int rc = faiss_index_search(self->index, query->vector, wide, effort.kind, effort.used, scores,
+                                labels, why, sizeof why);
     if (rc == 0)
         refine(self, query->vector, wide, k, scores, labels);
-    rl_effort_cost_note(self->cost, effort.used, rl_now_us() - began);
+    effort_cost_note(self->cost, effort.used, rl_now_us() - began);
     if (rc == 0)
         give_row(self, k, scores, labels, result);
     else
-        rl_result_fail(result, "search_failed", true, "FAISS: %s", why);
+        result_fail(result, "search_failed", true, "FAISS: %s", why);
     result->effort = effort;
 }
 
 // ---- searching ----------------------------------------------------------------------------------
 
-static void search_together(faiss_source_t *self, const rl_query_t *queries, const size_t *rows,
-                            size_t count, size_t k, rl_result_t *results)
+static void search_together(faiss_source_t *self, const query_t *queries, const size_t *rows,
+                            size_t count, size_t k, result_t *results)
 {
     float *matrix = malloc(count * self->dimension * sizeof *matrix);
     float *distances = malloc(count * k * sizeof *distances);
@@ -403,26 +403,25 @@ static void search_together(faiss_source_t *self, const rl_query_t *queries, con
         if (rc == 0)
             give_row(self, wanted, distances + row * k, labels + row * k, &results[rows[row]]);
         else
-            rl_result_fail(&results[rows[row]], "search_failed", true, "FAISS: %s",
-                           ok ? rl_faiss_error() : "out of memory");
+            result_fail(&results[rows[row]], "search_failed", true, "FAISS: %s",
+                        ok ? vectors_faiss_error() : "out of memory");
     }
     free(matrix);
     free(distances);
     free(labels);
 }
 
-static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
-                   rl_result_t *results)
+static void search(void *arg, size_t thread, const query_t *queries, size_t size, result_t *results)
 {
     faiss_source_t *self = arg;
     (void)thread;
-    size_t rows[RL_SOURCE_BATCH], count = 0, k = 1;
+    size_t rows[SOURCE_BATCH], count = 0, k = 1;
     for (size_t at = 0; at < size; at++) {
         if (!is_searchable(self, &queries[at], &results[at]))
             continue;
-        if (rl_query_selects(&queries[at])) {
+        if (query_selects(&queries[at])) {
             search_among(self, &queries[at], &results[at]);
-        } else if (self->kind != RL_EFFORT_NONE) {
+        } else if (self->kind != EFFORT_NONE) {
             search_one(self, &queries[at], &results[at]);
         } else {
             rows[count++] = at;
@@ -440,24 +439,24 @@ static void warm(void *arg, size_t thread)
     float *vector = calloc(self->dimension, sizeof *vector);
     if (!vector)
         return;
-    for (size_t query = 0; query < RL_SOURCE_WARM; query++) { // of directions far from each other
-        size_t axis = query * self->dimension / RL_SOURCE_WARM;
-        rl_query_t asked = {.vector = vector, .dimension = self->dimension, .k = 10};
+    for (size_t query = 0; query < SOURCE_WARM; query++) { // of directions far from each other
+        size_t axis = query * self->dimension / SOURCE_WARM;
+        query_t asked = {.vector = vector, .dimension = self->dimension, .k = 10};
         vector[axis] = 1;
         // what a search costs in any case, and with effort
-        for (int least = self->kind != RL_EFFORT_NONE; least >= 0; least--) {
-            rl_result_t result = {0};
+        for (int least = self->kind != EFFORT_NONE; least >= 0; least--) {
+            result_t result = {0};
             asked.k = least ? 1 : 10;
             asked.efforts[self->kind] = (size_t)least;
             search(self, thread, &asked, 1, &result);
-            rl_result_clear(&result);
+            result_clear(&result);
         }
         vector[axis] = 0;
     }
     free(vector);
 }
 
-const rl_source_backend_t rl_source_faiss = {
+const source_backend_t source_faiss = {
     .kind = "dense",
     .suits = suits,
     .open = open_source,

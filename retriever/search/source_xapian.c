@@ -15,14 +15,14 @@ enum {
 };
 
 typedef struct xapian_source {
-    const rl_store_t *store;
+    const store_t *store;
     uint64_t shard;
     size_t count;
     size_t threads;
-    rl_text_reader_t *readers[]; // one for each thread
+    text_index_t *readers[]; // one for each thread
 } xapian_source_t;
 
-static bool suits(const rl_manifest_t *manifest)
+static bool suits(const manifest_t *manifest)
 {
     (void)manifest;
     return true;
@@ -34,7 +34,7 @@ static void close_source(void *arg)
     if (!self)
         return;
     for (size_t at = 0; at < self->threads; at++)
-        rl_text_reader_destroy(&self->readers[at]);
+        text_index_destroy(&self->readers[at]);
     free(self);
 }
 
@@ -43,12 +43,12 @@ static int open_readers(xapian_source_t *self, const char *language, const char 
 {
     char inner[512];
     for (size_t at = 0; at < self->threads; at++) {
-        self->readers[at] = rl_text_reader_new(path, language, inner, sizeof inner);
+        self->readers[at] = text_index_new(path, language, inner, sizeof inner);
         if (!self->readers[at])
             return rl_fail(why, why_size, "%s: %s; build the index again (ragline-index)", path,
                            inner);
     }
-    uint64_t count = rl_text_reader_count(self->readers[0]);
+    uint64_t count = text_index_count(self->readers[0]);
     if (count != self->count)
         return rl_fail(why, why_size,
                        "%s: has %" PRIu64 " passages, the manifest says %zu; build the index again "
@@ -57,12 +57,12 @@ static int open_readers(xapian_source_t *self, const char *language, const char 
     return 0;
 }
 
-static void *open_source(const rl_store_t *store, uint64_t shard,
-                         const rl_source_options_t *options, char *why, size_t why_size)
+static void *open_source(const store_t *store, uint64_t shard, const source_options_t *options,
+                         char *why, size_t why_size)
 {
-    const rl_manifest_t *said = rl_store_manifest(store);
+    const manifest_t *manifest = store_manifest(store);
     xapian_source_t *self = calloc(1, sizeof *self + options->threads * sizeof *self->readers);
-    char *path = rl_store_path(store, shard, RL_TEXT_FOLDER);
+    char *path = store_path(store, shard, TEXT_FOLDER);
     if (!self || !path) {
         rl_fail(why, why_size, "out of memory");
         free(self);
@@ -71,9 +71,9 @@ static void *open_source(const rl_store_t *store, uint64_t shard,
     }
     self->store = store;
     self->shard = shard;
-    self->count = said->shard_passages[shard];
+    self->count = manifest->shard_passages[shard];
     self->threads = options->threads;
-    if (open_readers(self, said->language, path, why, why_size) != 0) {
+    if (open_readers(self, manifest->language, path, why, why_size) != 0) {
         close_source(self);
         self = NULL;
     }
@@ -87,34 +87,32 @@ static size_t batch(const void *arg)
     return 1; // nothing is shared between two searches
 }
 
-static void search_one(xapian_source_t *self, size_t thread, const rl_query_t *query,
-                       rl_result_t *result)
+static void search_one(xapian_source_t *self, size_t thread, const query_t *query, result_t *result)
 {
     uint64_t ids[RL_MAX_HITS];
     double scores[RL_MAX_HITS];
     char why[sizeof result->message];
     if (!query->text || !*query->text) {
-        rl_result_fail(result, "bad_request", false,
-                       "a lexical search needs the question's text, and there is none");
+        result_fail(result, "bad_request", false,
+                    "a lexical search needs the question's text, and there is none");
         return;
     }
     double bound = 0;
-    rl_selection_t *among = NULL;
-    if (!rl_result_select(result, self->store, self->shard, query, &among))
+    selection_t *among = NULL;
+    if (!result_select(result, self->store, self->shard, query, &among))
         return;
-    long found = rl_text_reader_search(self->readers[thread], query->text, query->k, among, ids,
-                                       scores, &bound, why, sizeof why);
-    rl_selection_unref(&among);
+    long found = text_index_search(self->readers[thread], query->text, query->k, among, ids, scores,
+                                   &bound, why, sizeof why);
+    selection_unref(&among);
     if (found < 0) {
-        rl_result_fail(result, "search_failed", true, "Xapian: %s", why);
+        result_fail(result, "search_failed", true, "Xapian: %s", why);
         return;
     }
     result->bound = bound;
-    rl_result_fill(result, self->store, self->shard, ids, scores, (size_t)found);
+    result_fill(result, self->store, self->shard, ids, scores, (size_t)found);
 }
 
-static void search(void *arg, size_t thread, const rl_query_t *queries, size_t size,
-                   rl_result_t *results)
+static void search(void *arg, size_t thread, const query_t *queries, size_t size, result_t *results)
 {
     for (size_t at = 0; at < size; at++)
         search_one(arg, thread, &queries[at], &results[at]);
@@ -124,7 +122,7 @@ static void look_up(void *arg, size_t thread, const char *const *terms, size_t s
                     uint64_t *passages, double *length)
 {
     xapian_source_t *self = arg;
-    rl_text_reader_terms(self->readers[thread], terms, size, passages, length);
+    text_index_terms(self->readers[thread], terms, size, passages, length);
 }
 
 // A question of so many words' length out of a passage's text, ended at a character's end.
@@ -145,26 +143,26 @@ static void warm(void *arg, size_t thread)
 {
     xapian_source_t *self = arg;
     uint64_t began = rl_now_us();
-    for (size_t query = 0; query < RL_SOURCE_WARM && query < self->count; query++) {
+    for (size_t query = 0; query < SOURCE_WARM && query < self->count; query++) {
         if (rl_now_us() - began > WARM_US)
             break;
-        uint64_t id = 1 + query * (self->count - 1) / (RL_SOURCE_WARM - 1);
+        uint64_t id = 1 + query * (self->count - 1) / (SOURCE_WARM - 1);
         rl_passage_t passage;
         void *memory = NULL;
         char why[256];
-        rl_result_t result = {0};
-        if (rl_store_passages(self->store, self->shard, &id, 1, &passage, &memory, why,
-                              sizeof why) == 0) {
+        result_t result = {0};
+        if (store_passages(self->store, self->shard, &id, 1, &passage, &memory, why, sizeof why) ==
+            0) {
             char question[WARM_BYTES];
             cut_to_question(passage.text, question);
-            search_one(self, thread, &(rl_query_t){.text = question, .k = 10}, &result);
+            search_one(self, thread, &(query_t){.text = question, .k = 10}, &result);
         }
-        rl_result_clear(&result);
+        result_clear(&result);
         free(memory);
     }
 }
 
-const rl_source_backend_t rl_source_xapian = {
+const source_backend_t source_xapian = {
     .kind = "lexical",
     .suits = suits,
     .open = open_source,

@@ -8,20 +8,20 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-const char *const rl_effort_names[RL_EFFORT_KINDS] = {"", "nprobe", "ef_search"};
+const char *const effort_names[EFFORT_KINDS] = {"", "nprobe", "ef_search"};
 
 static const double MEAN_GAIN = 1.0 / 8, DEVIATION_GAIN = 1.0 / 4, DEVIATIONS = 4; // RFC 6298
 
-struct rl_effort_cost {
+struct effort_cost {
     pthread_mutex_t mutex;     // of what follows
     double fixed;              // µs of a search of effort 1, the fastest that was seen; < 0: none
     double each, off;          // µs for each unit above the first: mean, mean deviation
     unsigned long long counts; // searches that `each` is of
 };
 
-rl_effort_cost_t *rl_effort_cost_new(void)
+effort_cost_t *effort_cost_new(void)
 {
-    rl_effort_cost_t *self = calloc(1, sizeof *self);
+    effort_cost_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     pthread_mutex_init(&self->mutex, NULL);
@@ -29,9 +29,9 @@ rl_effort_cost_t *rl_effort_cost_new(void)
     return self;
 }
 
-void rl_effort_cost_destroy(rl_effort_cost_t **self_p)
+void effort_cost_destroy(effort_cost_t **self_p)
 {
-    rl_effort_cost_t *self = *self_p;
+    effort_cost_t *self = *self_p;
     if (!self)
         return;
     pthread_mutex_destroy(&self->mutex);
@@ -39,7 +39,7 @@ void rl_effort_cost_destroy(rl_effort_cost_t **self_p)
     *self_p = NULL;
 }
 
-void rl_effort_cost_note(rl_effort_cost_t *self, size_t effort, uint64_t took_us)
+void effort_cost_note(effort_cost_t *self, size_t effort, uint64_t took_us)
 {
     pthread_mutex_lock(&self->mutex);
     if (effort <= 1) {
@@ -60,12 +60,12 @@ void rl_effort_cost_note(rl_effort_cost_t *self, size_t effort, uint64_t took_us
 }
 
 // What one more unit of effort costs at most, about; the mutex is held.
-static double unit(const rl_effort_cost_t *self)
+static double unit(const effort_cost_t *self)
 {
     return self->each + DEVIATIONS * self->off;
 }
 
-uint64_t rl_effort_cost_of(rl_effort_cost_t *self, size_t effort)
+uint64_t effort_cost_of(effort_cost_t *self, size_t effort)
 {
     pthread_mutex_lock(&self->mutex);
     double fixed = self->fixed < 0 ? 0 : self->fixed;
@@ -74,7 +74,7 @@ uint64_t rl_effort_cost_of(rl_effort_cost_t *self, size_t effort)
     return (uint64_t)cost;
 }
 
-size_t rl_effort_cost_fit(rl_effort_cost_t *self, size_t wanted, size_t least, uint64_t left_us)
+size_t effort_cost_fit(effort_cost_t *self, size_t wanted, size_t least, uint64_t left_us)
 {
     pthread_mutex_lock(&self->mutex);
     double fixed = self->fixed < 0 ? 0 : self->fixed, each = unit(self);

@@ -10,26 +10,26 @@
 
 #include "fields_private.h"
 
-struct rl_field_types {
+struct field_types {
     pthread_mutex_t mutex;
     json_t *types;
     bool more;
     atomic_uint_fast64_t version;
 };
 
-rl_field_types_t *rl_field_types_new(const char *json)
+field_types_t *field_types_new(const char *json)
 {
-    rl_field_types_t *self = calloc(1, sizeof *self);
+    field_types_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     pthread_mutex_init(&self->mutex, NULL);
     self->types = *json ? json_loads(json, 0, NULL) : json_object();
     if (!json_is_object(self->types))
-        rl_field_types_destroy(&self);
+        field_types_destroy(&self);
     return self;
 }
 
-void rl_field_types_destroy(rl_field_types_t **self_p)
+void field_types_destroy(field_types_t **self_p)
 {
     if (!*self_p)
         return;
@@ -53,13 +53,13 @@ static const char *type_of(const json_t *value)
 
 static int note(void *arg, const char *name, const json_t *value)
 {
-    rl_field_types_t *self = arg;
+    field_types_t *self = arg;
     const char *type = type_of(value);
     const char *before = json_string_value(json_object_get(self->types, name));
     char both[128];
     if (!*name || strlen(name) > RL_FILTER_MAX_FIELD || (before && strstr(before, type)))
         return 0;
-    if (!before && json_object_size(self->types) == RL_FIELDS_MAX) {
+    if (!before && json_object_size(self->types) == FIELDS_MAX) {
         self->more = true;
         return 0;
     }
@@ -69,19 +69,19 @@ static int note(void *arg, const char *name, const json_t *value)
     return 0;
 }
 
-void rl_field_types_note(rl_field_types_t *self, const rl_passage_t *passage)
+void field_types_note(field_types_t *self, const rl_passage_t *passage)
 {
     pthread_mutex_lock(&self->mutex);
-    rl_fields_each(passage, note, self);
+    fields_each(passage, note, self);
     pthread_mutex_unlock(&self->mutex);
 }
 
-uint64_t rl_field_types_version(const rl_field_types_t *self)
+uint64_t field_types_version(const field_types_t *self)
 {
     return atomic_load(&self->version);
 }
 
-char *rl_field_types_text(rl_field_types_t *self, bool *more)
+char *field_types_text(field_types_t *self, bool *more)
 {
     pthread_mutex_lock(&self->mutex);
     char *text = json_dumps(self->types, JSON_COMPACT | JSON_SORT_KEYS);

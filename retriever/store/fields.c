@@ -24,13 +24,13 @@ typedef struct column {
 
 typedef struct cached {
     char *filter;
-    rl_selection_t *selection;
+    selection_t *selection;
     uint64_t used; // when, counted
 } cached_t;
 
-struct rl_fields {
+struct fields {
     int fd;
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     fields_head_t head;
     uint64_t values_at, strings_at; // in the file
     json_t *described;
@@ -44,7 +44,7 @@ struct rl_fields {
 
 // What one evaluation needs.
 typedef struct looking {
-    rl_fields_t *fields;
+    fields_t *fields;
     char *why;
     size_t why_size;
     bool wrong; // the filter is, not the file
@@ -52,14 +52,14 @@ typedef struct looking {
 
 // ---- opening ------------------------------------------------------------------------------------
 
-void rl_fields_close(rl_fields_t **self_p)
+void fields_close(fields_t **self_p)
 {
-    rl_fields_t *self = *self_p;
+    fields_t *self = *self_p;
     if (!self)
         return;
     for (size_t at = 0; at < CACHED; at++) {
         free(self->cached[at].filter);
-        rl_selection_unref(&self->cached[at].selection);
+        selection_unref(&self->cached[at].selection);
     }
     if (self->fd >= 0)
         close(self->fd);
@@ -70,22 +70,22 @@ void rl_fields_close(rl_fields_t **self_p)
     *self_p = NULL;
 }
 
-static int damaged(const rl_fields_t *self, const char *what, char *why, size_t why_size)
+static int damaged(const fields_t *self, const char *what, char *why, size_t why_size)
 {
     return rl_fail(why, why_size, "%s: %s; build the index again (ragline-index)", self->path,
                    what);
 }
 
-static bool read_at(const rl_fields_t *self, uint64_t at, void *out, size_t size)
+static bool read_at(const fields_t *self, uint64_t at, void *out, size_t size)
 {
     return pread(self->fd, out, size, (off_t)at) == (ssize_t)size;
 }
 
-static int read_head(rl_fields_t *self, uint64_t count, char *why, size_t why_size)
+static int read_head(fields_t *self, uint64_t count, char *why, size_t why_size)
 {
     fields_head_t *head = &self->head;
     uint64_t size = 0;
-    if (rl_file_size(self->path, &size) != 0)
+    if (file_size(self->path, &size) != 0)
         return damaged(self, strerror(errno), why, why_size);
     if (!read_at(self, 0, head, sizeof *head) ||
         memcmp(head->magic, fields_magic, sizeof fields_magic) != 0)
@@ -102,7 +102,7 @@ static int read_head(rl_fields_t *self, uint64_t count, char *why, size_t why_si
     return 0;
 }
 
-static bool take_column(const rl_fields_t *self, const json_t *json, column_t *column)
+static bool take_column(const fields_t *self, const json_t *json, column_t *column)
 {
     const char *type = json_string_value(json_object_get(json, "type"));
     json_int_t at = json_integer_value(json_object_get(json, "at"));
@@ -119,7 +119,7 @@ static bool take_column(const rl_fields_t *self, const json_t *json, column_t *c
     return true;
 }
 
-static int read_columns(rl_fields_t *self, char *why, size_t why_size)
+static int read_columns(fields_t *self, char *why, size_t why_size)
 {
     char *text = malloc(self->head.columns + 1);
     if (!text)
@@ -135,10 +135,10 @@ static int read_columns(rl_fields_t *self, char *why, size_t why_size)
     return good ? 0 : damaged(self, "its columns are not described", why, why_size);
 }
 
-rl_fields_t *rl_fields_open(const char *folder, uint64_t count, char *why, size_t why_size)
+fields_t *fields_open(const char *folder, uint64_t count, char *why, size_t why_size)
 {
-    rl_fields_t *self = calloc(1, sizeof *self);
-    if (!self || rl_path(self->path, "%s/" RL_FIELDS_FILE, folder) != 0) {
+    fields_t *self = calloc(1, sizeof *self);
+    if (!self || path_format(self->path, "%s/" FIELDS_FILE, folder) != 0) {
         free(self);
         rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
         return NULL;
@@ -148,7 +148,7 @@ rl_fields_t *rl_fields_open(const char *folder, uint64_t count, char *why, size_
     int rc = self->fd >= 0 ? 0 : damaged(self, strerror(errno), why, why_size);
     if (rc != 0 || read_head(self, count, why, why_size) != 0 ||
         read_columns(self, why, why_size) != 0)
-        rl_fields_close(&self);
+        fields_close(&self);
     return self;
 }
 
@@ -175,7 +175,7 @@ static const column_t *find_column(const looking_t *self, const char *field, uns
 static int compare(looking_t *self, const column_t *column, uint64_t number,
                    const rl_filter_value_t *value, bool prefix, int *order)
 {
-    const rl_fields_t *fields = self->fields;
+    const fields_t *fields = self->fields;
     fields_value_t pair[2]; // with the next one, where it ends
     uint64_t at = fields->values_at + (column->at + number) * sizeof *pair;
     if (!read_at(fields, at, pair, sizeof pair))
@@ -223,9 +223,9 @@ static int seek(looking_t *self, const column_t *column, const rl_filter_value_t
 
 // Puts the passages that have one of the values [from, to) into the selection.
 static int select_values(looking_t *self, const column_t *column, uint64_t from, uint64_t to,
-                         rl_selection_t *out)
+                         selection_t *out)
 {
-    const rl_fields_t *fields = self->fields;
+    const fields_t *fields = self->fields;
     fields_value_t first, end;
     if (from >= to)
         return 0;
@@ -250,7 +250,7 @@ static int select_values(looking_t *self, const column_t *column, uint64_t from,
     return 0;
 }
 
-static int select_in(looking_t *self, const rl_filter_t *filter, rl_selection_t *out)
+static int select_in(looking_t *self, const rl_filter_t *filter, selection_t *out)
 {
     for (size_t at = 0; at < filter->values_size; at++) {
         const rl_filter_value_t *value = &filter->values[at];
@@ -267,7 +267,7 @@ static int select_in(looking_t *self, const rl_filter_t *filter, rl_selection_t 
     return 0;
 }
 
-static int select_range(looking_t *self, const rl_filter_t *filter, rl_selection_t *out)
+static int select_range(looking_t *self, const rl_filter_t *filter, selection_t *out)
 {
     const rl_filter_value_t *low = &filter->values[0], *high = &filter->values[1];
     const column_t *column = find_column(self, filter->field, filter->low ? low->type : high->type);
@@ -281,7 +281,7 @@ static int select_range(looking_t *self, const rl_filter_t *filter, rl_selection
     return select_values(self, column, from, to, out);
 }
 
-static int select_prefix(looking_t *self, const rl_filter_t *filter, rl_selection_t *out)
+static int select_prefix(looking_t *self, const rl_filter_t *filter, selection_t *out)
 {
     const column_t *column = find_column(self, filter->field, RL_FILTER_STRING);
     uint64_t from, to;
@@ -293,7 +293,7 @@ static int select_prefix(looking_t *self, const rl_filter_t *filter, rl_selectio
     return select_values(self, column, from, to, out);
 }
 
-static int select_exists(looking_t *self, const rl_filter_t *filter, rl_selection_t *out)
+static int select_exists(looking_t *self, const rl_filter_t *filter, selection_t *out)
 {
     for (unsigned type = 0; type < FIELDS_TYPES; type++) {
         const column_t *column = find_column(self, filter->field, type);
@@ -303,8 +303,8 @@ static int select_exists(looking_t *self, const rl_filter_t *filter, rl_selectio
     return 0;
 }
 
-int rl_fields_find(rl_fields_t *self, const char *field, const char *string, rl_fields_id_fn *fn,
-                   void *arg, char *why, size_t why_size)
+int fields_find(fields_t *self, const char *field, const char *string, fields_id_fn *fn, void *arg,
+                char *why, size_t why_size)
 {
     looking_t looking = {.fields = self, .why = why, .why_size = why_size};
     rl_filter_value_t value = {
@@ -337,33 +337,33 @@ int rl_fields_find(rl_fields_t *self, const char *field, const char *string, rl_
 
 // ---- and, or, not -------------------------------------------------------------------------------
 
-static int evaluate(looking_t *self, const rl_filter_t *filter, rl_selection_t *out);
+static int evaluate(looking_t *self, const rl_filter_t *filter, selection_t *out);
 
-static int evaluate_parts(looking_t *self, const rl_filter_t *filter, rl_selection_t *out)
+static int evaluate_parts(looking_t *self, const rl_filter_t *filter, selection_t *out)
 {
-    size_t words = rl_selection_words(out);
+    size_t words = selection_words(out);
     if (evaluate(self, filter->parts[0], out) != 0)
         return -1;
     for (size_t part = 1; part < filter->parts_size; part++) {
-        rl_selection_t *other = rl_selection_new(out->count);
+        selection_t *other = selection_new(out->count);
         if (!other)
             return rl_fail(self->why, self->why_size, "out of memory");
         int rc = evaluate(self, filter->parts[part], other);
         for (size_t word = 0; word < words; word++)
             out->bits[word] = filter->op == RL_FILTER_AND ? out->bits[word] & other->bits[word]
                                                           : out->bits[word] | other->bits[word];
-        rl_selection_unref(&other);
+        selection_unref(&other);
         if (rc != 0)
             return -1;
     }
     return 0;
 }
 
-static int evaluate_not(looking_t *self, const rl_filter_t *filter, rl_selection_t *out)
+static int evaluate_not(looking_t *self, const rl_filter_t *filter, selection_t *out)
 {
     if (evaluate(self, filter->parts[0], out) != 0)
         return -1;
-    size_t words = rl_selection_words(out);
+    size_t words = selection_words(out);
     for (size_t word = 0; word < words; word++)
         out->bits[word] = ~out->bits[word];
     if (out->count % 64)
@@ -372,7 +372,7 @@ static int evaluate_not(looking_t *self, const rl_filter_t *filter, rl_selection
 }
 
 // `out` is empty before. Returns 0, or -1 with self->why.
-static int evaluate(looking_t *self, const rl_filter_t *filter, rl_selection_t *out)
+static int evaluate(looking_t *self, const rl_filter_t *filter, selection_t *out)
 {
     switch (filter->op) {
     case RL_FILTER_AND:
@@ -393,14 +393,14 @@ static int evaluate(looking_t *self, const rl_filter_t *filter, rl_selection_t *
 
 static bool is_kept(void *arg, const char *field)
 {
-    const rl_fields_t *self = arg;
+    const fields_t *self = arg;
     for (size_t at = 0; at < self->columns_size; at++)
         if (strcmp(self->columns[at].field, field) == 0)
             return true;
     return self->head.left_out == 0; // then no passage has it
 }
 
-static rl_selection_t *select_passages(looking_t *self, const char *text)
+static selection_t *select_passages(looking_t *self, const char *text)
 {
     rl_filter_trouble_t trouble;
     rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);
@@ -409,17 +409,16 @@ static rl_selection_t *select_passages(looking_t *self, const char *text)
         rl_fail(self->why, self->why_size, "%s", trouble.message);
         return NULL;
     }
-    rl_selection_t *out = NULL;
+    selection_t *out = NULL;
     const char *left_out = rl_filter_each_field(filter, is_kept, self->fields);
     if (left_out) {
         self->wrong = true;
         rl_fail(self->why, self->why_size,
-                "the field \"%s\" is not among the %d that the index keeps", left_out,
-                RL_FIELDS_MAX);
-    } else if (!(out = rl_selection_new(self->fields->head.passages))) {
+                "the field \"%s\" is not among the %d that the index keeps", left_out, FIELDS_MAX);
+    } else if (!(out = selection_new(self->fields->head.passages))) {
         rl_fail(self->why, self->why_size, "out of memory");
-    } else if (evaluate(self, filter, out) != 0 || rl_selection_finish(out) != 0) {
-        rl_selection_unref(&out);
+    } else if (evaluate(self, filter, out) != 0 || selection_finish(out) != 0) {
+        selection_unref(&out);
     }
     rl_filter_destroy(&filter);
     return out;
@@ -427,23 +426,23 @@ static rl_selection_t *select_passages(looking_t *self, const char *text)
 
 // ---- what is remembered -------------------------------------------------------------------------
 
-static rl_selection_t *recall(rl_fields_t *self, const char *filter)
+static selection_t *recall(fields_t *self, const char *filter)
 {
-    rl_selection_t *found = NULL;
+    selection_t *found = NULL;
     pthread_mutex_lock(&self->mutex);
     for (size_t at = 0; !found && at < CACHED; at++) {
         cached_t *cached = &self->cached[at];
         if (!cached->filter || strcmp(cached->filter, filter) != 0)
             continue;
         cached->used = ++self->uses;
-        found = rl_selection_ref(cached->selection);
+        found = selection_ref(cached->selection);
     }
     pthread_mutex_unlock(&self->mutex);
     return found;
 }
 
 // The place that is free, or was not used for longest.
-static cached_t *oldest(rl_fields_t *self, bool filled)
+static cached_t *oldest(fields_t *self, bool filled)
 {
     cached_t *found = NULL;
     for (size_t at = 0; at < CACHED; at++) {
@@ -454,19 +453,19 @@ static cached_t *oldest(rl_fields_t *self, bool filled)
     return found;
 }
 
-static void forget(rl_fields_t *self, cached_t *cached)
+static void forget(fields_t *self, cached_t *cached)
 {
     if (!cached->filter)
         return;
-    self->cached_bytes -= rl_selection_bytes(cached->selection) + strlen(cached->filter);
+    self->cached_bytes -= selection_bytes(cached->selection) + strlen(cached->filter);
     free(cached->filter);
-    rl_selection_unref(&cached->selection);
+    selection_unref(&cached->selection);
     *cached = (cached_t){0};
 }
 
-static void remember(rl_fields_t *self, const char *filter, rl_selection_t *selection)
+static void remember(fields_t *self, const char *filter, selection_t *selection)
 {
-    size_t bytes = rl_selection_bytes(selection) + strlen(filter);
+    size_t bytes = selection_bytes(selection) + strlen(filter);
     char *copy = bytes <= CACHED_BYTES ? strdup(filter) : NULL;
     if (!copy)
         return;
@@ -475,16 +474,16 @@ static void remember(rl_fields_t *self, const char *filter, rl_selection_t *sele
         forget(self, oldest(self, true));
     cached_t *place = oldest(self, false);
     forget(self, place);
-    *place = (cached_t){copy, rl_selection_ref(selection), ++self->uses};
+    *place = (cached_t){copy, selection_ref(selection), ++self->uses};
     self->cached_bytes += bytes;
     pthread_mutex_unlock(&self->mutex);
 }
 
-rl_selection_t *rl_fields_select(rl_fields_t *self, const char *filter, bool *wrong, char *why,
-                                 size_t why_size)
+selection_t *fields_select(fields_t *self, const char *filter, bool *wrong, char *why,
+                           size_t why_size)
 {
     looking_t looking = {.fields = self, .why = why, .why_size = why_size};
-    rl_selection_t *selection = recall(self, filter);
+    selection_t *selection = recall(self, filter);
     if (!selection && (selection = select_passages(&looking, filter)))
         remember(self, filter, selection);
     *wrong = looking.wrong;

@@ -17,67 +17,67 @@
 // object is named "outer.inner", null and what is empty is nothing. Besides the metadata a passage
 // has the fields id, title and source. The file is read with pread, a few pages of it for a filter;
 // what a filter keeps is kept in memory, in bounded room.
-#ifndef RL_FIELDS_H
-#define RL_FIELDS_H
+#ifndef FIELDS_H
+#define FIELDS_H
 
 #include <jansson.h>
 
 #include "proto.h"
 #include "selection.h"
 
-#define RL_FIELDS_FILE "fields.bin"
+#define FIELDS_FILE "fields.bin"
 
 enum {
-    RL_FIELDS_MAX = 4096, // names of fields that are kept; further ones cannot be filtered by
+    FIELDS_MAX = 4096, // names of fields that are kept; further ones cannot be filtered by
 };
 
-typedef struct rl_fields rl_fields_t;
+typedef struct fields fields_t;
 
 // Opens FOLDER/fields.bin of `count` passages. NULL and `why` when it is not there or damaged.
-rl_fields_t *rl_fields_open(const char *folder, uint64_t count, char *why, size_t why_size);
-void rl_fields_close(rl_fields_t **self_p);
+fields_t *fields_open(const char *folder, uint64_t count, char *why, size_t why_size);
+void fields_close(fields_t **self_p);
 
 // The passages that fulfil a filter (JSON as in filter.h). Any thread may call it. The caller lets
 // go of the selection. NULL with `why`; *wrong: it is the filter that is wrong, else the file or
 // memory.
-rl_selection_t *rl_fields_select(rl_fields_t *self, const char *filter, bool *wrong, char *why,
-                                 size_t why_size);
+selection_t *fields_select(fields_t *self, const char *filter, bool *wrong, char *why,
+                           size_t why_size);
 
 // Calls `fn` with the id of each passage whose field is this string (of at most
 // RL_FILTER_MAX_STRING bytes), until it returns false (memory ran out). Returns 0, or -1 with
 // `why`.
-typedef bool(rl_fields_id_fn)(void *arg, uint64_t id);
-int rl_fields_find(rl_fields_t *self, const char *field, const char *value, rl_fields_id_fn *fn,
-                   void *arg, char *why, size_t why_size);
+typedef bool(fields_id_fn)(void *arg, uint64_t id);
+int fields_find(fields_t *self, const char *field, const char *value, fields_id_fn *fn, void *arg,
+                char *why, size_t why_size);
 
 // ---- writing ------------------------------------------------------------------------------------
 
 // Calls `fn` with each value that a passage can be filtered by and the name of its field, until it
 // returns something else than 0, which is returned. A value is a boolean, a number or a string;
 // names may be empty or too long (RL_FILTER_MAX_FIELD), and such fields cannot be filtered by.
-typedef int(rl_fields_value_fn)(void *arg, const char *name, const json_t *value);
-int rl_fields_each(const rl_passage_t *passage, rl_fields_value_fn *fn, void *arg);
+typedef int(fields_value_fn)(void *arg, const char *name, const json_t *value);
+int fields_each(const rl_passage_t *passage, fields_value_fn *fn, void *arg);
 
-typedef struct rl_fields_writer rl_fields_writer_t;
+typedef struct fields_writer fields_writer_t;
 
 // Gathers the fields of all shards of a build, sorting them on disk in `folder` where they are too
 // many for memory. NULL if memory runs out.
-rl_fields_writer_t *rl_fields_writer_new(const char *folder);
-void rl_fields_writer_destroy(rl_fields_writer_t **self_p);
+fields_writer_t *fields_writer_new(const char *folder);
+void fields_writer_destroy(fields_writer_t **self_p);
 
 // Adds what a passage (its id counts from 1) can be filtered by. Returns 0, or -1 with `why`.
-int rl_fields_writer_add(rl_fields_writer_t *self, uint64_t shard, uint64_t id,
-                         const rl_passage_t *passage, char *why, size_t why_size);
+int fields_writer_add(fields_writer_t *self, uint64_t shard, uint64_t id,
+                      const rl_passage_t *passage, char *why, size_t why_size);
 
 // Writes fields.bin of each shard: `counts` passages in the folder that `folder_of` names. *types
 // becomes an object of all fields' names and types ({"year": "number"}, "number|string" where there
 // are several), which the caller lets go of. Returns 0, or -1 with `why`.
-typedef const char *(rl_fields_folder_fn)(void *arg, uint64_t shard);
-int rl_fields_writer_finish(rl_fields_writer_t *self, uint64_t shards, const uint64_t *counts,
-                            rl_fields_folder_fn *folder_of, void *arg, json_t **types, char *why,
-                            size_t why_size);
+typedef const char *(fields_folder_fn)(void *arg, uint64_t shard);
+int fields_writer_finish(fields_writer_t *self, uint64_t shards, const uint64_t *counts,
+                         fields_folder_fn *folder_of, void *arg, json_t **types, char *why,
+                         size_t why_size);
 
-// Values of fields that were passed over because there were RL_FIELDS_MAX others.
-uint64_t rl_fields_writer_left_out(const rl_fields_writer_t *self);
+// Values of fields that were passed over because there were FIELDS_MAX others.
+uint64_t fields_writer_left_out(const fields_writer_t *self);
 
 #endif

@@ -10,7 +10,7 @@ enum {
 };
 
 typedef struct each {
-    rl_fields_value_fn *fn;
+    fields_value_fn *fn;
     void *arg;
 } each_t;
 
@@ -52,7 +52,7 @@ static int each_string(const each_t *each, const char *name, const char *text)
     return rc;
 }
 
-int rl_fields_each(const rl_passage_t *passage, rl_fields_value_fn *fn, void *arg)
+int fields_each(const rl_passage_t *passage, fields_value_fn *fn, void *arg)
 {
     const each_t each = {fn, arg};
     int rc = each_string(&each, "id", passage->doc);

@@ -1,6 +1,6 @@
 // fields_private: the layout of fields.bin, for those who write and read it.
-#ifndef RL_FIELDS_PRIVATE_H
-#define RL_FIELDS_PRIVATE_H
+#ifndef FIELDS_PRIVATE_H
+#define FIELDS_PRIVATE_H
 
 #include "fields.h"
 #include "filter.h"

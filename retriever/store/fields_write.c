@@ -16,35 +16,35 @@ const char fields_magic[8] = "RLFLDS01";
 
 enum {
     SORT_ROOM = 64 << 20, // bytes
-    SLOTS = 4 * RL_FIELDS_MAX,
+    SLOTS = 4 * FIELDS_MAX,
     HEAD = 7, // of a record: shard, field, type, so that their order is that of the file
     TAIL = 4, // and behind the value: the passage
 };
 
-struct rl_fields_writer {
-    rl_sorter_t *sorter;
-    char *names[RL_FIELDS_MAX];
+struct fields_writer {
+    sorter_t *sorter;
+    char *names[FIELDS_MAX];
     size_t names_size;
     uint16_t slots[SLOTS]; // by hash: number of a name + 1
     uint64_t left_out;
 };
 
-rl_fields_writer_t *rl_fields_writer_new(const char *folder)
+fields_writer_t *fields_writer_new(const char *folder)
 {
-    rl_fields_writer_t *self = calloc(1, sizeof *self);
-    if (self && !(self->sorter = rl_sorter_new(folder, SORT_ROOM)))
-        rl_fields_writer_destroy(&self);
+    fields_writer_t *self = calloc(1, sizeof *self);
+    if (self && !(self->sorter = sorter_new(folder, SORT_ROOM)))
+        fields_writer_destroy(&self);
     return self;
 }
 
-void rl_fields_writer_destroy(rl_fields_writer_t **self_p)
+void fields_writer_destroy(fields_writer_t **self_p)
 {
-    rl_fields_writer_t *self = *self_p;
+    fields_writer_t *self = *self_p;
     if (!self)
         return;
     for (size_t at = 0; at < self->names_size; at++)
         free(self->names[at]);
-    rl_sorter_destroy(&self->sorter);
+    sorter_destroy(&self->sorter);
     free(self);
     *self_p = NULL;
 }
@@ -52,14 +52,14 @@ void rl_fields_writer_destroy(rl_fields_writer_t **self_p)
 // ---- adding -------------------------------------------------------------------------------------
 
 typedef struct adding {
-    rl_fields_writer_t *writer;
+    fields_writer_t *writer;
     uint64_t shard, id;
     char *why;
     size_t why_size;
 } adding_t;
 
 // The field's number; -1 if it cannot be kept.
-static int number_of(rl_fields_writer_t *self, const char *name)
+static int number_of(fields_writer_t *self, const char *name)
 {
     size_t size = strlen(name);
     if (size == 0 || size > RL_FILTER_MAX_FIELD)
@@ -68,7 +68,7 @@ static int number_of(rl_fields_writer_t *self, const char *name)
     for (; self->slots[slot]; slot = (slot + 1) % SLOTS)
         if (strcmp(self->names[self->slots[slot] - 1], name) == 0)
             return self->slots[slot] - 1;
-    char *copy = self->names_size < RL_FIELDS_MAX ? strdup(name) : NULL;
+    char *copy = self->names_size < FIELDS_MAX ? strdup(name) : NULL;
     if (!copy) {
         self->left_out++;
         return -1;
@@ -132,21 +132,21 @@ static int add_value(void *arg, const char *name, const json_t *value)
         record[size++] = FIELDS_TEXT;
     }
     size += put_number(record + size, adding->id - 1, TAIL);
-    return rl_sorter_add(adding->writer->sorter, record, size, adding->why, adding->why_size);
+    return sorter_add(adding->writer->sorter, record, size, adding->why, adding->why_size);
 }
 
-int rl_fields_writer_add(rl_fields_writer_t *self, uint64_t shard, uint64_t id,
-                         const rl_passage_t *passage, char *why, size_t why_size)
+int fields_writer_add(fields_writer_t *self, uint64_t shard, uint64_t id,
+                      const rl_passage_t *passage, char *why, size_t why_size)
 {
     adding_t adding = {self, shard, id, why, why_size};
-    return rl_fields_each(passage, add_value, &adding);
+    return fields_each(passage, add_value, &adding);
 }
 
 // ---- writing ------------------------------------------------------------------------------------
 
 // One shard's file under way.
 typedef struct output {
-    rl_fields_writer_t *writer;
+    fields_writer_t *writer;
     FILE *file, *values, *strings; // ids go into the file, the others behind them in the end
     fields_head_t head;
     json_t *columns, *column;                               // all, and the one at work
@@ -274,8 +274,8 @@ static void end_file(output_t *self)
 // A file that is gone when it is closed.
 static FILE *open_beside(const char *folder, const char *name)
 {
-    char path[RL_PATH_MAX];
-    FILE *file = rl_path(path, "%s/%s", folder, name) == 0 ? fopen(path, "w+be") : NULL;
+    char path[FILE_PATH_MAX];
+    FILE *file = path_format(path, "%s/%s", folder, name) == 0 ? fopen(path, "w+be") : NULL;
     if (file)
         unlink(path);
     return file;
@@ -307,14 +307,14 @@ static void close_output(output_t *self)
 }
 
 // Writes one shard's file from the records at hand: *record is the next one that is not its own.
-static int write_shard(rl_fields_writer_t *self, uint64_t shard, uint64_t count, const char *folder,
+static int write_shard(fields_writer_t *self, uint64_t shard, uint64_t count, const char *folder,
                        const uint8_t **record, size_t *size, json_t *types, char *why,
                        size_t why_size)
 {
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     int rc = 1;
     output_t *output = calloc(1, sizeof *output);
-    if (!output || rl_path(path, "%s/" RL_FIELDS_FILE, folder) != 0) {
+    if (!output || path_format(path, "%s/" FIELDS_FILE, folder) != 0) {
         free(output);
         return rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
     }
@@ -325,7 +325,7 @@ static int write_shard(rl_fields_writer_t *self, uint64_t shard, uint64_t count,
     bool good = open_output(output, path, folder);
     while (good && output->good && rc > 0 && *record && take_number(*record, 4) == shard) {
         take_record(output, *record, *size);
-        rc = rl_sorter_next(self->sorter, record, size, why, why_size);
+        rc = sorter_next(self->sorter, record, size, why, why_size);
         if (rc <= 0)
             *record = NULL;
     }
@@ -340,17 +340,17 @@ static int write_shard(rl_fields_writer_t *self, uint64_t shard, uint64_t count,
     return good ? 0 : rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
 }
 
-int rl_fields_writer_finish(rl_fields_writer_t *self, uint64_t shards, const uint64_t *counts,
-                            rl_fields_folder_fn *folder_of, void *arg, json_t **types, char *why,
-                            size_t why_size)
+int fields_writer_finish(fields_writer_t *self, uint64_t shards, const uint64_t *counts,
+                         fields_folder_fn *folder_of, void *arg, json_t **types, char *why,
+                         size_t why_size)
 {
     const uint8_t *record = NULL;
     size_t size = 0;
     *types = json_object();
-    int rc = *types ? rl_sorter_sort(self->sorter, why, why_size)
-                    : rl_fail(why, why_size, "out of memory");
+    int rc =
+        *types ? sorter_sort(self->sorter, why, why_size) : rl_fail(why, why_size, "out of memory");
     if (rc == 0)
-        rc = rl_sorter_next(self->sorter, &record, &size, why, why_size);
+        rc = sorter_next(self->sorter, &record, &size, why, why_size);
     if (rc <= 0)
         record = NULL;
     for (uint64_t shard = 0; rc >= 0 && shard < shards; shard++)
@@ -363,7 +363,7 @@ int rl_fields_writer_finish(rl_fields_writer_t *self, uint64_t shards, const uin
     return rc < 0 ? -1 : 0;
 }
 
-uint64_t rl_fields_writer_left_out(const rl_fields_writer_t *self)
+uint64_t fields_writer_left_out(const fields_writer_t *self)
 {
     return self->left_out;
 }

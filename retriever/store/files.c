@@ -12,13 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int rl_path(char *path, const char *format, ...)
+int path_format(char *path, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int size = vsnprintf(path, RL_PATH_MAX, format, args);
+    int size = vsnprintf(path, FILE_PATH_MAX, format, args);
     va_end(args);
-    return size > 0 && size < RL_PATH_MAX ? 0 : -1;
+    return size > 0 && size < FILE_PATH_MAX ? 0 : -1;
 }
 
 // -------------------------------------------------------------------------------------- checksums
@@ -94,7 +94,7 @@ static uint64_t xxh_end(xxh_t *self, const unsigned char *at, size_t size)
     return sum ^ sum >> 32;
 }
 
-uint64_t rl_checksum(const void *data, size_t size)
+uint64_t checksum_bytes(const void *data, size_t size)
 {
     xxh_t state = xxh_start();
     size_t whole = size & ~(size_t)31;
@@ -119,13 +119,13 @@ static ssize_t read_block(int fd, unsigned char *block, size_t room)
     return (ssize_t)have;
 }
 
-int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum)
+int file_checksum(const char *path, uint64_t *size, uint64_t *checksum)
 {
-    return rl_file_checksum_until(path, NULL, size, checksum);
+    return file_checksum_until(path, NULL, size, checksum);
 }
 
-int rl_file_checksum_until(const char *path, const atomic_bool *stop, uint64_t *size,
-                           uint64_t *checksum)
+int file_checksum_until(const char *path, const atomic_bool *stop, uint64_t *size,
+                        uint64_t *checksum)
 {
     enum {
         BLOCK = 1 << 20
@@ -162,7 +162,7 @@ int rl_file_checksum_until(const char *path, const atomic_bool *stop, uint64_t *
 
 // ------------------------------------------------------------------------------------ whole files
 
-int rl_file_size(const char *path, uint64_t *size)
+int file_size(const char *path, uint64_t *size)
 {
     struct stat st;
     if (stat(path, &st) != 0)
@@ -175,7 +175,7 @@ int rl_file_size(const char *path, uint64_t *size)
     return 0;
 }
 
-char *rl_file_read(const char *path, size_t max, size_t *size)
+char *file_read(const char *path, size_t max, size_t *size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -207,7 +207,7 @@ char *rl_file_read(const char *path, size_t max, size_t *size)
     return data;
 }
 
-int rl_file_write(const char *path, const void *data, size_t size)
+int file_write(const char *path, const void *data, size_t size)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
@@ -229,7 +229,7 @@ int rl_file_write(const char *path, const void *data, size_t size)
     return error ? -1 : 0;
 }
 
-int rl_file_sync(const char *path)
+int file_sync(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -279,7 +279,7 @@ static int remove_entries(int folder)
     return rc;
 }
 
-int rl_folder_remove(const char *path)
+int folder_remove(const char *path)
 {
     return remove_entry(AT_FDCWD, path);
 }
@@ -294,10 +294,10 @@ static int not_dots(const struct dirent *entry)
     return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-static int walk(const char *root, const char *below, rl_folder_fn *fn, void *arg)
+static int walk(const char *root, const char *below, folder_fn *fn, void *arg)
 {
-    char path[RL_PATH_MAX], name[RL_PATH_MAX];
-    if (rl_path(path, "%s/%s", root, below) != 0) {
+    char path[FILE_PATH_MAX], name[FILE_PATH_MAX];
+    if (path_format(path, "%s/%s", root, below) != 0) {
         errno = ENAMETOOLONG;
         return -1;
     }
@@ -308,8 +308,9 @@ static int walk(const char *root, const char *below, rl_folder_fn *fn, void *arg
     int rc = 0;
     for (int at = 0; at < count; at++) {
         struct stat st;
-        bool fits = rl_path(name, "%s%s%s", below, *below ? "/" : "", entries[at]->d_name) == 0 &&
-                    rl_path(path, "%s/%s", root, name) == 0;
+        bool fits =
+            path_format(name, "%s%s%s", below, *below ? "/" : "", entries[at]->d_name) == 0 &&
+            path_format(path, "%s/%s", root, name) == 0;
         if (rc == 0 && (!fits || lstat(path, &st) != 0))
             rc = -1;
         if (rc == 0 && S_ISDIR(st.st_mode))
@@ -322,7 +323,7 @@ static int walk(const char *root, const char *below, rl_folder_fn *fn, void *arg
     return rc;
 }
 
-int rl_folder_files(const char *root, rl_folder_fn *fn, void *arg)
+int folder_files(const char *root, folder_fn *fn, void *arg)
 {
     return walk(root, "", fn, arg);
 }

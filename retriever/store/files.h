@@ -1,6 +1,6 @@
 // files: what the store does with files: checksums, whole small files, folders, syncing to disk.
-#ifndef RL_FILES_H
-#define RL_FILES_H
+#ifndef FILES_H
+#define FILES_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,43 +10,43 @@
 #include "fail.h"
 
 enum {
-    RL_PATH_MAX = 4096, // bytes of a path, NUL included
+    FILE_PATH_MAX = 4096, // bytes of a path, NUL included
 };
 
 // XXH64 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md): fast enough
 // to check gigabytes at a start. Against damage, not against forgery.
-uint64_t rl_checksum(const void *data, size_t size);
+uint64_t checksum_bytes(const void *data, size_t size);
 
 // Size and checksum of a file. Returns 0, or -1 with errno.
-int rl_file_checksum(const char *path, uint64_t *size, uint64_t *checksum);
+int file_checksum(const char *path, uint64_t *size, uint64_t *checksum);
 
 // The same; -1 with ECANCELED when *stop becomes true meanwhile (NULL: nothing stops it).
-int rl_file_checksum_until(const char *path, const atomic_bool *stop, uint64_t *size,
-                           uint64_t *checksum);
+int file_checksum_until(const char *path, const atomic_bool *stop, uint64_t *size,
+                        uint64_t *checksum);
 
 // Size of a regular file. Returns 0, or -1 with errno.
-int rl_file_size(const char *path, uint64_t *size);
+int file_size(const char *path, uint64_t *size);
 
 // Reads a whole file of at most `max` bytes into a malloc'd, NUL-terminated block that the caller
 // owns; NULL with errno (EFBIG: larger).
-char *rl_file_read(const char *path, size_t max, size_t *size);
+char *file_read(const char *path, size_t max, size_t *size);
 
 // Writes a whole file and syncs it. Returns 0, or -1 with errno.
-int rl_file_write(const char *path, const void *data, size_t size);
+int file_write(const char *path, const void *data, size_t size);
 
 // Syncs a file or a folder (its names) to disk. Returns 0, or -1 with errno.
-int rl_file_sync(const char *path);
+int file_sync(const char *path);
 
 // Removes a folder and what is in it; a link is removed, never followed. 0, also when there is
 // none, or -1 with errno.
-int rl_folder_remove(const char *path);
+int folder_remove(const char *path);
 
 // Calls `fn` with the path and size of every regular file below `root`, as "sub/name" in byte
 // order of names. `fn` returns non-zero to stop. Returns what fn returned last, or -1 with errno.
-typedef int(rl_folder_fn)(void *arg, const char *name, uint64_t size);
-int rl_folder_files(const char *root, rl_folder_fn *fn, void *arg);
+typedef int(folder_fn)(void *arg, const char *name, uint64_t size);
+int folder_files(const char *root, folder_fn *fn, void *arg);
 
-// Writes `format` into `path` (RL_PATH_MAX bytes). Returns 0, or -1 if it does not fit.
-int rl_path(char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Writes `format` into `path` (FILE_PATH_MAX bytes). Returns 0, or -1 if it does not fit.
+int path_format(char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

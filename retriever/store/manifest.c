@@ -17,15 +17,15 @@ enum {
 
 // ---------------------------------------------------------------------------------------- reading
 
-void rl_manifest_destroy(rl_manifest_data_t **self_p)
+void manifest_destroy(manifest_data_t **self_p)
 {
-    rl_manifest_data_t *self = *self_p;
+    manifest_data_t *self = *self_p;
     if (!self)
         return;
-    for (uint64_t at = 0; self->shards && at < self->said.shards; at++)
+    for (uint64_t at = 0; self->shards && at < self->contents.shards; at++)
         free(self->shards[at].files);
     free(self->shards);
-    free((void *)self->said.shard_passages);
+    free((void *)self->contents.shard_passages);
     json_decref(self->root);
     free(self->build);
     free(self->fields);
@@ -53,17 +53,17 @@ static uint64_t take_number(const json_t *object, const char *key, const char **
 }
 
 // The effort of searches, if one was chosen.
-static void take_effort(rl_manifest_t *said, const json_t *root, const char **wrong)
+static void take_effort(manifest_t *manifest, const json_t *root, const char **wrong)
 {
     const json_t *effort = json_object_get(root, "effort");
-    const json_t *nprobe = json_object_get(effort, rl_effort_names[RL_EFFORT_NPROBE]);
-    const json_t *ef_search = json_object_get(effort, rl_effort_names[RL_EFFORT_EF_SEARCH]);
+    const json_t *nprobe = json_object_get(effort, effort_names[EFFORT_NPROBE]);
+    const json_t *ef_search = json_object_get(effort, effort_names[EFFORT_EF_SEARCH]);
     if (nprobe)
-        said->nprobe = take_number(effort, rl_effort_names[RL_EFFORT_NPROBE], wrong);
+        manifest->nprobe = take_number(effort, effort_names[EFFORT_NPROBE], wrong);
     if (ef_search)
-        said->ef_search = take_number(effort, rl_effort_names[RL_EFFORT_EF_SEARCH], wrong);
-    if ((effort && !json_is_object(effort)) || said->nprobe > RL_EFFORT_MOST ||
-        said->ef_search > RL_EFFORT_MOST)
+        manifest->ef_search = take_number(effort, effort_names[EFFORT_EF_SEARCH], wrong);
+    if ((effort && !json_is_object(effort)) || manifest->nprobe > EFFORT_MOST ||
+        manifest->ef_search > EFFORT_MOST)
         *wrong = "effort";
 }
 
@@ -75,7 +75,7 @@ static bool is_inner_name(const char *name)
                strlen(name);
 }
 
-static void take_files(const json_t *list, rl_manifest_shard_t *shard, const char **wrong)
+static void take_files(const json_t *list, manifest_shard_t *shard, const char **wrong)
 {
     size_t size = json_array_size(list);
     shard->files = size > 0 && size <= MAX_FILES ? calloc(size, sizeof *shard->files) : NULL;
@@ -86,7 +86,7 @@ static void take_files(const json_t *list, rl_manifest_shard_t *shard, const cha
     shard->files_size = size;
     for (size_t at = 0; at < size; at++) {
         const json_t *entry = json_array_get(list, at);
-        rl_manifest_file_t *file = &shard->files[at];
+        manifest_file_t *file = &shard->files[at];
         file->name = take_string(entry, "name", wrong);
         file->bytes = take_number(entry, "bytes", wrong);
         char *end = NULL;
@@ -99,18 +99,18 @@ static void take_files(const json_t *list, rl_manifest_shard_t *shard, const cha
     }
 }
 
-static void take_shards(rl_manifest_data_t *self, const char **wrong)
+static void take_shards(manifest_data_t *self, const char **wrong)
 {
     const json_t *list = json_object_get(self->root, "shards");
     size_t size = json_array_size(list);
     uint64_t *passages = calloc(size + 1, sizeof *passages);
-    self->said.shard_passages = passages;
+    self->contents.shard_passages = passages;
     self->shards = calloc(size + 1, sizeof *self->shards);
-    if (size < 1 || size > RL_STORE_MAX_SHARDS || !passages || !self->shards) {
+    if (size < 1 || size > STORE_MAX_SHARDS || !passages || !self->shards) {
         *wrong = "shards";
         return;
     }
-    self->said.shards = size;
+    self->contents.shards = size;
     uint64_t total = 0;
     for (size_t at = 0; at < size; at++) {
         const json_t *entry = json_array_get(list, at);
@@ -120,67 +120,67 @@ static void take_shards(rl_manifest_data_t *self, const char **wrong)
         total += passages[at];
         take_files(json_object_get(entry, "files"), &self->shards[at], wrong);
     }
-    if (total != self->said.passages)
+    if (total != self->contents.passages)
         *wrong = "passages";
 }
 
-static void take_fields(rl_manifest_data_t *self, const char **wrong)
+static void take_fields(manifest_data_t *self, const char **wrong)
 {
-    rl_manifest_t *said = &self->said;
+    manifest_t *manifest = &self->contents;
     const json_t *root = self->root;
-    said->collection = take_string(root, "collection", wrong);
-    said->generation = take_string(root, "generation", wrong);
-    said->model = take_string(root, "model", wrong);
-    said->metric = take_string(root, "metric", wrong);
-    said->language = take_string(root, "language", wrong);
-    said->factory = take_string(root, "factory", wrong);
-    said->created = take_string(root, "created", wrong);
-    said->dimension = take_number(root, "dimension", wrong);
-    said->documents = take_number(root, "documents", wrong);
-    said->passages = take_number(root, "passages", wrong);
+    manifest->collection = take_string(root, "collection", wrong);
+    manifest->generation = take_string(root, "generation", wrong);
+    manifest->model = take_string(root, "model", wrong);
+    manifest->metric = take_string(root, "metric", wrong);
+    manifest->language = take_string(root, "language", wrong);
+    manifest->factory = take_string(root, "factory", wrong);
+    manifest->created = take_string(root, "created", wrong);
+    manifest->dimension = take_number(root, "dimension", wrong);
+    manifest->documents = take_number(root, "documents", wrong);
+    manifest->passages = take_number(root, "passages", wrong);
     if (json_object_get(root, "changes")) // generations of earlier versions have none
-        said->changes = take_number(root, "changes", wrong);
-    said->normalised = json_is_true(json_object_get(root, "normalised"));
-    if (said->dimension > RL_MAX_DIMENSION)
+        manifest->changes = take_number(root, "changes", wrong);
+    manifest->normalised = json_is_true(json_object_get(root, "normalised"));
+    if (manifest->dimension > RL_MAX_DIMENSION)
         *wrong = "dimension";
-    if (strcmp(said->metric, "ip") != 0)
+    if (strcmp(manifest->metric, "ip") != 0)
         *wrong = "metric";
-    if (!said->normalised)
+    if (!manifest->normalised)
         *wrong = "normalised";
-    size_t size = strlen(said->collection);
+    size_t size = strlen(manifest->collection);
     if (size == 0 || size > 64 ||
-        strspn(said->collection, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                 "0123456789-_.") != size)
+        strspn(manifest->collection, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "0123456789-_.") != size)
         *wrong = "collection";
     take_shards(self, wrong);
-    take_effort(said, root, wrong);
+    take_effort(manifest, root, wrong);
     const json_t *build = json_object_get(root, "build");
     self->build = json_is_object(build) ? json_dumps(build, JSON_COMPACT) : NULL;
     if (!self->build)
         *wrong = "build";
-    said->build = self->build;
+    manifest->build = self->build;
     // generations of earlier versions have none
     const json_t *fields = json_object_get(root, "fields");
     self->fields = json_is_object(fields) ? json_dumps(fields, JSON_COMPACT) : strdup("");
     if (!self->fields || (fields && !*self->fields))
         *wrong = "fields";
-    said->fields = self->fields ? self->fields : "";
-    said->fields_more = json_is_true(json_object_get(root, "fields_more"));
+    manifest->fields = self->fields ? self->fields : "";
+    manifest->fields_more = json_is_true(json_object_get(root, "fields_more"));
 }
 
-rl_manifest_data_t *rl_manifest_read(const char *folder, char *why, size_t why_size)
+manifest_data_t *manifest_read(const char *folder, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     size_t size = 0;
     char *text = NULL;
-    if (rl_path(path, "%s/" RL_MANIFEST_FILE, folder) != 0 ||
-        !(text = rl_file_read(path, MAX_MANIFEST, &size))) {
+    if (path_format(path, "%s/" MANIFEST_FILE, folder) != 0 ||
+        !(text = file_read(path, MAX_MANIFEST, &size))) {
         rl_fail(why, why_size,
                 "%s: %s; build the index again (ragline-index), or put the folder back", path,
                 strerror(errno));
         return NULL;
     }
-    rl_manifest_data_t *self = calloc(1, sizeof *self);
+    manifest_data_t *self = calloc(1, sizeof *self);
     json_error_t error;
     const char *wrong = NULL;
     if (self)
@@ -190,16 +190,16 @@ rl_manifest_data_t *rl_manifest_read(const char *folder, char *why, size_t why_s
         rl_fail(why, why_size,
                 "%s: cut short or damaged (line %d: %s); build the index again (ragline-index)",
                 path, self ? error.line : 0, self ? error.text : "out of memory");
-        rl_manifest_destroy(&self);
+        manifest_destroy(&self);
         return NULL;
     }
     uint64_t format = take_number(self->root, "format", &wrong);
-    if (!wrong && format != RL_STORE_FORMAT) {
+    if (!wrong && format != STORE_FORMAT) {
         rl_fail(why, why_size,
                 "%s: format version %" PRIu64 ", but this program reads version %d; build the "
                 "index again with this version's ragline-index",
-                path, format, RL_STORE_FORMAT);
-        rl_manifest_destroy(&self);
+                path, format, STORE_FORMAT);
+        manifest_destroy(&self);
         return NULL;
     }
     if (!wrong)
@@ -208,7 +208,7 @@ rl_manifest_data_t *rl_manifest_read(const char *folder, char *why, size_t why_s
         rl_fail(why, why_size,
                 "%s: \"%s\" is missing or wrong; build the index again (ragline-index)", path,
                 wrong);
-        rl_manifest_destroy(&self);
+        manifest_destroy(&self);
     }
     return self;
 }
@@ -217,10 +217,10 @@ rl_manifest_data_t *rl_manifest_read(const char *folder, char *why, size_t why_s
 
 typedef struct gather {
     json_t *files;
-    char root[RL_PATH_MAX];
-    char path[RL_PATH_MAX];
+    char root[FILE_PATH_MAX];
+    char path[FILE_PATH_MAX];
     uint64_t shard, done, total;
-    rl_store_progress_fn *progress;
+    store_progress_fn *progress;
     void *arg;
 } gather_t;
 
@@ -236,8 +236,8 @@ static int add_file(void *arg, const char *name, uint64_t size)
 {
     gather_t *gather = arg;
     uint64_t checksum = 0;
-    if (rl_path(gather->path, "%s/%s", gather->root, name) != 0 ||
-        rl_file_checksum(gather->path, &size, &checksum) != 0 || rl_file_sync(gather->path) != 0)
+    if (path_format(gather->path, "%s/%s", gather->root, name) != 0 ||
+        file_checksum(gather->path, &size, &checksum) != 0 || file_sync(gather->path) != 0)
         return -1;
     char hex[17];
     snprintf(hex, sizeof hex, "%016" PRIx64, checksum);
@@ -249,37 +249,37 @@ static int add_file(void *arg, const char *name, uint64_t size)
 }
 
 // The shard's entry of the manifest, or NULL with `why`.
-static json_t *describe_shard(const char *folder, const rl_manifest_t *said, uint64_t shard,
+static json_t *describe_shard(const char *folder, const manifest_t *manifest, uint64_t shard,
                               gather_t *gather, char *why, size_t why_size)
 {
     gather->files = json_array();
     gather->shard = shard;
     gather->done = gather->total = 0;
-    if (rl_path(gather->root, "%s/shard-%" PRIu64, folder, shard) != 0 ||
-        rl_folder_files(gather->root, add_size, gather) != 0 ||
-        rl_folder_files(gather->root, add_file, gather) != 0 || rl_file_sync(gather->root) != 0) {
+    if (path_format(gather->root, "%s/shard-%" PRIu64, folder, shard) != 0 ||
+        folder_files(gather->root, add_size, gather) != 0 ||
+        folder_files(gather->root, add_file, gather) != 0 || file_sync(gather->root) != 0) {
         rl_fail(why, why_size, "%s: %s", gather->path[0] ? gather->path : gather->root,
                 strerror(errno));
         json_decref(gather->files);
         return NULL;
     }
-    char inner[RL_PATH_MAX];
-    if (rl_path(inner, "%s/text", gather->root) == 0)
-        rl_file_sync(inner);
-    return json_pack("{s:I, s:o}", "passages", (json_int_t)said->shard_passages[shard], "files",
+    char inner[FILE_PATH_MAX];
+    if (path_format(inner, "%s/text", gather->root) == 0)
+        file_sync(inner);
+    return json_pack("{s:I, s:o}", "passages", (json_int_t)manifest->shard_passages[shard], "files",
                      gather->files);
 }
 
 // NULL: none was chosen.
-static json_t *describe_effort(const rl_manifest_t *said)
+static json_t *describe_effort(const manifest_t *manifest)
 {
     json_t *effort = json_object();
-    if (said->nprobe)
-        json_object_set_new(effort, rl_effort_names[RL_EFFORT_NPROBE],
-                            json_integer((json_int_t)said->nprobe));
-    if (said->ef_search)
-        json_object_set_new(effort, rl_effort_names[RL_EFFORT_EF_SEARCH],
-                            json_integer((json_int_t)said->ef_search));
+    if (manifest->nprobe)
+        json_object_set_new(effort, effort_names[EFFORT_NPROBE],
+                            json_integer((json_int_t)manifest->nprobe));
+    if (manifest->ef_search)
+        json_object_set_new(effort, effort_names[EFFORT_EF_SEARCH],
+                            json_integer((json_int_t)manifest->ef_search));
     if (json_object_size(effort) == 0) {
         json_decref(effort);
         effort = NULL;
@@ -287,38 +287,39 @@ static json_t *describe_effort(const rl_manifest_t *said)
     return effort;
 }
 
-static json_t *describe(const rl_manifest_t *said)
+static json_t *describe(const manifest_t *manifest)
 {
-    json_t *build = json_loads(said->build, JSON_REJECT_DUPLICATES, NULL);
-    json_t *fields = *said->fields ? json_loads(said->fields, 0, NULL) : NULL;
+    json_t *build = json_loads(manifest->build, JSON_REJECT_DUPLICATES, NULL);
+    json_t *fields = *manifest->fields ? json_loads(manifest->fields, 0, NULL) : NULL;
     return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:s, s:o*, s:I, s:I, s:o, "
                      "s:o*, s:b, s:I, s:[]}",
-                     "format", RL_STORE_FORMAT, "collection", said->collection, "generation",
-                     said->generation, "created", said->created, "model", said->model, "dimension",
-                     (json_int_t)said->dimension, "metric", said->metric, "normalised",
-                     (int)said->normalised, "language", said->language, "factory", said->factory,
-                     "effort", describe_effort(said), "documents", (json_int_t)said->documents,
-                     "passages", (json_int_t)said->passages, "build", build ? build : json_object(),
-                     "fields", fields, "fields_more", (int)said->fields_more, "changes",
-                     (json_int_t)said->changes, "shards");
+                     "format", STORE_FORMAT, "collection", manifest->collection, "generation",
+                     manifest->generation, "created", manifest->created, "model", manifest->model,
+                     "dimension", (json_int_t)manifest->dimension, "metric", manifest->metric,
+                     "normalised", (int)manifest->normalised, "language", manifest->language,
+                     "factory", manifest->factory, "effort", describe_effort(manifest), "documents",
+                     (json_int_t)manifest->documents, "passages", (json_int_t)manifest->passages,
+                     "build", build ? build : json_object(), "fields", fields, "fields_more",
+                     (int)manifest->fields_more, "changes", (json_int_t)manifest->changes,
+                     "shards");
 }
 
-int rl_manifest_write(const char *folder, const rl_manifest_t *said, rl_store_progress_fn *progress,
-                      void *arg, char *why, size_t why_size)
+int manifest_write(const char *folder, const manifest_t *manifest, store_progress_fn *progress,
+                   void *arg, char *why, size_t why_size)
 {
     gather_t gather = {.progress = progress, .arg = arg};
-    json_t *root = describe(said);
+    json_t *root = describe(manifest);
     int rc = root ? 0 : rl_fail(why, why_size, "%s: out of memory", folder);
-    for (uint64_t shard = 0; rc == 0 && shard < said->shards; shard++) {
-        json_t *entry = describe_shard(folder, said, shard, &gather, why, why_size);
+    for (uint64_t shard = 0; rc == 0 && shard < manifest->shards; shard++) {
+        json_t *entry = describe_shard(folder, manifest, shard, &gather, why, why_size);
         if (!entry || json_array_append_new(json_object_get(root, "shards"), entry) != 0)
             rc = -1;
     }
     char *text = rc == 0 ? json_dumps(root, JSON_INDENT(1)) : NULL;
     json_decref(root);
-    char path[RL_PATH_MAX];
-    if (text && (rl_path(path, "%s/" RL_MANIFEST_FILE, folder) != 0 ||
-                 rl_file_write(path, text, strlen(text)) != 0))
+    char path[FILE_PATH_MAX];
+    if (text && (path_format(path, "%s/" MANIFEST_FILE, folder) != 0 ||
+                 file_write(path, text, strlen(text)) != 0))
         rc = rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
     else if (!text && rc == 0)
         rc = rl_fail(why, why_size, "%s: out of memory", folder);
@@ -326,29 +327,30 @@ int rl_manifest_write(const char *folder, const rl_manifest_t *said, rl_store_pr
     return rc;
 }
 
-int rl_manifest_set_effort(const char *folder, rl_effort_kind_t kind, size_t effort, json_t *found,
-                           char *why, size_t why_size)
+int manifest_set_effort(const char *folder, effort_kind_t kind, size_t effort, json_t *found,
+                        char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX], fresh[RL_PATH_MAX];
+    char path[FILE_PATH_MAX], fresh[FILE_PATH_MAX];
     json_error_t error;
-    if (rl_path(path, "%s/" RL_MANIFEST_FILE, folder) != 0 ||
-        rl_path(fresh, "%s.%ld.tmp", path, (long)getpid()) != 0) {
+    if (path_format(path, "%s/" MANIFEST_FILE, folder) != 0 ||
+        path_format(fresh, "%s.%ld.tmp", path, (long)getpid()) != 0) {
         json_decref(found);
         return rl_fail(why, why_size, "%s: the path is too long", folder);
     }
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-    json_t *said = found ? found : json_object();
-    json_object_set_new(said, rl_effort_names[kind], json_integer((json_int_t)effort));
-    char *text =
-        json_object_set_new(root, "effort", said) == 0 ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    json_t *manifest = found ? found : json_object();
+    json_object_set_new(manifest, effort_names[kind], json_integer((json_int_t)effort));
+    char *text = json_object_set_new(root, "effort", manifest) == 0
+                     ? json_dumps(root, JSON_INDENT(1))
+                     : NULL;
     int rc = 0;
     errno = ENOMEM;
     if (!root)
         rc = rl_fail(why, why_size, "%s: %s", path, error.text);
-    else if (!text || rl_file_write(fresh, text, strlen(text)) != 0 || rename(fresh, path) != 0)
+    else if (!text || file_write(fresh, text, strlen(text)) != 0 || rename(fresh, path) != 0)
         rc = rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
     else
-        rl_file_sync(folder);
+        file_sync(folder);
     if (rc != 0)
         unlink(fresh);
     json_decref(root);

@@ -29,7 +29,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endi
 
 // ---------------------------------------------------------------------------------------- reading
 
-struct rl_passages {
+struct passages {
     int fd;
     uint64_t count;
     uint64_t *offsets; // count + 1
@@ -38,9 +38,9 @@ struct rl_passages {
     size_t kept_size;
 };
 
-void rl_passages_close(rl_passages_t **self_p)
+void passages_close(passages_t **self_p)
 {
-    rl_passages_t *self = *self_p;
+    passages_t *self = *self_p;
     if (!self)
         return;
     if (self->fd >= 0)
@@ -52,10 +52,10 @@ void rl_passages_close(rl_passages_t **self_p)
     *self_p = NULL;
 }
 
-static int load_offsets(rl_passages_t *self, const char *path, char *why, size_t why_size)
+static int load_offsets(passages_t *self, const char *path, char *why, size_t why_size)
 {
     size_t size = 0, want = sizeof idx_magic + (self->count + 1) * sizeof(uint64_t);
-    char *data = rl_file_read(path, want, &size);
+    char *data = file_read(path, want, &size);
     if (!data)
         return rl_fail(why, why_size, "%s: %s", path,
                        errno == EFBIG ? "larger than the manifest says" : strerror(errno));
@@ -81,11 +81,11 @@ static int load_offsets(rl_passages_t *self, const char *path, char *why, size_t
     return 0;
 }
 
-rl_passages_t *rl_passages_open(const char *folder, uint64_t count, char *why, size_t why_size)
+passages_t *passages_open(const char *folder, uint64_t count, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX], magic[sizeof bin_magic];
-    rl_passages_t *self = calloc(1, sizeof *self);
-    if (!self || rl_path(path, "%s/" RL_PASSAGES_BIN, folder) != 0 ||
+    char path[FILE_PATH_MAX], magic[sizeof bin_magic];
+    passages_t *self = calloc(1, sizeof *self);
+    if (!self || path_format(path, "%s/" PASSAGES_BIN, folder) != 0 ||
         !(self->path = strdup(path))) {
         free(self);
         rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
@@ -99,17 +99,17 @@ rl_passages_t *rl_passages_open(const char *folder, uint64_t count, char *why, s
     else if (pread(self->fd, magic, sizeof magic, 0) != (ssize_t)sizeof magic ||
              memcmp(magic, bin_magic, sizeof magic) != 0)
         rc = rl_fail(why, why_size, "%s: is no file of passages", path);
-    if (rc == 0 && rl_path(path, "%s/" RL_PASSAGES_IDX, folder) == 0)
+    if (rc == 0 && path_format(path, "%s/" PASSAGES_IDX, folder) == 0)
         rc = load_offsets(self, path, why, why_size);
     if (rc != 0)
-        rl_passages_close(&self);
+        passages_close(&self);
     else
-        self->kept = rl_file_read(self->path, MAX_KEPT, &self->kept_size);
+        self->kept = file_read(self->path, MAX_KEPT, &self->kept_size);
     return self;
 }
 
 // Copies `size` bytes from offset `from` on; whether they are there.
-static bool read_at(const rl_passages_t *self, uint64_t from, size_t size, char *out)
+static bool read_at(const passages_t *self, uint64_t from, size_t size, char *out)
 {
     if (!self->kept)
         return pread(self->fd, out, size, (off_t)from) == (ssize_t)size;
@@ -139,8 +139,8 @@ static int parse(const char *data, size_t size, uint64_t id, rl_passage_t *out)
     return at == size ? 0 : -1;
 }
 
-int rl_passages_get(const rl_passages_t *self, const uint64_t *ids, size_t size,
-                    rl_passage_t *passages, void **memory_p, char *why, size_t why_size)
+int passages_get(const passages_t *self, const uint64_t *ids, size_t size, rl_passage_t *passages,
+                 void **memory_p, char *why, size_t why_size)
 {
     *memory_p = NULL;
     size_t total = 1;
@@ -170,7 +170,7 @@ int rl_passages_get(const rl_passages_t *self, const uint64_t *ids, size_t size,
 
 // ---------------------------------------------------------------------------------------- copying
 
-size_t rl_passage_bytes(const rl_passage_t *self)
+size_t passage_bytes(const rl_passage_t *self)
 {
     return strlen(self->doc) + strlen(self->title) + strlen(self->heading) + strlen(self->source) +
            strlen(self->text) + strlen(self->meta) + STRINGS;
@@ -185,7 +185,7 @@ static const char *put_string(char **at, const char *text)
     return start;
 }
 
-rl_passage_t rl_passage_copy(const rl_passage_t *self, char **at)
+rl_passage_t passage_copy(const rl_passage_t *self, char **at)
 {
     rl_passage_t copy = *self;
     copy.doc = put_string(at, self->doc);
@@ -199,30 +199,30 @@ rl_passage_t rl_passage_copy(const rl_passage_t *self, char **at)
 
 // ---------------------------------------------------------------------------------------- writing
 
-struct rl_passages_writer {
+struct passages_writer {
     FILE *bin, *idx;
     char *folder;
     uint64_t offset;
 };
 
-static int cannot_write(const rl_passages_writer_t *self, char *why, size_t why_size)
+static int cannot_write(const passages_writer_t *self, char *why, size_t why_size)
 {
-    return rl_fail(why, why_size, "%s/" RL_PASSAGES_BIN ": cannot write: %s", self->folder,
+    return rl_fail(why, why_size, "%s/" PASSAGES_BIN ": cannot write: %s", self->folder,
                    strerror(errno));
 }
 
-rl_passages_writer_t *rl_passages_writer_new(const char *folder, char *why, size_t why_size)
+passages_writer_t *passages_writer_new(const char *folder, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX];
-    rl_passages_writer_t *self = calloc(1, sizeof *self);
+    char path[FILE_PATH_MAX];
+    passages_writer_t *self = calloc(1, sizeof *self);
     if (!self || !(self->folder = strdup(folder))) {
         free(self);
         rl_fail(why, why_size, "%s: out of memory", folder);
         return NULL;
     }
-    if (rl_path(path, "%s/" RL_PASSAGES_BIN, folder) == 0)
+    if (path_format(path, "%s/" PASSAGES_BIN, folder) == 0)
         self->bin = fopen(path, "wbe");
-    if (self->bin && rl_path(path, "%s/" RL_PASSAGES_IDX, folder) == 0)
+    if (self->bin && path_format(path, "%s/" PASSAGES_IDX, folder) == 0)
         self->idx = fopen(path, "wbe");
     self->offset = sizeof bin_magic;
     if (!self->idx || fwrite(bin_magic, sizeof bin_magic, 1, self->bin) != 1 ||
@@ -230,13 +230,13 @@ rl_passages_writer_t *rl_passages_writer_new(const char *folder, char *why, size
         fwrite(&self->offset, sizeof self->offset, 1, self->idx) != 1) {
         char ignored[8];
         cannot_write(self, why, why_size);
-        rl_passages_writer_close(&self, ignored, sizeof ignored);
+        passages_writer_close(&self, ignored, sizeof ignored);
     }
     return self;
 }
 
-int rl_passages_writer_add(rl_passages_writer_t *self, const rl_passage_t *passage, char *why,
-                           size_t why_size)
+int passages_writer_add(passages_writer_t *self, const rl_passage_t *passage, char *why,
+                        size_t why_size)
 {
     const char *strings[STRINGS] = {passage->doc,    passage->title, passage->heading,
                                     passage->source, passage->text,  passage->meta};
@@ -259,9 +259,9 @@ int rl_passages_writer_add(rl_passages_writer_t *self, const rl_passage_t *passa
     return 0;
 }
 
-int rl_passages_writer_close(rl_passages_writer_t **self_p, char *why, size_t why_size)
+int passages_writer_close(passages_writer_t **self_p, char *why, size_t why_size)
 {
-    rl_passages_writer_t *self = *self_p;
+    passages_writer_t *self = *self_p;
     if (!self)
         return 0;
     int rc = 0;

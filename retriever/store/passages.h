@@ -9,42 +9,42 @@
 //                 source, text, meta; these strings, each followed by a NUL. Little endian.
 //   passages.idx  "RLPIDX01", then u64 offsets in passages.bin, one for each id from 1 and one for
 //                 the end.
-#ifndef RL_PASSAGES_H
-#define RL_PASSAGES_H
+#ifndef PASSAGES_H
+#define PASSAGES_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "proto.h"
 
-#define RL_PASSAGES_BIN "passages.bin"
-#define RL_PASSAGES_IDX "passages.idx"
+#define PASSAGES_BIN "passages.bin"
+#define PASSAGES_IDX "passages.idx"
 
-typedef struct rl_passages rl_passages_t;
+typedef struct passages passages_t;
 
 // Opens the files in `folder`, which hold `count` passages. NULL and `why` if they do not fit
 // together.
-rl_passages_t *rl_passages_open(const char *folder, uint64_t count, char *why, size_t why_size);
-void rl_passages_close(rl_passages_t **self_p);
+passages_t *passages_open(const char *folder, uint64_t count, char *why, size_t why_size);
+void passages_close(passages_t **self_p);
 
-// See rl_store_passages. Any thread may call it.
-int rl_passages_get(const rl_passages_t *self, const uint64_t *ids, size_t size,
-                    rl_passage_t *passages, void **memory_p, char *why, size_t why_size);
+// See store_passages. Any thread may call it.
+int passages_get(const passages_t *self, const uint64_t *ids, size_t size, rl_passage_t *passages,
+                 void **memory_p, char *why, size_t why_size);
 
 // Copies of a passage: what its strings take, NULs included, and the copy, whose strings are put at
 // *at, which moves on behind them. None of the strings is NULL.
-size_t rl_passage_bytes(const rl_passage_t *self);
-rl_passage_t rl_passage_copy(const rl_passage_t *self, char **at);
+size_t passage_bytes(const rl_passage_t *self);
+rl_passage_t passage_copy(const rl_passage_t *self, char **at);
 
-typedef struct rl_passages_writer rl_passages_writer_t;
+typedef struct passages_writer passages_writer_t;
 
-rl_passages_writer_t *rl_passages_writer_new(const char *folder, char *why, size_t why_size);
+passages_writer_t *passages_writer_new(const char *folder, char *why, size_t why_size);
 
 // Appends; the ids are 1, 2, 3… Returns 0, or -1 with `why`.
-int rl_passages_writer_add(rl_passages_writer_t *self, const rl_passage_t *passage, char *why,
-                           size_t why_size);
+int passages_writer_add(passages_writer_t *self, const rl_passage_t *passage, char *why,
+                        size_t why_size);
 
 // Writes what is buffered and closes; *self_p becomes NULL. Returns 0, or -1 with `why`.
-int rl_passages_writer_close(rl_passages_writer_t **self_p, char *why, size_t why_size);
+int passages_writer_close(passages_writer_t **self_p, char *why, size_t why_size);
 
 #endif

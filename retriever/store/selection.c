@@ -3,28 +3,28 @@
 
 #include <stdlib.h>
 
-rl_selection_t *rl_selection_new(size_t count)
+selection_t *selection_new(size_t count)
 {
-    rl_selection_t *self = calloc(1, sizeof *self);
+    selection_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->count = count;
     self->users = 1;
-    self->bits = calloc(rl_selection_words(self) + 1, sizeof *self->bits);
+    self->bits = calloc(selection_words(self) + 1, sizeof *self->bits);
     if (!self->bits)
-        rl_selection_unref(&self);
+        selection_unref(&self);
     return self;
 }
 
-rl_selection_t *rl_selection_ref(rl_selection_t *self)
+selection_t *selection_ref(selection_t *self)
 {
     __atomic_fetch_add(&self->users, 1, __ATOMIC_RELAXED);
     return self;
 }
 
-void rl_selection_unref(rl_selection_t **self_p)
+void selection_unref(selection_t **self_p)
 {
-    rl_selection_t *self = *self_p;
+    selection_t *self = *self_p;
     *self_p = NULL;
     if (!self || __atomic_fetch_sub(&self->users, 1, __ATOMIC_ACQ_REL) != 1)
         return;
@@ -33,13 +33,13 @@ void rl_selection_unref(rl_selection_t **self_p)
     free(self);
 }
 
-int rl_selection_finish(rl_selection_t *self)
+int selection_finish(selection_t *self)
 {
-    size_t words = rl_selection_words(self), at = 0;
+    size_t words = selection_words(self), at = 0;
     self->size = 0;
     for (size_t word = 0; word < words; word++)
         self->size += (size_t)__builtin_popcountll(self->bits[word]);
-    if (self->size > self->count / RL_SELECTION_FEW)
+    if (self->size > self->count / SELECTION_FEW)
         return 0;
     self->rows = malloc((self->size + 1) * sizeof *self->rows);
     if (!self->rows)
@@ -50,8 +50,8 @@ int rl_selection_finish(rl_selection_t *self)
     return 0;
 }
 
-size_t rl_selection_bytes(const rl_selection_t *self)
+size_t selection_bytes(const selection_t *self)
 {
-    return sizeof *self + (rl_selection_words(self) + 1) * sizeof *self->bits +
+    return sizeof *self + (selection_words(self) + 1) * sizeof *self->bits +
            (self->rows ? (self->size + 1) * sizeof *self->rows : 0);
 }

@@ -12,8 +12,8 @@
 #include "files.h"
 
 enum {
-    HEAD = sizeof(uint32_t),                        // before each record: its size
-    WINDOW = 2 * (RL_SORTER_MAX_RECORD + HEAD) + 1, // bytes of a run that are in memory
+    HEAD = sizeof(uint32_t),                     // before each record: its size
+    WINDOW = 2 * (SORTER_MAX_RECORD + HEAD) + 1, // bytes of a run that are in memory
 };
 
 // A sorted stretch of the file, while it is merged.
@@ -23,8 +23,8 @@ typedef struct run {
     size_t from, size; // of the window: the record at hand and what is behind it
 } run_t;
 
-struct rl_sorter {
-    char folder[RL_PATH_MAX];
+struct sorter {
+    char folder[FILE_PATH_MAX];
     uint8_t *room; // records from the front; from the back, their places
     size_t room_size, used, records;
     int fd; // -1 until something is laid down
@@ -36,22 +36,22 @@ struct rl_sorter {
     size_t next; // of the records in memory, when there are no runs
 };
 
-rl_sorter_t *rl_sorter_new(const char *folder, size_t room)
+sorter_t *sorter_new(const char *folder, size_t room)
 {
-    rl_sorter_t *self = calloc(1, sizeof *self);
+    sorter_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->fd = -1;
     self->room_size = room / sizeof(uint32_t) * sizeof(uint32_t);
     self->room = malloc(self->room_size);
-    if (!self->room || rl_path(self->folder, "%s", folder) != 0)
-        rl_sorter_destroy(&self);
+    if (!self->room || path_format(self->folder, "%s", folder) != 0)
+        sorter_destroy(&self);
     return self;
 }
 
-void rl_sorter_destroy(rl_sorter_t **self_p)
+void sorter_destroy(sorter_t **self_p)
 {
-    rl_sorter_t *self = *self_p;
+    sorter_t *self = *self_p;
     if (!self)
         return;
     for (size_t at = 0; at < self->runs_size; at++)
@@ -81,7 +81,7 @@ static int compare(const uint8_t *one, const uint8_t *other)
 
 // ---- in memory ----------------------------------------------------------------------------------
 
-static uint32_t *places(const rl_sorter_t *self)
+static uint32_t *places(const sorter_t *self)
 {
     return (uint32_t *)(void *)(self->room + self->room_size) - self->records;
 }
@@ -91,7 +91,7 @@ static int compare_places(const void *a, const void *b, void *room)
     return compare((uint8_t *)room + *(const uint32_t *)a, (uint8_t *)room + *(const uint32_t *)b);
 }
 
-static void sort_room(rl_sorter_t *self)
+static void sort_room(sorter_t *self)
 {
     qsort_r(places(self), self->records, sizeof(uint32_t), compare_places, self->room);
 }
@@ -104,8 +104,8 @@ static int open_nameless(const char *folder)
     int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0)
         return fd;
-    char path[RL_PATH_MAX]; // not every file system can
-    if (rl_path(path, "%s/.sort-XXXXXX", folder) != 0)
+    char path[FILE_PATH_MAX]; // not every file system can
+    if (path_format(path, "%s/.sort-XXXXXX", folder) != 0)
         return -1;
     fd = mkostemp(path, O_CLOEXEC);
     if (fd >= 0)
@@ -113,13 +113,13 @@ static int open_nameless(const char *folder)
     return fd;
 }
 
-static int cannot_write(const rl_sorter_t *self, char *why, size_t why_size)
+static int cannot_write(const sorter_t *self, char *why, size_t why_size)
 {
     return rl_fail(why, why_size, "%s: cannot write a temporary file: %s", self->folder,
                    strerror(errno));
 }
 
-static bool write_all(rl_sorter_t *self, const uint8_t *data, size_t size)
+static bool write_all(sorter_t *self, const uint8_t *data, size_t size)
 {
     while (size > 0) {
         ssize_t put = pwrite(self->fd, data, size, (off_t)self->written);
@@ -133,7 +133,7 @@ static bool write_all(rl_sorter_t *self, const uint8_t *data, size_t size)
 }
 
 // Sorts what is in memory and makes a run of it.
-static int lay_down(rl_sorter_t *self, char *why, size_t why_size)
+static int lay_down(sorter_t *self, char *why, size_t why_size)
 {
     if (self->fd < 0 && (self->fd = open_nameless(self->folder)) < 0)
         return cannot_write(self, why, why_size);
@@ -170,9 +170,9 @@ static int lay_down(rl_sorter_t *self, char *why, size_t why_size)
     return 0;
 }
 
-int rl_sorter_add(rl_sorter_t *self, const void *record, size_t size, char *why, size_t why_size)
+int sorter_add(sorter_t *self, const void *record, size_t size, char *why, size_t why_size)
 {
-    if (size > RL_SORTER_MAX_RECORD)
+    if (size > SORTER_MAX_RECORD)
         return rl_fail(why, why_size, "a record of %zu bytes is too large to be sorted", size);
     size_t places_size = (self->records + 1) * sizeof(uint32_t);
     if (self->used + HEAD + size + places_size > self->room_size &&
@@ -189,13 +189,13 @@ int rl_sorter_add(rl_sorter_t *self, const void *record, size_t size, char *why,
 
 // ---- merging ------------------------------------------------------------------------------------
 
-static const uint8_t *at_hand(const rl_sorter_t *self, size_t run)
+static const uint8_t *at_hand(const sorter_t *self, size_t run)
 {
     return self->runs[run].window + self->runs[run].from;
 }
 
 // Reads on until the run has a whole record at hand: 1, 0 at its end, -1 on failure.
-static int read_on(rl_sorter_t *self, run_t *run)
+static int read_on(sorter_t *self, run_t *run)
 {
     size_t left = run->size - run->from;
     bool whole = left >= HEAD && left >= HEAD + size_at(run->window + run->from);
@@ -217,12 +217,12 @@ static int read_on(rl_sorter_t *self, run_t *run)
     return run->size > 0;
 }
 
-static bool is_less(const rl_sorter_t *self, size_t one, size_t other)
+static bool is_less(const sorter_t *self, size_t one, size_t other)
 {
     return compare(at_hand(self, self->heap[one]), at_hand(self, self->heap[other])) < 0;
 }
 
-static void sink(rl_sorter_t *self, size_t at)
+static void sink(sorter_t *self, size_t at)
 {
     for (;;) {
         size_t least = at, left = 2 * at + 1, right = left + 1;
@@ -239,7 +239,7 @@ static void sink(rl_sorter_t *self, size_t at)
     }
 }
 
-int rl_sorter_sort(rl_sorter_t *self, char *why, size_t why_size)
+int sorter_sort(sorter_t *self, char *why, size_t why_size)
 {
     if (self->runs_size == 0) {
         sort_room(self);
@@ -265,7 +265,7 @@ int rl_sorter_sort(rl_sorter_t *self, char *why, size_t why_size)
     return 0;
 }
 
-static int next_in_room(rl_sorter_t *self, const uint8_t **record, size_t *size)
+static int next_in_room(sorter_t *self, const uint8_t **record, size_t *size)
 {
     if (self->next >= self->records)
         return 0;
@@ -275,8 +275,7 @@ static int next_in_room(rl_sorter_t *self, const uint8_t **record, size_t *size)
     return 1;
 }
 
-int rl_sorter_next(rl_sorter_t *self, const uint8_t **record, size_t *size, char *why,
-                   size_t why_size)
+int sorter_next(sorter_t *self, const uint8_t **record, size_t *size, char *why, size_t why_size)
 {
     if (self->runs_size == 0)
         return next_in_room(self, record, size);

@@ -14,22 +14,22 @@
 #include "files.h"
 #include "manifest.h"
 #include "passages.h"
-#include "terms.h"
+#include "analyzer.h"
 #include "hash.h"
 
 enum {
     TRIES = 3, // at opening, when builds overtake each other meanwhile
 };
 
-struct rl_store {
-    char folder[RL_PATH_MAX]; // of the generation
-    rl_manifest_data_t *manifest;
-    rl_passages_t **passages; // of each shard
-    rl_fields_t **fields;     // of each shard; NULL where there are none
-    struct stat written;      // the manifest's file
+struct store {
+    char folder[FILE_PATH_MAX]; // of the generation
+    manifest_data_t *manifest;
+    passages_t **passages; // of each shard
+    fields_t **fields;     // of each shard; NULL where there are none
+    struct stat written;   // the manifest's file
 };
 
-uint64_t rl_store_text_hash(const char *text, size_t size)
+uint64_t store_text_hash(const char *text, size_t size)
 {
     char *folded = malloc(size + 1);
     if (!folded)
@@ -55,19 +55,19 @@ static bool is_generation(const char *name)
            strspn(name + 2, "0123456789") == digits;
 }
 
-int rl_store_current(const char *folder, char *name, char *why, size_t why_size)
+int store_current(const char *folder, char *name, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     size_t size = 0;
     char *text = NULL;
-    if (rl_path(path, "%s/CURRENT", folder) != 0)
+    if (path_format(path, "%s/CURRENT", folder) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", folder);
     if (access(folder, R_OK | X_OK) != 0)
         return rl_fail(why, why_size,
                        "%s: %s; build the index there with ragline-index, or name "
                        "its folder in retriever.index",
                        folder, strerror(errno));
-    text = rl_file_read(path, 256, &size);
+    text = file_read(path, 256, &size);
     if (!text)
         return rl_fail(why, why_size, "%s: %s; build the index with ragline-index", path,
                        errno == ENOENT ? "there is no index in this folder" : strerror(errno));
@@ -79,7 +79,7 @@ int rl_store_current(const char *folder, char *name, char *why, size_t why_size)
                        "generation's folder into it, or build the index again (ragline-index)",
                        path);
     }
-    snprintf(name, RL_STORE_NAME, "%s", text);
+    snprintf(name, STORE_NAME, "%s", text);
     free(text);
     return 0;
 }
@@ -88,19 +88,19 @@ int rl_store_current(const char *folder, char *name, char *why, size_t why_size)
 
 static const char *const repair = "the index is damaged: build it again (ragline-index)";
 
-static int check_file(const rl_store_t *self, uint64_t shard, const rl_manifest_file_t *file,
+static int check_file(const store_t *self, uint64_t shard, const manifest_file_t *file,
                       bool checksums, const atomic_bool *stop, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX];
-    if (rl_path(path, "%s/shard-%" PRIu64 "/%s", self->folder, shard, file->name) != 0)
+    char path[FILE_PATH_MAX];
+    if (path_format(path, "%s/shard-%" PRIu64 "/%s", self->folder, shard, file->name) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
     uint64_t size = 0, checksum = 0;
     if (checksums) {
-        if (rl_file_checksum_until(path, stop, &size, &checksum) != 0)
+        if (file_checksum_until(path, stop, &size, &checksum) != 0)
             return errno == ECANCELED
                        ? 0
                        : rl_fail(why, why_size, "%s: %s; %s", path, strerror(errno), repair);
-    } else if (rl_file_size(path, &size) != 0) {
+    } else if (file_size(path, &size) != 0) {
         return rl_fail(why, why_size, "%s: %s; %s", path, strerror(errno), repair);
     }
     if (size != file->bytes)
@@ -111,48 +111,48 @@ static int check_file(const rl_store_t *self, uint64_t shard, const rl_manifest_
     return 0;
 }
 
-static int check_shard(const rl_store_t *self, uint64_t shard, bool checksums,
-                       const atomic_bool *stop, char *why, size_t why_size)
+static int check_shard(const store_t *self, uint64_t shard, bool checksums, const atomic_bool *stop,
+                       char *why, size_t why_size)
 {
-    const rl_manifest_shard_t *files = &self->manifest->shards[shard];
+    const manifest_shard_t *files = &self->manifest->shards[shard];
     for (size_t at = 0; at < files->files_size; at++)
         if (check_file(self, shard, &files->files[at], checksums, stop, why, why_size) != 0)
             return -1;
     return 0;
 }
 
-int rl_store_verify(const rl_store_t *self, uint64_t shard, const atomic_bool *stop, char *why,
-                    size_t why_size)
+int store_verify(const store_t *self, uint64_t shard, const atomic_bool *stop, char *why,
+                 size_t why_size)
 {
-    if (shard >= self->manifest->said.shards)
+    if (shard >= self->manifest->contents.shards)
         return rl_fail(why, why_size, "%s: has no shard %" PRIu64 ", only 0 to %" PRIu64,
-                       self->folder, shard, self->manifest->said.shards - 1);
+                       self->folder, shard, self->manifest->contents.shards - 1);
     return check_shard(self, shard, true, stop, why, why_size);
 }
 
-uint64_t rl_store_bytes(const rl_store_t *self, uint64_t shard)
+uint64_t store_bytes(const store_t *self, uint64_t shard)
 {
-    const rl_manifest_shard_t *files = &self->manifest->shards[shard];
+    const manifest_shard_t *files = &self->manifest->shards[shard];
     uint64_t bytes = 0;
     for (size_t at = 0; at < files->files_size; at++)
         bytes += files->files[at].bytes;
     return bytes;
 }
 
-static int stat_manifest(const rl_store_t *self, struct stat *out)
+static int stat_manifest(const store_t *self, struct stat *out)
 {
-    char path[RL_PATH_MAX];
-    return rl_path(path, "%s/" RL_MANIFEST_FILE, self->folder) == 0 ? stat(path, out) : -1;
+    char path[FILE_PATH_MAX];
+    return path_format(path, "%s/" MANIFEST_FILE, self->folder) == 0 ? stat(path, out) : -1;
 }
 
-int rl_store_set_effort(rl_store_t *self, rl_effort_kind_t kind, size_t effort, const char *found,
-                        char *why, size_t why_size)
+int store_set_effort(store_t *self, effort_kind_t kind, size_t effort, const char *found, char *why,
+                     size_t why_size)
 {
-    return rl_manifest_set_effort(self->folder, kind, effort,
-                                  found ? json_loads(found, 0, NULL) : NULL, why, why_size);
+    return manifest_set_effort(self->folder, kind, effort,
+                               found ? json_loads(found, 0, NULL) : NULL, why, why_size);
 }
 
-bool rl_store_retuned(rl_store_t *self, rl_manifest_t *said)
+bool store_retuned(store_t *self, manifest_t *manifest)
 {
     struct stat now;
     char ignored[1024];
@@ -161,49 +161,49 @@ bool rl_store_retuned(rl_store_t *self, rl_manifest_t *said)
          now.st_mtim.tv_nsec == self->written.st_mtim.tv_nsec))
         return false;
     self->written = now;
-    rl_manifest_data_t *read = rl_manifest_read(self->folder, ignored, sizeof ignored);
+    manifest_data_t *read = manifest_read(self->folder, ignored, sizeof ignored);
     if (!read)
         return false;
-    *said = self->manifest->said;
-    said->nprobe = read->said.nprobe;
-    said->ef_search = read->said.ef_search;
-    rl_manifest_destroy(&read);
+    *manifest = self->manifest->contents;
+    manifest->nprobe = read->contents.nprobe;
+    manifest->ef_search = read->contents.ef_search;
+    manifest_destroy(&read);
     return true;
 }
 
-static int open_shards(rl_store_t *self, bool verify, char *why, size_t why_size)
+static int open_shards(store_t *self, bool verify, char *why, size_t why_size)
 {
-    const rl_manifest_t *said = &self->manifest->said;
-    self->passages = calloc(said->shards, sizeof(rl_passages_t *));
-    self->fields = calloc(said->shards, sizeof(rl_fields_t *));
+    const manifest_t *manifest = &self->manifest->contents;
+    self->passages = calloc(manifest->shards, sizeof(passages_t *));
+    self->fields = calloc(manifest->shards, sizeof(fields_t *));
     if (!self->passages || !self->fields)
         return rl_fail(why, why_size, "%s: out of memory", self->folder);
-    for (uint64_t shard = 0; shard < said->shards; shard++) {
+    for (uint64_t shard = 0; shard < manifest->shards; shard++) {
         if (check_shard(self, shard, verify, NULL, why, why_size) != 0)
             return -1;
-        char *folder = rl_store_path(self, shard, "");
+        char *folder = store_path(self, shard, "");
         if (!folder)
             return rl_fail(why, why_size, "%s: out of memory", self->folder);
-        char inner[RL_PATH_MAX];
+        char inner[FILE_PATH_MAX];
         self->passages[shard] =
-            rl_passages_open(folder, said->shard_passages[shard], inner, sizeof inner);
-        if (*said->fields)
+            passages_open(folder, manifest->shard_passages[shard], inner, sizeof inner);
+        if (*manifest->fields)
             self->fields[shard] =
-                rl_fields_open(folder, said->shard_passages[shard], why, why_size);
+                fields_open(folder, manifest->shard_passages[shard], why, why_size);
         free(folder);
         if (!self->passages[shard])
             return rl_fail(why, why_size, "%s; %s", inner, repair);
-        if (*said->fields && !self->fields[shard])
+        if (*manifest->fields && !self->fields[shard])
             return -1;
     }
     return 0;
 }
 
-static rl_store_t *open_generation(const char *folder, const char *name, bool verify, char *why,
-                                   size_t why_size)
+static store_t *open_generation(const char *folder, const char *name, bool verify, char *why,
+                                size_t why_size)
 {
-    rl_store_t *self = calloc(1, sizeof *self);
-    if (!self || rl_path(self->folder, "%s/%s", folder, name) != 0) {
+    store_t *self = calloc(1, sizeof *self);
+    if (!self || path_format(self->folder, "%s/%s", folder, name) != 0) {
         rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
         free(self);
         return NULL;
@@ -215,82 +215,83 @@ static rl_store_t *open_generation(const char *folder, const char *name, bool ve
                      "(ragline-index), or write the name of a generation that is there into it",
                      folder, name, strerror(errno));
     else if (stat_manifest(self, &self->written) != 0) // before it is read, so that none is missed
-        rc = rl_fail(why, why_size, "%s/" RL_MANIFEST_FILE ": %s; %s", self->folder,
-                     strerror(errno), repair);
-    else if (!(self->manifest = rl_manifest_read(self->folder, why, why_size)))
+        rc = rl_fail(why, why_size, "%s/" MANIFEST_FILE ": %s; %s", self->folder, strerror(errno),
+                     repair);
+    else if (!(self->manifest = manifest_read(self->folder, why, why_size)))
         rc = -1;
-    else if (strcmp(self->manifest->said.generation, name) != 0)
-        rc = rl_fail(why, why_size, "%s/" RL_MANIFEST_FILE ": is of generation %s; %s",
-                     self->folder, self->manifest->said.generation, repair);
-    else if (!rl_terms_knows(self->manifest->said.language))
+    else if (strcmp(self->manifest->contents.generation, name) != 0)
+        rc = rl_fail(why, why_size, "%s/" MANIFEST_FILE ": is of generation %s; %s", self->folder,
+                     self->manifest->contents.generation, repair);
+    else if (!analyzer_knows(self->manifest->contents.language))
         rc = rl_fail(why, why_size,
-                     "%s/" RL_MANIFEST_FILE ": there are no rules for the language \"%s\" here; "
+                     "%s/" MANIFEST_FILE ": there are no rules for the language \"%s\" here; "
                      "build the index again with one of: %s",
-                     self->folder, self->manifest->said.language, rl_terms_languages());
+                     self->folder, self->manifest->contents.language, analyzer_languages());
     else
         rc = open_shards(self, verify, why, why_size);
     if (rc != 0)
-        rl_store_destroy(&self);
+        store_destroy(&self);
     return self;
 }
 
-rl_store_t *rl_store_open(const char *folder, bool verify, char *why, size_t why_size)
+store_t *store_open(const char *folder, bool verify, char *why, size_t why_size)
 {
-    char name[RL_STORE_NAME], again[RL_STORE_NAME];
-    rl_store_t *self = NULL;
+    char name[STORE_NAME], again[STORE_NAME];
+    store_t *self = NULL;
     for (int tries = 0; !self && tries < TRIES; tries++) {
-        if (rl_store_current(folder, name, why, why_size) != 0)
+        if (store_current(folder, name, why, why_size) != 0)
             return NULL;
         self = open_generation(folder, name, verify, why, why_size);
         char ignored[256];
-        if (!self && rl_store_current(folder, again, ignored, sizeof ignored) == 0 &&
+        if (!self && store_current(folder, again, ignored, sizeof ignored) == 0 &&
             strcmp(again, name) == 0)
             return NULL; // it was not a build that took this generation away meanwhile
     }
     return self;
 }
 
-void rl_store_destroy(rl_store_t **self_p)
+void store_destroy(store_t **self_p)
 {
-    rl_store_t *self = *self_p;
+    store_t *self = *self_p;
     if (!self)
         return;
-    for (uint64_t shard = 0; self->passages && shard < self->manifest->said.shards; shard++)
-        rl_passages_close(&self->passages[shard]);
-    for (uint64_t shard = 0; self->fields && shard < self->manifest->said.shards; shard++)
-        rl_fields_close(&self->fields[shard]);
+    for (uint64_t shard = 0; self->passages && shard < self->manifest->contents.shards; shard++)
+        passages_close(&self->passages[shard]);
+    for (uint64_t shard = 0; self->fields && shard < self->manifest->contents.shards; shard++)
+        fields_close(&self->fields[shard]);
     free(self->passages);
     free(self->fields);
-    rl_manifest_destroy(&self->manifest);
+    manifest_destroy(&self->manifest);
     free(self);
     *self_p = NULL;
 }
 
-const rl_manifest_t *rl_store_manifest(const rl_store_t *self)
+const manifest_t *store_manifest(const store_t *self)
 {
-    return &self->manifest->said;
+    return &self->manifest->contents;
 }
 
-char *rl_store_path(const rl_store_t *self, uint64_t shard, const char *name)
+char *store_path(const store_t *self, uint64_t shard, const char *name)
 {
-    char path[RL_PATH_MAX];
-    if (rl_path(path, "%s/shard-%" PRIu64 "%s%s", self->folder, shard, *name ? "/" : "", name) != 0)
+    char path[FILE_PATH_MAX];
+    if (path_format(path, "%s/shard-%" PRIu64 "%s%s", self->folder, shard, *name ? "/" : "",
+                    name) != 0)
         return NULL;
     return strdup(path);
 }
 
-int rl_store_passages(const rl_store_t *self, uint64_t shard, const uint64_t *ids, size_t size,
-                      rl_passage_t *passages, void **memory_p, char *why, size_t why_size)
+int store_passages(const store_t *self, uint64_t shard, const uint64_t *ids, size_t size,
+                   rl_passage_t *passages, void **memory_p, char *why, size_t why_size)
 {
-    if (shard >= self->manifest->said.shards) {
+    if (shard >= self->manifest->contents.shards) {
         *memory_p = NULL;
         return rl_fail(why, why_size, "%s: there is no shard %" PRIu64, self->folder, shard);
     }
-    return rl_passages_get(self->passages[shard], ids, size, passages, memory_p, why, why_size);
+    return passages_get(self->passages[shard], ids, size, passages, memory_p, why, why_size);
 }
 
-rl_selection_t *rl_store_select(const rl_store_t *self, uint64_t shard, const char *filter,
-                                const char **code, char *why, size_t why_size)
+selection_t *store_select(const store_t *self, uint64_t shard, const char *filter,
+                          const char **code, char *why, size_t why_size)
 {
     bool wrong = false;
     if (!self->fields[shard]) {
@@ -300,24 +301,23 @@ rl_selection_t *rl_store_select(const rl_store_t *self, uint64_t shard, const ch
                 "it again (ragline-index)");
         return NULL;
     }
-    rl_selection_t *selection =
-        rl_fields_select(self->fields[shard], filter, &wrong, why, why_size);
+    selection_t *selection = fields_select(self->fields[shard], filter, &wrong, why, why_size);
     *code = wrong ? "bad_filter" : "index_gone";
     return selection;
 }
 
-int rl_store_find(const rl_store_t *self, uint64_t shard, const char *field, const char *value,
-                  bool (*fn)(void *arg, uint64_t id), void *arg, char *why, size_t why_size)
+int store_find(const store_t *self, uint64_t shard, const char *field, const char *value,
+               bool (*fn)(void *arg, uint64_t id), void *arg, char *why, size_t why_size)
 {
     if (!self->fields[shard])
         return rl_fail(why, why_size,
                        "%s: was built by an earlier version and cannot be changed; build it again "
                        "(ragline-index)",
                        self->folder);
-    return rl_fields_find(self->fields[shard], field, value, fn, arg, why, why_size);
+    return fields_find(self->fields[shard], field, value, fn, arg, why, why_size);
 }
 
-bool rl_store_takes_changes(const rl_store_t *self)
+bool store_takes_changes(const store_t *self)
 {
-    return *self->manifest->said.fields;
+    return *self->manifest->contents.fields;
 }

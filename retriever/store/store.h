@@ -15,8 +15,8 @@
 //
 // Files of a finished generation never change. Other files in FOLDER (an embedding cache, say) are
 // left alone.
-#ifndef RL_STORE_H
-#define RL_STORE_H
+#ifndef STORE_H
+#define STORE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,14 +28,14 @@
 #include "selection.h"
 
 enum {
-    RL_STORE_FORMAT = 1,         // version of all of the above; another one is refused
-    RL_STORE_NAME = 32,          // bytes that hold a generation's name, NUL included
-    RL_STORE_MAX_SHARDS = 1024,  // of one collection
-    RL_STORE_MAX_FIELD = 1 << 20 // bytes of one string of a passage
+    STORE_FORMAT = 1,         // version of all of the above; another one is refused
+    STORE_NAME = 32,          // bytes that hold a generation's name, NUL included
+    STORE_MAX_SHARDS = 1024,  // of one collection
+    STORE_MAX_FIELD = 1 << 20 // bytes of one string of a passage
 };
 
 // What manifest.json says. Strings are owned by the store and never NULL.
-typedef struct rl_manifest {
+typedef struct manifest {
     const char *collection; // name of the collection
     const char *generation; // "g-000003"
     const char *model;      // embedding model = embedding space; "" if lexical only
@@ -49,107 +49,107 @@ typedef struct rl_manifest {
     const char *fields;     // JSON object: names and types of the metadata's fields; "" if there is
                             // nothing to filter on
     bool fields_more;       // some passages have further ones, which were too many
-    uint64_t changes;       // it holds the changes up to this number (changes.h)
+    uint64_t changes;       // it holds the changes up to this number (change_log.h)
     uint64_t nprobe;    // lists that a search of an inverted file looks into, and candidates that
     uint64_t ef_search; // one of a graph keeps, as ragline-index --check chose; 0: it has not
     uint64_t documents; // in all shards
     uint64_t passages;  // in all shards
     uint64_t shards;
     const uint64_t *shard_passages; // passages of each shard: ids 1..shard_passages[S]
-} rl_manifest_t;
+} manifest_t;
 
 // ---- reading ------------------------------------------------------------------------------------
 
-typedef struct rl_store rl_store_t;
+typedef struct store store_t;
 
-// Reads FOLDER/CURRENT into `name` (RL_STORE_NAME bytes). Returns 0, or -1 with what is wrong in
+// Reads FOLDER/CURRENT into `name` (STORE_NAME bytes). Returns 0, or -1 with what is wrong in
 // `why`. Cheap: what a retriever looks at to notice a new generation.
-int rl_store_current(const char *folder, char *name, char *why, size_t why_size);
+int store_current(const char *folder, char *name, char *why, size_t why_size);
 
 // Opens the generation in force. `verify` compares the checksum of every file of all shards (their
 // sizes are always compared). Returns NULL and writes into `why` which file is wrong, what is wrong
 // with it and what to do about it.
-rl_store_t *rl_store_open(const char *folder, bool verify, char *why, size_t why_size);
-void rl_store_destroy(rl_store_t **self_p);
+store_t *store_open(const char *folder, bool verify, char *why, size_t why_size);
+void store_destroy(store_t **self_p);
 
-const rl_manifest_t *rl_store_manifest(const rl_store_t *self);
+const manifest_t *store_manifest(const store_t *self);
 
 // Compares checksums of one shard's files (for who serves only some). `stop` (may be NULL) ends it
 // early, as a success, when it becomes true. Returns 0 or -1 with `why`.
-int rl_store_verify(const rl_store_t *self, uint64_t shard, const atomic_bool *stop, char *why,
-                    size_t why_size);
+int store_verify(const store_t *self, uint64_t shard, const atomic_bool *stop, char *why,
+                 size_t why_size);
 
 // Bytes of a shard's files.
-uint64_t rl_store_bytes(const rl_store_t *self, uint64_t shard);
+uint64_t store_bytes(const store_t *self, uint64_t shard);
 
 // The effort that searches take, written into the manifest of the generation that is open, as
 // `kind` ("nprobe", "ef_search"); `found` (may be NULL) is a JSON object of what it was chosen by.
 // Returns 0, or -1 with `why`. Retrievers that serve it take it up.
-int rl_store_set_effort(rl_store_t *self, rl_effort_kind_t kind, size_t effort, const char *found,
-                        char *why, size_t why_size);
+int store_set_effort(store_t *self, effort_kind_t kind, size_t effort, const char *found, char *why,
+                     size_t why_size);
 
 // Reads the effort again if the manifest was replaced meanwhile: whether it was, and *said then is
-// what rl_store_manifest says with the effort of now. Cheap where it was not.
-bool rl_store_retuned(rl_store_t *self, rl_manifest_t *said);
+// what store_manifest says with the effort of now. Cheap where it was not.
+bool store_retuned(store_t *self, manifest_t *manifest);
 
 // "FOLDER/g-000003/shard-S/NAME" in a malloc'd string that the caller owns.
-char *rl_store_path(const rl_store_t *self, uint64_t shard, const char *name);
+char *store_path(const store_t *self, uint64_t shard, const char *name);
 
 // Passages by id, in the order asked for: fills passages[0..size) (score 0) whose strings live in
 // *memory_p, which the caller frees with free(). Any thread may call it. Returns 0, or -1 with
 // `why` when an id is not in the shard (ids are 1..shard_passages[shard]) or the file is damaged.
-int rl_store_passages(const rl_store_t *self, uint64_t shard, const uint64_t *ids, size_t size,
-                      rl_passage_t *passages, void **memory_p, char *why, size_t why_size);
+int store_passages(const store_t *self, uint64_t shard, const uint64_t *ids, size_t size,
+                   rl_passage_t *passages, void **memory_p, char *why, size_t why_size);
 
 // The passages of a shard that fulfil a filter (filter.h's JSON), which the caller lets go of;
 // those of recent filters are remembered. Any thread may call it. NULL with *code ("no_metadata":
 // the index has none, "bad_filter", "index_gone": damaged, or memory ran out) and `why`.
-rl_selection_t *rl_store_select(const rl_store_t *self, uint64_t shard, const char *filter,
-                                const char **code, char *why, size_t why_size);
+selection_t *store_select(const store_t *self, uint64_t shard, const char *filter,
+                          const char **code, char *why, size_t why_size);
 
 // Calls `fn` with the id of each passage of a shard whose "id" (the document's) or "source"
 // (`field`) is this, until it returns false. Returns 0, or -1 with `why`. Strings above
-// RL_CHANGES_ID bytes cannot be looked up.
-int rl_store_find(const rl_store_t *self, uint64_t shard, const char *field, const char *value,
-                  bool (*fn)(void *arg, uint64_t id), void *arg, char *why, size_t why_size);
+// CHANGE_LOG_MAX_ID bytes cannot be looked up.
+int store_find(const store_t *self, uint64_t shard, const char *field, const char *value,
+               bool (*fn)(void *arg, uint64_t id), void *arg, char *why, size_t why_size);
 
 // Whether changes can be applied to it: generations of earlier versions do not know their passages
 // by id.
-bool rl_store_takes_changes(const rl_store_t *self);
+bool store_takes_changes(const store_t *self);
 
 // ---- writing ------------------------------------------------------------------------------------
 
-typedef struct rl_store_build rl_store_build_t;
+typedef struct store_build store_build_t;
 
-typedef struct rl_store_settings {
+typedef struct store_settings {
     const char *collection; // its name: 1..64 of letters, digits, '-', '_', '.'
     const char *model;      // embedding model; "" for a lexical-only collection
     const char *language;   // a Xapian stemmer's name ("english", "german"…), or "none"
     const char *factory;    // FAISS factory string; "" to have it chosen by size
-    uint64_t shards;        // 1..RL_STORE_MAX_SHARDS
-    size_t threads;         // that rl_store_finish works with; 0: as many as there are CPUs
+    uint64_t shards;        // 1..STORE_MAX_SHARDS
+    size_t threads;         // that store_finish works with; 0: as many as there are CPUs
     const char *build;      // JSON object kept in the manifest as it is; NULL or "": "{}"
-} rl_store_settings_t;
+} store_settings_t;
 
-// How far rl_store_finish is: `stage` is "text", "merging" (of the text's parts), "training",
+// How far store_finish is: `stage` is "text", "merging" (of the text's parts), "training",
 // "vectors", "lists" (of an inverted file), "fields", "checksums" or "sync"; done of total in
 // passages (merging and checksums: bytes; training: steps).
-typedef void(rl_store_progress_fn)(void *arg, const char *stage, uint64_t shard, uint64_t done,
-                                   uint64_t total);
+typedef void(store_progress_fn)(void *arg, const char *stage, uint64_t shard, uint64_t done,
+                                uint64_t total);
 
 // Begins a new generation beside those in FOLDER (made if missing, its parent must exist). Takes
 // the folder's lock: a second builder is refused with the pid of the first; a lock whose holder is
 // dead is free. What an interrupted build left is removed. Returns NULL and `why` on failure.
-rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings_t *settings,
-                                     char *why, size_t why_size);
+store_build_t *store_build_new(const char *folder, const store_settings_t *settings, char *why,
+                               size_t why_size);
 
 // The generation's name to be.
-const char *rl_store_build_name(const rl_store_build_t *self);
+const char *store_build_name(const store_build_t *self);
 
 // The generation holds the changes up to this number; otherwise those that were in the folder's log
 // when the build began: who builds from files means what is in them now, and changes that are made
 // meanwhile are applied to it.
-void rl_store_build_changes(rl_store_build_t *self, uint64_t number);
+void store_build_changes(store_build_t *self, uint64_t number);
 
 // Adds a passage to a shard; returns its id (1, 2, 3… in each shard), or 0 with `why`. Used of it:
 // doc, title, heading, source, text, start, end, meta (a JSON object or ""); hash if not 0, else
@@ -158,28 +158,28 @@ void rl_store_build_changes(rl_store_build_t *self, uint64_t number);
 // dimension. Refused with `why`, and nothing added: invalid UTF-8, a vector of zeros or with a
 // number that is not finite, another dimension than the others', a missing vector.
 // After a failure for want of disk space or the like every further call fails too.
-uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t *passage,
-                      const float *vector, size_t dimension, char *why, size_t why_size);
+uint64_t store_add(store_build_t *self, uint64_t shard, const rl_passage_t *passage,
+                   const float *vector, size_t dimension, char *why, size_t why_size);
 
 // Builds the text's and the FAISS indexes, writes the manifest, syncs all to disk, puts CURRENT in
 // force and removes generations older than the one in force until now. `documents` goes into the
 // manifest; `progress` may be NULL. Ends the build: *self_p becomes NULL in every case. Returns 0,
 // or -1 with `why`; then the old generation is still in force.
-int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_progress_fn *progress,
-                    void *arg, char *why, size_t why_size);
+int store_finish(store_build_t **self_p, uint64_t documents, store_progress_fn *progress, void *arg,
+                 char *why, size_t why_size);
 
 // Gives the build up: its files are removed, the lock is let go, the old generation stays in force.
 // Does nothing if *self_p is NULL.
-void rl_store_abandon(rl_store_build_t **self_p);
+void store_abandon(store_build_t **self_p);
 
 // The FAISS factory string for so many passages in a shard (what "" in the settings stands for),
 // and in *reason (static text; may be NULL) why.
-const char *rl_store_factory(uint64_t passages, const char **reason);
+const char *store_factory(uint64_t passages, const char **reason);
 
 // The stemming languages for settings.language, separated by spaces (static text).
-const char *rl_store_languages(void);
+const char *store_languages(void);
 
 // The hash of a text with its white space folded (rl_passage_t.hash).
-uint64_t rl_store_text_hash(const char *text, size_t size);
+uint64_t store_text_hash(const char *text, size_t size);
 
 #endif

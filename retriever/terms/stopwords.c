@@ -210,7 +210,7 @@ static const struct {
      "nerede nereye niçin niye o sanki şey siz şu tüm ve veya ya yani"},
 };
 
-const char *rl_stopwords(const char *language)
+const char *stopwords_of(const char *language)
 {
     for (size_t at = 0; at < sizeof lists / sizeof *lists; at++)
         if (strcmp(lists[at].language, language) == 0)

@@ -30,7 +30,7 @@ enum {
 typedef struct building {
     const char *folder, *language;
     uint64_t count;
-    rl_passages_t *passages;
+    passages_t *passages;
     uint64_t segments;
     pthread_mutex_t lock; // for all below
     pthread_cond_t changed;
@@ -38,7 +38,7 @@ typedef struct building {
     uint64_t done;  // passages
     size_t working; // threads
     bool failed;
-    char why[RL_PATH_MAX];
+    char why[FILE_PATH_MAX];
 } building_t;
 
 // FOLDER/text.LEVEL.NUMBER, or where all ends up.
@@ -46,8 +46,8 @@ static int segment_path(const building_t *self, unsigned level, uint64_t number,
                         char *path)
 {
     if (of == 1)
-        return rl_path(path, "%s/" RL_TEXT_FOLDER, self->folder);
-    return rl_path(path, "%s/" RL_TEXT_FOLDER ".%u.%" PRIu64, self->folder, level, number);
+        return path_format(path, "%s/" TEXT_FOLDER, self->folder);
+    return path_format(path, "%s/" TEXT_FOLDER ".%u.%" PRIu64, self->folder, level, number);
 }
 
 static void fail(building_t *self, const char *path, const char *what)
@@ -61,7 +61,7 @@ static void fail(building_t *self, const char *path, const char *what)
 }
 
 // Adds passages [from, to) as docids from `first` on. Returns 0, or -1 with `why`.
-static int add_batch(const building_t *self, rl_text_writer_t *writer, uint64_t from, uint64_t to,
+static int add_batch(const building_t *self, text_writer_t *writer, uint64_t from, uint64_t to,
                      uint64_t first, char *why, size_t why_size)
 {
     uint64_t ids[BATCH];
@@ -70,12 +70,12 @@ static int add_batch(const building_t *self, rl_text_writer_t *writer, uint64_t 
     size_t size = (size_t)(to - from);
     for (size_t at = 0; at < size; at++)
         ids[at] = from + at + 1;
-    if (rl_passages_get(self->passages, ids, size, passages, &memory, why, why_size) != 0)
+    if (passages_get(self->passages, ids, size, passages, &memory, why, why_size) != 0)
         return -1;
     int rc = 0;
     for (size_t at = 0; rc == 0 && at < size; at++)
-        rc = rl_text_writer_add(writer, first + at, passages[at].title, passages[at].heading,
-                                passages[at].text, why, why_size);
+        rc = text_writer_add(writer, first + at, passages[at].title, passages[at].heading,
+                             passages[at].text, why, why_size);
     free(memory);
     return rc;
 }
@@ -83,11 +83,11 @@ static int add_batch(const building_t *self, rl_text_writer_t *writer, uint64_t 
 // Returns whether to go on.
 static bool write_segment(building_t *self, uint64_t segment)
 {
-    char path[RL_PATH_MAX], why[RL_PATH_MAX];
+    char path[FILE_PATH_MAX], why[FILE_PATH_MAX];
     uint64_t from = self->count * segment / self->segments;
     uint64_t end = self->count * (segment + 1) / self->segments;
     segment_path(self, 0, segment, self->segments, path);
-    rl_text_writer_t *writer = rl_text_writer_new(path, self->language, why, sizeof why);
+    text_writer_t *writer = text_writer_new(path, self->language, why, sizeof why);
     int rc = writer ? 0 : -1;
     for (uint64_t at = from; rc == 0 && at < end; at += BATCH) {
         uint64_t to = end - at < BATCH ? end : at + BATCH;
@@ -98,13 +98,13 @@ static bool write_segment(building_t *self, uint64_t segment)
         pthread_cond_signal(&self->changed);
         pthread_mutex_unlock(&self->lock);
         if (given_up) {
-            rl_text_writer_destroy(&writer);
+            text_writer_destroy(&writer);
             return false;
         }
     }
     if (rc == 0)
-        rc = rl_text_writer_finish(&writer, why, sizeof why);
-    rl_text_writer_destroy(&writer);
+        rc = text_writer_finish(&writer, why, sizeof why);
+    text_writer_destroy(&writer);
     if (rc != 0)
         fail(self, path, why);
     return rc == 0;
@@ -127,8 +127,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-static int write_segments(building_t *self, size_t threads, rl_text_progress_fn *progress,
-                          void *arg)
+static int write_segments(building_t *self, size_t threads, text_progress_fn *progress, void *arg)
 {
     pthread_t thread[MAX_THREADS];
     size_t started = 0;
@@ -178,7 +177,7 @@ static int add_bytes(void *arg, const char *name, uint64_t size)
 static uint64_t bytes_of(const char *path)
 {
     uint64_t bytes = 0;
-    rl_folder_files(path, add_bytes, &bytes);
+    folder_files(path, add_bytes, &bytes);
     return bytes;
 }
 
@@ -186,7 +185,7 @@ static void *merge(void *arg)
 {
     merging_t *merging = arg;
     building_t *self = merging->building;
-    char paths[MERGED][RL_PATH_MAX], out[RL_PATH_MAX], why[RL_PATH_MAX];
+    char paths[MERGED][FILE_PATH_MAX], out[FILE_PATH_MAX], why[FILE_PATH_MAX];
     const char *from[MERGED];
     size_t size = (size_t)(merging->to - merging->from);
     for (size_t at = 0; at < size; at++) {
@@ -194,10 +193,10 @@ static void *merge(void *arg)
         from[at] = paths[at];
     }
     segment_path(self, merging->level + 1, merging->number, merging->of, out);
-    if (rl_text_merge(from, size, out, why, sizeof why) != 0)
+    if (text_merge(from, size, out, why, sizeof why) != 0)
         fail(self, out, why);
     for (size_t at = 0; at < size; at++)
-        rl_folder_remove(paths[at]);
+        folder_remove(paths[at]);
     pthread_mutex_lock(&self->lock);
     self->working--;
     pthread_cond_signal(&self->changed);
@@ -207,9 +206,9 @@ static void *merge(void *arg)
 
 // In a thread of its own, while this one looks how large the new one has become.
 static int merge_some(building_t *self, merging_t *merging, uint64_t *done, uint64_t total,
-                      rl_text_progress_fn *progress, void *arg)
+                      text_progress_fn *progress, void *arg)
 {
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     pthread_t thread;
     uint64_t bytes = 0;
     for (uint64_t at = merging->from; at < merging->to; at++) {
@@ -240,9 +239,9 @@ static int merge_some(building_t *self, merging_t *merging, uint64_t *done, uint
     return self->failed ? -1 : 0;
 }
 
-static int merge_segments(building_t *self, rl_text_progress_fn *progress, void *arg)
+static int merge_segments(building_t *self, text_progress_fn *progress, void *arg)
 {
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     int rc = 0;
     uint64_t have = self->segments;
     for (unsigned level = 0; rc == 0 && have > 1; level++) {
@@ -265,9 +264,9 @@ static int merge_segments(building_t *self, rl_text_progress_fn *progress, void 
 // How many segments, by the size of passages.bin.
 static uint64_t count_segments(const char *folder, uint64_t count, size_t threads)
 {
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     uint64_t bytes = 0;
-    if (rl_path(path, "%s/" RL_PASSAGES_BIN, folder) != 0 || rl_file_size(path, &bytes) != 0 ||
+    if (path_format(path, "%s/" PASSAGES_BIN, folder) != 0 || file_size(path, &bytes) != 0 ||
         bytes <= WORTH_IT)
         return 1;
     uint64_t segments = (bytes + SEGMENT - 1) / SEGMENT;
@@ -278,8 +277,8 @@ static uint64_t count_segments(const char *folder, uint64_t count, size_t thread
     return segments < count ? segments : count;
 }
 
-int rl_text_build(const char *folder, const char *language, uint64_t count, size_t threads,
-                  rl_text_progress_fn *progress, void *arg, char *why, size_t why_size)
+int text_build(const char *folder, const char *language, uint64_t count, size_t threads,
+               text_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
     building_t *self = calloc(1, sizeof *self);
     if (!self)
@@ -290,7 +289,7 @@ int rl_text_build(const char *folder, const char *language, uint64_t count, size
     self->segments = count_segments(folder, count, threads);
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->changed, NULL);
-    self->passages = rl_passages_open(folder, count, self->why, sizeof self->why);
+    self->passages = passages_open(folder, count, self->why, sizeof self->why);
     int rc = self->passages ? 0 : -1;
     if (rc == 0)
         rc = write_segments(self, threads ? threads : 1, progress, arg);
@@ -298,7 +297,7 @@ int rl_text_build(const char *folder, const char *language, uint64_t count, size
         rc = merge_segments(self, progress, arg);
     if (rc != 0)
         rl_fail(why, why_size, "%s", self->why);
-    rl_passages_close(&self->passages);
+    passages_close(&self->passages);
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->lock);
     free(self);

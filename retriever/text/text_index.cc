@@ -11,7 +11,7 @@
 #include <vector>
 #include <xapian.h>
 
-#include "terms.h"
+#include "analyzer.h"
 
 namespace
 {
@@ -54,22 +54,21 @@ Result guarded(char *why, size_t why_size, Result failed, Work work)
 
 // ---- writing ------------------------------------------------------------------------------------
 
-struct rl_text_writer {
+struct text_writer {
     Xapian::WritableDatabase db;
-    rl_terms_t *terms = nullptr;
+    analyzer_t *terms = nullptr;
 
-    ~rl_text_writer()
+    ~text_writer()
     {
-        rl_terms_destroy(&terms);
+        analyzer_destroy(&terms);
     }
 };
 
-rl_text_writer_t *rl_text_writer_new(const char *path, const char *language, char *why,
-                                     size_t why_size)
+text_writer_t *text_writer_new(const char *path, const char *language, char *why, size_t why_size)
 {
-    return guarded(why, why_size, static_cast<rl_text_writer_t *>(nullptr), [&] {
-        auto self = std::make_unique<rl_text_writer>();
-        self->terms = rl_terms_new(language);
+    return guarded(why, why_size, static_cast<text_writer_t *>(nullptr), [&] {
+        auto self = std::make_unique<text_writer>();
+        self->terms = analyzer_new(language);
         if (!self->terms)
             throw Xapian::InvalidArgumentError(std::string("no rules for the language ") +
                                                language);
@@ -80,31 +79,31 @@ rl_text_writer_t *rl_text_writer_new(const char *path, const char *language, cha
     });
 }
 
-int rl_text_writer_add(rl_text_writer_t *self, uint64_t id, const char *title, const char *heading,
-                       const char *text, char *why, size_t why_size)
+int text_writer_add(text_writer_t *self, uint64_t id, const char *title, const char *heading,
+                    const char *text, char *why, size_t why_size)
 {
     return guarded(why, why_size, -1, [&] {
         Xapian::Document document;
         const char *const texts[] = {title, heading, text};
-        rl_terms_index(self->terms, texts, 3, document);
+        analyzer_index(self->terms, texts, 3, document);
         if (self->db.add_document(document) != id)
             throw Xapian::InvalidArgumentError("passages were not added in the order of their ids");
         return 0;
     });
 }
 
-int rl_text_writer_finish(rl_text_writer_t **self_p, char *why, size_t why_size)
+int text_writer_finish(text_writer_t **self_p, char *why, size_t why_size)
 {
     int rc = guarded(why, why_size, -1, [&] {
         (*self_p)->db.commit();
         (*self_p)->db.close();
         return 0;
     });
-    rl_text_writer_destroy(self_p);
+    text_writer_destroy(self_p);
     return rc;
 }
 
-void rl_text_writer_destroy(rl_text_writer_t **self_p)
+void text_writer_destroy(text_writer_t **self_p)
 {
     char ignored[64];
     guarded(ignored, sizeof ignored, 0, [&] {
@@ -114,8 +113,7 @@ void rl_text_writer_destroy(rl_text_writer_t **self_p)
     *self_p = nullptr;
 }
 
-int rl_text_merge(const char *const *from, size_t size, const char *path, char *why,
-                  size_t why_size)
+int text_merge(const char *const *from, size_t size, const char *path, char *why, size_t why_size)
 {
     return guarded(why, why_size, -1, [&] {
         Xapian::Database all;
@@ -128,13 +126,13 @@ int rl_text_merge(const char *const *from, size_t size, const char *path, char *
 
 // ---- searching ----------------------------------------------------------------------------------
 
-struct rl_text_reader {
+struct text_index {
     Xapian::Database db;
-    rl_terms_t *terms = nullptr;
+    analyzer_t *terms = nullptr;
 
-    ~rl_text_reader()
+    ~text_index()
     {
-        rl_terms_destroy(&terms);
+        analyzer_destroy(&terms);
     }
 };
 
@@ -150,10 +148,10 @@ struct asked {
 
 // The terms of a question, the rarest MAX_QUERY_TERMS of them: term by term, so that no word is
 // ever read as an operator.
-std::vector<asked> take_terms(rl_text_reader_t *self, const char *text)
+std::vector<asked> take_terms(text_index_t *self, const char *text)
 {
     Xapian::Document question;
-    rl_terms_index(self->terms, &text, 1, question);
+    analyzer_index(self->terms, &text, 1, question);
     std::vector<asked> terms;
     for (auto at = question.termlist_begin(); at != question.termlist_end(); ++at)
         terms.push_back({*at, static_cast<double>(at.get_wdf()), self->db.get_termfreq(*at)});
@@ -176,20 +174,20 @@ double highest(const std::vector<asked> &terms, double passages)
 {
     double sum = 0;
     for (const asked &term : terms)
-        sum += rl_text_term_weight(passages, term.passages, term.times);
-    return rl_text_term_most() * sum;
+        sum += text_term_weight(passages, term.passages, term.times);
+    return text_term_most() * sum;
 }
 
 // The passages of a selection as a list of postings, which leads the search: of few passages only
 // those are looked at, whatever the question's words have.
 class listed : public Xapian::PostingSource
 {
-    const rl_selection_t *among;
+    const selection_t *among;
     Xapian::docid id = 0; // before the first
 
     void seek(Xapian::docid from)
     {
-        size_t position = from - 1, word = position / 64, words = rl_selection_words(among);
+        size_t position = from - 1, word = position / 64, words = selection_words(among);
         uint64_t left = word < words ? among->bits[word] >> position % 64 << position % 64 : 0;
         while (!left && ++word < words)
             left = among->bits[word];
@@ -198,7 +196,7 @@ class listed : public Xapian::PostingSource
     }
 
   public:
-    explicit listed(const rl_selection_t *of) : among(of)
+    explicit listed(const selection_t *of) : among(of)
     {
     }
     Xapian::doccount get_termfreq_min() const override
@@ -226,7 +224,7 @@ class listed : public Xapian::PostingSource
     {
         if (from > id)
             id = from;
-        return at_end() || rl_selection_has(among, id - 1);
+        return at_end() || selection_has(among, id - 1);
     }
     bool at_end() const override
     {
@@ -242,8 +240,8 @@ class listed : public Xapian::PostingSource
     }
 };
 
-long search(rl_text_reader_t *self, const char *text, size_t k, const rl_selection_t *among,
-            uint64_t *ids, double *scores, double *bound)
+long search(text_index_t *self, const char *text, size_t k, const selection_t *among, uint64_t *ids,
+            double *scores, double *bound)
 {
     *bound = 0;
     std::vector<asked> terms = take_terms(self, text);
@@ -275,12 +273,11 @@ long search(rl_text_reader_t *self, const char *text, size_t k, const rl_selecti
 
 } // namespace
 
-rl_text_reader_t *rl_text_reader_new(const char *path, const char *language, char *why,
-                                     size_t why_size)
+text_index_t *text_index_new(const char *path, const char *language, char *why, size_t why_size)
 {
-    return guarded(why, why_size, static_cast<rl_text_reader_t *>(nullptr), [&] {
-        auto self = std::make_unique<rl_text_reader>();
-        self->terms = rl_terms_new(language);
+    return guarded(why, why_size, static_cast<text_index_t *>(nullptr), [&] {
+        auto self = std::make_unique<text_index>();
+        self->terms = analyzer_new(language);
         if (!self->terms)
             throw Xapian::InvalidArgumentError(std::string("no rules for the language ") +
                                                language);
@@ -289,7 +286,7 @@ rl_text_reader_t *rl_text_reader_new(const char *path, const char *language, cha
     });
 }
 
-void rl_text_reader_destroy(rl_text_reader_t **self_p)
+void text_index_destroy(text_index_t **self_p)
 {
     char ignored[64];
     guarded(ignored, sizeof ignored, 0, [&] {
@@ -299,23 +296,22 @@ void rl_text_reader_destroy(rl_text_reader_t **self_p)
     *self_p = nullptr;
 }
 
-uint64_t rl_text_reader_count(const rl_text_reader_t *self)
+uint64_t text_index_count(const text_index_t *self)
 {
     char ignored[64];
     return guarded(ignored, sizeof ignored, uint64_t{0},
                    [&] { return uint64_t{self->db.get_doccount()}; });
 }
 
-long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k,
-                           const rl_selection_t *among, uint64_t *ids, double *scores,
-                           double *bound, char *why, size_t why_size)
+long text_index_search(text_index_t *self, const char *text, size_t k, const selection_t *among,
+                       uint64_t *ids, double *scores, double *bound, char *why, size_t why_size)
 {
     return guarded(why, why_size, -1L,
                    [&] { return search(self, text, k, among, ids, scores, bound); });
 }
 
-void rl_text_reader_terms(rl_text_reader_t *self, const char *const *terms, size_t size,
-                          uint64_t *passages, double *length)
+void text_index_terms(text_index_t *self, const char *const *terms, size_t size, uint64_t *passages,
+                      double *length)
 {
     char ignored[64];
     std::fill(passages, passages + size, 0);
@@ -328,18 +324,18 @@ void rl_text_reader_terms(rl_text_reader_t *self, const char *const *terms, size
     });
 }
 
-double rl_text_term_weight(double passages, double among, double times)
+double text_term_weight(double passages, double among, double times)
 {
     return idf(passages, among) * (k3 + 1) * times / (k3 + times);
 }
 
-double rl_text_term_share(double times, double length)
+double text_term_share(double times, double length)
 {
     double folded = (1 - length_weight) + length_weight * std::max(length, least_length);
     return (k1 + 1) * times / (k1 * folded + times);
 }
 
-double rl_text_term_most(void)
+double text_term_most(void)
 {
     return k1 + 1;
 }

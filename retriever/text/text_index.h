@@ -1,7 +1,7 @@
 // text_index: a shard's postings in a Xapian database: written here, searched by source_xapian.
 // Every C++ exception ends here, as an error with its description.
-#ifndef RL_TEXT_INDEX_H
-#define RL_TEXT_INDEX_H
+#ifndef TEXT_INDEX_H
+#define TEXT_INDEX_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -12,38 +12,35 @@
 extern "C" {
 #endif
 
-#define RL_TEXT_FOLDER "text"
+#define TEXT_FOLDER "text"
 
-typedef struct rl_text_writer rl_text_writer_t;
+typedef struct text_writer text_writer_t;
 
 // Makes the database at `path` (a folder that must not exist yet); several threads can each write
 // one. NULL and `why` on failure.
-rl_text_writer_t *rl_text_writer_new(const char *path, const char *language, char *why,
-                                     size_t why_size);
+text_writer_t *text_writer_new(const char *path, const char *language, char *why, size_t why_size);
 
 // Adds a passage as docid `id`, which must be the next one. Returns 0, or -1 with `why`.
-int rl_text_writer_add(rl_text_writer_t *self, uint64_t id, const char *title, const char *heading,
-                       const char *text, char *why, size_t why_size);
+int text_writer_add(text_writer_t *self, uint64_t id, const char *title, const char *heading,
+                    const char *text, char *why, size_t why_size);
 
 // Commits and closes; *self_p becomes NULL. Returns 0, or -1 with `why`.
-int rl_text_writer_finish(rl_text_writer_t **self_p, char *why, size_t why_size);
+int text_writer_finish(text_writer_t **self_p, char *why, size_t why_size);
 // Closes without caring for what is written.
-void rl_text_writer_destroy(rl_text_writer_t **self_p);
+void text_writer_destroy(text_writer_t **self_p);
 
 // Makes one database at `path` of several, whose docids follow each other in this order. It is
 // packed as closely as can be: nothing is to be added to it. Returns 0, or -1 with `why`.
-int rl_text_merge(const char *const *from, size_t size, const char *path, char *why,
-                  size_t why_size);
+int text_merge(const char *const *from, size_t size, const char *path, char *why, size_t why_size);
 
 // ---- searching ----------------------------------------------------------------------------------
 
-typedef struct rl_text_reader rl_text_reader_t; // a handle; one for each thread
+typedef struct text_index text_index_t; // a handle; one for each thread
 
-rl_text_reader_t *rl_text_reader_new(const char *path, const char *language, char *why,
-                                     size_t why_size);
-void rl_text_reader_destroy(rl_text_reader_t **self_p);
+text_index_t *text_index_new(const char *path, const char *language, char *why, size_t why_size);
+void text_index_destroy(text_index_t **self_p);
 
-uint64_t rl_text_reader_count(const rl_text_reader_t *self);
+uint64_t text_index_count(const text_index_t *self);
 
 // The k passages with the highest BM25 weight, best first, into ids and scores (room for k each).
 // `bound` gets the highest weight that a passage with all words of this text could have, words that
@@ -51,20 +48,19 @@ uint64_t rl_text_reader_count(const rl_text_reader_t *self);
 // covers (0..1), comparable across shards; 0 when the text has no words but stop words. Words of
 // the text are searched as words, whatever they look like. With `among` only its passages are
 // looked at; their weights are as without. Returns how many there are, or -1 with `why`.
-long rl_text_reader_search(rl_text_reader_t *self, const char *text, size_t k,
-                           const rl_selection_t *among, uint64_t *ids, double *scores,
-                           double *bound, char *why, size_t why_size);
+long text_index_search(text_index_t *self, const char *text, size_t k, const selection_t *among,
+                       uint64_t *ids, double *scores, double *bound, char *why, size_t why_size);
 
-// How many passages have each of the terms (terms.h), and the passages' average length in terms.
-void rl_text_reader_terms(rl_text_reader_t *self, const char *const *terms, size_t size,
-                          uint64_t *passages, double *length);
+// How many passages have each of the terms (analyzer.h), and the passages' average length in terms.
+void text_index_terms(text_index_t *self, const char *const *terms, size_t size, uint64_t *passages,
+                      double *length);
 
 // BM25, for who computes it elsewhere: what a term that stands `times` times in the question counts
 // at `among` of `passages` passages that have it; the share of that which a passage gets where it
 // stands `times` times, and whose length is `length` times the average; and the most of it.
-double rl_text_term_weight(double passages, double among, double times);
-double rl_text_term_share(double times, double length);
-double rl_text_term_most(void);
+double text_term_weight(double passages, double among, double times);
+double text_term_share(double times, double length);
+double text_term_most(void);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@
 // Declared in OpenBLAS's cblas.h, which may be another BLAS's on this machine.
 char *openblas_get_corename(void);
 
-void rl_blas_use_cpu(char **argv)
+void blas_use_cpu(char **argv)
 {
 #if defined(__x86_64__)
     static const char name[] = "OPENBLAS_CORETYPE";

@@ -23,7 +23,7 @@ typedef float lanes_t __attribute__((vector_size(LANES * sizeof(float))));
 
 // ---- the copy -----------------------------------------------------------------------------------
 
-float rl_flat_round(const float *row, size_t dimension, int8_t *codes, float *scale, float *rounded)
+float flat_round(const float *row, size_t dimension, int8_t *codes, float *scale, float *rounded)
 {
     float highest = 0;
     double rest = 0, length = 0;
@@ -46,9 +46,9 @@ float rl_flat_round(const float *row, size_t dimension, int8_t *codes, float *sc
     return (float)sqrt(rest);
 }
 
-rl_flat_t *rl_flat_new(const float *rows, size_t count, size_t dimension)
+flat_t *flat_new(const float *rows, size_t count, size_t dimension)
 {
-    rl_flat_t *self = calloc(1, sizeof *self);
+    flat_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->rows = rows;
@@ -60,25 +60,24 @@ rl_flat_t *rl_flat_new(const float *rows, size_t count, size_t dimension)
     self->scales = calloc(count + ROWS, sizeof *self->scales);
     self->rests = calloc(count + ROWS, sizeof *self->rests);
     if (!self->codes || !self->scales || !self->rests) {
-        rl_flat_destroy(&self);
+        flat_destroy(&self);
         return NULL;
     }
     madvise(self->codes, bytes, MADV_HUGEPAGE);
     memset(self->codes, 0, bytes);
     for (size_t at = 0; at < count; at++) {
         float length;
-        self->rests[at] =
-            rl_flat_round(rows + at * dimension, dimension, self->codes + at * self->stride,
-                          &self->scales[at], &length);
+        self->rests[at] = flat_round(rows + at * dimension, dimension,
+                                     self->codes + at * self->stride, &self->scales[at], &length);
         self->error = fmaxf(self->error, self->rests[at]);
         self->longest = fmaxf(self->longest, length);
     }
     return self;
 }
 
-void rl_flat_destroy(rl_flat_t **self_p)
+void flat_destroy(flat_t **self_p)
 {
-    rl_flat_t *self = *self_p;
+    flat_t *self = *self_p;
     if (!self)
         return;
     free(self->codes);
@@ -100,11 +99,10 @@ static inline __attribute__((always_inline)) float sum_of(const lanes_t *lanes)
 
 // The products of the rows [from, to) with the query (filled up to the stride), about; `from` is a
 // multiple of ROWS, and up to ROWS - 1 rows behind the last may be written as well.
-typedef void(products_fn)(const rl_flat_t *self, const float *query, size_t from, size_t to,
+typedef void(products_fn)(const flat_t *self, const float *query, size_t from, size_t to,
                           float *out);
 
-static void products_any(const rl_flat_t *self, const float *query, size_t from, size_t to,
-                         float *out)
+static void products_any(const flat_t *self, const float *query, size_t from, size_t to, float *out)
 {
     for (size_t row = from; row < to; row++) {
         const int8_t *codes = self->codes + row * self->stride;
@@ -128,7 +126,7 @@ add16(__m512 sum, const int8_t *codes, __m512 part)
 }
 
 __attribute__((target("avx512f"))) static void
-products_avx512(const rl_flat_t *self, const float *query, size_t from, size_t to, float *out)
+products_avx512(const flat_t *self, const float *query, size_t from, size_t to, float *out)
 {
     size_t stride = self->stride;
     for (size_t row = from; row < to; row += ROWS) {
@@ -164,7 +162,7 @@ static inline __attribute__((always_inline, target("avx2,fma"))) float sum8(__m2
 }
 
 __attribute__((target("avx2,fma"))) static void
-products_avx2(const rl_flat_t *self, const float *query, size_t from, size_t to, float *out)
+products_avx2(const flat_t *self, const float *query, size_t from, size_t to, float *out)
 {
     size_t stride = self->stride;
     for (size_t row = from; row < to; row += ROWS) {
@@ -199,7 +197,7 @@ static products_fn *choose_products(void)
     return products_any;
 }
 
-float rl_flat_product(const float *vector, size_t dimension, const float *query)
+float flat_product(const float *vector, size_t dimension, const float *query)
 {
     lanes_t sums = {0}, one, other;
     size_t at = 0;
@@ -216,7 +214,7 @@ float rl_flat_product(const float *vector, size_t dimension, const float *query)
 
 // ---- the best -----------------------------------------------------------------------------------
 
-static inline void offer(rl_best_t *best, float score, size_t label)
+static inline void offer(top_k_t *best, float score, size_t label)
 {
     if (!isfinite(score) || (best->size == best->k && score <= best->scores[best->k - 1]))
         return;
@@ -229,12 +227,12 @@ static inline void offer(rl_best_t *best, float score, size_t label)
     best->labels[at] = (int64_t)label;
 }
 
-void rl_best_offer(rl_best_t *self, float score, size_t label)
+void top_k_offer(top_k_t *self, float score, size_t label)
 {
     offer(self, score, label);
 }
 
-void rl_best_end(rl_best_t *best)
+void top_k_end(top_k_t *best)
 {
     for (size_t rest = best->size; rest < best->k; rest++) {
         best->scores[rest] = 0;
@@ -242,19 +240,19 @@ void rl_best_end(rl_best_t *best)
     }
 }
 
-static inline void offer_row(const rl_flat_t *self, float about, float least, const float *query,
-                             size_t row, rl_best_t *best)
+static inline void offer_row(const flat_t *self, float about, float least, const float *query,
+                             size_t row, top_k_t *best)
 {
     if (about < least)
         return;
     const float *vector = self->rows + row * self->dimension;
-    offer(best, query ? rl_flat_product(vector, self->dimension, query) : about, row);
+    offer(best, query ? flat_product(vector, self->dimension, query) : about, row);
 }
 
 // Offers the rows of the selection (NULL: all) whose product is about `least` or more: in floats if
 // `query` is not NULL.
-static void offer_rows(const rl_flat_t *self, const rl_selection_t *among, const float *about,
-                       float least, const float *query, rl_best_t *best)
+static void offer_rows(const flat_t *self, const selection_t *among, const float *about,
+                       float least, const float *query, top_k_t *best)
 {
     for (size_t from = 0; from < self->count; from += 64) {
         uint64_t left = among ? among->bits[from / 64] : UINT64_MAX;
@@ -270,7 +268,7 @@ static void offer_rows(const rl_flat_t *self, const rl_selection_t *among, const
 }
 
 // The products of those stretches of 64 rows that the selection has one of.
-static void find_products(const rl_flat_t *self, const rl_selection_t *among, const float *query,
+static void find_products(const flat_t *self, const selection_t *among, const float *query,
                           float *out)
 {
     products_fn *products = choose_products();
@@ -278,7 +276,7 @@ static void find_products(const rl_flat_t *self, const rl_selection_t *among, co
         products(self, query, 0, self->count, out);
         return;
     }
-    size_t words = rl_selection_words(among);
+    size_t words = selection_words(among);
     for (size_t word = 0; word < words; word++) {
         size_t from = word;
         while (word < words && among->bits[word])
@@ -289,8 +287,8 @@ static void find_products(const rl_flat_t *self, const rl_selection_t *among, co
     }
 }
 
-int rl_flat_search(const rl_flat_t *self, const float *query, size_t k, const rl_selection_t *among,
-                   float *scores, int64_t *labels)
+int flat_search(const flat_t *self, const float *query, size_t k, const selection_t *among,
+                float *scores, int64_t *labels)
 {
     float *filled = malloc((self->stride + self->count + ROWS) * sizeof *filled);
     if (!filled)
@@ -303,23 +301,23 @@ int rl_flat_search(const rl_flat_t *self, const float *query, size_t k, const rl
         length += (double)query[at] * query[at];
     find_products(self, among, filled, about);
 
-    rl_best_t best = {scores, labels, 0, k};
+    top_k_t best = {scores, labels, 0, k};
     offer_rows(self, among, about, -INFINITY, NULL, &best);
-    float wrong = self->error * (float)sqrt(length) + RL_FLAT_SLACK * (float)(1 + sqrt(length));
+    float wrong = self->error * (float)sqrt(length) + FLAT_SLACK * (float)(1 + sqrt(length));
     // what is further than twice the error below the k-th cannot be better than it
     float least = best.size == k ? scores[k - 1] - 2 * wrong : -INFINITY;
     best.size = 0;
     offer_rows(self, among, about, least, query, &best);
-    rl_best_end(&best);
+    top_k_end(&best);
     free(filled);
     return 0;
 }
 
-void rl_flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
-                         const rl_selection_t *among, float *scores, int64_t *labels)
+void flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
+                      const selection_t *among, float *scores, int64_t *labels)
 {
-    rl_best_t best = {scores, labels, 0, k};
-    size_t words = rl_selection_words(among);
+    top_k_t best = {scores, labels, 0, k};
+    size_t words = selection_words(among);
     for (size_t at = 0; among->rows && at < among->size; at++) {
         const float *row = rows + among->rows[at] * dimension;
         if (at + ROWS_AHEAD < among->size) {
@@ -327,12 +325,12 @@ void rl_flat_search_rows(const float *rows, size_t dimension, const float *query
             for (size_t line = 0; line < dimension; line += LANES)
                 __builtin_prefetch(ahead + line);
         }
-        offer(&best, rl_flat_product(row, dimension, query), among->rows[at]);
+        offer(&best, flat_product(row, dimension, query), among->rows[at]);
     }
     for (size_t word = 0; !among->rows && word < words; word++)
         for (uint64_t left = among->bits[word]; left; left &= left - 1) {
             size_t row = word * 64 + (size_t)__builtin_ctzll(left);
-            offer(&best, rl_flat_product(rows + row * dimension, dimension, query), row);
+            offer(&best, flat_product(rows + row * dimension, dimension, query), row);
         }
-    rl_best_end(&best);
+    top_k_end(&best);
 }

@@ -5,8 +5,8 @@
 // rounding can be wrong by at most the length of what it left off times the question's length
 // (Cauchy-Schwarz), so all that this may have put in the wrong place is scored again with the
 // floats: the result is that of the floats alone.
-#ifndef RL_FLAT_H
-#define RL_FLAT_H
+#ifndef FLAT_H
+#define FLAT_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,46 +14,46 @@
 #include "selection.h"
 
 enum {
-    RL_FLAT_MAX_K = 256
+    FLAT_MAX_K = 256
 }; // above it FAISS is better
 
-typedef struct rl_flat rl_flat_t;
+typedef struct flat flat_t;
 
 // Makes the copy in bytes (a quarter of the memory). The rows, `count` of `dimension` floats, stay
 // the caller's, and stay where they are. NULL if memory runs out.
-rl_flat_t *rl_flat_new(const float *rows, size_t count, size_t dimension);
-void rl_flat_destroy(rl_flat_t **self_p);
+flat_t *flat_new(const float *rows, size_t count, size_t dimension);
+void flat_destroy(flat_t **self_p);
 
-// The `k` (1 to RL_FLAT_MAX_K) largest inner products of `query` with the rows (of `among`, if it
+// The `k` (1 to FLAT_MAX_K) largest inner products of `query` with the rows (of `among`, if it
 // is not NULL): scores and row numbers, best first, equal ones by row; -1 where there are fewer
 // than k rows with a finite one. Returns 0, or -1 if memory runs out. From any number of threads at
 // a time.
-int rl_flat_search(const rl_flat_t *self, const float *query, size_t k, const rl_selection_t *among,
-                   float *scores, int64_t *labels);
+int flat_search(const flat_t *self, const float *query, size_t k, const selection_t *among,
+                float *scores, int64_t *labels);
 
 // The same for `count` questions at once, a row of `queries`, of `scores` and of `labels` for each,
 // without a selection. Returns 0, or -1 if memory runs out or the CPU has no instruction for it.
-int rl_flat_search_many(const rl_flat_t *self, const float *queries, size_t count, size_t k,
-                        float *scores, int64_t *labels);
+int flat_search_many(const flat_t *self, const float *queries, size_t count, size_t k,
+                     float *scores, int64_t *labels);
 
 // The same of one question among few rows, of whatever index has them in floats: only those are
 // read.
-void rl_flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
-                         const rl_selection_t *among, float *scores, int64_t *labels);
+void flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
+                      const selection_t *among, float *scores, int64_t *labels);
 
 // The k best of what is offered.
-typedef struct rl_best {
+typedef struct top_k {
     float *scores; // room for k, best first
     int64_t *labels;
     size_t size, k;
-} rl_best_t;
+} top_k_t;
 
 // Of equal scores the one that was offered first stays in front; what is not finite is passed over.
-void rl_best_offer(rl_best_t *self, float score, size_t label);
+void top_k_offer(top_k_t *self, float score, size_t label);
 // Marks what was not found with -1.
-void rl_best_end(rl_best_t *self);
+void top_k_end(top_k_t *self);
 
 // The inner product of two vectors.
-float rl_flat_product(const float *vector, size_t dimension, const float *query);
+float flat_product(const float *vector, size_t dimension, const float *query);
 
 #endif

@@ -28,7 +28,7 @@ typedef struct candidate {
 
 // One question on its way through the rows.
 typedef struct seeker {
-    rl_best_t best;     // by what products are at least
+    top_k_t best;       // by what products are at least
     float scale, size;  // of the bytes; length
     float wrong;        // what products may be off for its own rounding
     float least;        // what cannot reach this is not among the best
@@ -38,7 +38,7 @@ typedef struct seeker {
 } seeker_t;
 
 typedef struct many {
-    const rl_flat_t *flat;
+    const flat_t *flat;
     size_t words;    // of WORD bytes in a row, filled up to whole registers
     size_t count;    // questions, filled up to a multiple of TOGETHER
     int32_t *codes;  // of questions: `words` each
@@ -58,7 +58,7 @@ static bool is_able(void)
 static inline __attribute__((always_inline, target("avx512f,avx512bw"))) __m512i
 load_row(const many_t *self, size_t row, size_t at)
 {
-    const rl_flat_t *flat = self->flat;
+    const flat_t *flat = self->flat;
     size_t left = flat->stride - at;
     __mmask64 there = left >= CHUNK ? ~(__mmask64)0 : ((__mmask64)1 << left) - 1;
     row = row < flat->count ? row : flat->count - 1; // what is behind the last one is not looked at
@@ -143,7 +143,7 @@ static int note(seeker_t *seeker, size_t row, float about, float wrong)
         seeker->room *= 2;
     }
     seeker->found[seeker->found_size++] = (candidate_t){(uint32_t)row, about + wrong};
-    rl_best_offer(&seeker->best, about - wrong, row);
+    top_k_offer(&seeker->best, about - wrong, row);
     if (seeker->best.size == seeker->best.k)
         seeker->least = seeker->best.scores[seeker->best.k - 1];
     return 0;
@@ -177,16 +177,16 @@ __attribute__((target("avx512f,avx512bw"))) static int look(const many_t *self, 
     return 0;
 }
 
-static float product(const rl_flat_t *flat, size_t row, const float *query)
+static float product(const flat_t *flat, size_t row, const float *query)
 {
-    return rl_flat_product(flat->rows + row * flat->dimension, flat->dimension, query);
+    return flat_product(flat->rows + row * flat->dimension, flat->dimension, query);
 }
 
 // Again in floats: first k that are good, which say what another has to reach; then, by row, all
 // that may.
-static void settle(const rl_flat_t *flat, seeker_t *seeker, const float *query)
+static void settle(const flat_t *flat, seeker_t *seeker, const float *query)
 {
-    rl_best_t best = seeker->best;
+    top_k_t best = seeker->best;
     float least = best.size == best.k ? INFINITY : -INFINITY;
     for (size_t at = 0; at < best.size && best.size == best.k; at++)
         least = fminf(least, product(flat, (size_t)best.labels[at], query));
@@ -202,9 +202,9 @@ static void settle(const rl_flat_t *flat, seeker_t *seeker, const float *query)
             for (size_t part = 0; part < flat->dimension; part += CHUNK / sizeof *next)
                 __builtin_prefetch(next + part);
         }
-        rl_best_offer(&best, product(flat, row, query), row);
+        top_k_offer(&best, product(flat, row, query), row);
     }
-    rl_best_end(&best);
+    top_k_end(&best);
 }
 
 // ---- all of it ----------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ static void settle(const rl_flat_t *flat, seeker_t *seeker, const float *query)
 static int begin(many_t *self, const float *queries, size_t count, size_t k, float *scores,
                  int64_t *labels)
 {
-    const rl_flat_t *flat = self->flat;
+    const flat_t *flat = self->flat;
     self->words = (flat->stride + CHUNK - 1) / CHUNK * CHUNK / WORD;
     self->count = (count + TOGETHER - 1) / TOGETHER * TOGETHER;
     self->codes = calloc(self->count * self->words, sizeof *self->codes);
@@ -227,14 +227,14 @@ static int begin(many_t *self, const float *queries, size_t count, size_t k, flo
         double length = 0;
         for (size_t at = 0; at < flat->dimension; at++)
             length += (double)query[at] * query[at];
-        float own, rest = rl_flat_round(query, flat->dimension, codes, &seeker->scale, &own);
+        float own, rest = flat_round(query, flat->dimension, codes, &seeker->scale, &own);
         for (size_t at = 0; at < flat->dimension; at++)
             seeker->zeros += ZERO * codes[at];
         // q·x − q̂·x̂ = q·(x − x̂) + (q − q̂)·x̂, and Cauchy-Schwarz
         seeker->size = (float)sqrt(length);
-        seeker->wrong = rest * flat->longest + RL_FLAT_SLACK * (1 + seeker->size);
+        seeker->wrong = rest * flat->longest + FLAT_SLACK * (1 + seeker->size);
         seeker->least = -INFINITY;
-        seeker->best = (rl_best_t){scores + n * k, labels + n * k, 0, k};
+        seeker->best = (top_k_t){scores + n * k, labels + n * k, 0, k};
         seeker->room = ROOM;
         seeker->found = malloc(ROOM * sizeof *seeker->found);
         if (!seeker->found)
@@ -258,8 +258,8 @@ static int look_through(many_t *self, size_t count)
     return 0;
 }
 
-int rl_flat_search_many(const rl_flat_t *flat, const float *queries, size_t count, size_t k,
-                        float *scores, int64_t *labels)
+int flat_search_many(const flat_t *flat, const float *queries, size_t count, size_t k,
+                     float *scores, int64_t *labels)
 {
     many_t self = {.flat = flat};
     if (!is_able() || flat->count > UINT32_MAX)
@@ -280,8 +280,8 @@ int rl_flat_search_many(const rl_flat_t *flat, const float *queries, size_t coun
 
 #else
 
-int rl_flat_search_many(const rl_flat_t *flat, const float *queries, size_t count, size_t k,
-                        float *scores, int64_t *labels)
+int flat_search_many(const flat_t *flat, const float *queries, size_t count, size_t k,
+                     float *scores, int64_t *labels)
 {
     (void)flat;
     (void)queries;

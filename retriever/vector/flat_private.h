@@ -1,14 +1,14 @@
 // flat_private: what the files of flat share.
-#ifndef RL_FLAT_PRIVATE_H
-#define RL_FLAT_PRIVATE_H
+#ifndef FLAT_PRIVATE_H
+#define FLAT_PRIVATE_H
 
 #include "flat.h"
 
 // Rounding errors of the sums themselves, which the bound does not know: far above those of
 // RL_MAX_DIMENSION additions of floats of vectors of length 1.
-static const float RL_FLAT_SLACK = 1e-4f;
+static const float FLAT_SLACK = 1e-4f;
 
-struct rl_flat {
+struct flat {
     const float *rows;
     size_t count, dimension;
     size_t
@@ -22,7 +22,6 @@ struct rl_flat {
 
 // Rounds a vector into codes; returns the length of what is left off, and its own as rounded. One
 // that is not finite leaves the codes as they are and has a scale that is no number.
-float rl_flat_round(const float *row, size_t dimension, int8_t *codes, float *scale,
-                    float *rounded);
+float flat_round(const float *row, size_t dimension, int8_t *codes, float *scale, float *rounded);
 
 #endif

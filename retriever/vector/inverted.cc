@@ -70,11 +70,11 @@ template <typename Work> int guarded(char *why, size_t why_size, Work work)
 // Counts how often FAISS asks whether to go on, which it does after every ROWS rows that were
 // compared with the centroids, and after each of k-means' iterations.
 struct training : faiss::InterruptCallback {
-    rl_inverted_progress_fn *progress;
+    inverted_progress_fn *progress;
     void *arg;
     uint64_t asked = 0, total;
 
-    training(rl_inverted_progress_fn *to, void *with, uint64_t steps)
+    training(inverted_progress_fn *to, void *with, uint64_t steps)
         : progress(to), arg(with), total(steps)
     {
     }
@@ -105,9 +105,9 @@ class writing
     faiss::IndexIVF *file;
     uint64_t count;
     const char *path;
-    rl_inverted_read_fn *read;
+    inverted_read_fn *read;
     void *read_arg;
-    rl_inverted_progress_fn *progress;
+    inverted_progress_fn *progress;
     void *arg;
     std::vector<uint32_t> list;    // of each vector
     std::vector<size_t> sizes;     // of each list
@@ -275,8 +275,8 @@ class writing
     }
 
   public:
-    writing(faiss::Index *of, uint64_t vectors, const char *to, rl_inverted_read_fn *source,
-            void *source_arg, rl_inverted_progress_fn *tell, void *with)
+    writing(faiss::Index *of, uint64_t vectors, const char *to, inverted_read_fn *source,
+            void *source_arg, inverted_progress_fn *tell, void *with)
         : index(of), file(file_of(of)), count(vectors), path(to), read(source),
           read_arg(source_arg), progress(tell), arg(with), block(BLOCK * static_cast<size_t>(of->d))
     {
@@ -300,7 +300,7 @@ class writing
 
 } // namespace
 
-bool rl_inverted_suits(FaissIndex *index)
+bool inverted_suits(FaissIndex *index)
 {
     const faiss::IndexIVF *file = file_of(real(index));
     if (!file)
@@ -311,14 +311,14 @@ bool rl_inverted_suits(FaissIndex *index)
            kind == typeid(faiss::IndexIVFScalarQuantizer);
 }
 
-size_t rl_inverted_lists(FaissIndex *index)
+size_t inverted_lists(FaissIndex *index)
 {
     const faiss::IndexIVF *file = file_of(real(index));
     return file ? file->nlist : 0;
 }
 
-int rl_inverted_train(FaissIndex *index, const float *vectors, size_t count,
-                      rl_inverted_progress_fn *progress, void *arg, char *why, size_t why_size)
+int inverted_train(FaissIndex *index, const float *vectors, size_t count,
+                   inverted_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
     return guarded(why, why_size, [&] {
         faiss::IndexIVF *file = file_of(real(index));
@@ -341,9 +341,9 @@ int rl_inverted_train(FaissIndex *index, const float *vectors, size_t count,
     });
 }
 
-int rl_inverted_write(FaissIndex *index, uint64_t count, const char *path,
-                      rl_inverted_read_fn *read, void *read_arg, rl_inverted_progress_fn *progress,
-                      void *arg, char *why, size_t why_size)
+int inverted_write(FaissIndex *index, uint64_t count, const char *path, inverted_read_fn *read,
+                   void *read_arg, inverted_progress_fn *progress, void *arg, char *why,
+                   size_t why_size)
 {
     return guarded(why, why_size,
                    [&] { writing(real(index), count, path, read, read_arg, progress, arg).all(); });

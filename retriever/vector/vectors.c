@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "faiss_select.h"
+#include "faiss_index.h"
 #include "files.h"
 #include "inverted.h"
 #include "store.h"
@@ -28,14 +28,14 @@ void omp_set_num_threads(int threads);
 
 enum {
     BLOCK = 4096,           // vectors added to the index at a time
-    FLAT_UP_TO = 20000,     // see rl_store_factory
-    GRAPH_UP_TO = 100000,   // see rl_store_factory
+    FLAT_UP_TO = 20000,     // see store_factory
+    GRAPH_UP_TO = 100000,   // see store_factory
     A_LIST = 50,            // vectors to train on for each list; FAISS asks for 39 to 256
     MAX_TRAINING = 200000,  // vectors to train on what has no lists
     MAX_SAMPLE = 768 << 20, // bytes of vectors to train on
 };
 
-struct rl_vectors {
+struct vectors {
     char *folder;
     FILE *spool;
     uint64_t count;
@@ -47,7 +47,7 @@ struct rl_vectors {
 // into memory at every start. About 4 * sqrt(n) lists are FAISS's own advice
 // (https://github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index); many of them are
 // found through a graph.
-const char *rl_store_factory(uint64_t passages, const char **reason)
+const char *store_factory(uint64_t passages, const char **reason)
 {
     static const struct {
         uint64_t up_to;
@@ -77,22 +77,22 @@ const char *rl_store_factory(uint64_t passages, const char **reason)
     return files[at].factory;
 }
 
-const char *rl_faiss_error(void)
+const char *vectors_faiss_error(void)
 {
     const char *error = faiss_get_last_error();
     return error ? error : "no more is known";
 }
 
-const float *rl_vectors_map(const char *folder, size_t count, size_t dimension)
+const float *vectors_map(const char *folder, size_t count, size_t dimension)
 {
-    char path[RL_PATH_MAX];
-    struct stat said;
+    char path[FILE_PATH_MAX];
+    struct stat info;
     size_t bytes = count * dimension * sizeof(float);
-    if (bytes == 0 || rl_path(path, "%s/" RL_ROWS_FILE, folder) != 0)
+    if (bytes == 0 || path_format(path, "%s/" ROWS_FILE, folder) != 0)
         return NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     void *rows = MAP_FAILED;
-    if (fd >= 0 && fstat(fd, &said) == 0 && (uint64_t)said.st_size == bytes)
+    if (fd >= 0 && fstat(fd, &info) == 0 && (uint64_t)info.st_size == bytes)
         rows = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close(fd);
@@ -102,35 +102,35 @@ const float *rl_vectors_map(const char *folder, size_t count, size_t dimension)
     return rows;
 }
 
-void rl_vectors_unmap(const float *rows, size_t count, size_t dimension)
+void vectors_unmap(const float *rows, size_t count, size_t dimension)
 {
     if (rows)
         munmap((void *)(uintptr_t)rows, count * dimension * sizeof *rows);
 }
 
-rl_vectors_t *rl_vectors_new(const char *folder, char *why, size_t why_size)
+vectors_t *vectors_new(const char *folder, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX];
-    rl_vectors_t *self = calloc(1, sizeof *self);
+    char path[FILE_PATH_MAX];
+    vectors_t *self = calloc(1, sizeof *self);
     if (self)
         self->folder = strdup(folder);
-    if (!self || !self->folder || rl_path(path, "%s/" RL_ROWS_FILE, folder) != 0 ||
+    if (!self || !self->folder || path_format(path, "%s/" ROWS_FILE, folder) != 0 ||
         !(self->spool = fopen(path, "w+be"))) {
-        rl_fail(why, why_size, "%s/" RL_ROWS_FILE ": cannot write: %s", folder, strerror(errno));
-        rl_vectors_destroy(&self);
+        rl_fail(why, why_size, "%s/" ROWS_FILE ": cannot write: %s", folder, strerror(errno));
+        vectors_destroy(&self);
     }
     return self;
 }
 
-void rl_vectors_destroy(rl_vectors_t **self_p)
+void vectors_destroy(vectors_t **self_p)
 {
-    rl_vectors_t *self = *self_p;
+    vectors_t *self = *self_p;
     if (!self)
         return;
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     if (self->spool) {
         fclose(self->spool);
-        if (!self->kept && rl_path(path, "%s/" RL_ROWS_FILE, self->folder) == 0)
+        if (!self->kept && path_format(path, "%s/" ROWS_FILE, self->folder) == 0)
             unlink(path);
     }
     free(self->folder);
@@ -138,7 +138,7 @@ void rl_vectors_destroy(rl_vectors_t **self_p)
     *self_p = NULL;
 }
 
-int rl_vectors_normalise(const float *vector, size_t dimension, float *out)
+int vectors_normalise(const float *vector, size_t dimension, float *out)
 {
     double sum = 0;
     for (size_t at = 0; at < dimension; at++)
@@ -151,11 +151,10 @@ int rl_vectors_normalise(const float *vector, size_t dimension, float *out)
     return 0;
 }
 
-int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, char *why,
-                   size_t why_size)
+int vectors_add(vectors_t *self, const float *vector, size_t dimension, char *why, size_t why_size)
 {
     if (fwrite(vector, sizeof *vector, dimension, self->spool) != dimension)
-        return rl_fail(why, why_size, "%s/" RL_ROWS_FILE ": cannot write: %s", self->folder,
+        return rl_fail(why, why_size, "%s/" ROWS_FILE ": cannot write: %s", self->folder,
                        strerror(errno));
     self->count++;
     return 0;
@@ -163,7 +162,7 @@ int rl_vectors_add(rl_vectors_t *self, const float *vector, size_t dimension, ch
 
 // What reads from the spool: by place, whatever has been read before.
 typedef struct reading {
-    const rl_vectors_t *vectors;
+    const vectors_t *vectors;
     size_t dimension;
 } reading_t;
 
@@ -192,7 +191,7 @@ static int read_spool(void *arg, uint64_t first, size_t count, float *out)
 // How many vectors to train on.
 static size_t sample_size(const reading_t *reading, FaissIndex *index)
 {
-    size_t lists = rl_inverted_lists(index);
+    size_t lists = inverted_lists(index);
     size_t want = lists > 0 ? lists * A_LIST : MAX_TRAINING;
     size_t room = MAX_SAMPLE / (reading->dimension * sizeof(float));
     if (want > room)
@@ -218,7 +217,7 @@ static float *take_sample(reading_t *reading, size_t count)
     return sample;
 }
 
-static int train(reading_t *reading, FaissIndex *index, rl_vectors_progress_fn *progress, void *arg,
+static int train(reading_t *reading, FaissIndex *index, vectors_progress_fn *progress, void *arg,
                  char *why, size_t why_size)
 {
     size_t count = sample_size(reading, index);
@@ -226,17 +225,17 @@ static int train(reading_t *reading, FaissIndex *index, rl_vectors_progress_fn *
     int rc = sample ? 0 : rl_fail(why, why_size, "no sample of the vectors: %s", strerror(errno));
     if (rc == 0 && progress)
         progress(arg, "training", 0, count);
-    if (rc == 0 && rl_inverted_lists(index) > 0)
-        rc = rl_inverted_train(index, sample, count, progress, arg, why, why_size);
+    if (rc == 0 && inverted_lists(index) > 0)
+        rc = inverted_train(index, sample, count, progress, arg, why, why_size);
     else if (rc == 0 && faiss_Index_train(index, (idx_t)count, sample) != 0)
-        rc = rl_fail(why, why_size, "%s", rl_faiss_error());
+        rc = rl_fail(why, why_size, "%s", vectors_faiss_error());
     free(sample);
     return rc;
 }
 
 // An index that is kept in memory as a whole until it is written.
 static int fill(reading_t *reading, FaissIndex *index, const char *path,
-                rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
+                vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
     uint64_t total = reading->vectors->count;
     float *block = malloc(BLOCK * reading->dimension * sizeof *block);
@@ -246,25 +245,25 @@ static int fill(reading_t *reading, FaissIndex *index, const char *path,
         if (read_spool(reading, first, count, block) != 0)
             rc = rl_fail(why, why_size, "%s", strerror(errno));
         else if (faiss_Index_add(index, (idx_t)count, block) != 0)
-            rc = rl_fail(why, why_size, "%s", rl_faiss_error());
+            rc = rl_fail(why, why_size, "%s", vectors_faiss_error());
         else if (progress)
             progress(arg, "vectors", first + count, total);
     }
     free(block);
     if (rc == 0 && faiss_write_index_fname(index, path) != 0)
-        rc = rl_fail(why, why_size, "cannot write: %s", rl_faiss_error());
+        rc = rl_fail(why, why_size, "cannot write: %s", vectors_faiss_error());
     return rc;
 }
 
 static int make(reading_t *reading, FaissIndex *index, const char *path,
-                rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
+                vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
     if (!faiss_Index_is_trained(index) && train(reading, index, progress, arg, why, why_size) != 0)
         return -1;
-    if (!rl_inverted_suits(index))
+    if (!inverted_suits(index))
         return fill(reading, index, path, progress, arg, why, why_size);
-    return rl_inverted_write(index, reading->vectors->count, path, read_spool, reading, progress,
-                             arg, why, why_size);
+    return inverted_write(index, reading->vectors->count, path, read_spool, reading, progress, arg,
+                          why, why_size);
 }
 
 static int make_empty(FaissIndex **index, const char *factory, size_t dimension, char *why,
@@ -273,10 +272,10 @@ static int make_empty(FaissIndex **index, const char *factory, size_t dimension,
     if (faiss_index_factory(index, (int)dimension, factory, METRIC_INNER_PRODUCT) == 0)
         return 0;
     return rl_fail(why, why_size, "FAISS does not make an index \"%s\" of dimension %zu: %s",
-                   factory, dimension, rl_faiss_error());
+                   factory, dimension, vectors_faiss_error());
 }
 
-int rl_vectors_check(const char *factory, size_t dimension, char *why, size_t why_size)
+int vectors_check(const char *factory, size_t dimension, char *why, size_t why_size)
 {
     FaissIndex *index = NULL;
     int rc = make_empty(&index, factory, dimension, why, why_size);
@@ -284,16 +283,16 @@ int rl_vectors_check(const char *factory, size_t dimension, char *why, size_t wh
     return rc;
 }
 
-int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory, size_t threads,
-                     rl_vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
+int vectors_build(vectors_t *self, size_t dimension, const char *factory, size_t threads,
+                  vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX], inner[RL_PATH_MAX];
+    char path[FILE_PATH_MAX], inner[FILE_PATH_MAX];
     reading_t reading = {self, dimension};
     FaissIndex *index = NULL;
     if (fflush(self->spool) != 0)
-        return rl_fail(why, why_size, "%s/" RL_ROWS_FILE ": cannot write: %s", self->folder,
+        return rl_fail(why, why_size, "%s/" ROWS_FILE ": cannot write: %s", self->folder,
                        strerror(errno));
-    if (rl_path(path, "%s/" RL_VECTORS_FILE, self->folder) != 0)
+    if (path_format(path, "%s/" VECTORS_FILE, self->folder) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
     omp_set_num_threads((int)threads);
     openblas_set_num_threads((int)threads);
@@ -303,7 +302,7 @@ int rl_vectors_build(rl_vectors_t *self, size_t dimension, const char *factory, 
     if (rc != 0)
         rl_fail(why, why_size, "%s: FAISS index \"%s\" of %llu vectors: %s", path, factory,
                 (unsigned long long)self->count, inner);
-    self->kept = rc == 0 && !rl_faiss_rows(index);
+    self->kept = rc == 0 && !faiss_index_rows(index);
     faiss_Index_free(index);
     return rc;
 }

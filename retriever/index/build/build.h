@@ -8,26 +8,26 @@
 //
 // Whatever ends it before that leaves the old generation in force, and the cache with all that was
 // embedded, so that the next run goes on there.
-#ifndef RL_BUILD_H
-#define RL_BUILD_H
+#ifndef BUILD_H
+#define BUILD_H
 
 #include "plan.h"
 #include "proc.h"
 
-typedef struct rl_build rl_build_t;
+typedef struct build build_t;
 
 // What the program's exit status says.
 enum {
-    RL_BUILD_WHOLE = 0,         // everything is in the index
-    RL_BUILD_PARTS = 1,         // the index is built, but some files or lines could not be used
-    RL_BUILD_WRONG = 2,         // wrong use: nothing was begun
-    RL_BUILD_FAILED = 3,        // no index was built; the old one stays in force
-    RL_BUILD_INTERRUPTED = 130, // by a signal; the old one stays in force, the next run resumes
+    BUILD_WHOLE = 0,         // everything is in the index
+    BUILD_PARTS = 1,         // the index is built, but some files or lines could not be used
+    BUILD_WRONG = 2,         // wrong use: nothing was begun
+    BUILD_FAILED = 3,        // no index was built; the old one stays in force
+    BUILD_INTERRUPTED = 130, // by a signal; the old one stays in force, the next run resumes
 };
 
 // Starts; the work is done from the loop, which it ends with one of the above. NULL if memory ran
 // out. The plan must outlive it.
-rl_build_t *rl_build_new(rl_proc_t *proc, const rl_plan_t *plan);
-void rl_build_destroy(rl_build_t **self_p);
+build_t *build_new(rl_proc_t *proc, const plan_t *plan);
+void build_destroy(build_t **self_p);
 
 #endif

@@ -15,47 +15,47 @@ enum {
     WORTH_A_LINE_US = 2000 * 1000 // a stage that took longer leaves a line
 };
 
-int rl_build_write_one(rl_build_t *self, const rl_spooled_t *item)
+int build_write_one(build_t *self, const spooled_t *item)
 {
     const float *vector = item->vector;
     size_t dimension = item->vector_size;
-    if (self->mode == RL_BUILD_EMBEDDED)
-        vector = rl_vector_cache_get(self->cache, &item->key, &dimension, self->why, RL_BUILD_WHY);
-    if (self->mode == RL_BUILD_EMBEDDED && !vector)
+    if (self->mode == BUILD_EMBEDDED)
+        vector = vector_cache_get(self->cache, &item->key, &dimension, self->why, BUILD_WHY);
+    if (self->mode == BUILD_EMBEDDED && !vector)
         return -1;
-    if (self->mode == RL_BUILD_LEXICAL) {
+    if (self->mode == BUILD_LEXICAL) {
         vector = NULL;
         dimension = 0;
     }
     self->dimension = dimension;
-    return rl_store_add(self->store, item->shard, &item->passage, vector, dimension, self->why,
-                        RL_BUILD_WHY) == 0
+    return store_add(self->store, item->shard, &item->passage, vector, dimension, self->why,
+                     BUILD_WHY) == 0
                ? -1
                : 0;
 }
 
-void rl_build_write(rl_build_t *self)
+void build_write(build_t *self)
 {
-    uint64_t until = rl_now_us() + RL_BUILD_TURN_US;
+    uint64_t until = rl_now_us() + BUILD_TURN_US;
     do {
-        rl_spooled_t item;
-        int rc = rl_spool_next(self->spool, &item, self->why, RL_BUILD_WHY);
+        spooled_t item;
+        int rc = spool_next(self->spool, &item, self->why, BUILD_WHY);
         if (rc > 0)
-            rc = rl_build_write_one(self, &item) == 0 ? 1 : -1;
+            rc = build_write_one(self, &item) == 0 ? 1 : -1;
         if (rc < 0) {
-            rl_build_fail(self, self->why);
+            build_fail(self, self->why);
             return;
         }
         if (rc == 0) {
-            rl_meter_at(self->meter, self->written);
-            rl_meter_end(self->meter);
-            rl_build_set_state(self, RL_BUILD_FINISHING);
+            progress_at(self->meter, self->written);
+            progress_end(self->meter);
+            build_set_state(self, BUILD_FINISHING);
             return;
         }
         self->written++;
     } while (rl_now_us() < until);
-    rl_meter_at(self->meter, self->written);
-    rl_build_set_state(self, RL_BUILD_WRITING);
+    progress_at(self->meter, self->written);
+    build_set_state(self, BUILD_WRITING);
 }
 
 // ---- finishing ----------------------------------------------------------------------------------
@@ -68,8 +68,8 @@ static void on_signal_while_finishing(int number)
                                 "on from what was embedded\n";
     (void)number;
     if (write(STDERR_FILENO, words, sizeof words - 1) < 0)
-        _exit(RL_BUILD_FAILED);
-    _exit(RL_BUILD_INTERRUPTED);
+        _exit(BUILD_FAILED);
+    _exit(BUILD_INTERRUPTED);
 }
 
 static const char *unit_of(const char *stage)
@@ -82,35 +82,35 @@ static const char *unit_of(const char *stage)
 static void on_finishing(void *arg, const char *stage, uint64_t shard, uint64_t done,
                          uint64_t total)
 {
-    rl_build_t *self = arg;
+    build_t *self = arg;
     (void)shard;
     if (!self->stage || strcmp(self->stage, stage) != 0) {
         if (self->stage && rl_now_us() - self->stage_began >= WORTH_A_LINE_US)
-            rl_meter_end(self->meter);
-        rl_meter_drop(self->meter);
+            progress_end(self->meter);
+        progress_drop(self->meter);
         self->stage = stage;
         self->stage_began = rl_now_us();
-        rl_meter_begin(self->meter, stage, unit_of(stage), total);
+        progress_begin(self->meter, stage, unit_of(stage), total);
     }
-    rl_meter_total(self->meter, total);
-    rl_meter_at(self->meter, done);
+    progress_total(self->meter, total);
+    progress_at(self->meter, done);
 }
 
-static void summarise(rl_build_t *self)
+static void summarise(build_t *self)
 {
-    const rl_corpus_counts_t *counts = rl_corpus_counts(self->corpus);
+    const corpus_counts_t *counts = corpus_counts(self->corpus);
     uint64_t problems = counts->problems + self->listing_problems;
     char took[40];
-    rl_meter_duration((double)(rl_now_us() - self->began) / 1e6, took, sizeof took);
+    progress_duration((double)(rl_now_us() - self->began) / 1e6, took, sizeof took);
     printf("%s/%s: %llu documents, %llu passages in %zu shard%s", self->plan->out, self->generation,
            (unsigned long long)self->documents, (unsigned long long)self->passages,
            self->plan->shards, self->plan->shards == 1 ? "" : "s");
-    if (self->mode == RL_BUILD_LEXICAL)
+    if (self->mode == BUILD_LEXICAL)
         printf(", lexical only");
     else
         printf(", %zu dimensions (%s)", self->dimension, self->plan->model);
     printf("\n");
-    if (self->mode == RL_BUILD_EMBEDDED)
+    if (self->mode == BUILD_EMBEDDED)
         printf("embeddings: %llu made, %llu reused, %llu of too long a text (cut)\n",
                (unsigned long long)self->embedded_now, (unsigned long long)self->reused,
                (unsigned long long)self->cut);
@@ -124,38 +124,37 @@ static void summarise(rl_build_t *self)
 }
 
 // What kind of index it will be and why.
-static void say_kind(const rl_build_t *self)
+static void say_kind(const build_t *self)
 {
     uint64_t shards = self->plan->shards;
     const char *reason = "as index.factory says";
     const char *factory = self->plan->factory;
-    if (self->mode == RL_BUILD_LEXICAL)
+    if (self->mode == BUILD_LEXICAL)
         return;
     if (!*factory)
-        factory = rl_store_factory((self->passages + shards - 1) / shards, &reason);
+        factory = store_factory((self->passages + shards - 1) / shards, &reason);
     rl_info("vectors%s: %s (%s)", shards > 1 ? " of each shard" : "", factory, reason);
 }
 
-void rl_build_finish(rl_build_t *self)
+void build_finish(build_t *self)
 {
-    if (self->cache && rl_vector_cache_prune(self->cache, self->why, RL_BUILD_WHY) != 0)
+    if (self->cache && vector_cache_prune(self->cache, self->why, BUILD_WHY) != 0)
         rl_warn("%s (the cache keeps what is no longer needed)", self->why);
-    rl_vector_cache_destroy(&self->cache);
-    rl_spool_destroy(&self->spool);
+    vector_cache_destroy(&self->cache);
+    spool_destroy(&self->spool);
     say_kind(self);
     struct sigaction action = {.sa_handler = on_signal_while_finishing}, old[2];
     sigaction(SIGINT, &action, &old[0]);
     sigaction(SIGTERM, &action, &old[1]);
-    int rc =
-        rl_store_finish(&self->store, self->documents, on_finishing, self, self->why, RL_BUILD_WHY);
+    int rc = store_finish(&self->store, self->documents, on_finishing, self, self->why, BUILD_WHY);
     sigaction(SIGINT, &old[0], NULL);
     sigaction(SIGTERM, &old[1], NULL);
     if (rc != 0) {
-        rl_build_fail(self, self->why);
+        build_fail(self, self->why);
         return;
     }
-    rl_meter_drop(self->meter);
+    progress_drop(self->meter);
     summarise(self);
-    bool parts = rl_corpus_counts(self->corpus)->problems + self->listing_problems > 0;
-    rl_build_end(self, parts ? RL_BUILD_PARTS : RL_BUILD_WHOLE);
+    bool parts = corpus_counts(self->corpus)->problems + self->listing_problems > 0;
+    build_end(self, parts ? BUILD_PARTS : BUILD_WHOLE);
 }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 typedef struct entry {
-    rl_listed_t listed;
+    listed_t listed;
     char *memory; // what listed.path and listed.name point into
     dev_t device;
     ino_t inode;
@@ -17,17 +17,17 @@ typedef struct entry {
     size_t at; // place in the order found
 } entry_t;
 
-struct rl_listing {
-    rl_listing_problem_fn *fn;
+struct listing {
+    listing_problem_fn *fn;
     void *arg;
     entry_t *entries;
     size_t size, room;
     uint64_t bytes;
 };
 
-rl_listing_t *rl_listing_new(rl_listing_problem_fn *fn, void *arg)
+listing_t *listing_new(listing_problem_fn *fn, void *arg)
 {
-    rl_listing_t *self = calloc(1, sizeof *self);
+    listing_t *self = calloc(1, sizeof *self);
     if (self) {
         self->fn = fn;
         self->arg = arg;
@@ -35,9 +35,9 @@ rl_listing_t *rl_listing_new(rl_listing_problem_fn *fn, void *arg)
     return self;
 }
 
-void rl_listing_destroy(rl_listing_t **self_p)
+void listing_destroy(listing_t **self_p)
 {
-    rl_listing_t *self = *self_p;
+    listing_t *self = *self_p;
     if (!self)
         return;
     for (size_t i = 0; i < self->size; i++)
@@ -53,8 +53,7 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 }
 
 // Appends a file whose name begins at `name` within `path`.
-static int append(rl_listing_t *self, const char *path, size_t name, const struct stat *st,
-                  bool given)
+static int append(listing_t *self, const char *path, size_t name, const struct stat *st, bool given)
 {
     if (self->size == self->room) {
         size_t room = self->room ? self->room * 2 : 64;
@@ -73,16 +72,16 @@ static int append(rl_listing_t *self, const char *path, size_t name, const struc
                        .at = self->size};
     if (!entry->memory)
         return -1;
-    entry->listed = (rl_listed_t){.path = entry->memory,
-                                  .name = entry->memory + name,
-                                  .size = (uint64_t)st->st_size,
-                                  .given = given};
+    entry->listed = (listed_t){.path = entry->memory,
+                               .name = entry->memory + name,
+                               .size = (uint64_t)st->st_size,
+                               .given = given};
     self->size++;
     return 0;
 }
 
 // What fts found.
-static int take(rl_listing_t *self, FTS *fts, FTSENT *found, size_t root)
+static int take(listing_t *self, FTS *fts, FTSENT *found, size_t root)
 {
     bool top = found->fts_level == 0;
     if (!top && found->fts_name[0] == '.') {
@@ -113,7 +112,7 @@ static int take(rl_listing_t *self, FTS *fts, FTSENT *found, size_t root)
     }
 }
 
-int rl_listing_add(rl_listing_t *self, const char *path)
+int listing_add(listing_t *self, const char *path)
 {
     char *own = strdup(path);
     size_t size = own ? strlen(own) : 0;
@@ -153,7 +152,7 @@ static int by_place(const void *a, const void *b)
     return one->at < other->at ? -1 : one->at > other->at;
 }
 
-void rl_listing_close(rl_listing_t *self)
+void listing_close(listing_t *self)
 {
     size_t kept = 0;
     if (self->size > 0)
@@ -173,7 +172,7 @@ void rl_listing_close(rl_listing_t *self)
         qsort(self->entries, self->size, sizeof *self->entries, by_place);
 }
 
-void rl_listing_filter(rl_listing_t *self, rl_listing_keep_fn *fn, void *arg)
+void listing_filter(listing_t *self, listing_keep_fn *fn, void *arg)
 {
     size_t kept = 0;
     self->bytes = 0;
@@ -189,17 +188,17 @@ void rl_listing_filter(rl_listing_t *self, rl_listing_keep_fn *fn, void *arg)
     self->size = kept;
 }
 
-size_t rl_listing_size(const rl_listing_t *self)
+size_t listing_size(const listing_t *self)
 {
     return self->size;
 }
 
-const rl_listed_t *rl_listing_at(const rl_listing_t *self, size_t at)
+const listed_t *listing_at(const listing_t *self, size_t at)
 {
     return &self->entries[at].listed;
 }
 
-uint64_t rl_listing_bytes(const rl_listing_t *self)
+uint64_t listing_bytes(const listing_t *self)
 {
     return self->bytes;
 }

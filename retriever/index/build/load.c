@@ -31,25 +31,25 @@ typedef enum phase {
 
 // A request on its way, as often as it takes.
 typedef struct batch {
-    rl_load_t *load;
-    rl_engine_request_t request;
-    rl_nodes_call_t *call;
+    load_t *load;
+    engine_request_t request;
+    nodes_call_t *call;
     struct event *again;
     unsigned tries;
     size_t passages;
     bool busy;
 } batch_t;
 
-struct rl_load {
-    rl_build_t *build;
-    const rl_engine_t *engine;
-    rl_engine_place_t *place;
-    rl_nodes_t *nodes;
-    rl_survey_t *survey;
+struct load {
+    build_t *build;
+    const engine_t *engine;
+    engine_place_t *place;
+    nodes_t *nodes;
+    survey_t *survey;
     bool waited; // till the engine has settled
-    rl_engine_catalog_t catalog;
+    engine_catalog_t catalog;
     phase_t phase;
-    char load[17], generation[RL_STORE_NAME], created[32];
+    char load[17], generation[STORE_NAME], created[32];
     char *settings;
     batch_t *batches; // the first one is for what goes one after the other, too
     size_t size;
@@ -58,17 +58,17 @@ struct rl_load {
     float *vector;       // of length 1
 };
 
-static void next_step(rl_load_t *self);
+static void next_step(load_t *self);
 
 // ---- requests -----------------------------------------------------------------------------------
 
-static rl_engine_verdict_t on_answer(void *arg, long status, const char *body, size_t size,
-                                     char *why, size_t why_size)
+static engine_verdict_t on_answer(void *arg, long status, const char *body, size_t size, char *why,
+                                  size_t why_size)
 {
     batch_t *batch = arg;
-    rl_load_t *self = batch->load;
+    load_t *self = batch->load;
     uint64_t removed = 0;
-    rl_engine_verdict_t verdict;
+    engine_verdict_t verdict;
     switch (self->phase) {
     case BATCHES:
         return self->engine->take_batch(self->place, status, body, size, why, why_size);
@@ -94,42 +94,42 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
         send_batch(batch);
 }
 
-static void on_end(void *arg, const rl_nodes_reply_t *reply)
+static void on_end(void *arg, const nodes_reply_t *reply)
 {
     batch_t *batch = arg;
-    rl_load_t *self = batch->load;
-    rl_build_t *build = self->build;
+    load_t *self = batch->load;
+    build_t *build = self->build;
     batch->call = NULL;
-    if (reply->verdict == RL_ENGINE_OK) {
+    if (reply->verdict == ENGINE_OK) {
         batch->busy = false;
         self->written += batch->passages;
         if (self->phase == BATCHES)
-            rl_meter_at(build->meter, self->written);
+            progress_at(build->meter, self->written);
         next_step(self);
-    } else if (reply->verdict == RL_ENGINE_ELSEWHERE && batch->tries < build->plan->retries) {
+    } else if (reply->verdict == ENGINE_ELSEWHERE && batch->tries < build->plan->retries) {
         long ms = AGAIN_LEAST_MS << (batch->tries < 8 ? batch->tries : 8);
         ms = ms < AGAIN_MOST_MS ? ms : AGAIN_MOST_MS;
         struct timeval wait = {ms / 1000, ms % 1000 * 1000};
         batch->tries++;
         self->engine->relax(&batch->request);
-        rl_meter_clear(build->meter);
+        progress_clear(build->meter);
         rl_warn("%s; again in %.1f s", reply->why, (double)ms / 1000);
         event_add(batch->again, &wait);
     } else {
-        snprintf(build->why, RL_BUILD_WHY, "%s", reply->why);
-        rl_build_fail(build, build->why);
+        snprintf(build->why, BUILD_WHY, "%s", reply->why);
+        build_fail(build, build->why);
     }
 }
 
 static void send_batch(batch_t *batch)
 {
-    rl_load_t *self = batch->load;
-    rl_nodes_calls_t calls = {.take = on_answer, .done = on_end, .arg = batch};
+    load_t *self = batch->load;
+    nodes_calls_t calls = {.take = on_answer, .done = on_end, .arg = batch};
     uint64_t limit = (uint64_t)self->build->plan->timeout_ms * 1000;
     batch->busy = true;
-    batch->call = rl_nodes_ask(self->nodes, &batch->request, rl_now_us() + limit, 0, &calls);
+    batch->call = nodes_send(self->nodes, &batch->request, rl_now_us() + limit, 0, &calls);
     if (!batch->call)
-        rl_build_fail(self->build, "out of memory");
+        build_fail(self->build, "out of memory");
 }
 
 static void send_first(batch_t *batch, size_t passages)
@@ -141,41 +141,40 @@ static void send_first(batch_t *batch, size_t passages)
 
 // ---- batches ------------------------------------------------------------------------------------
 
-static int add_passage(rl_load_t *self, batch_t *batch, const rl_spooled_t *item)
+static int add_passage(load_t *self, batch_t *batch, const spooled_t *item)
 {
-    rl_build_t *build = self->build;
+    build_t *build = self->build;
     const float *vector = item->vector;
     size_t dimension = item->vector_size;
-    if (build->mode == RL_BUILD_EMBEDDED)
-        vector =
-            rl_vector_cache_get(build->cache, &item->key, &dimension, build->why, RL_BUILD_WHY);
-    if (build->mode == RL_BUILD_EMBEDDED && !vector)
+    if (build->mode == BUILD_EMBEDDED)
+        vector = vector_cache_get(build->cache, &item->key, &dimension, build->why, BUILD_WHY);
+    if (build->mode == BUILD_EMBEDDED && !vector)
         return -1;
-    if (build->mode == RL_BUILD_LEXICAL)
+    if (build->mode == BUILD_LEXICAL)
         dimension = 0;
-    if (dimension > 0 && rl_vectors_normalise(vector, dimension, self->vector) != 0)
-        return rl_fail(build->why, RL_BUILD_WHY,
+    if (dimension > 0 && vectors_normalise(vector, dimension, self->vector) != 0)
+        return rl_fail(build->why, BUILD_WHY,
                        "%s: its vector is all zeros, or has a number that is not finite",
                        item->passage.doc);
     if (self->engine->batch_add(self->place, &batch->request, self->load, &item->passage,
                                 self->vector, dimension) != 0)
-        return rl_fail(build->why, RL_BUILD_WHY,
+        return rl_fail(build->why, BUILD_WHY,
                        "%s: too long for a request, or out of memory; set engine.batch lower",
                        item->passage.doc);
     return 0;
 }
 
 // The next passages into the batch; how many, or -1 with the build's `why`.
-static long fill_batch(rl_load_t *self, batch_t *batch)
+static long fill_batch(load_t *self, batch_t *batch)
 {
-    rl_build_t *build = self->build;
-    rl_spooled_t item;
+    build_t *build = self->build;
+    spooled_t item;
     long size = 0, most = rl_conf_int(build->plan->conf, "engine.batch");
     if (self->engine->batch(self->place, &batch->request) != 0)
-        return rl_fail(build->why, RL_BUILD_WHY, "out of memory");
+        return rl_fail(build->why, BUILD_WHY, "out of memory");
     // a batch is cut by its bytes too
-    while (size < most && batch->request.body.size < RL_ENGINE_BODY / 4) {
-        int rc = rl_spool_next(build->spool, &item, build->why, RL_BUILD_WHY);
+    while (size < most && batch->request.body.size < ENGINE_BODY / 4) {
+        int rc = spool_next(build->spool, &item, build->why, BUILD_WHY);
         if (rc < 0 || (rc > 0 && add_passage(self, batch, &item) != 0))
             return -1;
         self->all_read = rc == 0;
@@ -184,12 +183,12 @@ static long fill_batch(rl_load_t *self, batch_t *batch)
         size++;
     }
     if (self->engine->batch_end(self->place, &batch->request) != 0)
-        return rl_fail(build->why, RL_BUILD_WHY, "a batch is too long; set engine.batch lower");
+        return rl_fail(build->why, BUILD_WHY, "a batch is too long; set engine.batch lower");
     return size;
 }
 
 // Returns whether batches are under way, or the build has failed.
-static bool send_batches(rl_load_t *self)
+static bool send_batches(load_t *self)
 {
     bool busy = false;
     for (size_t at = 0; at < self->size; at++) {
@@ -197,7 +196,7 @@ static bool send_batches(rl_load_t *self)
         if (!batch->busy && !self->all_read) {
             long size = fill_batch(self, batch);
             if (size < 0) {
-                rl_build_fail(self->build, self->build->why);
+                build_fail(self->build, self->build->why);
                 return true;
             }
             if (size > 0)
@@ -210,9 +209,9 @@ static bool send_batches(rl_load_t *self)
 
 // ---- steps --------------------------------------------------------------------------------------
 
-static void describe(rl_load_t *self, bool loading)
+static void describe(load_t *self, bool loading)
 {
-    const rl_build_t *build = self->build;
+    const build_t *build = self->build;
     time_t now = time(NULL);
     struct tm utc;
     gmtime_r(&now, &utc);
@@ -220,44 +219,44 @@ static void describe(rl_load_t *self, bool loading)
     snprintf(self->generation, sizeof self->generation, "e-%s%s", self->load,
              loading ? "-part" : "");
     self->catalog.loading = loading;
-    self->catalog.said = (rl_manifest_t){
+    self->catalog.manifest = (manifest_t){
         .collection = build->plan->collection,
         .generation = self->generation,
-        .model = build->mode == RL_BUILD_LEXICAL ? "" : build->plan->model,
+        .model = build->mode == BUILD_LEXICAL ? "" : build->plan->model,
         .dimension = build->dimension,
         .language = build->plan->language,
         .build = self->settings,
         .created = self->created,
         .documents = build->documents,
         .passages = build->passages,
-        .fields_more = rl_survey_more(self->survey),
+        .fields_more = survey_more(self->survey),
     };
 }
 
 // Returns whether there is such a step; else the phase is over.
-static bool send_prepare(rl_load_t *self)
+static bool send_prepare(load_t *self)
 {
     int rc = self->engine->prepare(self->place, &self->catalog, &self->batches[0].request);
     if (rc < 0)
-        rl_build_fail(self->build, "out of memory");
+        build_fail(self->build, "out of memory");
     else if (rc > 0)
         send_first(&self->batches[0], 0);
     return rc != 0;
 }
 
-static bool send_sweep(rl_load_t *self)
+static bool send_sweep(load_t *self)
 {
     if (!self->more)
         return false;
     if (self->engine->sweep(self->place, self->load, &self->batches[0].request) != 0)
-        rl_build_fail(self->build, "out of memory");
+        build_fail(self->build, "out of memory");
     else
         send_first(&self->batches[0], 0);
     return true;
 }
 
 // Waits, once, until the engine finds by their words what it was given; false when it is over.
-static bool wait_settled(rl_load_t *self)
+static bool wait_settled(load_t *self)
 {
     long ms = rl_conf_int(self->build->plan->conf, "engine.settle_ms");
     struct timeval wait = {ms / 1000, ms % 1000 * 1000};
@@ -272,54 +271,54 @@ static bool wait_settled(rl_load_t *self)
     return true;
 }
 
-static void summarise(const rl_load_t *self)
+static void summarise(const load_t *self)
 {
-    const rl_build_t *build = self->build;
+    const build_t *build = self->build;
     char took[40];
-    rl_meter_duration((double)(rl_now_us() - build->began) / 1e6, took, sizeof took);
+    progress_duration((double)(rl_now_us() - build->began) / 1e6, took, sizeof took);
     printf("%s in %s: %s, %" PRIu64 " documents, %" PRIu64 " passages", build->plan->collection,
            self->engine->name, self->generation, build->documents, build->passages);
-    if (build->mode == RL_BUILD_LEXICAL)
+    if (build->mode == BUILD_LEXICAL)
         printf(", lexical only\n");
     else
         printf(", %zu dimensions (%s)\n", build->dimension, build->plan->model);
-    if (build->mode == RL_BUILD_EMBEDDED)
+    if (build->mode == BUILD_EMBEDDED)
         printf("embeddings: %" PRIu64 " made, %" PRIu64 " reused\n", build->embedded_now,
                build->reused);
     printf("%" PRIu64 " passages of earlier loads removed; problems: %" PRIu64 "\n", self->removed,
-           rl_corpus_counts(build->corpus)->problems + build->listing_problems);
+           corpus_counts(build->corpus)->problems + build->listing_problems);
     printf("done in %s\n", took);
     fflush(stdout);
 }
 
-static void end(rl_load_t *self)
+static void end(load_t *self)
 {
-    rl_build_t *build = self->build;
-    rl_meter_drop(build->meter);
-    if (build->cache && rl_vector_cache_prune(build->cache, build->why, RL_BUILD_WHY) != 0)
+    build_t *build = self->build;
+    progress_drop(build->meter);
+    if (build->cache && vector_cache_prune(build->cache, build->why, BUILD_WHY) != 0)
         rl_warn("%s (the cache keeps what is no longer needed)", build->why);
-    rl_store_abandon(&build->store);
+    store_abandon(&build->store);
     summarise(self);
-    bool parts = rl_corpus_counts(build->corpus)->problems + build->listing_problems > 0;
-    rl_build_end(build, parts ? RL_BUILD_PARTS : RL_BUILD_WHOLE);
+    bool parts = corpus_counts(build->corpus)->problems + build->listing_problems > 0;
+    build_end(build, parts ? BUILD_PARTS : BUILD_WHOLE);
 }
 
 // Goes on with what comes next, as far as nothing has to be waited for.
-static void next_step(rl_load_t *self)
+static void next_step(load_t *self)
 {
-    rl_build_t *build = self->build;
-    while (build->state == RL_BUILD_LOADING) {
+    build_t *build = self->build;
+    while (build->state == BUILD_LOADING) {
         switch (self->phase) {
         case PREPARING:
             if (send_prepare(self))
                 return;
             self->phase = BATCHES;
-            rl_meter_begin(build->meter, "loading", "passages", build->passages);
+            progress_begin(build->meter, "loading", "passages", build->passages);
             break;
         case BATCHES:
             if (send_batches(self))
                 return;
-            rl_meter_end(build->meter);
+            progress_end(build->meter);
             self->more = true;
             self->phase = SWEEPING;
             break;
@@ -344,9 +343,9 @@ static void next_step(rl_load_t *self)
 
 // ---- the beginning ------------------------------------------------------------------------------
 
-static int make_batches(rl_load_t *self)
+static int make_batches(load_t *self)
 {
-    const rl_build_t *build = self->build;
+    const build_t *build = self->build;
     self->size = build->plan->requests < MAX_BATCHES ? build->plan->requests : MAX_BATCHES;
     self->batches = calloc(self->size, sizeof *self->batches);
     if (!self->batches)
@@ -354,7 +353,7 @@ static int make_batches(rl_load_t *self)
     for (size_t at = 0; at < self->size; at++) {
         batch_t *batch = &self->batches[at];
         batch->load = self;
-        batch->request = rl_engine_request_make();
+        batch->request = engine_request_make();
         batch->again = event_new(rl_proc_base(build->proc), -1, 0, on_again, batch);
         if (!batch->again)
             return -1;
@@ -362,51 +361,51 @@ static int make_batches(rl_load_t *self)
     return 0;
 }
 
-static rl_load_t *load_new(rl_build_t *build)
+static load_t *load_new(build_t *build)
 {
     const rl_conf_t *conf = build->plan->conf;
-    rl_load_t *self = calloc(1, sizeof *self);
-    rl_engine_settings_t place = {.collection = build->plan->collection,
-                                  .consistency = "quorum",
-                                  .replicas = (uint64_t)rl_conf_int(conf, "engine.replicas"),
-                                  .shards = (uint64_t)rl_conf_int(conf, "engine.shards")};
+    load_t *self = calloc(1, sizeof *self);
+    engine_settings_t place = {.collection = build->plan->collection,
+                               .consistency = "quorum",
+                               .replicas = (uint64_t)rl_conf_int(conf, "engine.replicas"),
+                               .shards = (uint64_t)rl_conf_int(conf, "engine.shards")};
     if (!self)
         return NULL;
     self->build = build;
     self->engine = build->plan->engine;
-    self->settings = rl_plan_json(build->plan);
-    self->survey = self->settings ? rl_survey_new(self->settings) : NULL;
+    self->settings = plan_json(build->plan);
+    self->survey = self->settings ? survey_new(self->settings) : NULL;
     self->vector = malloc(RL_MAX_DIMENSION * sizeof *self->vector);
     if (!self->survey || !self->vector || make_batches(self) != 0) {
-        snprintf(build->why, RL_BUILD_WHY, "out of memory");
-        rl_load_destroy(&self);
+        snprintf(build->why, BUILD_WHY, "out of memory");
+        load_destroy(&self);
         return NULL;
     }
-    self->nodes = rl_engines_nodes(conf, "index.to", self->engine, rl_proc_base(build->proc),
-                                   build->why, RL_BUILD_WHY);
+    self->nodes = engines_nodes(conf, "index.to", self->engine, rl_proc_base(build->proc),
+                                build->why, BUILD_WHY);
     if (self->nodes)
-        self->place = self->engine->open(&place, build->why, RL_BUILD_WHY);
+        self->place = self->engine->open(&place, build->why, BUILD_WHY);
     if (!self->place)
-        rl_load_destroy(&self);
+        load_destroy(&self);
     return self;
 }
 
-void rl_load_destroy(rl_load_t **self_p)
+void load_destroy(load_t **self_p)
 {
-    rl_load_t *self = *self_p;
+    load_t *self = *self_p;
     if (!self)
         return;
     for (size_t at = 0; self->batches && at < self->size; at++) {
-        rl_nodes_cancel(&self->batches[at].call);
-        rl_engine_request_free(&self->batches[at].request);
+        nodes_cancel(&self->batches[at].call);
+        engine_request_free(&self->batches[at].request);
         if (self->batches[at].again)
             event_free(self->batches[at].again);
     }
     if (self->place)
         self->engine->close(&self->place);
-    rl_nodes_destroy(&self->nodes);
-    rl_survey_destroy(&self->survey);
-    rl_engine_catalog_clear(&self->catalog);
+    nodes_destroy(&self->nodes);
+    survey_destroy(&self->survey);
+    engine_catalog_clear(&self->catalog);
     free(self->batches);
     free(self->settings);
     free(self->vector);
@@ -415,59 +414,59 @@ void rl_load_destroy(rl_load_t **self_p)
 }
 
 // What the survey has found becomes the catalog; then the requests begin.
-static void begin_loading(rl_load_t *self)
+static void begin_loading(load_t *self)
 {
-    rl_build_t *build = self->build;
-    rl_survey_digest(self->survey, self->load);
-    self->catalog.types = json_incref(rl_survey_types(self->survey));
-    self->catalog.root = json_pack("{s:O}", "multi", rl_survey_multi(self->survey));
-    if (!self->catalog.root || rl_spool_rewind(build->spool, build->why, RL_BUILD_WHY) != 0) {
-        rl_build_fail(build, *build->why ? build->why : "out of memory");
+    build_t *build = self->build;
+    survey_digest(self->survey, self->load);
+    self->catalog.types = json_incref(survey_types(self->survey));
+    self->catalog.root = json_pack("{s:O}", "multi", survey_multi(self->survey));
+    if (!self->catalog.root || spool_rewind(build->spool, build->why, BUILD_WHY) != 0) {
+        build_fail(build, *build->why ? build->why : "out of memory");
         return;
     }
     describe(self, true);
     self->phase = PREPARING;
-    rl_build_set_state(build, RL_BUILD_LOADING);
+    build_set_state(build, BUILD_LOADING);
     next_step(self);
 }
 
 // The dimension is in the catalog before the first passage goes.
-static int survey_one(rl_load_t *self, const rl_spooled_t *item)
+static int survey_one(load_t *self, const spooled_t *item)
 {
-    rl_build_t *build = self->build;
+    build_t *build = self->build;
     size_t dimension = item->vector_size;
-    if (build->dimension == 0 && build->mode == RL_BUILD_EMBEDDED &&
-        !rl_vector_cache_get(build->cache, &item->key, &dimension, build->why, RL_BUILD_WHY))
+    if (build->dimension == 0 && build->mode == BUILD_EMBEDDED &&
+        !vector_cache_get(build->cache, &item->key, &dimension, build->why, BUILD_WHY))
         return -1;
-    if (build->dimension == 0 && build->mode != RL_BUILD_LEXICAL)
+    if (build->dimension == 0 && build->mode != BUILD_LEXICAL)
         build->dimension = dimension;
-    if (rl_survey_add(self->survey, item) != 0)
-        return rl_fail(build->why, RL_BUILD_WHY, "out of memory");
+    if (survey_add(self->survey, item) != 0)
+        return rl_fail(build->why, BUILD_WHY, "out of memory");
     return 0;
 }
 
-void rl_build_load(rl_build_t *build)
+void build_load(build_t *build)
 {
-    uint64_t until = rl_now_us() + RL_BUILD_TURN_US;
+    uint64_t until = rl_now_us() + BUILD_TURN_US;
     if (!build->load && !(build->load = load_new(build))) {
-        rl_build_fail(build, build->why);
+        build_fail(build, build->why);
         return;
     }
-    rl_load_t *self = build->load;
+    load_t *self = build->load;
     do {
-        rl_spooled_t item;
-        int rc = rl_spool_next(build->spool, &item, build->why, RL_BUILD_WHY);
+        spooled_t item;
+        int rc = spool_next(build->spool, &item, build->why, BUILD_WHY);
         if (rc > 0)
             rc = survey_one(self, &item) == 0 ? 1 : -1;
         if (rc < 0) {
-            rl_build_fail(build, build->why);
+            build_fail(build, build->why);
             return;
         }
         if (rc == 0) {
-            rl_meter_drop(build->meter);
+            progress_drop(build->meter);
             begin_loading(self);
             return;
         }
     } while (rl_now_us() < until);
-    rl_build_set_state(build, RL_BUILD_WRITING);
+    build_set_state(build, BUILD_WRITING);
 }

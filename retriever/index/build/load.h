@@ -14,15 +14,15 @@
 //   finish   the catalog says what is there now
 //
 // The same passages give the same load, whatever was broken off before.
-#ifndef RL_LOAD_H
-#define RL_LOAD_H
+#ifndef LOAD_H
+#define LOAD_H
 
 #include "build_stages.h"
 
 // Works for a turn, or waits for answers; the spool must have been rewound. The state is
-// RL_BUILD_WRITING before and RL_BUILD_LOADING while it goes by answers.
-void rl_build_load(rl_build_t *self);
+// BUILD_WRITING before and BUILD_LOADING while it goes by answers.
+void build_load(build_t *self);
 
-void rl_load_destroy(rl_load_t **self_p);
+void load_destroy(load_t **self_p);
 
 #endif

@@ -10,7 +10,7 @@
 #include "fields.h"
 #include "filter.h"
 
-struct rl_survey {
+struct survey {
     EVP_MD_CTX *md;
     json_t *types;
     json_t *multi; // as an object, so that each is there once
@@ -19,9 +19,9 @@ struct rl_survey {
     bool more;
 };
 
-rl_survey_t *rl_survey_new(const char *settings)
+survey_t *survey_new(const char *settings)
 {
-    rl_survey_t *self = calloc(1, sizeof *self);
+    survey_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->md = EVP_MD_CTX_new();
@@ -31,13 +31,13 @@ rl_survey_t *rl_survey_new(const char *settings)
     if (!self->md || !self->types || !self->multi || !self->list ||
         EVP_DigestInit_ex(self->md, EVP_sha256(), NULL) != 1 ||
         EVP_DigestUpdate(self->md, settings, strlen(settings) + 1) != 1)
-        rl_survey_destroy(&self);
+        survey_destroy(&self);
     return self;
 }
 
-void rl_survey_destroy(rl_survey_t **self_p)
+void survey_destroy(survey_t **self_p)
 {
-    rl_survey_t *self = *self_p;
+    survey_t *self = *self_p;
     if (!self)
         return;
     EVP_MD_CTX_free(self->md);
@@ -50,11 +50,11 @@ void rl_survey_destroy(rl_survey_t **self_p)
 }
 
 // Adds a type to those of a field: "number|string".
-static int note_type(rl_survey_t *self, const char *name, const char *type)
+static int note_type(survey_t *self, const char *name, const char *type)
 {
     const char *before = json_string_value(json_object_get(self->types, name));
     char both[64];
-    if (!before && json_object_size(self->types) >= RL_ENGINE_MAX_FIELDS) {
+    if (!before && json_object_size(self->types) >= ENGINE_MAX_FIELDS) {
         self->more = true;
         return 0;
     }
@@ -66,7 +66,7 @@ static int note_type(rl_survey_t *self, const char *name, const char *type)
 
 static int note(void *arg, const char *name, const json_t *value)
 {
-    rl_survey_t *self = arg;
+    survey_t *self = arg;
     size_t size = strlen(name), length = json_string_length(value);
     if (size == 0 || size > RL_FILTER_MAX_FIELD)
         return 0;
@@ -83,13 +83,13 @@ static int note(void *arg, const char *name, const json_t *value)
     return rc == 0 ? note_type(self, name, type) : rc;
 }
 
-static int digest_string(rl_survey_t *self, const char *text)
+static int digest_string(survey_t *self, const char *text)
 {
     text = text ? text : "";
     return EVP_DigestUpdate(self->md, text, strlen(text) + 1) == 1 ? 0 : -1;
 }
 
-int rl_survey_add(rl_survey_t *self, const rl_spooled_t *item)
+int survey_add(survey_t *self, const spooled_t *item)
 {
     const rl_passage_t *passage = &item->passage;
     const char *const texts[] = {passage->doc,    passage->title, passage->heading,
@@ -105,15 +105,15 @@ int rl_survey_add(rl_survey_t *self, const rl_spooled_t *item)
         return -1;
     json_decref(self->seen);
     self->seen = json_object();
-    return self->seen ? rl_fields_each(passage, note, self) : -1;
+    return self->seen ? fields_each(passage, note, self) : -1;
 }
 
-json_t *rl_survey_types(const rl_survey_t *self)
+json_t *survey_types(const survey_t *self)
 {
     return self->types;
 }
 
-json_t *rl_survey_multi(const rl_survey_t *self)
+json_t *survey_multi(const survey_t *self)
 {
     const char *name;
     json_t *value;
@@ -125,12 +125,12 @@ json_t *rl_survey_multi(const rl_survey_t *self)
     return self->list;
 }
 
-bool rl_survey_more(const rl_survey_t *self)
+bool survey_more(const survey_t *self)
 {
     return self->more;
 }
 
-void rl_survey_digest(rl_survey_t *self, char digest[17])
+void survey_digest(survey_t *self, char digest[17])
 {
     unsigned char bytes[EVP_MAX_MD_SIZE] = {0};
     if (EVP_DigestFinal_ex(self->md, bytes, NULL) != 1)

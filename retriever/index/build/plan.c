@@ -21,7 +21,7 @@ static bool name_holds(const char *name)
 }
 
 // The collection's name: as given, else the last part of the folder's path.
-static int set_collection(rl_plan_t *plan, const char *given, char *why, size_t why_size)
+static int set_collection(plan_t *plan, const char *given, char *why, size_t why_size)
 {
     const char *from = given;
     size_t size = strlen(given);
@@ -54,16 +54,16 @@ static bool language_known(const char *language)
     if (strcmp(language, "none") == 0)
         return true;
     size_t size = strlen(language);
-    for (const char *at = rl_store_languages(); *at; at += strcspn(at, " "), at += strspn(at, " "))
+    for (const char *at = store_languages(); *at; at += strcspn(at, " "), at += strspn(at, " "))
         if (strcspn(at, " ") == size && memcmp(at, language, size) == 0)
             return true;
     return false;
 }
 
-static int set_rules(rl_plan_t *plan, char *why, size_t why_size)
+static int set_rules(plan_t *plan, char *why, size_t why_size)
 {
     const rl_conf_t *conf = plan->conf;
-    plan->rules = (rl_chunk_rules_t){
+    plan->rules = (chunk_rules_t){
         .words = (size_t)rl_conf_int(conf, "index.chunk_words"),
         .tokens = (size_t)rl_conf_int(conf, "index.chunk_tokens"),
         .overlap = (size_t)rl_conf_int(conf, "index.overlap_words"),
@@ -86,7 +86,7 @@ static int set_rules(rl_plan_t *plan, char *why, size_t why_size)
 }
 
 // The folder of a load that has none: what was embedded lies there for the next time.
-static int make_folder(rl_plan_t *plan, char *why, size_t why_size)
+static int make_folder(plan_t *plan, char *why, size_t why_size)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     const char *name = rl_conf_str(plan->conf, "index.collection");
@@ -112,9 +112,9 @@ static int make_folder(rl_plan_t *plan, char *why, size_t why_size)
     return 0;
 }
 
-int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_size)
+int plan_make(const rl_conf_t *conf, plan_t *plan, char *why, size_t why_size)
 {
-    *plan = (rl_plan_t){
+    *plan = (plan_t){
         .conf = conf,
         .out = rl_conf_str(conf, "index.out"),
         .language = rl_conf_str(conf, "index.language"),
@@ -135,7 +135,7 @@ int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_s
         return -1;
     }
     if (rl_conf_list_size(conf, "index.to") > 0) {
-        plan->engine = rl_engine_of("weaviate");
+        plan->engine = engine_of("weaviate");
         if (!*plan->out && make_folder(plan, why, why_size) != 0)
             return -1;
     }
@@ -158,7 +158,7 @@ int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_s
     }
     if (!language_known(plan->language)) {
         snprintf(why, why_size, "index.language \"%s\" is not known; it may be one of: %s",
-                 plan->language, rl_store_languages());
+                 plan->language, store_languages());
         return -1;
     }
     if (set_collection(plan, rl_conf_str(conf, "index.collection"), why, why_size) != 0)
@@ -166,7 +166,7 @@ int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_s
     return set_rules(plan, why, why_size);
 }
 
-char *rl_plan_json(const rl_plan_t *plan)
+char *plan_json(const plan_t *plan)
 {
     json_t *sources = json_array();
     for (size_t i = 0; i < rl_conf_args(plan->conf); i++)

@@ -1,6 +1,6 @@
 // plan: what is to be built, from the configuration, checked.
-#ifndef RL_PLAN_H
-#define RL_PLAN_H
+#ifndef PLAN_H
+#define PLAN_H
 
 #include "chunker.h"
 #include "conf.h"
@@ -9,12 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct rl_plan {
-    const rl_conf_t *conf;     // owns the strings below unless said otherwise
-    const char *out;           // the collection's folder
-    const rl_engine_t *engine; // to load it into; NULL: an index in the folder
-    char own[4096];            // what `out` is where none was given: for what has been embedded
-    char collection[65];       // its name
+typedef struct plan {
+    const rl_conf_t *conf;  // owns the strings below unless said otherwise
+    const char *out;        // the collection's folder
+    const engine_t *engine; // to load it into; NULL: an index in the folder
+    char own[4096];         // what `out` is where none was given: for what has been embedded
+    char collection[65];    // its name
     const char *language, *factory;
     size_t shards, threads;
     bool lexical_only; // asked for, or there is no embedding server
@@ -22,16 +22,16 @@ typedef struct rl_plan {
     size_t batch, requests;
     unsigned retries;
     long timeout_ms;
-    rl_chunk_rules_t rules;
-} rl_plan_t;
+    chunk_rules_t rules;
+} plan_t;
 
 // Fills *plan. Returns 0, or -1 with what is wrong and what to do in `why`. Of what the
 // configuration's table cannot check by itself: paths are given, a folder to write to, a name for
 // the collection, a known language, lengths that go together.
-int rl_plan_make(const rl_conf_t *conf, rl_plan_t *plan, char *why, size_t why_size);
+int plan_make(const rl_conf_t *conf, plan_t *plan, char *why, size_t why_size);
 
 // The builder's part of the manifest, a JSON object: how passages were cut and what was embedded.
 // malloc'd, owned by the caller; NULL if memory ran out.
-char *rl_plan_json(const rl_plan_t *plan);
+char *plan_json(const plan_t *plan);
 
 #endif

@@ -17,12 +17,12 @@ enum {
 // What a record begins with; strings (each with its NUL) and the vector follow.
 typedef struct head {
     uint64_t shard, start, end, hash;
-    rl_vector_key_t key;
+    vector_key_t key;
     uint64_t vector_size;
     uint32_t sizes[STRINGS]; // with NUL: doc, title, heading, source, text, meta
 } head_t;
 
-struct rl_spool {
+struct spool {
     FILE *file;
     uint64_t size;
     char *memory; // of the record at hand
@@ -44,9 +44,9 @@ static int open_nameless(const char *folder)
     return fd;
 }
 
-rl_spool_t *rl_spool_new(const char *folder, char *why, size_t why_size)
+spool_t *spool_new(const char *folder, char *why, size_t why_size)
 {
-    rl_spool_t *self = calloc(1, sizeof *self);
+    spool_t *self = calloc(1, sizeof *self);
     int fd = self ? open_nameless(folder) : -1;
     if (fd >= 0)
         self->file = fdopen(fd, "w+b");
@@ -61,9 +61,9 @@ rl_spool_t *rl_spool_new(const char *folder, char *why, size_t why_size)
     return self;
 }
 
-void rl_spool_destroy(rl_spool_t **self_p)
+void spool_destroy(spool_t **self_p)
 {
-    rl_spool_t *self = *self_p;
+    spool_t *self = *self_p;
     if (!self)
         return;
     fclose(self->file);
@@ -72,17 +72,17 @@ void rl_spool_destroy(rl_spool_t **self_p)
     *self_p = NULL;
 }
 
-uint64_t rl_spool_size(const rl_spool_t *self)
+uint64_t spool_size(const spool_t *self)
 {
     return self->size;
 }
 
-static bool put(rl_spool_t *self, const void *data, size_t size)
+static bool put(spool_t *self, const void *data, size_t size)
 {
     return size == 0 || fwrite(data, 1, size, self->file) == size;
 }
 
-int rl_spool_add(rl_spool_t *self, const rl_spooled_t *item, char *why, size_t why_size)
+int spool_add(spool_t *self, const spooled_t *item, char *why, size_t why_size)
 {
     const rl_passage_t *passage = &item->passage;
     const char *strings[STRINGS] = {passage->doc,    passage->title, passage->heading,
@@ -109,7 +109,7 @@ int rl_spool_add(rl_spool_t *self, const rl_spooled_t *item, char *why, size_t w
     return 0;
 }
 
-int rl_spool_rewind(rl_spool_t *self, char *why, size_t why_size)
+int spool_rewind(spool_t *self, char *why, size_t why_size)
 {
     if (fflush(self->file) != 0 || fseeko(self->file, 0, SEEK_SET) != 0) {
         snprintf(why, why_size, "temporary file: %s", strerror(errno));
@@ -118,7 +118,7 @@ int rl_spool_rewind(rl_spool_t *self, char *why, size_t why_size)
     return 0;
 }
 
-int rl_spool_next(rl_spool_t *self, rl_spooled_t *item, char *why, size_t why_size)
+int spool_next(spool_t *self, spooled_t *item, char *why, size_t why_size)
 {
     head_t head;
     if (fread(&head, sizeof head, 1, self->file) != 1) {
@@ -149,18 +149,18 @@ int rl_spool_next(rl_spool_t *self, rl_spooled_t *item, char *why, size_t why_si
         strings[i] = at;
         at += head.sizes[i];
     }
-    *item = (rl_spooled_t){.shard = head.shard,
-                           .key = head.key,
-                           .vector = vector ? (const float *)(void *)self->memory : NULL,
-                           .vector_size = head.vector_size,
-                           .passage = {.doc = strings[0],
-                                       .title = strings[1],
-                                       .heading = strings[2],
-                                       .source = strings[3],
-                                       .text = strings[4],
-                                       .meta = strings[5],
-                                       .start = head.start,
-                                       .end = head.end,
-                                       .hash = head.hash}};
+    *item = (spooled_t){.shard = head.shard,
+                        .key = head.key,
+                        .vector = vector ? (const float *)(void *)self->memory : NULL,
+                        .vector_size = head.vector_size,
+                        .passage = {.doc = strings[0],
+                                    .title = strings[1],
+                                    .heading = strings[2],
+                                    .source = strings[3],
+                                    .text = strings[4],
+                                    .meta = strings[5],
+                                    .start = head.start,
+                                    .end = head.end,
+                                    .hash = head.hash}};
     return 1;
 }

@@ -1,7 +1,7 @@
 // spool: the passages of a build on their way from reading to embedding to writing, in a nameless
 // file in the collection's folder: as many as the disk holds, and gone with the process.
-#ifndef RL_SPOOL_H
-#define RL_SPOOL_H
+#ifndef SPOOL_H
+#define SPOOL_H
 
 #include "proto.h"
 #include "vector_cache.h"
@@ -10,30 +10,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct rl_spool rl_spool_t;
+typedef struct spool spool_t;
 
-typedef struct rl_spooled {
+typedef struct spooled {
     uint64_t shard;
-    rl_vector_key_t key; // of its embedding in the cache, if vector is NULL
+    vector_key_t key;    // of its embedding in the cache, if vector is NULL
     const float *vector; // supplied with the document, NULL if none
     size_t vector_size;
     rl_passage_t passage; // doc, title, heading, source, text, meta, start, end, hash
-} rl_spooled_t;
+} spooled_t;
 
 // Returns NULL with `why` if no file can be made in the folder.
-rl_spool_t *rl_spool_new(const char *folder, char *why, size_t why_size);
-void rl_spool_destroy(rl_spool_t **self_p);
+spool_t *spool_new(const char *folder, char *why, size_t why_size);
+void spool_destroy(spool_t **self_p);
 
 // Appends. Returns 0, or -1 with `why` (disk full).
-int rl_spool_add(rl_spool_t *self, const rl_spooled_t *item, char *why, size_t why_size);
+int spool_add(spool_t *self, const spooled_t *item, char *why, size_t why_size);
 
 // Back to the first; nothing can be added any more.
-int rl_spool_rewind(rl_spool_t *self, char *why, size_t why_size);
+int spool_rewind(spool_t *self, char *why, size_t why_size);
 
 // The next passage, whose strings are good until the next call. Returns 1, 0 behind the last, or -1
 // with `why`.
-int rl_spool_next(rl_spool_t *self, rl_spooled_t *item, char *why, size_t why_size);
+int spool_next(spool_t *self, spooled_t *item, char *why, size_t why_size);
 
-uint64_t rl_spool_size(const rl_spool_t *self);
+uint64_t spool_size(const spool_t *self);
 
 #endif

@@ -19,27 +19,27 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "changes.h"
+#include "change_log.h"
 #include "fields.h"
 #include "files.h"
 #include "manifest.h"
 #include "passages.h"
-#include "terms.h"
+#include "analyzer.h"
 #include "text_build.h"
 #include "utf8.h"
 #include "vectors.h"
 
 typedef struct build_shard {
-    char folder[RL_PATH_MAX];
+    char folder[FILE_PATH_MAX];
     uint64_t count;
-    rl_passages_writer_t *passages;
-    rl_vectors_t *vectors; // NULL if lexical only
+    passages_writer_t *passages;
+    vectors_t *vectors; // NULL if lexical only
 } build_shard_t;
 
-struct rl_store_build {
-    char folder[RL_PATH_MAX];    // of the collection
-    char temporary[RL_PATH_MAX]; // FOLDER/g-NNNNNN.tmp
-    char name[RL_STORE_NAME];
+struct store_build {
+    char folder[FILE_PATH_MAX];    // of the collection
+    char temporary[FILE_PATH_MAX]; // FOLDER/g-NNNNNN.tmp
+    char name[STORE_NAME];
     int lock;
     bool failed;
     char *collection, *model, *language, *factory, *build, *field_types;
@@ -49,17 +49,17 @@ struct rl_store_build {
     uint64_t shards;
     size_t threads;
     build_shard_t *shard;
-    rl_fields_writer_t *fields; // of all shards
-    float *vector;              // room for a normalised one
+    fields_writer_t *fields; // of all shards
+    float *vector;           // room for a normalised one
 };
 
 // ----------------------------------------------------------------------------------- lock, numbers
 
 // The lock goes with the process that holds it, so a dead builder's is free.
-static int take_lock(rl_store_build_t *self, char *why, size_t why_size)
+static int take_lock(store_build_t *self, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX], pid[32] = "";
-    if (rl_path(path, "%s/LOCK", self->folder) != 0)
+    char path[FILE_PATH_MAX], pid[32] = "";
+    if (path_format(path, "%s/LOCK", self->folder) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
     self->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (self->lock < 0)
@@ -104,7 +104,7 @@ static uint64_t sweep(const char *folder, bool leftovers, const char *keep, cons
     bool temporary = false, ignored = false;
     uint64_t newest = current ? generation_number(current, &ignored) : 0;
     struct dirent *entry;
-    char path[RL_PATH_MAX];
+    char path[FILE_PATH_MAX];
     while ((entry = readdir(dir)) != NULL) {
         const char *name = entry->d_name;
         uint64_t number = generation_number(name, &temporary);
@@ -112,8 +112,8 @@ static uint64_t sweep(const char *folder, bool leftovers, const char *keep, cons
             highest = number;
         bool old = number > 0 && !temporary && number < newest && strcmp(name, keep) != 0;
         if (((number > 0 && temporary && leftovers) || old) &&
-            rl_path(path, "%s/%s", folder, name) == 0)
-            rl_folder_remove(path);
+            path_format(path, "%s/%s", folder, name) == 0)
+            folder_remove(path);
     }
     closedir(dir);
     return highest;
@@ -129,19 +129,19 @@ static bool is_name(const char *name)
                size;
 }
 
-static int check_settings(const rl_store_settings_t *settings, char *why, size_t why_size)
+static int check_settings(const store_settings_t *settings, char *why, size_t why_size)
 {
     if (!is_name(settings->collection))
         return rl_fail(why, why_size,
                        "collection \"%.80s\": a name is 1 to 64 letters, digits, "
                        "'-', '_' or '.'",
                        settings->collection);
-    if (!rl_terms_knows(settings->language))
+    if (!analyzer_knows(settings->language))
         return rl_fail(why, why_size, "language \"%.40s\": must be one of: %s", settings->language,
-                       rl_terms_languages());
-    if (settings->shards < 1 || settings->shards > RL_STORE_MAX_SHARDS)
+                       analyzer_languages());
+    if (settings->shards < 1 || settings->shards > STORE_MAX_SHARDS)
         return rl_fail(why, why_size, "%" PRIu64 " shards: must be 1 to %d", settings->shards,
-                       RL_STORE_MAX_SHARDS);
+                       STORE_MAX_SHARDS);
     if (strlen(settings->model) > 200 || !rl_utf8_valid(settings->model, strlen(settings->model)))
         return rl_fail(why, why_size, "the embedding model's name is too long or not UTF-8");
     if (settings->build && *settings->build) {
@@ -154,21 +154,21 @@ static int check_settings(const rl_store_settings_t *settings, char *why, size_t
     return 0;
 }
 
-static int make_shard(rl_store_build_t *self, uint64_t number, char *why, size_t why_size)
+static int make_shard(store_build_t *self, uint64_t number, char *why, size_t why_size)
 {
     build_shard_t *shard = &self->shard[number];
-    if (rl_path(shard->folder, "%s/shard-%" PRIu64, self->temporary, number) != 0)
+    if (path_format(shard->folder, "%s/shard-%" PRIu64, self->temporary, number) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->temporary);
     if (mkdir(shard->folder, 0755) != 0)
         return rl_fail(why, why_size, "%s: %s", shard->folder, strerror(errno));
-    if (!(shard->passages = rl_passages_writer_new(shard->folder, why, why_size)))
+    if (!(shard->passages = passages_writer_new(shard->folder, why, why_size)))
         return -1;
-    if (*self->model && !(shard->vectors = rl_vectors_new(shard->folder, why, why_size)))
+    if (*self->model && !(shard->vectors = vectors_new(shard->folder, why, why_size)))
         return -1;
     return 0;
 }
 
-static int start(rl_store_build_t *self, char *why, size_t why_size)
+static int start(store_build_t *self, char *why, size_t why_size)
 {
     if (mkdir(self->folder, 0755) != 0 && errno != EEXIST)
         return rl_fail(why, why_size, "%s: cannot make the folder: %s", self->folder,
@@ -176,18 +176,18 @@ static int start(rl_store_build_t *self, char *why, size_t why_size)
     if (take_lock(self, why, why_size) != 0)
         return -1;
     // who builds from files needs no log of changes: a damaged one is in nobody's way
-    self->changes_damaged = rl_changes_last(self->folder, &self->changes, why, why_size) != 0;
+    self->changes_damaged = change_log_last(self->folder, &self->changes, why, why_size) != 0;
     if (self->changes_damaged)
-        self->changes = rl_changes_bound(self->folder);
-    char current[RL_STORE_NAME] = "", ignored[RL_PATH_MAX];
+        self->changes = change_log_bound(self->folder);
+    char current[STORE_NAME] = "", ignored[FILE_PATH_MAX];
     bool temporary = false;
-    rl_store_current(self->folder, current, ignored, sizeof ignored);
+    store_current(self->folder, current, ignored, sizeof ignored);
     uint64_t number = generation_number(current, &temporary);
     uint64_t highest = sweep(self->folder, true, current, NULL);
     if (highest > number)
         number = highest;
     snprintf(self->name, sizeof self->name, "g-%06" PRIu64, number + 1);
-    if (rl_path(self->temporary, "%s/%s.tmp", self->folder, self->name) != 0)
+    if (path_format(self->temporary, "%s/%s.tmp", self->folder, self->name) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
     if (mkdir(self->temporary, 0755) != 0) {
         self->temporary[0] = '\0';
@@ -196,7 +196,7 @@ static int start(rl_store_build_t *self, char *why, size_t why_size)
     for (uint64_t shard = 0; shard < self->shards; shard++)
         if (make_shard(self, shard, why, why_size) != 0)
             return -1;
-    self->fields = rl_fields_writer_new(self->temporary);
+    self->fields = fields_writer_new(self->temporary);
     return self->fields ? 0 : rl_fail(why, why_size, "%s: out of memory", self->folder);
 }
 
@@ -206,12 +206,12 @@ static size_t count_cpus(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 }
 
-rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings_t *settings,
-                                     char *why, size_t why_size)
+store_build_t *store_build_new(const char *folder, const store_settings_t *settings, char *why,
+                               size_t why_size)
 {
     if (check_settings(settings, why, why_size) != 0)
         return NULL;
-    rl_store_build_t *self = calloc(1, sizeof *self);
+    store_build_t *self = calloc(1, sizeof *self);
     if (!self) {
         rl_fail(why, why_size, "%s: out of memory", folder);
         return NULL;
@@ -228,24 +228,24 @@ rl_store_build_t *rl_store_build_new(const char *folder, const rl_store_settings
     self->shard = calloc(self->shards, sizeof *self->shard);
     int rc = 0;
     if (!self->collection || !self->model || !self->language || !self->factory || !self->build ||
-        !self->shard || rl_path(self->folder, "%s", folder) != 0)
+        !self->shard || path_format(self->folder, "%s", folder) != 0)
         rc = rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
     if (rc != 0 || start(self, why, why_size) != 0)
-        rl_store_abandon(&self);
+        store_abandon(&self);
     return self;
 }
 
-const char *rl_store_languages(void)
+const char *store_languages(void)
 {
-    return rl_terms_languages();
+    return analyzer_languages();
 }
 
-void rl_store_build_changes(rl_store_build_t *self, uint64_t number)
+void store_build_changes(store_build_t *self, uint64_t number)
 {
     self->changes = number;
 }
 
-const char *rl_store_build_name(const rl_store_build_t *self)
+const char *store_build_name(const store_build_t *self)
 {
     return self->name;
 }
@@ -283,7 +283,7 @@ static int check_passage(const rl_passage_t *passage, char *why, size_t why_size
     return 0;
 }
 
-static int check_vector(rl_store_build_t *self, const float *vector, size_t dimension, char *why,
+static int check_vector(store_build_t *self, const float *vector, size_t dimension, char *why,
                         size_t why_size)
 {
     if (!*self->model)
@@ -297,21 +297,21 @@ static int check_vector(rl_store_build_t *self, const float *vector, size_t dime
                        dimension, self->dimension);
     if (!self->dimension) { // not fixed yet: an earlier vector may have been refused
         // soon, and not when all has been read
-        if (*self->factory && rl_vectors_check(self->factory, dimension, why, why_size) != 0)
+        if (*self->factory && vectors_check(self->factory, dimension, why, why_size) != 0)
             return -1;
         float *room = realloc(self->vector, dimension * sizeof *room);
         if (!room)
             return rl_fail(why, why_size, "out of memory");
         self->vector = room;
     }
-    if (rl_vectors_normalise(vector, dimension, self->vector) != 0)
+    if (vectors_normalise(vector, dimension, self->vector) != 0)
         return rl_fail(why, why_size,
                        "its vector is all zeros or has a component that is no number");
     return 0;
 }
 
-uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t *passage,
-                      const float *vector, size_t dimension, char *why, size_t why_size)
+uint64_t store_add(store_build_t *self, uint64_t shard, const rl_passage_t *passage,
+                   const float *vector, size_t dimension, char *why, size_t why_size)
 {
     if (self->failed || shard >= self->shards) {
         rl_fail(why, why_size, self->failed ? "%s: writing failed before" : "%s: no such shard",
@@ -329,13 +329,13 @@ uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t
     rl_passage_t written = *passage;
     const char *text = passage->text ? passage->text : "";
     if (!written.hash)
-        written.hash = rl_store_text_hash(text, strlen(text));
+        written.hash = store_text_hash(text, strlen(text));
     self->failed = true; // until all have it
-    if (vector && rl_vectors_add(into->vectors, self->vector, dimension, why, why_size) != 0)
+    if (vector && vectors_add(into->vectors, self->vector, dimension, why, why_size) != 0)
         return 0;
-    if (rl_passages_writer_add(into->passages, &written, why, why_size) != 0)
+    if (passages_writer_add(into->passages, &written, why, why_size) != 0)
         return 0;
-    if (rl_fields_writer_add(self->fields, shard, into->count + 1, passage, why, why_size) != 0)
+    if (fields_writer_add(self->fields, shard, into->count + 1, passage, why, why_size) != 0)
         return 0;
     self->failed = false;
     self->dimension = vector ? dimension : 0;
@@ -346,7 +346,7 @@ uint64_t rl_store_add(rl_store_build_t *self, uint64_t shard, const rl_passage_t
 // finishing
 
 typedef struct step {
-    rl_store_progress_fn *fn;
+    store_progress_fn *fn;
     void *arg;
     uint64_t shard;
 } step_t;
@@ -358,79 +358,80 @@ static void tell(void *arg, const char *stage, uint64_t done, uint64_t total)
         step->fn(step->arg, stage, step->shard, done, total);
 }
 
-static int finish_shard(rl_store_build_t *self, build_shard_t *shard, const char *factory,
+static int finish_shard(store_build_t *self, build_shard_t *shard, const char *factory,
                         step_t *step, char *why, size_t why_size)
 {
     tell(step, "text", 0, shard->count);
-    if (rl_passages_writer_close(&shard->passages, why, why_size) != 0 ||
-        rl_text_build(shard->folder, self->language, shard->count, self->threads, tell, step, why,
-                      why_size) != 0)
+    if (passages_writer_close(&shard->passages, why, why_size) != 0 ||
+        text_build(shard->folder, self->language, shard->count, self->threads, tell, step, why,
+                   why_size) != 0)
         return -1;
-    if (self->dimension && rl_vectors_build(shard->vectors, self->dimension, factory, self->threads,
-                                            tell, step, why, why_size) != 0)
+    if (self->dimension && vectors_build(shard->vectors, self->dimension, factory, self->threads,
+                                         tell, step, why, why_size) != 0)
         return -1;
-    rl_vectors_destroy(&shard->vectors);
+    vectors_destroy(&shard->vectors);
     return 0;
 }
 
 static const char *folder_of(void *arg, uint64_t shard)
 {
-    const rl_store_build_t *self = arg;
+    const store_build_t *self = arg;
     return self->shard[shard].folder;
 }
 
 // The files that filters look at, and in the manifest what they can name.
-static int finish_fields(rl_store_build_t *self, rl_manifest_t *said, char *why, size_t why_size)
+static int finish_fields(store_build_t *self, manifest_t *manifest, char *why, size_t why_size)
 {
     json_t *types = NULL;
-    int rc = rl_fields_writer_finish(self->fields, self->shards, said->shard_passages, folder_of,
-                                     self, &types, why, why_size);
-    said->fields_more = rl_fields_writer_left_out(self->fields) > 0;
+    int rc = fields_writer_finish(self->fields, self->shards, manifest->shard_passages, folder_of,
+                                  self, &types, why, why_size);
+    manifest->fields_more = fields_writer_left_out(self->fields) > 0;
     char *text = types ? json_dumps(types, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(types);
-    rl_fields_writer_destroy(&self->fields);
+    fields_writer_destroy(&self->fields);
     if (rc == 0 && !text)
         rc = rl_fail(why, why_size, "%s: out of memory", self->folder);
     free(self->field_types);
     self->field_types = text;
-    said->fields = text ? text : "";
+    manifest->fields = text ? text : "";
     return rc;
 }
 
-static int finish_shards(rl_store_build_t *self, rl_manifest_t *said, uint64_t *counts,
-                         step_t *step, char *why, size_t why_size)
+static int finish_shards(store_build_t *self, manifest_t *manifest, uint64_t *counts, step_t *step,
+                         char *why, size_t why_size)
 {
     uint64_t largest = 0;
     for (uint64_t each = 0; each < self->shards; each++) {
         counts[each] = self->shard[each].count;
-        said->passages += counts[each];
+        manifest->passages += counts[each];
         if (counts[each] > largest)
             largest = counts[each];
     }
     if (self->dimension)
-        said->factory = *self->factory ? self->factory : rl_store_factory(largest, NULL);
+        manifest->factory = *self->factory ? self->factory : store_factory(largest, NULL);
     for (step->shard = 0; step->shard < self->shards; step->shard++)
-        if (finish_shard(self, &self->shard[step->shard], said->factory, step, why, why_size) != 0)
+        if (finish_shard(self, &self->shard[step->shard], manifest->factory, step, why, why_size) !=
+            0)
             return -1;
     return 0;
 }
 
 // The generation gets its name, and CURRENT names it: each step is either in force or not there.
-static int put_in_force(rl_store_build_t *self, char *why, size_t why_size)
+static int put_in_force(store_build_t *self, char *why, size_t why_size)
 {
-    char path[RL_PATH_MAX], fresh[RL_PATH_MAX], line[RL_STORE_NAME + 2];
-    if (rl_path(path, "%s/%s", self->folder, self->name) != 0 ||
-        rl_file_sync(self->temporary) != 0 || rename(self->temporary, path) != 0)
+    char path[FILE_PATH_MAX], fresh[FILE_PATH_MAX], line[STORE_NAME + 2];
+    if (path_format(path, "%s/%s", self->folder, self->name) != 0 ||
+        file_sync(self->temporary) != 0 || rename(self->temporary, path) != 0)
         return rl_fail(why, why_size, "%s: %s", self->temporary, strerror(errno));
-    rl_path(self->temporary, "%s", path); // what is to be removed if the next step fails
+    path_format(self->temporary, "%s", path); // what is to be removed if the next step fails
     int size = snprintf(line, sizeof line, "%s\n", self->name);
-    if (rl_path(fresh, "%s/CURRENT.tmp", self->folder) != 0 ||
-        rl_path(path, "%s/CURRENT", self->folder) != 0 ||
-        rl_file_write(fresh, line, (size_t)size) != 0 || rl_file_sync(self->folder) != 0 ||
+    if (path_format(fresh, "%s/CURRENT.tmp", self->folder) != 0 ||
+        path_format(path, "%s/CURRENT", self->folder) != 0 ||
+        file_write(fresh, line, (size_t)size) != 0 || file_sync(self->folder) != 0 ||
         rename(fresh, path) != 0)
         return rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
     self->temporary[0] = '\0';
-    rl_file_sync(self->folder);
+    file_sync(self->folder);
     return 0;
 }
 
@@ -438,43 +439,44 @@ static int put_in_force(rl_store_build_t *self, char *why, size_t why_size)
 // goes on with it until it has taken up the new one.
 // The effort that was chosen for the generation in force until now is right for this one too, if it
 // is of about the same size and kind.
-static void keep_effort(const rl_store_build_t *self, const char *previous, rl_manifest_t *said)
+static void keep_effort(const store_build_t *self, const char *previous, manifest_t *manifest)
 {
-    char path[RL_PATH_MAX], ignored[RL_PATH_MAX];
-    rl_manifest_data_t *before = NULL;
-    if (*previous && rl_path(path, "%s/%s", self->folder, previous) == 0)
-        before = rl_manifest_read(path, ignored, sizeof ignored);
-    if (before && strcmp(before->said.factory, said->factory) == 0 &&
-        before->said.shards == said->shards && said->passages / 2 <= before->said.passages &&
-        before->said.passages / 2 <= said->passages) {
-        said->nprobe = before->said.nprobe;
-        said->ef_search = before->said.ef_search;
+    char path[FILE_PATH_MAX], ignored[FILE_PATH_MAX];
+    manifest_data_t *before = NULL;
+    if (*previous && path_format(path, "%s/%s", self->folder, previous) == 0)
+        before = manifest_read(path, ignored, sizeof ignored);
+    if (before && strcmp(before->contents.factory, manifest->factory) == 0 &&
+        before->contents.shards == manifest->shards &&
+        manifest->passages / 2 <= before->contents.passages &&
+        before->contents.passages / 2 <= manifest->passages) {
+        manifest->nprobe = before->contents.nprobe;
+        manifest->ef_search = before->contents.ef_search;
     }
-    rl_manifest_destroy(&before);
+    manifest_destroy(&before);
 }
 
-static void forget_changes(const rl_store_build_t *self, const char *previous)
+static void forget_changes(const store_build_t *self, const char *previous)
 {
-    char path[RL_PATH_MAX], ignored[RL_PATH_MAX];
-    rl_manifest_data_t *before = NULL;
-    if (*previous && rl_path(path, "%s/%s", self->folder, previous) == 0)
-        before = rl_manifest_read(path, ignored, sizeof ignored);
-    uint64_t upto =
-        before && before->said.changes < self->changes ? before->said.changes : self->changes;
-    rl_manifest_destroy(&before);
-    rl_changes_forget(self->folder, self->changes_damaged ? UINT64_MAX : upto);
+    char path[FILE_PATH_MAX], ignored[FILE_PATH_MAX];
+    manifest_data_t *before = NULL;
+    if (*previous && path_format(path, "%s/%s", self->folder, previous) == 0)
+        before = manifest_read(path, ignored, sizeof ignored);
+    uint64_t upto = before && before->contents.changes < self->changes ? before->contents.changes
+                                                                       : self->changes;
+    manifest_destroy(&before);
+    change_log_forget(self->folder, self->changes_damaged ? UINT64_MAX : upto);
 }
 
-int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_progress_fn *progress,
-                    void *arg, char *why, size_t why_size)
+int store_finish(store_build_t **self_p, uint64_t documents, store_progress_fn *progress, void *arg,
+                 char *why, size_t why_size)
 {
-    rl_store_build_t *self = *self_p;
-    char previous[RL_STORE_NAME] = "", created[32], ignored[RL_PATH_MAX];
+    store_build_t *self = *self_p;
+    char previous[STORE_NAME] = "", created[32], ignored[FILE_PATH_MAX];
     time_t now = time(NULL);
     struct tm utc;
     strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     uint64_t *counts = calloc(self->shards, sizeof *counts);
-    rl_manifest_t said = {
+    manifest_t manifest = {
         .collection = self->collection,
         .generation = self->name,
         .model = self->model,
@@ -492,46 +494,46 @@ int rl_store_finish(rl_store_build_t **self_p, uint64_t documents, rl_store_prog
         .shard_passages = counts,
     };
     if (!self->dimension)
-        said.model = "";
+        manifest.model = "";
     step_t step = {progress, arg, 0};
     int rc = counts ? 0 : rl_fail(why, why_size, "%s: out of memory", self->folder);
     if (rc == 0 && self->failed)
         rc = rl_fail(why, why_size, "%s: writing failed before", self->temporary);
     if (rc == 0)
-        rc = finish_shards(self, &said, counts, &step, why, why_size);
+        rc = finish_shards(self, &manifest, counts, &step, why, why_size);
     if (rc == 0)
-        rc = finish_fields(self, &said, why, why_size);
-    rl_store_current(self->folder, previous, ignored, sizeof ignored);
-    keep_effort(self, previous, &said);
+        rc = finish_fields(self, &manifest, why, why_size);
+    store_current(self->folder, previous, ignored, sizeof ignored);
+    keep_effort(self, previous, &manifest);
     if (rc == 0)
-        rc = rl_manifest_write(self->temporary, &said, progress, arg, why, why_size);
+        rc = manifest_write(self->temporary, &manifest, progress, arg, why, why_size);
     if (rc == 0) {
         step.shard = 0;
-        tell(&step, "sync", 0, said.passages);
+        tell(&step, "sync", 0, manifest.passages);
         rc = put_in_force(self, why, why_size);
     }
     if (rc == 0) {
         sweep(self->folder, true, previous, self->name);
         forget_changes(self, previous);
-        tell(&step, "sync", said.passages, said.passages);
+        tell(&step, "sync", manifest.passages, manifest.passages);
     }
     free(counts);
-    rl_store_abandon(self_p);
+    store_abandon(self_p);
     return rc;
 }
 
-void rl_store_abandon(rl_store_build_t **self_p)
+void store_abandon(store_build_t **self_p)
 {
-    rl_store_build_t *self = *self_p;
+    store_build_t *self = *self_p;
     if (!self)
         return;
-    char ignored[RL_PATH_MAX];
+    char ignored[FILE_PATH_MAX];
     for (uint64_t each = 0; self->shard && each < self->shards; each++) {
-        rl_passages_writer_close(&self->shard[each].passages, ignored, sizeof ignored);
-        rl_vectors_destroy(&self->shard[each].vectors);
+        passages_writer_close(&self->shard[each].passages, ignored, sizeof ignored);
+        vectors_destroy(&self->shard[each].vectors);
     }
     if (self->temporary[0])
-        rl_folder_remove(self->temporary);
+        folder_remove(self->temporary);
     if (self->lock >= 0)
         close(self->lock);
     free(self->collection);
@@ -540,7 +542,7 @@ void rl_store_abandon(rl_store_build_t **self_p)
     free(self->factory);
     free(self->build);
     free(self->field_types);
-    rl_fields_writer_destroy(&self->fields);
+    fields_writer_destroy(&self->fields);
     free(self->shard);
     free(self->vector);
     free(self);

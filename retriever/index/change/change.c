@@ -20,7 +20,7 @@ enum {
 // ---- ends
 // -----------------------------------------------------------------------------------------
 
-void change_end(rl_change_run_t *self, int status)
+void change_end(change_run_t *self, int status)
 {
     if (self->ended)
         return;
@@ -35,35 +35,35 @@ void change_end(rl_change_run_t *self, int status)
     rl_proc_end(self->proc, status);
 }
 
-void change_fail(rl_change_run_t *self, const char *why)
+void change_fail(change_run_t *self, const char *why)
 {
     if (self->ended)
         return;
     rl_error("%s", why);
     self->ended = true;
-    rl_proc_end(self->proc, RL_BUILD_FAILED);
+    rl_proc_end(self->proc, BUILD_FAILED);
 }
 
-int change_status(const rl_change_run_t *self)
+int change_status(const change_run_t *self)
 {
-    return self->wrong + self->problems > 0 ? RL_BUILD_PARTS : RL_BUILD_WHOLE;
+    return self->wrong + self->problems > 0 ? BUILD_PARTS : BUILD_WHOLE;
 }
 
 // What was committed is in force; what was not is not. A merge at work leaves nothing behind.
 static void on_stop(void *arg)
 {
-    rl_change_run_t *self = arg;
+    change_run_t *self = arg;
     self->stopping = true;
     if (self->merging)
-        exit(RL_BUILD_INTERRUPTED);
+        exit(BUILD_INTERRUPTED);
     if (!self->committing)
-        change_end(self, RL_BUILD_INTERRUPTED);
+        change_end(self, BUILD_INTERRUPTED);
 }
 
 // ---- turns
 // ----------------------------------------------------------------------------------------
 
-void change_again(rl_change_run_t *self)
+void change_again(change_run_t *self)
 {
     if (!self->ended)
         event_active(self->again, EV_TIMEOUT, 1);
@@ -71,37 +71,37 @@ void change_again(rl_change_run_t *self)
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
-    rl_change_run_t *self = arg;
+    change_run_t *self = arg;
     char why[512];
     (void)fd, (void)what;
     if (self->ended || self->committing)
         return;
     if (change_merge_is_behind(self))
         return; // on_look comes back
-    if (rl_change_target_refresh(self->target, why, sizeof why) != 0)
+    if (change_target_refresh(self->target, why, sizeof why) != 0)
         change_fail(self, why);
     else
         self->mode->turn(self);
 }
 
-static void give_answers(rl_change_run_t *self, const char *why)
+static void give_answers(change_run_t *self, const char *why)
 {
-    for (size_t at = 0; at < rl_change_batch_size(self->batch); at++) {
-        const rl_change_item_t *item = rl_change_batch_at(self->batch, at);
+    for (size_t at = 0; at < change_batch_size(self->batch); at++) {
+        const change_item_t *item = change_batch_at(self->batch, at);
         self->wrong += item->why != NULL;
         self->done += item->number > 0;
         if (item->number > self->last)
             self->last = item->number;
     }
-    self->embedded += rl_change_batch_embedded(self->batch);
+    self->embedded += change_batch_embedded(self->batch);
     self->mode->answered(self, why);
-    rl_change_batch_clear(self->batch);
+    change_batch_clear(self->batch);
     self->committing = false;
     change_merge_look(self, false);
     if (why)
         change_fail(self, why);
     else if (self->stopping)
-        change_end(self, RL_BUILD_INTERRUPTED);
+        change_end(self, BUILD_INTERRUPTED);
     else
         change_again(self);
 }
@@ -114,7 +114,7 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
 
 static void on_committed(void *arg, const char *why)
 {
-    rl_change_run_t *self = arg;
+    change_run_t *self = arg;
     uint64_t now = rl_now_us();
     if (why || now >= self->first_ready_us) {
         give_answers(self, why);
@@ -126,15 +126,15 @@ static void on_committed(void *arg, const char *why)
         abort();
 }
 
-void change_commit(rl_change_run_t *self)
+void change_commit(change_run_t *self)
 {
     self->committing = true;
-    rl_change_batch_run(self->batch, rl_proc_base(self->proc), on_committed, self);
+    change_batch_run(self->batch, rl_proc_base(self->proc), on_committed, self);
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
-    rl_change_run_t *self = arg;
+    change_run_t *self = arg;
     (void)fd, (void)what;
     bool behind = change_merge_is_behind(self);
     change_merge_look(self, false);
@@ -144,10 +144,10 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 // ---- --delete, --delete-source, --merge ---------------------------------------------------------
 
-static void say_answers(rl_change_run_t *self, const char *why)
+static void say_answers(change_run_t *self, const char *why)
 {
-    for (size_t at = 0; !why && at < rl_change_batch_size(self->batch); at++) {
-        const rl_change_item_t *item = rl_change_batch_at(self->batch, at);
+    for (size_t at = 0; !why && at < change_batch_size(self->batch); at++) {
+        const change_item_t *item = change_batch_at(self->batch, at);
         if (item->why)
             rl_warn("%s: %s", item->name, item->why);
         else
@@ -156,30 +156,30 @@ static void say_answers(rl_change_run_t *self, const char *why)
     fflush(stdout);
 }
 
-static void delete_args(rl_change_run_t *self, rl_change_kind_t kind)
+static void delete_args(change_run_t *self, change_kind_t kind)
 {
-    while (self->arg < rl_conf_args(self->conf) && !rl_change_batch_full(self->batch))
-        if (!rl_change_batch_delete(self->batch, kind, rl_conf_arg(self->conf, self->arg++), 0))
+    while (self->arg < rl_conf_args(self->conf) && !change_batch_full(self->batch))
+        if (!change_batch_delete(self->batch, kind, rl_conf_arg(self->conf, self->arg++), 0))
             abort();
-    if (rl_change_batch_size(self->batch) > 0)
+    if (change_batch_size(self->batch) > 0)
         change_commit(self);
     else
         change_end(self, change_status(self));
 }
 
-static void delete_turn(rl_change_run_t *self)
+static void delete_turn(change_run_t *self)
 {
-    delete_args(self, RL_CHANGE_DELETE);
+    delete_args(self, CHANGE_DELETE);
 }
 
-static void delete_source_turn(rl_change_run_t *self)
+static void delete_source_turn(change_run_t *self)
 {
-    delete_args(self, RL_CHANGE_DELETE_SOURCE);
+    delete_args(self, CHANGE_DELETE_SOURCE);
 }
 
-static void merge_turn(rl_change_run_t *self)
+static void merge_turn(change_run_t *self)
 {
-    const char *folder = rl_change_target_folder(self->target);
+    const char *folder = change_target_folder(self->target);
     change_merge_look(self, true);
     bool tried = self->merging;
     change_merge_wait(self);
@@ -194,22 +194,22 @@ static void merge_turn(rl_change_run_t *self)
                self->merge.generation, (unsigned long long)self->merge.documents,
                (unsigned long long)self->merge.passages, (unsigned long long)self->merge.changes);
     fflush(stdout);
-    change_end(self, RL_BUILD_WHOLE);
+    change_end(self, BUILD_WHOLE);
 }
 
-static const rl_change_mode_t change_delete = {"delete", true, delete_turn, say_answers};
-static const rl_change_mode_t change_delete_source = {"delete-source", true, delete_source_turn,
-                                                      say_answers};
-static const rl_change_mode_t change_merge = {"merge", false, merge_turn, say_answers};
+static const change_mode_t change_delete = {"delete", true, delete_turn, say_answers};
+static const change_mode_t change_delete_source = {"delete-source", true, delete_source_turn,
+                                                   say_answers};
+static const change_mode_t change_merge = {"merge", false, merge_turn, say_answers};
 
-static const rl_change_mode_t *const modes[] = {&change_lines,         &change_add,  &change_delete,
-                                                &change_delete_source, &change_sync, &change_merge};
+static const change_mode_t *const modes[] = {&change_lines,         &change_add,  &change_delete,
+                                             &change_delete_source, &change_sync, &change_merge};
 
 // ---- making -----------------------------------------------------------------------------------
 
-static const rl_change_mode_t *mode_of(const rl_conf_t *conf, bool *several)
+static const change_mode_t *mode_of(const rl_conf_t *conf, bool *several)
 {
-    const rl_change_mode_t *mode = NULL;
+    const change_mode_t *mode = NULL;
     *several = false;
     for (size_t at = 0; at < sizeof modes / sizeof *modes; at++)
         if (rl_conf_wants(conf, modes[at]->flag)) {
@@ -219,15 +219,15 @@ static const rl_change_mode_t *mode_of(const rl_conf_t *conf, bool *several)
     return mode;
 }
 
-bool rl_change_asked_for(const rl_conf_t *conf)
+bool change_asked_for(const rl_conf_t *conf)
 {
     bool several;
     return mode_of(conf, &several) != NULL;
 }
 
-rl_change_run_t *rl_change_run_new(rl_proc_t *proc, char *why, size_t why_size)
+change_run_t *change_run_new(rl_proc_t *proc, char *why, size_t why_size)
 {
-    rl_change_run_t *self = calloc(1, sizeof *self);
+    change_run_t *self = calloc(1, sizeof *self);
     bool several = false;
     if (!self) {
         rl_fail(why, why_size, "out of memory");
@@ -248,15 +248,15 @@ rl_change_run_t *rl_change_run_new(rl_proc_t *proc, char *why, size_t why_size)
                      self->mode->args ? "--%s: name what (files, folders, ids…) behind it"
                                       : "--%s takes nothing behind it",
                      self->mode->flag);
-    if (rc == 0 && !(self->target = rl_change_target_new(self->conf, why, why_size)))
+    if (rc == 0 && !(self->target = change_target_new(self->conf, why, why_size)))
         rc = -1;
-    if (rc == 0 && !(self->batch = rl_change_batch_new(self->target)))
+    if (rc == 0 && !(self->batch = change_batch_new(self->target)))
         rc = rl_fail(why, why_size, "out of memory");
     if (rc != 0) {
-        rl_change_run_destroy(&self);
+        change_run_destroy(&self);
         return NULL;
     }
-    if (rl_changes_writer_is_first(rl_change_target_writer(self->target)))
+    if (change_log_writer_is_first(change_target_writer(self->target)))
         self->first_ready_us = rl_now_us() + FIRST_US;
     struct timeval period = {0, LOOK_MS * 1000};
     event_add(self->look, &period);
@@ -265,17 +265,17 @@ rl_change_run_t *rl_change_run_new(rl_proc_t *proc, char *why, size_t why_size)
     return self;
 }
 
-void rl_change_run_destroy(rl_change_run_t **self_p)
+void change_run_destroy(change_run_t **self_p)
 {
-    rl_change_run_t *self = *self_p;
+    change_run_t *self = *self_p;
     if (!self)
         return;
     change_merge_wait(self);
     change_lines_close(self);
     change_files_close(self);
     change_sync_close(self);
-    rl_change_batch_destroy(&self->batch);
-    rl_change_target_destroy(&self->target);
+    change_batch_destroy(&self->batch);
+    change_target_destroy(&self->target);
     if (self->again)
         event_free(self->again);
     if (self->look)

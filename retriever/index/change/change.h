@@ -10,21 +10,21 @@
 //                         has vanished is deleted; index.sync_s: again and again
 //   --merge               merges all changes into a new generation, and no more
 //
-// A change is in force, and on disk, when it is answered (changes.h). When many have gathered they
-// are merged into a new generation by a thread, while further ones are taken.
-#ifndef RL_CHANGE_H
-#define RL_CHANGE_H
+// A change is in force, and on disk, when it is answered (change_log.h). When many have gathered
+// they are merged into a new generation by a thread, while further ones are taken.
+#ifndef CHANGE_H
+#define CHANGE_H
 
 #include "proc.h"
 
-typedef struct rl_change_run rl_change_run_t;
+typedef struct change_run change_run_t;
 
 // Whether the command line asks for one of them.
-bool rl_change_asked_for(const rl_conf_t *conf);
+bool change_asked_for(const rl_conf_t *conf);
 
 // Starts; the work is done from the loop, which it ends with an exit status of build.h. NULL with
 // `why`: wrong use, or a collection that cannot be changed.
-rl_change_run_t *rl_change_run_new(rl_proc_t *proc, char *why, size_t why_size);
-void rl_change_run_destroy(rl_change_run_t **self_p);
+change_run_t *change_run_new(rl_proc_t *proc, char *why, size_t why_size);
+void change_run_destroy(change_run_t **self_p);
 
 #endif

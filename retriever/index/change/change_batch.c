@@ -11,19 +11,19 @@
 #include "hash.h"
 #include "vectors.h"
 
-struct rl_change_batch {
-    rl_change_target_t *target;
-    rl_change_item_t *items[RL_BATCH_ITEMS];
+struct change_batch {
+    change_target_t *target;
+    change_item_t *items[BATCH_ITEMS];
     size_t size, passages, bytes;
-    rl_bulk_embed_t *bulk;
+    bulk_embed_t *bulk;
     size_t next_item, next_passage; // to be embedded
     uint64_t embedded;
-    rl_change_done_fn *done;
+    change_done_fn *done;
     void *arg;
     char why[512];
 };
 
-static void free_item(rl_change_item_t *self)
+static void free_item(change_item_t *self)
 {
     for (size_t at = 0; at < self->passages_size; at++)
         free((char *)self->passages[at].doc); // of all its strings
@@ -35,15 +35,15 @@ static void free_item(rl_change_item_t *self)
     free(self);
 }
 
-rl_change_batch_t *rl_change_batch_new(rl_change_target_t *target)
+change_batch_t *change_batch_new(change_target_t *target)
 {
-    rl_change_batch_t *self = calloc(1, sizeof *self);
+    change_batch_t *self = calloc(1, sizeof *self);
     if (self)
         self->target = target;
     return self;
 }
 
-void rl_change_batch_clear(rl_change_batch_t *self)
+void change_batch_clear(change_batch_t *self)
 {
     for (size_t at = 0; at < self->size; at++)
         free_item(self->items[at]);
@@ -51,33 +51,33 @@ void rl_change_batch_clear(rl_change_batch_t *self)
     self->embedded = 0;
 }
 
-void rl_change_batch_destroy(rl_change_batch_t **self_p)
+void change_batch_destroy(change_batch_t **self_p)
 {
     if (!*self_p)
         return;
-    rl_bulk_embed_destroy(&(*self_p)->bulk);
-    rl_change_batch_clear(*self_p);
+    bulk_embed_destroy(&(*self_p)->bulk);
+    change_batch_clear(*self_p);
     free(*self_p);
     *self_p = NULL;
 }
 
-bool rl_change_batch_full(const rl_change_batch_t *self)
+bool change_batch_full(const change_batch_t *self)
 {
-    return self->size == RL_BATCH_ITEMS || self->passages >= RL_BATCH_PASSAGES ||
-           self->bytes >= RL_BATCH_BYTES;
+    return self->size == BATCH_ITEMS || self->passages >= BATCH_PASSAGES ||
+           self->bytes >= BATCH_BYTES;
 }
 
-size_t rl_change_batch_size(const rl_change_batch_t *self)
+size_t change_batch_size(const change_batch_t *self)
 {
     return self->size;
 }
 
-const rl_change_item_t *rl_change_batch_at(const rl_change_batch_t *self, size_t at)
+const change_item_t *change_batch_at(const change_batch_t *self, size_t at)
 {
     return self->items[at];
 }
 
-uint64_t rl_change_batch_embedded(const rl_change_batch_t *self)
+uint64_t change_batch_embedded(const change_batch_t *self)
 {
     return self->embedded;
 }
@@ -85,10 +85,10 @@ uint64_t rl_change_batch_embedded(const rl_change_batch_t *self)
 // ---- items
 // ----------------------------------------------------------------------------------------
 
-static void spoil(rl_change_item_t *self, const char *format, ...)
+static void spoil(change_item_t *self, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-static void spoil(rl_change_item_t *self, const char *format, ...)
+static void spoil(change_item_t *self, const char *format, ...)
 {
     va_list args;
     if (self->why)
@@ -101,47 +101,47 @@ static void spoil(rl_change_item_t *self, const char *format, ...)
         abort();
 }
 
-static rl_change_item_t *add_item(rl_change_batch_t *self, rl_change_kind_t kind, const char *name,
-                                  uint64_t tag)
+static change_item_t *add_item(change_batch_t *self, change_kind_t kind, const char *name,
+                               uint64_t tag)
 {
-    rl_change_item_t *item = calloc(1, sizeof *item);
-    if (!item || self->size == RL_BATCH_ITEMS || !(item->name = strdup(name))) {
+    change_item_t *item = calloc(1, sizeof *item);
+    if (!item || self->size == BATCH_ITEMS || !(item->name = strdup(name))) {
         free(item);
         return NULL;
     }
     item->kind = kind;
     item->tag = tag;
     size_t size = strlen(name);
-    if (size < 1 || size > RL_CHANGES_ID)
-        spoil(item, "an id (or source) has 1 to %d bytes to be changed, not %zu", RL_CHANGES_ID,
+    if (size < 1 || size > CHANGE_LOG_MAX_ID)
+        spoil(item, "an id (or source) has 1 to %d bytes to be changed, not %zu", CHANGE_LOG_MAX_ID,
               size);
     self->items[self->size++] = item;
     return item;
 }
 
-rl_change_item_t *rl_change_batch_delete(rl_change_batch_t *self, rl_change_kind_t kind,
-                                         const char *name, uint64_t tag)
+change_item_t *change_batch_delete(change_batch_t *self, change_kind_t kind, const char *name,
+                                   uint64_t tag)
 {
     return add_item(self, kind, name, tag);
 }
 
-rl_change_item_t *rl_change_batch_wrong(rl_change_batch_t *self, const char *why, uint64_t tag)
+change_item_t *change_batch_wrong(change_batch_t *self, const char *why, uint64_t tag)
 {
-    rl_change_item_t *item = add_item(self, RL_CHANGE_PUT, "-", tag);
+    change_item_t *item = add_item(self, CHANGE_PUT, "-", tag);
     if (item)
         spoil(item, "%s", why);
     return item;
 }
 
-void rl_change_batch_drop_last(rl_change_batch_t *self)
+void change_batch_drop_last(change_batch_t *self)
 {
-    rl_change_item_t *item = self->items[--self->size];
+    change_item_t *item = self->items[--self->size];
     self->passages -= item->passages_size;
     self->bytes -= item->bytes;
     free_item(item);
 }
 
-uint64_t rl_change_fingerprint(const rl_passage_t *passage)
+uint64_t change_fingerprint(const rl_passage_t *passage)
 {
     const char *const parts[] = {passage->title, passage->heading, passage->source, passage->text,
                                  passage->meta};
@@ -153,12 +153,12 @@ uint64_t rl_change_fingerprint(const rl_passage_t *passage)
 
 // What the chunker's callback needs.
 typedef struct cutting {
-    rl_change_batch_t *batch;
-    rl_change_item_t *item;
-    const rl_document_t *doc;
+    change_batch_t *batch;
+    change_item_t *item;
+    const document_t *doc;
 } cutting_t;
 
-static int room_for_passage(rl_change_item_t *item)
+static int room_for_passage(change_item_t *item)
 {
     if (item->passages_size < item->passages_room)
         return 0;
@@ -171,14 +171,14 @@ static int room_for_passage(rl_change_item_t *item)
     return 0;
 }
 
-static int take_chunk(void *arg, const rl_chunk_t *chunk)
+static int take_chunk(void *arg, const chunk_t *chunk)
 {
     cutting_t *cutting = arg;
-    rl_change_item_t *item = cutting->item;
-    const rl_document_t *doc = cutting->doc;
+    change_item_t *item = cutting->item;
+    const document_t *doc = cutting->doc;
     size_t size = chunk->end - chunk->start;
     char *text = strndup(doc->text.data + chunk->start, size);
-    if (!text || item->passages_size == RL_CHANGES_PASSAGES || room_for_passage(item) != 0) {
+    if (!text || item->passages_size == CHANGE_LOG_MAX_PASSAGES || room_for_passage(item) != 0) {
         free(text);
         return -1;
     }
@@ -190,49 +190,49 @@ static int take_chunk(void *arg, const rl_chunk_t *chunk)
                             .meta = doc->meta,
                             .start = chunk->start,
                             .end = chunk->end,
-                            .hash = rl_store_text_hash(text, size)};
-    size_t bytes = rl_passage_bytes(&passage);
+                            .hash = store_text_hash(text, size)};
+    size_t bytes = passage_bytes(&passage);
     char *memory = malloc(bytes), *at = memory;
     if (memory)
-        item->passages[item->passages_size++] = rl_passage_copy(&passage, &at);
+        item->passages[item->passages_size++] = passage_copy(&passage, &at);
     free(text);
     item->bytes += bytes;
     return memory ? 0 : -1;
 }
 
-static int make_keys(rl_change_batch_t *self, rl_change_item_t *item)
+static int make_keys(change_batch_t *self, change_item_t *item)
 {
-    const rl_change_target_t *target = self->target;
-    rl_buf_t text = rl_buf_make(RL_BULK_MAX_TEXT);
+    const change_target_t *target = self->target;
+    rl_buf_t text = rl_buf_make(BULK_MAX_TEXT);
     item->keys = calloc(item->passages_size + 1, sizeof *item->keys);
     int rc = item->keys ? 0 : -1;
     for (size_t at = 0; rc == 0 && at < item->passages_size; at++) {
         const rl_passage_t *passage = &item->passages[at];
         rl_buf_clear(&text);
-        rc = rl_chunk_embedded(&target->rules, passage->title, passage->heading, passage->text,
-                               strlen(passage->text), &text);
+        rc = chunk_embedded(&target->rules, passage->title, passage->heading, passage->text,
+                            strlen(passage->text), &text);
         if (rc == 0)
-            item->keys[at] = rl_vector_key(target->manifest->said.model, text.data, text.size);
+            item->keys[at] = vector_key(target->manifest->contents.model, text.data, text.size);
     }
     rl_buf_free(&text);
     return rc;
 }
 
 // Vectors: those that came with the document, or room for the embedding server's.
-static int take_vectors(rl_change_batch_t *self, rl_change_item_t *item, const rl_document_t *doc)
+static int take_vectors(change_batch_t *self, change_item_t *item, const document_t *doc)
 {
-    const rl_manifest_t *said = &self->target->manifest->said;
-    item->dimension = said->dimension;
-    if (said->dimension == 0)
+    const manifest_t *manifest = &self->target->manifest->contents;
+    item->dimension = manifest->dimension;
+    if (manifest->dimension == 0)
         return 0;
-    item->vectors = calloc(item->passages_size * said->dimension + 1, sizeof *item->vectors);
+    item->vectors = calloc(item->passages_size * manifest->dimension + 1, sizeof *item->vectors);
     if (!item->vectors)
         return -1;
-    item->bytes += item->passages_size * said->dimension * sizeof *item->vectors;
-    if (doc->vector && doc->vector_size != said->dimension)
+    item->bytes += item->passages_size * manifest->dimension * sizeof *item->vectors;
+    if (doc->vector && doc->vector_size != manifest->dimension)
         spoil(item, "its \"vector\" has %zu numbers, the collection's have %llu", doc->vector_size,
-              (unsigned long long)said->dimension);
-    else if (doc->vector && rl_vectors_normalise(doc->vector, said->dimension, item->vectors) != 0)
+              (unsigned long long)manifest->dimension);
+    else if (doc->vector && vectors_normalise(doc->vector, manifest->dimension, item->vectors) != 0)
         spoil(item, "its \"vector\" is all zeros or has a number that is not finite");
     else if (!doc->vector && !*self->target->url)
         spoil(item, "it has no \"vector\", and no embed.url is set that would make one");
@@ -241,11 +241,10 @@ static int take_vectors(rl_change_batch_t *self, rl_change_item_t *item, const r
     return 0;
 }
 
-rl_change_item_t *rl_change_batch_put(rl_change_batch_t *self, const rl_document_t *doc,
-                                      uint64_t tag)
+change_item_t *change_batch_put(change_batch_t *self, const document_t *doc, uint64_t tag)
 {
-    const rl_manifest_t *said = &self->target->manifest->said;
-    rl_change_item_t *item = add_item(self, RL_CHANGE_PUT, doc->id ? doc->id : "", tag);
+    const manifest_t *manifest = &self->target->manifest->contents;
+    change_item_t *item = add_item(self, CHANGE_PUT, doc->id ? doc->id : "", tag);
     cutting_t cutting = {self, item, doc};
     if (!item || item->why)
         return item;
@@ -254,14 +253,14 @@ rl_change_item_t *rl_change_batch_put(rl_change_batch_t *self, const rl_document
         return item;
     }
     int rc;
-    if (doc->vector && said->dimension > 0) {
+    if (doc->vector && manifest->dimension > 0) {
         // whoever embedded it has cut it: it stays whole
-        rl_chunk_t whole = {.start = doc->blocks[0].start,
-                            .end = doc->blocks[doc->blocks_size - 1].end,
-                            .heading = ""};
+        chunk_t whole = {.start = doc->blocks[0].start,
+                         .end = doc->blocks[doc->blocks_size - 1].end,
+                         .heading = ""};
         rc = take_chunk(&cutting, &whole);
     } else {
-        rc = rl_chunk(doc, &self->target->rules, take_chunk, &cutting);
+        rc = chunk_document(doc, &self->target->rules, take_chunk, &cutting);
     }
     if (rc != 0 || take_vectors(self, item, doc) != 0)
         spoil(item, "too many passages, or out of memory");
@@ -273,29 +272,29 @@ rl_change_item_t *rl_change_batch_put(rl_change_batch_t *self, const rl_document
 // ---- committing
 // -----------------------------------------------------------------------------------
 
-static void commit(rl_change_batch_t *self, const char *why)
+static void commit(change_batch_t *self, const char *why)
 {
-    rl_changes_writer_t *writer = self->target->writer;
-    uint64_t space = rl_changes_space(self->target->manifest->said.model), first = 0;
+    change_log_writer_t *writer = self->target->writer;
+    uint64_t model_hash = change_log_model_hash(self->target->manifest->contents.model), first = 0;
     size_t added = 0;
     char wrong[512];
     for (size_t at = 0; !why && at < self->size; at++) {
-        rl_change_item_t *item = self->items[at];
-        rl_change_t change = {.kind = item->kind,
-                              .name = item->name,
-                              .passages = item->passages,
-                              .passages_size = item->passages_size,
-                              .vectors = item->vectors,
-                              .dimension = item->dimension,
-                              .space = space};
+        change_item_t *item = self->items[at];
+        change_t change = {.kind = item->kind,
+                           .name = item->name,
+                           .passages = item->passages,
+                           .passages_size = item->passages_size,
+                           .vectors = item->vectors,
+                           .dimension = item->dimension,
+                           .model_hash = model_hash};
         if (item->why)
             continue;
-        if (rl_changes_add(writer, &change, wrong, sizeof wrong) != 0)
+        if (change_log_add(writer, &change, wrong, sizeof wrong) != 0)
             spoil(item, "%s", wrong);
         else
             item->number = ++added; // among those of this frame, for now
     }
-    if (!why && added > 0 && rl_changes_commit(writer, &first, self->why, sizeof self->why) != 0)
+    if (!why && added > 0 && change_log_commit(writer, &first, self->why, sizeof self->why) != 0)
         why = self->why;
     for (size_t at = 0; at < self->size; at++)
         if (self->items[at]->number > 0)
@@ -306,17 +305,17 @@ static void commit(rl_change_batch_t *self, const char *why)
 // ---- embedding
 // ------------------------------------------------------------------------------------
 
-static int next_text(void *arg, rl_vector_key_t *key, rl_buf_t *text)
+static int next_text(void *arg, vector_key_t *key, rl_buf_t *text)
 {
-    rl_change_batch_t *self = arg;
+    change_batch_t *self = arg;
     for (; self->next_item < self->size; self->next_item++, self->next_passage = 0) {
-        const rl_change_item_t *item = self->items[self->next_item];
+        const change_item_t *item = self->items[self->next_item];
         if (item->why || !item->keys || self->next_passage == item->passages_size)
             continue;
         const rl_passage_t *passage = &item->passages[self->next_passage];
         *key = item->keys[self->next_passage++];
-        if (rl_chunk_embedded(&self->target->rules, passage->title, passage->heading, passage->text,
-                              strlen(passage->text), text) == 0)
+        if (chunk_embedded(&self->target->rules, passage->title, passage->heading, passage->text,
+                           strlen(passage->text), text) == 0)
             return 1;
         rl_fail(self->why, sizeof self->why, "out of memory");
         return -1;
@@ -324,16 +323,16 @@ static int next_text(void *arg, rl_vector_key_t *key, rl_buf_t *text)
     return 0;
 }
 
-static int take_vector(void *arg, const rl_vector_key_t *key, const float *vector, size_t dimension)
+static int take_vector(void *arg, const vector_key_t *key, const float *vector, size_t dimension)
 {
-    rl_change_batch_t *self = arg;
-    if (dimension != self->target->manifest->said.dimension)
+    change_batch_t *self = arg;
+    if (dimension != self->target->manifest->contents.dimension)
         return rl_fail(self->why, sizeof self->why,
                        "the embedding server's vectors have %zu numbers, the collection's %llu: "
                        "another model under the same name?",
-                       dimension, (unsigned long long)self->target->manifest->said.dimension);
+                       dimension, (unsigned long long)self->target->manifest->contents.dimension);
     for (size_t each = 0; each < self->size; each++) {
-        rl_change_item_t *item = self->items[each];
+        change_item_t *item = self->items[each];
         for (size_t at = 0; item->keys && at < item->passages_size; at++)
             if (memcmp(&item->keys[at], key, sizeof *key) == 0)
                 memcpy(item->vectors + at * dimension, vector, dimension * sizeof *vector);
@@ -350,11 +349,11 @@ static void on_note(void *arg, const char *what)
 
 static void on_embedded(void *arg, const char *why)
 {
-    rl_change_batch_t *self = arg;
+    change_batch_t *self = arg;
     commit(self, why && self->why[0] ? self->why : why); // its own words say more
 }
 
-static bool wants_embedding(const rl_change_batch_t *self)
+static bool wants_embedding(const change_batch_t *self)
 {
     for (size_t at = 0; at < self->size; at++)
         if (self->items[at]->keys && !self->items[at]->why)
@@ -362,32 +361,32 @@ static bool wants_embedding(const rl_change_batch_t *self)
     return false;
 }
 
-void rl_change_batch_run(rl_change_batch_t *self, struct event_base *base, rl_change_done_fn *done,
-                         void *arg)
+void change_batch_run(change_batch_t *self, struct event_base *base, change_done_fn *done,
+                      void *arg)
 {
     const rl_conf_t *conf = self->target->conf;
     self->done = done;
     self->arg = arg;
     self->why[0] = '\0';
     self->next_item = self->next_passage = 0;
-    rl_bulk_embed_destroy(&self->bulk);
+    bulk_embed_destroy(&self->bulk);
     if (!wants_embedding(self)) {
         commit(self, NULL);
         return;
     }
-    rl_bulk_settings_t settings = {.url = self->target->url,
-                                   .model = self->target->manifest->said.model,
-                                   .key = rl_conf_secret(conf, "embed.key"),
-                                   .batch = (size_t)rl_conf_int(conf, "embed.batch"),
-                                   .requests = (size_t)rl_conf_int(conf, "index.requests"),
-                                   .retries = (unsigned)rl_conf_int(conf, "index.retries"),
-                                   .timeout_ms = rl_conf_int(conf, "index.timeout_ms")};
-    rl_bulk_calls_t calls = {.next = next_text,
-                             .vector = take_vector,
-                             .note = on_note,
-                             .done = on_embedded,
-                             .arg = self};
-    self->bulk = rl_bulk_embed_new(base, &settings, &calls);
+    bulk_settings_t settings = {.url = self->target->url,
+                                .model = self->target->manifest->contents.model,
+                                .key = rl_conf_secret(conf, "embed.key"),
+                                .batch = (size_t)rl_conf_int(conf, "embed.batch"),
+                                .requests = (size_t)rl_conf_int(conf, "index.requests"),
+                                .retries = (unsigned)rl_conf_int(conf, "index.retries"),
+                                .timeout_ms = rl_conf_int(conf, "index.timeout_ms")};
+    bulk_calls_t calls = {.next = next_text,
+                          .vector = take_vector,
+                          .note = on_note,
+                          .done = on_embedded,
+                          .arg = self};
+    self->bulk = bulk_embed_new(base, &settings, &calls);
     if (!self->bulk)
         commit(self, "out of memory");
 }

@@ -19,20 +19,20 @@
 
 #include "input.h"
 #include "log.h"
-#include "reader.h"
+#include "format.h"
 
 enum {
     READ = 256 << 10, // bytes at a time
 };
 
-static void wrong(rl_change_run_t *self, const char *why)
+static void wrong(change_run_t *self, const char *why)
 {
-    if (!rl_change_batch_wrong(self->batch, why, self->line))
+    if (!change_batch_wrong(self->batch, why, self->line))
         abort();
 }
 
 // {"delete": …} and {"delete_source": …}; whether it is one.
-static bool take_delete(rl_change_run_t *self, const char *line, size_t size)
+static bool take_delete(change_run_t *self, const char *line, size_t size)
 {
     json_t *root = memmem(line, size, "\"delete", 7) ? json_loadb(line, size, 0, NULL) : NULL;
     const json_t *id = json_object_get(root, "delete"),
@@ -44,22 +44,22 @@ static bool take_delete(rl_change_run_t *self, const char *line, size_t size)
         snprintf(number, sizeof number, "%lld", (long long)json_integer_value(name));
     if (is && !json_is_string(name) && !json_is_integer(name))
         wrong(self, "what is deleted is named by a string");
-    else if (is && !rl_change_batch_delete(
-                       self->batch, id ? RL_CHANGE_DELETE : RL_CHANGE_DELETE_SOURCE,
-                       json_is_string(name) ? json_string_value(name) : number, self->line))
+    else if (is && !change_batch_delete(self->batch, id ? CHANGE_DELETE : CHANGE_DELETE_SOURCE,
+                                        json_is_string(name) ? json_string_value(name) : number,
+                                        self->line))
         abort();
     json_decref(root);
     return is;
 }
 
-static void take_document(rl_change_run_t *self, const char *line, size_t size)
+static void take_document(change_run_t *self, const char *line, size_t size)
 {
     char why[256] = "out of memory";
     size_t text_size = 0, repaired = 0;
-    rl_document_t doc;
-    rl_document_init(&doc);
-    char *text = rl_input_text(line, size, &text_size, &repaired);
-    int rc = text ? rl_reader_jsonl.read(text, text_size, &doc, why, sizeof why) : -1;
+    document_t doc;
+    document_init(&doc);
+    char *text = input_text(line, size, &text_size, &repaired);
+    int rc = text ? format_jsonl.read(text, text_size, &doc, why, sizeof why) : -1;
     free(text);
     if (rc != 0)
         wrong(self, why);
@@ -67,12 +67,12 @@ static void take_document(rl_change_run_t *self, const char *line, size_t size)
         wrong(self, "too large, or out of memory");
     else if (!doc.id)
         wrong(self, "\"id\" is missing: without one it could not be replaced or deleted");
-    else if (!rl_change_batch_put(self->batch, &doc, self->line))
+    else if (!change_batch_put(self->batch, &doc, self->line))
         abort();
-    rl_document_free(&doc);
+    document_free(&doc);
 }
 
-static void take_line(rl_change_run_t *self, const char *line, size_t size)
+static void take_line(change_run_t *self, const char *line, size_t size)
 {
     self->line++;
     size_t blank = 0;
@@ -83,11 +83,11 @@ static void take_line(rl_change_run_t *self, const char *line, size_t size)
 }
 
 // Lines that are whole, till the batch is full.
-static void take_lines(rl_change_run_t *self)
+static void take_lines(change_run_t *self)
 {
     size_t at = 0;
     const char *end;
-    while (!rl_change_batch_full(self->batch) && at < self->lines.size &&
+    while (!change_batch_full(self->batch) && at < self->lines.size &&
            (end = memchr(self->lines.data + at, '\n', self->lines.size - at))) {
         const char *line = self->lines.data + at;
         if (self->skipping)
@@ -97,8 +97,7 @@ static void take_lines(rl_change_run_t *self)
         at += (size_t)(end - line) + 1;
     }
     rl_buf_drop(&self->lines, at);
-    if (self->lines.size >= RL_INPUT_MAX_LINE &&
-        !memchr(self->lines.data, '\n', self->lines.size)) {
+    if (self->lines.size >= INPUT_MAX_LINE && !memchr(self->lines.data, '\n', self->lines.size)) {
         if (!self->skipping) {
             self->line++;
             wrong(self, "a line of more than 16 MiB");
@@ -106,7 +105,7 @@ static void take_lines(rl_change_run_t *self)
         self->skipping = true;
         rl_buf_clear(&self->lines);
     }
-    if (!self->input_ended || self->lines.size == 0 || rl_change_batch_full(self->batch) ||
+    if (!self->input_ended || self->lines.size == 0 || change_batch_full(self->batch) ||
         memchr(self->lines.data, '\n', self->lines.size))
         return;
     if (!self->skipping)
@@ -115,7 +114,7 @@ static void take_lines(rl_change_run_t *self)
 }
 
 // Reads what is there. Returns false when nothing is, for now.
-static bool read_more(rl_change_run_t *self)
+static bool read_more(change_run_t *self)
 {
     static char block[READ];
     ssize_t got = read(STDIN_FILENO, block, sizeof block);
@@ -134,10 +133,10 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
 }
 
 // Pipes and terminals tell when something has come; a file always has.
-static int open_input(rl_change_run_t *self)
+static int open_input(change_run_t *self)
 {
     struct stat st;
-    self->lines = rl_buf_make(RL_INPUT_MAX_LINE + 2 * READ);
+    self->lines = rl_buf_make(INPUT_MAX_LINE + 2 * READ);
     if (fstat(STDIN_FILENO, &st) != 0 || S_ISREG(st.st_mode))
         return 0;
     int flags = fcntl(STDIN_FILENO, F_GETFL);
@@ -147,14 +146,14 @@ static int open_input(rl_change_run_t *self)
     return self->input ? 0 : -1;
 }
 
-void change_lines_close(rl_change_run_t *self)
+void change_lines_close(change_run_t *self)
 {
     if (self->input)
         event_free(self->input);
     rl_buf_free(&self->lines);
 }
 
-static void turn(rl_change_run_t *self)
+static void turn(change_run_t *self)
 {
     if (self->lines.max == 0 && open_input(self) != 0) {
         change_fail(self, "standard input cannot be read");
@@ -163,12 +162,12 @@ static void turn(rl_change_run_t *self)
     bool more = true;
     do {
         take_lines(self);
-        if (!rl_change_batch_full(self->batch) && !self->input_ended && !self->stopping)
+        if (!change_batch_full(self->batch) && !self->input_ended && !self->stopping)
             more = read_more(self);
         else
             more = false;
     } while (more);
-    if (rl_change_batch_size(self->batch) > 0)
+    if (change_batch_size(self->batch) > 0)
         change_commit(self);
     else if ((self->input_ended && self->lines.size == 0) || self->stopping)
         change_end(self, change_status(self));
@@ -178,14 +177,14 @@ static void turn(rl_change_run_t *self)
         change_again(self);
 }
 
-static void answer(const rl_change_item_t *item, const char *why)
+static void answer(const change_item_t *item, const char *why)
 {
     const char *wrong_with = item->why ? item->why : why;
     json_t *line = json_pack("{s:I}", "line", (json_int_t)item->tag);
     if (wrong_with) {
         json_object_set_new(line, "error", json_string(wrong_with));
     } else {
-        json_object_set_new(line, item->kind == RL_CHANGE_DELETE_SOURCE ? "source" : "id",
+        json_object_set_new(line, item->kind == CHANGE_DELETE_SOURCE ? "source" : "id",
                             json_string(item->name));
         json_object_set_new(line, "change", json_integer((json_int_t)item->number));
     }
@@ -196,12 +195,12 @@ static void answer(const rl_change_item_t *item, const char *why)
     json_decref(line);
 }
 
-static void answered(rl_change_run_t *self, const char *why)
+static void answered(change_run_t *self, const char *why)
 {
-    for (size_t at = 0; at < rl_change_batch_size(self->batch); at++)
-        answer(rl_change_batch_at(self->batch, at), why);
+    for (size_t at = 0; at < change_batch_size(self->batch); at++)
+        answer(change_batch_at(self->batch, at), why);
     if (fflush(stdout) != 0)
         change_fail(self, "the answers cannot be written: nobody reads them");
 }
 
-const rl_change_mode_t change_lines = {"changes", false, turn, answered};
+const change_mode_t change_lines = {"changes", false, turn, answered};

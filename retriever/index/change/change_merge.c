@@ -21,26 +21,25 @@ enum {
     AGAIN_US = 30000000, // after one that failed
 };
 
-static uint64_t limit_of(const rl_change_run_t *self)
+static uint64_t limit_of(const change_run_t *self)
 {
     uint64_t limit = (uint64_t)rl_conf_int(self->conf, "index.merge_changes");
-    uint64_t share = rl_change_target_passages(self->target) / SHARE;
+    uint64_t share = change_target_passages(self->target) / SHARE;
     return limit ? limit : share > LEAST ? share : LEAST;
 }
 
-static uint64_t unmerged(const rl_change_run_t *self)
+static uint64_t unmerged(const change_run_t *self)
 {
-    uint64_t merged = rl_change_target_merged(self->target);
+    uint64_t merged = change_target_merged(self->target);
     return self->last > merged ? self->last - merged : 0;
 }
 
-static uint64_t unmerged_bytes(const rl_change_run_t *self)
+static uint64_t unmerged_bytes(const change_run_t *self)
 {
-    return rl_changes_bytes(rl_change_target_folder(self->target),
-                            rl_change_target_merged(self->target));
+    return change_log_bytes(change_target_folder(self->target), change_target_merged(self->target));
 }
 
-bool change_merge_is_behind(const rl_change_run_t *self)
+bool change_merge_is_behind(const change_run_t *self)
 {
     return self->merging && (unmerged(self) > BEHIND * limit_of(self) ||
                              unmerged_bytes(self) > (uint64_t)BEHIND * MOST_BYTES);
@@ -48,15 +47,15 @@ bool change_merge_is_behind(const rl_change_run_t *self)
 
 static void *merge(void *arg)
 {
-    rl_change_run_t *self = arg;
+    change_run_t *self = arg;
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
-    self->merge_rc = rl_store_merge(rl_change_target_folder(self->target), NULL, NULL, &self->merge,
-                                    self->merge_why, sizeof self->merge_why);
+    self->merge_rc = store_merge(change_target_folder(self->target), NULL, NULL, &self->merge,
+                                 self->merge_why, sizeof self->merge_why);
     atomic_store(&self->merged, true);
     return NULL;
 }
 
-static void start(rl_change_run_t *self)
+static void start(change_run_t *self)
 {
     sigset_t all, before; // signals are the loop's
     sigfillset(&all);
@@ -66,7 +65,7 @@ static void start(rl_change_run_t *self)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static void take_end(rl_change_run_t *self)
+static void take_end(change_run_t *self)
 {
     char why[512];
     pthread_join(self->merger, NULL);
@@ -79,11 +78,11 @@ static void take_end(rl_change_run_t *self)
                 self->merge.generation, (unsigned long long)self->merge.changes,
                 (unsigned long long)self->merge.passages);
     }
-    if (rl_change_target_refresh(self->target, why, sizeof why) != 0)
+    if (change_target_refresh(self->target, why, sizeof why) != 0)
         rl_warn("%s", why);
 }
 
-void change_merge_look(rl_change_run_t *self, bool anyway)
+void change_merge_look(change_run_t *self, bool anyway)
 {
     if (self->merging && atomic_load(&self->merged))
         take_end(self);
@@ -93,7 +92,7 @@ void change_merge_look(rl_change_run_t *self, bool anyway)
         start(self);
 }
 
-void change_merge_wait(rl_change_run_t *self)
+void change_merge_wait(change_run_t *self)
 {
     if (self->merging)
         take_end(self);

@@ -1,8 +1,8 @@
 // change_private: a run that changes a collection, as its parts share it: the ends and the batches
 // (change.c), standard input (change_lines.c), files (change_files.c), folders (change_sync.c), the
 // merge (change_merge.c).
-#ifndef RL_CHANGE_PRIVATE_H
-#define RL_CHANGE_PRIVATE_H
+#ifndef CHANGE_PRIVATE_H
+#define CHANGE_PRIVATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,26 +13,26 @@
 #include "corpus.h"
 #include "store_merge.h"
 
-typedef struct rl_sync rl_sync_t;
+typedef struct sync sync_t;
 
-typedef struct rl_change_mode {
+typedef struct change_mode {
     const char *flag;
     bool args; // it takes some
     // A turn: adds to the batch till it is full or nothing more is there now. The run goes on by
     // change_commit, change_wait or change_end. Called from the loop while no batch is at work.
-    void (*turn)(rl_change_run_t *self);
+    void (*turn)(change_run_t *self);
     // A batch is in force, or `why` says why not.
-    void (*answered)(rl_change_run_t *self, const char *why);
-} rl_change_mode_t;
+    void (*answered)(change_run_t *self, const char *why);
+} change_mode_t;
 
-extern const rl_change_mode_t change_lines, change_add, change_sync;
+extern const change_mode_t change_lines, change_add, change_sync;
 
-struct rl_change_run {
+struct change_run {
     rl_proc_t *proc;
     const rl_conf_t *conf;
-    const rl_change_mode_t *mode;
-    rl_change_target_t *target;
-    rl_change_batch_t *batch;
+    const change_mode_t *mode;
+    change_target_t *target;
+    change_batch_t *batch;
     struct event *again; // a turn
     struct event *look;  // after the merge, and for the next one
     bool committing, ended, stopping;
@@ -46,40 +46,40 @@ struct rl_change_run {
     uint64_t line;
     bool input_ended, skipping;
     // files
-    rl_listing_t *listing;
-    rl_corpus_t *corpus;
+    listing_t *listing;
+    corpus_t *corpus;
     uint64_t problems;
-    rl_sync_t *sync;
+    sync_t *sync;
     // the merge
     bool merging;
     atomic_bool merged;
     pthread_t merger;
-    rl_store_merged_t merge;
+    store_merged_t merge;
     int merge_rc;
     char merge_why[1024];
     uint64_t merge_again_us;
 };
 
 // The next turn at once; or when something has come (the mode sees to it).
-void change_again(rl_change_run_t *self);
+void change_again(change_run_t *self);
 // Has the batch embedded and committed; change_again follows.
-void change_commit(rl_change_run_t *self);
+void change_commit(change_run_t *self);
 // The run is over.
-void change_end(rl_change_run_t *self, int status);
-void change_fail(rl_change_run_t *self, const char *why);
-// 0, or RL_BUILD_PARTS if something could not be used.
-int change_status(const rl_change_run_t *self);
+void change_end(change_run_t *self, int status);
+void change_fail(change_run_t *self, const char *why);
+// 0, or BUILD_PARTS if something could not be used.
+int change_status(const change_run_t *self);
 
 // Standard input has something, as its event or its being a file says.
-void change_lines_close(rl_change_run_t *self);
-void change_files_close(rl_change_run_t *self);
-void change_sync_close(rl_change_run_t *self);
+void change_lines_close(change_run_t *self);
+void change_files_close(change_run_t *self);
+void change_sync_close(change_run_t *self);
 
 // Starts a merge if enough has gathered (or `anyway`), and takes the end of one.
-void change_merge_look(rl_change_run_t *self, bool anyway);
+void change_merge_look(change_run_t *self, bool anyway);
 // Waits for the one that is at work.
-void change_merge_wait(rl_change_run_t *self);
+void change_merge_wait(change_run_t *self);
 // Whether so much has gathered that the merge must catch up first.
-bool change_merge_is_behind(const rl_change_run_t *self);
+bool change_merge_is_behind(const change_run_t *self);
 
 #endif

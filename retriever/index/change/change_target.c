@@ -15,15 +15,15 @@ static long rule(const json_t *build, const char *name, const rl_conf_t *conf, c
 }
 
 // Passages are cut and embedded as those of the build, whatever the options say by now.
-static int read_rules(rl_change_target_t *self)
+static int read_rules(change_target_t *self)
 {
-    json_t *build = json_loads(self->manifest->said.build, 0, NULL);
+    json_t *build = json_loads(self->manifest->contents.build, 0, NULL);
     const char *prefix = json_string_value(json_object_get(build, "passage_prefix"));
     if (!prefix)
-        prefix = rl_conf_in(self->conf, "model", self->manifest->said.model, "passage_prefix");
+        prefix = rl_conf_in(self->conf, "model", self->manifest->contents.model, "passage_prefix");
     free(self->prefix);
     self->prefix = strdup(prefix);
-    self->rules = (rl_chunk_rules_t){
+    self->rules = (chunk_rules_t){
         .words = (size_t)rule(build, "chunk_words", self->conf, "index.chunk_words"),
         .tokens = (size_t)rule(build, "chunk_tokens", self->conf, "index.chunk_tokens"),
         .overlap = (size_t)rule(build, "overlap", self->conf, "index.overlap_words"),
@@ -34,21 +34,21 @@ static int read_rules(rl_change_target_t *self)
     return self->prefix ? 0 : -1;
 }
 
-int rl_change_target_refresh(rl_change_target_t *self, char *why, size_t why_size)
+int change_target_refresh(change_target_t *self, char *why, size_t why_size)
 {
-    char name[RL_STORE_NAME], path[RL_PATH_MAX];
-    if (rl_store_current(self->folder, name, why, why_size) != 0)
+    char name[STORE_NAME], path[FILE_PATH_MAX];
+    if (store_current(self->folder, name, why, why_size) != 0)
         return -1;
-    if (self->manifest && strcmp(self->manifest->said.generation, name) == 0)
+    if (self->manifest && strcmp(self->manifest->contents.generation, name) == 0)
         return 0;
-    if (rl_path(path, "%s/%s", self->folder, name) != 0)
+    if (path_format(path, "%s/%s", self->folder, name) != 0)
         return rl_fail(why, why_size, "%s: the path is too long", self->folder);
-    rl_manifest_data_t *manifest = rl_manifest_read(path, why, why_size);
+    manifest_data_t *manifest = manifest_read(path, why, why_size);
     if (!manifest)
         return -1;
-    rl_manifest_destroy(&self->manifest);
+    manifest_destroy(&self->manifest);
     self->manifest = manifest;
-    if (!*manifest->said.fields)
+    if (!*manifest->contents.fields)
         return rl_fail(why, why_size,
                        "%s: was built by an earlier version and cannot be changed; build it again "
                        "(ragline-index)",
@@ -57,9 +57,9 @@ int rl_change_target_refresh(rl_change_target_t *self, char *why, size_t why_siz
 }
 
 // A model is only named to be sure: it must be the one that the collection was built with.
-static int check_model(const rl_change_target_t *self, char *why, size_t why_size)
+static int check_model(const change_target_t *self, char *why, size_t why_size)
 {
-    const char *model = self->manifest->said.model;
+    const char *model = self->manifest->contents.model;
     const char *named = rl_conf_str(self->conf, "embed.model");
     if (!*model || !rl_conf_given(self->conf, "embed.model") || strcmp(model, named) == 0)
         return 0;
@@ -69,9 +69,9 @@ static int check_model(const rl_change_target_t *self, char *why, size_t why_siz
                    named, model);
 }
 
-rl_change_target_t *rl_change_target_new(const rl_conf_t *conf, char *why, size_t why_size)
+change_target_t *change_target_new(const rl_conf_t *conf, char *why, size_t why_size)
 {
-    rl_change_target_t *self = calloc(1, sizeof *self);
+    change_target_t *self = calloc(1, sizeof *self);
     if (!self) {
         rl_fail(why, why_size, "out of memory");
         return NULL;
@@ -83,45 +83,45 @@ rl_change_target_t *rl_change_target_new(const rl_conf_t *conf, char *why, size_
                  ? 0
                  : rl_fail(why, why_size, "which collection? --index-out FOLDER is its folder");
     if (rc == 0)
-        rc = rl_change_target_refresh(self, why, why_size);
+        rc = change_target_refresh(self, why, why_size);
     if (rc == 0)
         rc = check_model(self, why, why_size);
-    if (rc == 0 && !(self->writer = rl_changes_writer_new(
-                         self->folder, self->manifest->said.changes, why, why_size)))
+    if (rc == 0 && !(self->writer = change_log_writer_new(
+                         self->folder, self->manifest->contents.changes, why, why_size)))
         rc = -1;
     if (rc != 0)
-        rl_change_target_destroy(&self);
+        change_target_destroy(&self);
     return self;
 }
 
-void rl_change_target_destroy(rl_change_target_t **self_p)
+void change_target_destroy(change_target_t **self_p)
 {
-    rl_change_target_t *self = *self_p;
+    change_target_t *self = *self_p;
     if (!self)
         return;
-    rl_changes_writer_destroy(&self->writer);
-    rl_manifest_destroy(&self->manifest);
+    change_log_writer_destroy(&self->writer);
+    manifest_destroy(&self->manifest);
     free(self->prefix);
     free(self);
     *self_p = NULL;
 }
 
-const char *rl_change_target_folder(const rl_change_target_t *self)
+const char *change_target_folder(const change_target_t *self)
 {
     return self->folder;
 }
 
-uint64_t rl_change_target_merged(const rl_change_target_t *self)
+uint64_t change_target_merged(const change_target_t *self)
 {
-    return self->manifest->said.changes;
+    return self->manifest->contents.changes;
 }
 
-uint64_t rl_change_target_passages(const rl_change_target_t *self)
+uint64_t change_target_passages(const change_target_t *self)
 {
-    return self->manifest->said.passages;
+    return self->manifest->contents.passages;
 }
 
-rl_changes_writer_t *rl_change_target_writer(rl_change_target_t *self)
+change_log_writer_t *change_target_writer(change_target_t *self)
 {
     return self->writer;
 }

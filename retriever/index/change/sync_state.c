@@ -17,8 +17,8 @@ enum {
     MAX_BYTES = 1 << 30, // of the file
 };
 
-struct rl_sync_state {
-    char path[RL_PATH_MAX], folder[RL_PATH_MAX];
+struct sync_state {
+    char path[FILE_PATH_MAX], folder[FILE_PATH_MAX];
     char *from;
     bool known;
     json_t *before, *now; // by file: {"size", "mtime_ns", "documents"}
@@ -44,7 +44,7 @@ static char *name_of(const char *file)
     return rl_utf8_repair(file, strlen(file), &size);
 }
 
-static void note_prints(rl_sync_state_t *self)
+static void note_prints(sync_state_t *self)
 {
     const char *file, *id;
     json_t *entry, *print;
@@ -58,10 +58,10 @@ static void note_prints(rl_sync_state_t *self)
     }
 }
 
-static void read_before(rl_sync_state_t *self)
+static void read_before(sync_state_t *self)
 {
     size_t size = 0;
-    char *text = rl_file_read(self->path, MAX_BYTES, &size);
+    char *text = file_read(self->path, MAX_BYTES, &size);
     json_t *root = text ? json_loadb(text, size, 0, NULL) : NULL;
     const char *from = json_string_value(json_object_get(root, "folder"));
     json_t *files = json_object_get(root, "files");
@@ -72,9 +72,9 @@ static void read_before(rl_sync_state_t *self)
     note_prints(self);
 }
 
-rl_sync_state_t *rl_sync_state_new(const char *folder, const char *from)
+sync_state_t *sync_state_new(const char *folder, const char *from)
 {
-    rl_sync_state_t *self = calloc(1, sizeof *self);
+    sync_state_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->from = name_of(from);
@@ -82,21 +82,21 @@ rl_sync_state_t *rl_sync_state_new(const char *folder, const char *from)
     self->ids = json_object();
     self->prints = json_object();
     if (!self->from || !self->now || !self->ids || !self->prints ||
-        rl_path(self->folder, "%s/sync", folder) != 0 ||
-        rl_path(self->path, "%s/sync/%016" PRIx64 ".json", folder, rl_hash64(from, strlen(from))) !=
-            0) {
-        rl_sync_state_destroy(&self);
+        path_format(self->folder, "%s/sync", folder) != 0 ||
+        path_format(self->path, "%s/sync/%016" PRIx64 ".json", folder,
+                    rl_hash64(from, strlen(from))) != 0) {
+        sync_state_destroy(&self);
         return NULL;
     }
     read_before(self);
     if (!self->before)
-        rl_sync_state_destroy(&self);
+        sync_state_destroy(&self);
     return self;
 }
 
-void rl_sync_state_destroy(rl_sync_state_t **self_p)
+void sync_state_destroy(sync_state_t **self_p)
 {
-    rl_sync_state_t *self = *self_p;
+    sync_state_t *self = *self_p;
     if (!self)
         return;
     json_decref(self->before);
@@ -108,7 +108,7 @@ void rl_sync_state_destroy(rl_sync_state_t **self_p)
     *self_p = NULL;
 }
 
-bool rl_sync_state_is_known(const rl_sync_state_t *self)
+bool sync_state_is_known(const sync_state_t *self)
 {
     return self->known;
 }
@@ -120,8 +120,7 @@ static json_t *print_of(uint64_t fingerprint)
     return json_string(hex);
 }
 
-int rl_sync_state_adopt(rl_sync_state_t *self, const char *file, const char *id,
-                        uint64_t fingerprint)
+int sync_state_adopt(sync_state_t *self, const char *file, const char *id, uint64_t fingerprint)
 {
     char *name = name_of(file);
     json_t *documents = name ? member(member(self->before, name), "documents") : NULL;
@@ -132,7 +131,7 @@ int rl_sync_state_adopt(rl_sync_state_t *self, const char *file, const char *id,
     return rc;
 }
 
-static void keep(rl_sync_state_t *self, const char *name, json_t *entry)
+static void keep(sync_state_t *self, const char *name, json_t *entry)
 {
     const char *id;
     json_t *print;
@@ -143,7 +142,7 @@ static void keep(rl_sync_state_t *self, const char *name, json_t *entry)
     }
 }
 
-bool rl_sync_state_see(rl_sync_state_t *self, const char *file, uint64_t size, int64_t mtime_ns)
+bool sync_state_see(sync_state_t *self, const char *file, uint64_t size, int64_t mtime_ns)
 {
     char *name = name_of(file);
     json_t *entry = name ? json_object_get(self->before, name) : NULL;
@@ -159,7 +158,7 @@ bool rl_sync_state_see(rl_sync_state_t *self, const char *file, uint64_t size, i
     return same;
 }
 
-void rl_sync_state_keep(rl_sync_state_t *self, const char *file)
+void sync_state_keep(sync_state_t *self, const char *file)
 {
     char *name = name_of(file);
     json_t *entry = name ? json_object_get(self->before, name) : NULL;
@@ -172,8 +171,7 @@ void rl_sync_state_keep(rl_sync_state_t *self, const char *file)
     free(name);
 }
 
-bool rl_sync_state_document(rl_sync_state_t *self, const char *file, const char *id,
-                            uint64_t fingerprint)
+bool sync_state_document(sync_state_t *self, const char *file, const char *id, uint64_t fingerprint)
 {
     char *name = name_of(file);
     json_t *print = print_of(fingerprint);
@@ -186,7 +184,7 @@ bool rl_sync_state_document(rl_sync_state_t *self, const char *file, const char 
     return other;
 }
 
-void rl_sync_state_gone(rl_sync_state_t *self, bool (*fn)(void *arg, const char *id), void *arg)
+void sync_state_gone(sync_state_t *self, bool (*fn)(void *arg, const char *id), void *arg)
 {
     const char *id;
     json_t *print;
@@ -200,19 +198,19 @@ void rl_sync_state_gone(rl_sync_state_t *self, bool (*fn)(void *arg, const char 
     }
 }
 
-size_t rl_sync_state_files(const rl_sync_state_t *self)
+size_t sync_state_files(const sync_state_t *self)
 {
     return json_object_size(self->now);
 }
 
-size_t rl_sync_state_files_before(const rl_sync_state_t *self)
+size_t sync_state_files_before(const sync_state_t *self)
 {
     return json_object_size(self->before);
 }
 
-int rl_sync_state_write(const rl_sync_state_t *self, char *why, size_t why_size)
+int sync_state_write(const sync_state_t *self, char *why, size_t why_size)
 {
-    char fresh[RL_PATH_MAX];
+    char fresh[FILE_PATH_MAX];
     json_t *root = json_pack("{s:s, s:O}", "folder", self->from, "files", self->now);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
@@ -220,8 +218,8 @@ int rl_sync_state_write(const rl_sync_state_t *self, char *why, size_t why_size)
     if (!text)
         rc = rl_fail(why, why_size, "out of memory");
     else if ((mkdir(self->folder, 0755) != 0 && errno != EEXIST) ||
-             rl_path(fresh, "%s.tmp", self->path) != 0 ||
-             rl_file_write(fresh, text, strlen(text)) != 0 || rename(fresh, self->path) != 0)
+             path_format(fresh, "%s.tmp", self->path) != 0 ||
+             file_write(fresh, text, strlen(text)) != 0 || rename(fresh, self->path) != 0)
         rc = rl_fail(why, why_size, "%s: cannot write: %s", self->path, strerror(errno));
     free(text);
     return rc;

@@ -6,47 +6,46 @@
 //                                       "hash"}}}}
 //
 // It only saves work: without it everything is read again, and compared with the index.
-#ifndef RL_SYNC_STATE_H
-#define RL_SYNC_STATE_H
+#ifndef SYNC_STATE_H
+#define SYNC_STATE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct rl_sync_state rl_sync_state_t;
+typedef struct sync_state sync_state_t;
 
 // That of the folder `from` in the collection's `folder`. What cannot be read counts as not there.
 // NULL: out of memory.
-rl_sync_state_t *rl_sync_state_new(const char *folder, const char *from);
-void rl_sync_state_destroy(rl_sync_state_t **self_p);
+sync_state_t *sync_state_new(const char *folder, const char *from);
+void sync_state_destroy(sync_state_t **self_p);
 
 // Whether it was written by an earlier run.
-bool rl_sync_state_is_known(const rl_sync_state_t *self);
+bool sync_state_is_known(const sync_state_t *self);
 
 // A document that the index has, of a file, with its fingerprint; found there, not read.
-int rl_sync_state_adopt(rl_sync_state_t *self, const char *file, const char *id,
-                        uint64_t fingerprint);
+int sync_state_adopt(sync_state_t *self, const char *file, const char *id, uint64_t fingerprint);
 
 // The file is there: true if it is as it was when it was read; else it has to be read, and what its
 // documents are is noted below.
-bool rl_sync_state_see(rl_sync_state_t *self, const char *file, uint64_t size, int64_t mtime_ns);
+bool sync_state_see(sync_state_t *self, const char *file, uint64_t size, int64_t mtime_ns);
 
 // A file that has to be read cannot be, or not all of it: its documents stay.
-void rl_sync_state_keep(rl_sync_state_t *self, const char *file);
+void sync_state_keep(sync_state_t *self, const char *file);
 
 // A document of a file that was read. Returns whether it is another than it was.
-bool rl_sync_state_document(rl_sync_state_t *self, const char *file, const char *id,
-                            uint64_t fingerprint);
+bool sync_state_document(sync_state_t *self, const char *file, const char *id,
+                         uint64_t fingerprint);
 
 // Calls `fn` with the documents that no file gives any more, each once, until it returns false
 // (that one comes again).
-void rl_sync_state_gone(rl_sync_state_t *self, bool (*fn)(void *arg, const char *id), void *arg);
+void sync_state_gone(sync_state_t *self, bool (*fn)(void *arg, const char *id), void *arg);
 
 // Files that are there; 0 before any was seen.
-size_t rl_sync_state_files(const rl_sync_state_t *self);
-size_t rl_sync_state_files_before(const rl_sync_state_t *self);
+size_t sync_state_files(const sync_state_t *self);
+size_t sync_state_files_before(const sync_state_t *self);
 
 // Writes what was seen. Returns 0, or -1 with `why`.
-int rl_sync_state_write(const rl_sync_state_t *self, char *why, size_t why_size);
+int sync_state_write(const sync_state_t *self, char *why, size_t why_size);
 
 #endif

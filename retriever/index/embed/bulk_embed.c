@@ -21,7 +21,7 @@ enum {
 };
 
 typedef struct item {
-    rl_vector_key_t key;
+    vector_key_t key;
     char *text;
     size_t size;
     bool cut;
@@ -34,7 +34,7 @@ typedef enum job_state {
 } job_state_t;
 
 typedef struct job {
-    rl_bulk_embed_t *owner;
+    bulk_embed_t *owner;
     job_state_t state;
     item_t *items;
     size_t size;
@@ -44,10 +44,10 @@ typedef struct job {
     struct job *next;
 } job_t;
 
-struct rl_bulk_embed {
+struct bulk_embed {
     struct event_base *base;
-    rl_bulk_settings_t settings;
-    rl_bulk_calls_t calls;
+    bulk_settings_t settings;
+    bulk_calls_t calls;
     rl_fetcher_t *fetcher;
     struct event *turn; // sends what is ready, or reports the end, outside of other callbacks
     char *url;
@@ -73,7 +73,7 @@ static void free_job(job_t **job_p)
     *job_p = NULL;
 }
 
-static void drop_job(rl_bulk_embed_t *self, job_t *job)
+static void drop_job(bulk_embed_t *self, job_t *job)
 {
     job_t **at = &self->jobs;
     while (*at != job)
@@ -83,15 +83,14 @@ static void drop_job(rl_bulk_embed_t *self, job_t *job)
     free_job(&job);
 }
 
-static void again(rl_bulk_embed_t *self)
+static void again(bulk_embed_t *self)
 {
     event_active(self->turn, EV_TIMEOUT, 1);
 }
 
 // The end: told from the turn, so that no caller is surprised.
-static void fail(rl_bulk_embed_t *self, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void fail(rl_bulk_embed_t *self, const char *format, ...)
+static void fail(bulk_embed_t *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void fail(bulk_embed_t *self, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -122,7 +121,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 // The same again, later, or the end if that was tried often enough.
 static void retry(job_t *job, const rl_fetch_result_t *result, const char *what)
 {
-    rl_bulk_embed_t *self = job->owner;
+    bulk_embed_t *self = job->owner;
     if (job->tries >= self->settings.retries) {
         fail(self, "the embedding server at %s %s (tried %u times)", self->shown, what,
              job->tries + 1);
@@ -146,7 +145,7 @@ static void retry(job_t *job, const rl_fetch_result_t *result, const char *what)
         fail(self, "out of memory");
 }
 
-static job_t *add_job(rl_bulk_embed_t *self, job_t **before, item_t *items, size_t size)
+static job_t *add_job(bulk_embed_t *self, job_t **before, item_t *items, size_t size)
 {
     job_t *job = calloc(1, sizeof *job);
     if (!job)
@@ -167,7 +166,7 @@ static job_t *add_job(rl_bulk_embed_t *self, job_t **before, item_t *items, size
 // A refused request with several texts: each half on its own, to find the one that is meant.
 static void split(job_t *job)
 {
-    rl_bulk_embed_t *self = job->owner;
+    bulk_embed_t *self = job->owner;
     size_t half = job->size / 2, rest = job->size - half;
     item_t *items = malloc(rest * sizeof *items);
     if (!items || !add_job(self, &job->next, items, 0)) {
@@ -185,7 +184,7 @@ static void split(job_t *job)
 // A single text that is too long: a quarter of it less.
 static void cut(job_t *job, const char *message)
 {
-    rl_bulk_embed_t *self = job->owner;
+    bulk_embed_t *self = job->owner;
     item_t *item = &job->items[0];
     size_t size = rl_utf8_whole(item->text, item->size - item->size / 4);
     if (size < SHORTEST_TEXT || size == item->size) {
@@ -203,10 +202,10 @@ static void cut(job_t *job, const char *message)
 // Vectors have come: hands them on.
 static void take(job_t *job, const rl_fetch_result_t *result)
 {
-    rl_bulk_embed_t *self = job->owner;
-    rl_embed_reply_t reply;
+    bulk_embed_t *self = job->owner;
+    embed_reply_t reply;
     char why[256];
-    if (rl_embed_reply(result->body, result->body_size, job->size, &reply, why, sizeof why) != 0) {
+    if (embed_reply(result->body, result->body_size, job->size, &reply, why, sizeof why) != 0) {
         if (strcasestr(result->type, "html"))
             fail(self,
                  "%s answers with a page (%s), not with JSON: is embed.url right? It ends "
@@ -234,7 +233,7 @@ static void take(job_t *job, const rl_fetch_result_t *result)
 // A status that is no success and that no retry will change.
 static void refused(job_t *job, long status, const char *message)
 {
-    rl_bulk_embed_t *self = job->owner;
+    bulk_embed_t *self = job->owner;
     if (status == 401 || status == 403)
         fail(self,
              "the embedding server at %s refuses the key (%ld): set embed.key or "
@@ -268,9 +267,9 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
         take(job, result);
         return;
     }
-    rl_embed_error(result->body, result->body_size, message, sizeof message);
-    bool too_long = status == 413 || ((status == 400 || status == 422 || status == 500) &&
-                                      rl_embed_too_long(message));
+    embed_error(result->body, result->body_size, message, sizeof message);
+    bool too_long = status == 413 ||
+                    ((status == 400 || status == 422 || status == 500) && embed_too_long(message));
     if (too_long && job->size > 1) {
         split(job);
     } else if (too_long) {
@@ -287,7 +286,7 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
 
 static int send_job(job_t *job)
 {
-    rl_bulk_embed_t *self = job->owner;
+    bulk_embed_t *self = job->owner;
     rl_buf_t body = rl_buf_make(MAX_REQUEST);
     rl_buf_adds(&body, "{\"model\":");
     rl_buf_add_json(&body, self->settings.model, strlen(self->settings.model));
@@ -316,7 +315,7 @@ static int send_job(job_t *job)
 }
 
 // A new job of the next texts; NULL if there are none, or on failure (self->why).
-static job_t *fill_job(rl_bulk_embed_t *self)
+static job_t *fill_job(bulk_embed_t *self)
 {
     job_t **end = &self->jobs;
     while (*end)
@@ -328,7 +327,7 @@ static job_t *fill_job(rl_bulk_embed_t *self)
         fail(self, "out of memory");
         return NULL;
     }
-    rl_buf_t text = rl_buf_make(RL_BULK_MAX_TEXT);
+    rl_buf_t text = rl_buf_make(BULK_MAX_TEXT);
     size_t bytes = 0;
     while (job->size < self->settings.batch && bytes < MAX_BATCH_BYTES && !self->exhausted &&
            !self->why) {
@@ -358,7 +357,7 @@ static job_t *fill_job(rl_bulk_embed_t *self)
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
-    rl_bulk_embed_t *self = arg;
+    bulk_embed_t *self = arg;
     (void)fd, (void)what;
     while (!self->why && self->active < self->settings.requests) {
         job_t *job = self->jobs;
@@ -397,10 +396,10 @@ static char *without_user(const char *url)
     return copy;
 }
 
-rl_bulk_embed_t *rl_bulk_embed_new(struct event_base *base, const rl_bulk_settings_t *settings,
-                                   const rl_bulk_calls_t *calls)
+bulk_embed_t *bulk_embed_new(struct event_base *base, const bulk_settings_t *settings,
+                             const bulk_calls_t *calls)
 {
-    rl_bulk_embed_t *self = calloc(1, sizeof *self);
+    bulk_embed_t *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
     self->base = base;
@@ -414,16 +413,16 @@ rl_bulk_embed_t *rl_bulk_embed_new(struct event_base *base, const rl_bulk_settin
     if (!self->turn || !self->fetcher ||
         asprintf(&self->url, "%.*s/embeddings", (int)size, settings->url) < 0 ||
         !(self->shown = without_user(self->url))) {
-        rl_bulk_embed_destroy(&self);
+        bulk_embed_destroy(&self);
         return NULL;
     }
     again(self);
     return self;
 }
 
-void rl_bulk_embed_destroy(rl_bulk_embed_t **self_p)
+void bulk_embed_destroy(bulk_embed_t **self_p)
 {
-    rl_bulk_embed_t *self = *self_p;
+    bulk_embed_t *self = *self_p;
     if (!self)
         return;
     while (self->jobs)
@@ -438,7 +437,7 @@ void rl_bulk_embed_destroy(rl_bulk_embed_t **self_p)
     *self_p = NULL;
 }
 
-uint64_t rl_bulk_embed_cut(const rl_bulk_embed_t *self)
+uint64_t bulk_embed_cut(const bulk_embed_t *self)
 {
     return self->cut;
 }

@@ -1,19 +1,19 @@
 // bulk_embed: embeds many texts by any server that speaks OpenAI's /v1/embeddings: in batches,
 // several requests under way, patient with a server that is busy or restarts.
-#ifndef RL_BULK_EMBED_H
-#define RL_BULK_EMBED_H
+#ifndef BULK_EMBED_H
+#define BULK_EMBED_H
 
 #include "buf.h"
 #include "fetch.h"
 #include "vector_cache.h"
 
-typedef struct rl_bulk_embed rl_bulk_embed_t;
+typedef struct bulk_embed bulk_embed_t;
 
 enum {
-    RL_BULK_MAX_TEXT = 16 << 20
+    BULK_MAX_TEXT = 16 << 20
 }; // bytes of one text
 
-typedef struct rl_bulk_settings {
+typedef struct bulk_settings {
     const char *url; // base, ends in /v1
     const char *model;
     const char *key;  // "" for none
@@ -21,30 +21,30 @@ typedef struct rl_bulk_settings {
     size_t requests;  // under way at a time
     unsigned retries; // of one request that failed for a passing reason
     long timeout_ms;  // of one request
-} rl_bulk_settings_t;
+} bulk_settings_t;
 
-typedef struct rl_bulk_calls {
+typedef struct bulk_calls {
     // Gives the next text and its key. Returns 1, 0 if there are no more, -1 to fail (the caller
     // knows why).
-    int (*next)(void *arg, rl_vector_key_t *key, rl_buf_t *text);
+    int (*next)(void *arg, vector_key_t *key, rl_buf_t *text);
     // A vector of length 1 has come. Returns 0, or -1 to fail.
-    int (*vector)(void *arg, const rl_vector_key_t *key, const float *vector, size_t dimension);
+    int (*vector)(void *arg, const vector_key_t *key, const float *vector, size_t dimension);
     // Something worth a line happened and is handled ("busy (429): again in 2 s").
     void (*note)(void *arg, const char *what);
     // All done (why is NULL), or it cannot go on. Called once, from the loop; nothing follows.
     void (*done)(void *arg, const char *why);
     void *arg;
-} rl_bulk_calls_t;
+} bulk_calls_t;
 
 // Starts; calls come from the loop. NULL if memory runs out. Strings of the settings must outlive
 // it.
-rl_bulk_embed_t *rl_bulk_embed_new(struct event_base *base, const rl_bulk_settings_t *settings,
-                                   const rl_bulk_calls_t *calls);
+bulk_embed_t *bulk_embed_new(struct event_base *base, const bulk_settings_t *settings,
+                             const bulk_calls_t *calls);
 
 // Stops at once; no further calls.
-void rl_bulk_embed_destroy(rl_bulk_embed_t **self_p);
+void bulk_embed_destroy(bulk_embed_t **self_p);
 
 // Texts that the server found too long and that were cut.
-uint64_t rl_bulk_embed_cut(const rl_bulk_embed_t *self);
+uint64_t bulk_embed_cut(const bulk_embed_t *self);
 
 #endif

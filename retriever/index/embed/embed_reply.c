@@ -43,7 +43,7 @@ static int take_vector(const json_t *list, float *to, size_t dimension, size_t a
     return 0;
 }
 
-static int take_all(const json_t *data, size_t count, rl_embed_reply_t *out, bool *seen, char *why,
+static int take_all(const json_t *data, size_t count, embed_reply_t *out, bool *seen, char *why,
                     size_t why_size)
 {
     for (size_t i = 0; i < count; i++) {
@@ -80,13 +80,13 @@ static int take_all(const json_t *data, size_t count, rl_embed_reply_t *out, boo
     return 0;
 }
 
-int rl_embed_reply(const char *body, size_t size, size_t count, rl_embed_reply_t *out, char *why,
-                   size_t why_size)
+int embed_reply(const char *body, size_t size, size_t count, embed_reply_t *out, char *why,
+                size_t why_size)
 {
     json_error_t error;
     json_t *root = json_loadb(body, size, 0, &error);
     const json_t *data = json_object_get(root, "data");
-    *out = (rl_embed_reply_t){.count = count};
+    *out = (embed_reply_t){.count = count};
     int rc = -1;
     bool *seen = calloc(count, sizeof *seen);
     if (!seen)
@@ -109,7 +109,7 @@ int rl_embed_reply(const char *body, size_t size, size_t count, rl_embed_reply_t
     return rc;
 }
 
-void rl_embed_error(const char *body, size_t body_size, char *out, size_t size)
+void embed_error(const char *body, size_t body_size, char *out, size_t size)
 {
     json_t *root = json_loadb(body, body_size, 0, NULL);
     const json_t *error = json_object_get(root, "error");
@@ -136,7 +136,7 @@ void rl_embed_error(const char *body, size_t body_size, char *out, size_t size)
     json_decref(root);
 }
 
-bool rl_embed_too_long(const char *message)
+bool embed_too_long(const char *message)
 {
     static const char *const signs[] = {"too long",   "too large", "token",    "context",
                                         "max length", "maximum",   "exceed",   "sequence",

@@ -19,14 +19,14 @@ enum {
 };
 
 typedef struct slot {
-    rl_vector_key_t key;
+    vector_key_t key;
     uint64_t offset; // of its record; 0 while it is not there
     uint32_t dimension;
-    uint8_t state; // RL_VECTOR_NONE: the slot is free
+    uint8_t state; // VECTOR_NONE: the slot is free
     bool wanted;   // this build needs it
 } slot_t;
 
-struct rl_vector_cache {
+struct vector_cache {
     char *path;
     int fd;
     uint64_t end; // where the next record goes
@@ -38,10 +38,10 @@ struct rl_vector_cache {
     size_t record_room;
 };
 
-rl_vector_key_t rl_vector_key(const char *model, const char *text, size_t size)
+vector_key_t vector_key(const char *model, const char *text, size_t size)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    rl_vector_key_t key;
+    vector_key_t key;
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
         EVP_DigestUpdate(md, model, strlen(model) + 1) != 1 || // its NUL keeps the two apart
@@ -54,28 +54,28 @@ rl_vector_key_t rl_vector_key(const char *model, const char *text, size_t size)
 
 // ---- table --------------------------------------------------------------------------------------
 
-static slot_t *find(const rl_vector_cache_t *self, const rl_vector_key_t *key)
+static slot_t *find(const vector_cache_t *self, const vector_key_t *key)
 {
     uint64_t hash;
     memcpy(&hash, key->bytes, sizeof hash);
     size_t at = hash & (self->room - 1);
-    while (self->slots[at].state != RL_VECTOR_NONE &&
+    while (self->slots[at].state != VECTOR_NONE &&
            memcmp(self->slots[at].key.bytes, key->bytes, sizeof key->bytes) != 0)
         at = (at + 1) & (self->room - 1);
     return &self->slots[at];
 }
 
-static bool make_room(rl_vector_cache_t *self)
+static bool make_room(vector_cache_t *self)
 {
     if (3 * (self->used + 1) < 2 * self->room)
         return true;
-    rl_vector_cache_t larger = *self;
+    vector_cache_t larger = *self;
     larger.room = self->room ? self->room * 2 : 1024;
     larger.slots = calloc(larger.room, sizeof *larger.slots);
     if (!larger.slots)
         return false;
     for (size_t i = 0; i < self->room; i++)
-        if (self->slots[i].state != RL_VECTOR_NONE)
+        if (self->slots[i].state != VECTOR_NONE)
             *find(&larger, &self->slots[i].key) = self->slots[i];
     free(self->slots);
     self->slots = larger.slots;
@@ -83,13 +83,13 @@ static bool make_room(rl_vector_cache_t *self)
     return true;
 }
 
-static void note(rl_vector_cache_t *self, slot_t *slot, const rl_vector_key_t *key, uint64_t offset,
+static void note(vector_cache_t *self, slot_t *slot, const vector_key_t *key, uint64_t offset,
                  size_t dimension)
 {
-    self->used += slot->state == RL_VECTOR_NONE;
-    self->there += slot->state != RL_VECTOR_THERE;
+    self->used += slot->state == VECTOR_NONE;
+    self->there += slot->state != VECTOR_THERE;
     slot->key = *key;
-    slot->state = RL_VECTOR_THERE;
+    slot->state = VECTOR_THERE;
     slot->offset = offset;
     slot->dimension = (uint32_t)dimension;
     if (slot->wanted)
@@ -130,7 +130,7 @@ static bool write_at(int fd, const void *data, size_t size, uint64_t offset)
     return true;
 }
 
-static bool record_room(rl_vector_cache_t *self, size_t size)
+static bool record_room(vector_cache_t *self, size_t size)
 {
     if (size <= self->record_room)
         return true;
@@ -150,7 +150,7 @@ static uint32_t record_crc(const unsigned char *record, size_t size)
 }
 
 // Reads the record at `offset` into self->record; its size, or 0 if it does not hold.
-static size_t read_record(rl_vector_cache_t *self, uint64_t offset)
+static size_t read_record(vector_cache_t *self, uint64_t offset)
 {
     uint32_t dimension, crc;
     if (!record_room(self, HEAD) || !read_at(self->fd, self->record, HEAD, offset))
@@ -165,7 +165,7 @@ static size_t read_record(rl_vector_cache_t *self, uint64_t offset)
 }
 
 // Goes through the records from the start; what follows the last that holds is cut off.
-static bool load(rl_vector_cache_t *self)
+static bool load(vector_cache_t *self)
 {
     off_t size = lseek(self->fd, 0, SEEK_END);
     posix_fadvise(self->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -176,7 +176,7 @@ static bool load(rl_vector_cache_t *self)
             break;
         if (!make_room(self))
             return false;
-        rl_vector_key_t key;
+        vector_key_t key;
         memcpy(key.bytes, self->record, sizeof key.bytes);
         note(self, find(self, &key), &key, self->end, (record - HEAD) / sizeof(float));
         self->end += record;
@@ -184,7 +184,7 @@ static bool load(rl_vector_cache_t *self)
     return (off_t)self->end == size || ftruncate(self->fd, (off_t)self->end) == 0;
 }
 
-static bool open_file(rl_vector_cache_t *self, char *why, size_t why_size)
+static bool open_file(vector_cache_t *self, char *why, size_t why_size)
 {
     char start[sizeof magic];
     self->fd = open(self->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -210,24 +210,24 @@ static bool open_file(rl_vector_cache_t *self, char *why, size_t why_size)
     return true;
 }
 
-rl_vector_cache_t *rl_vector_cache_new(const char *path, char *why, size_t why_size)
+vector_cache_t *vector_cache_new(const char *path, char *why, size_t why_size)
 {
-    rl_vector_cache_t *self = calloc(1, sizeof *self);
+    vector_cache_t *self = calloc(1, sizeof *self);
     if (self)
         self->fd = -1;
     if (!self || !(self->path = strdup(path)) || !make_room(self)) {
         snprintf(why, why_size, "out of memory");
-        rl_vector_cache_destroy(&self);
+        vector_cache_destroy(&self);
         return NULL;
     }
     if (!open_file(self, why, why_size))
-        rl_vector_cache_destroy(&self);
+        vector_cache_destroy(&self);
     return self;
 }
 
-void rl_vector_cache_destroy(rl_vector_cache_t **self_p)
+void vector_cache_destroy(vector_cache_t **self_p)
 {
-    rl_vector_cache_t *self = *self_p;
+    vector_cache_t *self = *self_p;
     if (!self)
         return;
     if (self->fd >= 0)
@@ -241,34 +241,34 @@ void rl_vector_cache_destroy(rl_vector_cache_t **self_p)
 
 // ---- use ----------------------------------------------------------------------------------------
 
-rl_vector_state_t rl_vector_cache_want(rl_vector_cache_t *self, const rl_vector_key_t *key)
+vector_state_t vector_cache_want(vector_cache_t *self, const vector_key_t *key)
 {
     if (!make_room(self))
-        return RL_VECTOR_NONE;
+        return VECTOR_NONE;
     slot_t *slot = find(self, key);
-    rl_vector_state_t before = (rl_vector_state_t)slot->state;
+    vector_state_t before = (vector_state_t)slot->state;
     slot->wanted = true;
-    if (before == RL_VECTOR_NONE) {
+    if (before == VECTOR_NONE) {
         slot->key = *key;
-        slot->state = RL_VECTOR_WANTED;
+        slot->state = VECTOR_WANTED;
         self->used++;
-    } else if (before == RL_VECTOR_THERE) {
+    } else if (before == VECTOR_THERE) {
         self->dimension = slot->dimension;
     }
     return before;
 }
 
-bool rl_vector_cache_take(rl_vector_cache_t *self, const rl_vector_key_t *key)
+bool vector_cache_take(vector_cache_t *self, const vector_key_t *key)
 {
     slot_t *slot = find(self, key);
-    if (slot->state != RL_VECTOR_WANTED)
+    if (slot->state != VECTOR_WANTED)
         return false;
-    slot->state = RL_VECTOR_TAKEN;
+    slot->state = VECTOR_TAKEN;
     return true;
 }
 
-int rl_vector_cache_put(rl_vector_cache_t *self, const rl_vector_key_t *key, const float *vector,
-                        size_t dimension, char *why, size_t why_size)
+int vector_cache_put(vector_cache_t *self, const vector_key_t *key, const float *vector,
+                     size_t dimension, char *why, size_t why_size)
 {
     size_t size = HEAD + dimension * sizeof *vector;
     if (dimension == 0 || dimension > MAX_DIMENSION || !make_room(self) ||
@@ -291,11 +291,11 @@ int rl_vector_cache_put(rl_vector_cache_t *self, const rl_vector_key_t *key, con
     return 0;
 }
 
-const float *rl_vector_cache_get(rl_vector_cache_t *self, const rl_vector_key_t *key,
-                                 size_t *dimension_p, char *why, size_t why_size)
+const float *vector_cache_get(vector_cache_t *self, const vector_key_t *key, size_t *dimension_p,
+                              char *why, size_t why_size)
 {
     const slot_t *slot = find(self, key);
-    if (slot->state != RL_VECTOR_THERE) {
+    if (slot->state != VECTOR_THERE) {
         snprintf(why, why_size, "an embedding is missing in %s", self->path);
         return NULL;
     }
@@ -308,17 +308,17 @@ const float *rl_vector_cache_get(rl_vector_cache_t *self, const rl_vector_key_t 
     return (const float *)(void *)(self->record + HEAD); // malloc'd and HEAD is a multiple of 8
 }
 
-size_t rl_vector_cache_dimension(const rl_vector_cache_t *self)
+size_t vector_cache_dimension(const vector_cache_t *self)
 {
     return self->dimension;
 }
 
-size_t rl_vector_cache_size(const rl_vector_cache_t *self)
+size_t vector_cache_size(const vector_cache_t *self)
 {
     return self->there;
 }
 
-void rl_vector_cache_sync(rl_vector_cache_t *self)
+void vector_cache_sync(vector_cache_t *self)
 {
     fdatasync(self->fd);
 }
@@ -326,7 +326,7 @@ void rl_vector_cache_sync(rl_vector_cache_t *self)
 // ---- pruning ------------------------------------------------------------------------------------
 
 // Copies what is wanted into `fd`, in the order of the file; slots get their new places.
-static bool copy_wanted(rl_vector_cache_t *self, int fd)
+static bool copy_wanted(vector_cache_t *self, int fd)
 {
     uint64_t from = sizeof magic, to = sizeof magic;
     if (!write_at(fd, magic, sizeof magic, 0))
@@ -335,7 +335,7 @@ static bool copy_wanted(rl_vector_cache_t *self, int fd)
         size_t size = read_record(self, from);
         if (size == 0)
             return false;
-        rl_vector_key_t key;
+        vector_key_t key;
         memcpy(key.bytes, self->record, sizeof key.bytes);
         slot_t *slot = find(self, &key);
         if (slot->wanted && slot->offset == from) {
@@ -350,11 +350,11 @@ static bool copy_wanted(rl_vector_cache_t *self, int fd)
     return fdatasync(fd) == 0;
 }
 
-int rl_vector_cache_prune(rl_vector_cache_t *self, char *why, size_t why_size)
+int vector_cache_prune(vector_cache_t *self, char *why, size_t why_size)
 {
     bool all = true;
     for (size_t i = 0; i < self->room; i++)
-        all = all && (self->slots[i].state == RL_VECTOR_NONE || self->slots[i].wanted);
+        all = all && (self->slots[i].state == VECTOR_NONE || self->slots[i].wanted);
     if (all)
         return 0;
     size_t size = strlen(self->path) + 5;

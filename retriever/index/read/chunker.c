@@ -42,9 +42,9 @@ typedef struct unit {
 } unit_t;
 
 typedef struct chunker {
-    const rl_document_t *doc;
-    const rl_chunk_rules_t *rules;
-    rl_chunk_fn *fn;
+    const document_t *doc;
+    const chunk_rules_t *rules;
+    chunk_fn *fn;
     void *arg;
     size_t target; // in the rules' measure
     unit_t *units;
@@ -53,23 +53,23 @@ typedef struct chunker {
 
 static size_t measure(const chunker_t *self, const char *text, size_t size)
 {
-    return self->rules->tokens ? rl_tokens(text, size) : rl_words(text, size);
+    return self->rules->tokens ? measure_tokens(text, size) : measure_words(text, size);
 }
 
 // ---- what is embedded ---------------------------------------------------------------------------
 
-static size_t head_size(const rl_chunk_rules_t *rules, const char *text)
+static size_t head_size(const chunk_rules_t *rules, const char *text)
 {
-    return *text ? rl_tokens_fit(text, strlen(text), rules->max_tokens / 4) : 0;
+    return *text ? measure_tokens_fit(text, strlen(text), rules->max_tokens / 4) : 0;
 }
 
 // Tokens left for the text of a passage under this title and heading path.
-static size_t text_budget(const rl_chunk_rules_t *rules, const char *title, const char *heading)
+static size_t text_budget(const chunk_rules_t *rules, const char *title, const char *heading)
 {
     // two at the ends, and two where a word without end was cut
-    size_t used = 4 + rl_tokens(rules->prefix, strlen(rules->prefix)) +
-                  rl_tokens(title, head_size(rules, title)) +
-                  rl_tokens(heading, head_size(rules, heading));
+    size_t used = 4 + measure_tokens(rules->prefix, strlen(rules->prefix)) +
+                  measure_tokens(title, head_size(rules, title)) +
+                  measure_tokens(heading, head_size(rules, heading));
     size_t least = rules->max_tokens / 4;
     return used + least < rules->max_tokens ? rules->max_tokens - used : least;
 }
@@ -79,8 +79,8 @@ static int add_line(rl_buf_t *out, const char *text, size_t size)
     return size == 0 || (rl_buf_add(out, text, size) == 0 && rl_buf_adds(out, "\n") == 0) ? 0 : -1;
 }
 
-int rl_chunk_embedded(const rl_chunk_rules_t *rules, const char *title, const char *heading,
-                      const char *text, size_t size, rl_buf_t *out)
+int chunk_embedded(const chunk_rules_t *rules, const char *title, const char *heading,
+                   const char *text, size_t size, rl_buf_t *out)
 {
     rl_buf_clear(out);
     if (rl_buf_adds(out, rules->prefix) != 0 ||
@@ -92,7 +92,7 @@ int rl_chunk_embedded(const rl_chunk_rules_t *rules, const char *title, const ch
 
 // ---- sections -----------------------------------------------------------------------------------
 
-static bool is_title(const rl_document_t *doc, const rl_block_t *block)
+static bool is_title(const document_t *doc, const block_t *block)
 {
     size_t size = block->end - block->start;
     return strlen(doc->title) == size &&
@@ -102,20 +102,20 @@ static bool is_title(const rl_document_t *doc, const rl_block_t *block)
 // The document's sections, at least one; malloc'd.
 static section_t *find_sections(const chunker_t *self, size_t *size_p)
 {
-    const rl_document_t *doc = self->doc;
+    const document_t *doc = self->doc;
     size_t room = 1;
     for (size_t i = 0; i < doc->blocks_size; i++)
-        room += doc->blocks[i].kind == RL_BLOCK_HEADING;
+        room += doc->blocks[i].kind == BLOCK_HEADING;
     section_t *sections = calloc(room, sizeof *sections);
     if (!sections)
         return NULL;
     size_t above[LEVELS + 1] = {0}; // block + 1 of the heading in force at each level, 0 if none
     size_t size = 1;
     for (size_t i = 0; i < doc->blocks_size; i++) {
-        const rl_block_t *block = &doc->blocks[i];
+        const block_t *block = &doc->blocks[i];
         const char *text = doc->text.data + block->start;
         section_t *section = &sections[size - 1];
-        if (block->kind == RL_BLOCK_HEADING) {
+        if (block->kind == BLOCK_HEADING) {
             section = &sections[size++];
             *section = (section_t){.first = i, .has_heading = true};
             size_t level = block->level < 1 ? 1 : block->level > LEVELS ? LEVELS : block->level;
@@ -130,7 +130,7 @@ static section_t *find_sections(const chunker_t *self, size_t *size_p)
             section->size += measure(self, text, block->end - block->start);
             section->body = true;
         }
-        section->tokens += rl_tokens(text, block->end - block->start);
+        section->tokens += measure_tokens(text, block->end - block->start);
         section->end = i + 1;
     }
     *size_p = size;
@@ -196,11 +196,11 @@ static int add_units(chunker_t *self, size_t start, size_t end, unit_t unit, siz
 {
     const char *text = self->doc->text.data;
     while (start < end) {
-        size_t size = rl_tokens_fit(text + start, end - start, most);
+        size_t size = measure_tokens_fit(text + start, end - start, most);
         unit.start = start;
         unit.end = start + size;
         unit.size = measure(self, text + start, size);
-        unit.tokens = rl_tokens(text + start, size);
+        unit.tokens = measure_tokens(text + start, size);
         if (add_unit(self, unit) != 0)
             return -1;
         unit.fresh = false;
@@ -211,11 +211,11 @@ static int add_units(chunker_t *self, size_t start, size_t end, unit_t unit, siz
     return 0;
 }
 
-static int add_block(chunker_t *self, const rl_block_t *block, size_t most)
+static int add_block(chunker_t *self, const block_t *block, size_t most)
 {
     const char *text = self->doc->text.data;
-    unit_t unit = {.fresh = true, .line = block->kind == RL_BLOCK_LINES};
-    if (block->kind == RL_BLOCK_HEADING) {
+    unit_t unit = {.fresh = true, .line = block->kind == BLOCK_LINES};
+    if (block->kind == BLOCK_HEADING) {
         unit.heading = true;
         return add_units(self, block->start, block->end, unit, most);
     }
@@ -225,7 +225,7 @@ static int add_block(chunker_t *self, const rl_block_t *block, size_t most)
             const char *newline = memchr(text + at, '\n', block->end - at);
             end = newline ? (size_t)(newline - text) : block->end;
         } else {
-            end = rl_sentence_end(text, block->end, at);
+            end = measure_sentence_end(text, block->end, at);
         }
         if (add_units(self, at, end, unit, most) != 0)
             return -1;
@@ -246,11 +246,11 @@ static int find_units(chunker_t *self, const section_t *sections, const group_t 
     for (size_t s = group->first; s < group->end; s++) {
         const section_t *section = &sections[s];
         for (size_t i = section->first; i < section->end; i++) {
-            const rl_block_t *block = &self->doc->blocks[i];
+            const block_t *block = &self->doc->blocks[i];
             bool in_path = false;
             for (size_t d = 0; d < group->depth; d++)
                 in_path = in_path || group->path[d] == i;
-            bool heading = block->kind == RL_BLOCK_HEADING;
+            bool heading = block->kind == BLOCK_HEADING;
             if (heading && (in_path || is_title(self->doc, block)))
                 continue;
             if (add_block(self, block, most) != 0)
@@ -315,12 +315,12 @@ static size_t step_back(const chunker_t *self, size_t from, size_t cut, size_t b
     return next;
 }
 
-static void write_path(const rl_document_t *doc, const group_t *group, char *out, size_t room)
+static void write_path(const document_t *doc, const group_t *group, char *out, size_t room)
 {
     size_t used = 0;
     out[0] = '\0';
     for (size_t d = 0; d < group->depth; d++) {
-        const rl_block_t *block = &doc->blocks[group->path[d]];
+        const block_t *block = &doc->blocks[group->path[d]];
         size_t size = block->end - block->start;
         if (used > 0 && used + 4 < room) {
             memcpy(out + used, " > ", 3);
@@ -339,14 +339,14 @@ static int cut_group(chunker_t *self, const section_t *sections, const group_t *
 {
     if (!group->body)
         return 0;
-    char heading[RL_CHUNK_MAX_HEADING];
+    char heading[CHUNK_MAX_HEADING];
     write_path(self->doc, group, heading, sizeof heading);
     size_t budget = text_budget(self->rules, self->doc->title, heading);
     if (find_units(self, sections, group, budget) != 0)
         return -1;
     for (size_t from = 0, least = 1; from < self->units_size;) {
         size_t cut = find_cut(self, from, least, budget);
-        rl_chunk_t chunk = {
+        chunk_t chunk = {
             .start = self->units[from].start, .end = self->units[cut - 1].end, .heading = heading};
         int rc = self->fn(self->arg, &chunk);
         if (rc != 0)
@@ -359,7 +359,7 @@ static int cut_group(chunker_t *self, const section_t *sections, const group_t *
     return 0;
 }
 
-int rl_chunk(const rl_document_t *doc, const rl_chunk_rules_t *rules, rl_chunk_fn *fn, void *arg)
+int chunk_document(const document_t *doc, const chunk_rules_t *rules, chunk_fn *fn, void *arg)
 {
     chunker_t self = {.doc = doc, .rules = rules, .fn = fn, .arg = arg};
     self.target = rules->tokens ? rules->tokens : rules->words;

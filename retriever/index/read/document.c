@@ -16,15 +16,15 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 
-void rl_document_init(rl_document_t *self)
+void document_init(document_t *self)
 {
-    *self = (rl_document_t){.text = rl_buf_make(RL_DOC_MAX_TEXT)};
+    *self = (document_t){.text = rl_buf_make(DOC_MAX_TEXT)};
     self->title = strdup("");
     self->meta = strdup("");
     self->failed = !self->title || !self->meta;
 }
 
-void rl_document_free(rl_document_t *self)
+void document_free(document_t *self)
 {
     free(self->id);
     free(self->title);
@@ -33,7 +33,7 @@ void rl_document_free(rl_document_t *self)
     free(self->vector);
     free(self->blocks);
     rl_buf_free(&self->text);
-    *self = (rl_document_t){.text = rl_buf_make(0)};
+    *self = (document_t){.text = rl_buf_make(0)};
 }
 
 // White space at both ends gone, every other stretch of it one blank.
@@ -59,7 +59,7 @@ static char *folded(const char *text, size_t size, size_t *out_size)
     return out;
 }
 
-void rl_document_set(char **field_p, const char *text, size_t size, size_t max)
+void document_set(char **field_p, const char *text, size_t size, size_t max)
 {
     size_t length;
     char *copy = folded(text, size, &length);
@@ -75,12 +75,11 @@ void rl_document_set(char **field_p, const char *text, size_t size, size_t max)
     *field_p = copy;
 }
 
-static void add_block(rl_document_t *self, rl_block_t block)
+static void add_block(document_t *self, block_t block)
 {
     if (self->blocks_size == self->blocks_room) {
         size_t room = self->blocks_room ? self->blocks_room * 2 : 16;
-        rl_block_t *blocks =
-            room <= MAX_BLOCKS ? realloc(self->blocks, room * sizeof *blocks) : NULL;
+        block_t *blocks = room <= MAX_BLOCKS ? realloc(self->blocks, room * sizeof *blocks) : NULL;
         if (!blocks) {
             self->failed = true;
             return;
@@ -94,7 +93,7 @@ static void add_block(rl_document_t *self, rl_block_t block)
 
 // Moves both ends inwards to what is no white space; the first of several lines keeps its
 // indentation.
-static void trim(rl_block_kind_t kind, const char *text, size_t *start_p, size_t *end_p)
+static void trim(block_kind_t kind, const char *text, size_t *start_p, size_t *end_p)
 {
     size_t start = *start_p, end = *end_p, line = start;
     while (end > start && is_space(text[end - 1]))
@@ -102,12 +101,11 @@ static void trim(rl_block_kind_t kind, const char *text, size_t *start_p, size_t
     for (; start < end && is_space(text[start]); start++)
         if (text[start] == '\n')
             line = start + 1;
-    *start_p = kind == RL_BLOCK_LINES && start < end ? line : start;
+    *start_p = kind == BLOCK_LINES && start < end ? line : start;
     *end_p = end;
 }
 
-static void append(rl_document_t *self, rl_block_kind_t kind, int level, const char *text,
-                   size_t size)
+static void append(document_t *self, block_kind_t kind, int level, const char *text, size_t size)
 {
     size_t from = 0;
     trim(kind, text, &from, &size);
@@ -118,11 +116,11 @@ static void append(rl_document_t *self, rl_block_kind_t kind, int level, const c
     size_t start = self->text.size;
     if (rl_buf_add(&self->text, text + from, size - from) != 0)
         self->failed = true;
-    add_block(self, (rl_block_t){
-                        .kind = kind, .level = level, .start = start, .end = start + size - from});
+    add_block(self,
+              (block_t){.kind = kind, .level = level, .start = start, .end = start + size - from});
 }
 
-void rl_document_heading(rl_document_t *self, int level, const char *text, size_t size)
+void document_heading(document_t *self, int level, const char *text, size_t size)
 {
     size_t length;
     char *copy = folded(text, size, &length);
@@ -130,43 +128,42 @@ void rl_document_heading(rl_document_t *self, int level, const char *text, size_
         self->failed = true;
         return;
     }
-    append(self, RL_BLOCK_HEADING, level, copy, length);
+    append(self, BLOCK_HEADING, level, copy, length);
     free(copy);
 }
 
-void rl_document_paragraph(rl_document_t *self, const char *text, size_t size)
+void document_paragraph(document_t *self, const char *text, size_t size)
 {
-    append(self, RL_BLOCK_PARAGRAPH, 0, text, size);
+    append(self, BLOCK_PARAGRAPH, 0, text, size);
 }
 
-void rl_document_lines(rl_document_t *self, const char *text, size_t size)
+void document_lines(document_t *self, const char *text, size_t size)
 {
-    append(self, RL_BLOCK_LINES, 0, text, size);
+    append(self, BLOCK_LINES, 0, text, size);
 }
 
-void rl_document_text(rl_document_t *self, const char *text, size_t size)
+void document_text(document_t *self, const char *text, size_t size)
 {
     if (rl_buf_add(&self->text, text, size) != 0)
         self->failed = true;
 }
 
-void rl_document_mark(rl_document_t *self, rl_block_kind_t kind, int level, size_t start,
-                      size_t end)
+void document_mark(document_t *self, block_kind_t kind, int level, size_t start, size_t end)
 {
     trim(kind, self->text.data, &start, &end);
     if (start < end)
-        add_block(self, (rl_block_t){.kind = kind, .level = level, .start = start, .end = end});
+        add_block(self, (block_t){.kind = kind, .level = level, .start = start, .end = end});
 }
 
-void rl_document_title_from_heading(rl_document_t *self)
+void document_title_from_heading(document_t *self)
 {
     if (self->title && self->title[0])
         return;
     for (size_t i = 0; i < self->blocks_size; i++) {
-        const rl_block_t *block = &self->blocks[i];
-        if (block->kind == RL_BLOCK_HEADING) {
-            rl_document_set(&self->title, self->text.data + block->start, block->end - block->start,
-                            RL_DOC_MAX_TITLE);
+        const block_t *block = &self->blocks[i];
+        if (block->kind == BLOCK_HEADING) {
+            document_set(&self->title, self->text.data + block->start, block->end - block->start,
+                         DOC_MAX_TITLE);
             return;
         }
     }

@@ -20,14 +20,14 @@ enum {
     CHUNK = 64 << 10
 };
 
-struct rl_input {
+struct input {
     gzFile file;
     char chunk[CHUNK];
     size_t at, size; // unread part of the chunk
     bool ended;
 };
 
-rl_input_t *rl_input_new(const char *path, char *why, size_t why_size)
+input_t *input_new(const char *path, char *why, size_t why_size)
 {
     // without waiting: what looked like a file may have become a pipe
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -43,7 +43,7 @@ rl_input_t *rl_input_new(const char *path, char *why, size_t why_size)
         close(fd);
         return NULL;
     }
-    rl_input_t *self = malloc(sizeof *self);
+    input_t *self = malloc(sizeof *self);
     gzFile file = self ? gzdopen(fd, "rb") : NULL;
     if (!file) {
         snprintf(why, why_size, "out of memory");
@@ -58,7 +58,7 @@ rl_input_t *rl_input_new(const char *path, char *why, size_t why_size)
     return self;
 }
 
-void rl_input_destroy(rl_input_t **self_p)
+void input_destroy(input_t **self_p)
 {
     if (!*self_p)
         return;
@@ -68,7 +68,7 @@ void rl_input_destroy(rl_input_t **self_p)
 }
 
 // Reads on when the chunk is used up. Returns 1 if there are bytes, 0 at the end, -1 on failure.
-static int fill(rl_input_t *self, char *why, size_t why_size)
+static int fill(input_t *self, char *why, size_t why_size)
 {
     if (self->at < self->size)
         return 1;
@@ -92,7 +92,7 @@ static int fill(rl_input_t *self, char *why, size_t why_size)
     return -1;
 }
 
-const char *rl_input_head(rl_input_t *self, size_t *size_p)
+const char *input_head(input_t *self, size_t *size_p)
 {
     char why[64];
     if (fill(self, why, sizeof why) < 0)
@@ -102,13 +102,13 @@ const char *rl_input_head(rl_input_t *self, size_t *size_p)
     return self->chunk + self->at;
 }
 
-int rl_input_all(rl_input_t *self, rl_buf_t *out, char *why, size_t why_size)
+int input_all(input_t *self, rl_buf_t *out, char *why, size_t why_size)
 {
     int rc;
     rl_buf_clear(out);
     while ((rc = fill(self, why, why_size)) > 0) {
         if (rl_buf_add(out, self->chunk + self->at, self->size - self->at) != 0) {
-            snprintf(why, why_size, "larger than %d MiB: split it", RL_INPUT_MAX_FILE >> 20);
+            snprintf(why, why_size, "larger than %d MiB: split it", INPUT_MAX_FILE >> 20);
             return -1;
         }
         self->at = self->size;
@@ -116,7 +116,7 @@ int rl_input_all(rl_input_t *self, rl_buf_t *out, char *why, size_t why_size)
     return rc;
 }
 
-int rl_input_line(rl_input_t *self, rl_buf_t *out, char *why, size_t why_size)
+int input_line(input_t *self, rl_buf_t *out, char *why, size_t why_size)
 {
     bool some = false, too_long = false;
     int rc;
@@ -135,13 +135,13 @@ int rl_input_line(rl_input_t *self, rl_buf_t *out, char *why, size_t why_size)
     if (rc < 0)
         return -1;
     if (too_long) {
-        snprintf(why, why_size, "a line of more than %d MiB", RL_INPUT_MAX_LINE >> 20);
+        snprintf(why, why_size, "a line of more than %d MiB", INPUT_MAX_LINE >> 20);
         return -1;
     }
     return some;
 }
 
-uint64_t rl_input_read(const rl_input_t *self)
+uint64_t input_read(const input_t *self)
 {
     z_off_t at = gzoffset(self->file);
     return at > 0 ? (uint64_t)at : 0;
@@ -154,7 +154,7 @@ static bool has_utf16_mark(const char *data, size_t size)
     return size >= 2 && (memcmp(data, "\xff\xfe", 2) == 0 || memcmp(data, "\xfe\xff", 2) == 0);
 }
 
-bool rl_input_binary(const char *head, size_t size)
+bool input_binary(const char *head, size_t size)
 {
     if (has_utf16_mark(head, size))
         return false;
@@ -241,7 +241,7 @@ static size_t unify_line_ends(char *text, size_t size)
     return at;
 }
 
-char *rl_input_text(const char *data, size_t size, size_t *out_size, size_t *repaired_p)
+char *input_text(const char *data, size_t size, size_t *out_size, size_t *repaired_p)
 {
     char *text = NULL;
     *repaired_p = 0;

@@ -1,22 +1,22 @@
 // man: a manual page while it is being read: the requests and macros of man(7) in read_man.c, those
 // of mdoc(7) in read_mdoc.c, both writing through what is declared here.
-#ifndef RL_MAN_H
-#define RL_MAN_H
+#ifndef MAN_H
+#define MAN_H
 
 #include "document.h"
 #include "roff.h"
 
 enum {
-    RL_MAN_MAX_ARGS = 64
+    MAN_MAX_ARGS = 64
 };
 
-typedef struct rl_man {
-    rl_document_t *doc;
-    rl_roff_t *roff;
+typedef struct man {
+    document_t *doc;
+    roff_t *roff;
     const char *at, *end; // what has not been read
     rl_buf_t line;        // the line at work, continued lines joined
     rl_buf_t args;        // its arguments
-    size_t list[RL_MAN_MAX_ARGS];
+    size_t list[MAN_MAX_ARGS];
     size_t count;
     rl_buf_t paragraph;
     bool verbatim;   // lines stay lines
@@ -28,23 +28,23 @@ typedef struct rl_man {
     size_t branches;
     char name[128];   // mdoc: the page's name (.Nm)
     char titled[160]; // "NAME(3)" of .TH or .Dt
-} rl_man_t;
+} man_t;
 
 // The next line, false at the end.
-bool rl_man_line(rl_man_t *self);
+bool man_line(man_t *self);
 
 // Adds text with escapes; ends the paragraph (or block of lines) at work; ends a line within it.
-void rl_man_text(rl_man_t *self, const char *text, size_t size);
-void rl_man_flush(rl_man_t *self);
-void rl_man_end_line(rl_man_t *self);
+void man_text(man_t *self, const char *text, size_t size);
+void man_flush(man_t *self);
+void man_end_line(man_t *self);
 
 // Begins a heading of what is in the arguments, or of the next line's text.
-void rl_man_heading(rl_man_t *self, int level);
+void man_heading(man_t *self, int level);
 
 // An argument with its escapes, NUL-terminated.
-const char *rl_man_arg(const rl_man_t *self, size_t at);
+const char *man_arg(const man_t *self, size_t at);
 
 // Handles a macro of mdoc(7), its arguments taken apart; false if it is none.
-bool rl_mdoc_macro(rl_man_t *self, const char *name);
+bool mdoc_macro(man_t *self, const char *name);
 
 #endif

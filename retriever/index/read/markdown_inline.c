@@ -188,7 +188,7 @@ static bool is_emphasis(const char *text, size_t size, size_t at, size_t end)
     return end - at <= 3 && (left || right);
 }
 
-void rl_markdown_inline(const char *text, size_t size, rl_buf_t *out)
+void markdown_inline(const char *text, size_t size, rl_buf_t *out)
 {
     for (size_t at = 0; at < size && !out->full;) {
         char c = text[at];
@@ -219,7 +219,7 @@ void rl_markdown_inline(const char *text, size_t size, rl_buf_t *out)
             end = run;
         }
         if (end && to > from) // the words of a link may hold marks; no deeper than LONGEST_LINK / 4
-            rl_markdown_inline(text + from, to - from, out);
+            markdown_inline(text + from, to - from, out);
         if (!end) {
             rl_buf_add(out, text + at, 1);
             end = at + 1;

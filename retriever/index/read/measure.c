@@ -17,7 +17,7 @@ typedef enum char_class {
     C_PUNCT,
 } char_class_t;
 
-uint32_t rl_code_point(const char *text, size_t size, size_t *at_p)
+uint32_t measure_code_point(const char *text, size_t size, size_t *at_p)
 {
     const unsigned char *s = (const unsigned char *)text + *at_p;
     size_t left = size - *at_p;
@@ -70,12 +70,12 @@ static char_class_t class_of(uint32_t c)
     return C_ALPHA;
 }
 
-size_t rl_words(const char *text, size_t size)
+size_t measure_words(const char *text, size_t size)
 {
     size_t words = 0, dense = 0, lengthy = 0;
     bool within = false;
     for (size_t at = 0; at < size;) {
-        char_class_t class = class_of(rl_code_point(text, size, &at));
+        char_class_t class = class_of(measure_code_point(text, size, &at));
         dense += class == C_DENSE;
         lengthy += class == C_LONG;
         bool letter = class == C_LETTER || class == C_DIGIT || class == C_ALPHA;
@@ -109,12 +109,12 @@ static size_t run_tokens(char_class_t class, size_t length)
     return length;
 }
 
-size_t rl_tokens(const char *text, size_t size)
+size_t measure_tokens(const char *text, size_t size)
 {
     size_t tokens = 0, run = 0;
     char_class_t last = C_SPACE;
     for (size_t at = 0; at < size;) {
-        char_class_t class = class_of(rl_code_point(text, size, &at));
+        char_class_t class = class_of(measure_code_point(text, size, &at));
         if (class != last) {
             tokens += run_tokens(last, run);
             run = 0;
@@ -125,13 +125,13 @@ size_t rl_tokens(const char *text, size_t size)
     return tokens + run_tokens(last, run);
 }
 
-size_t rl_tokens_fit(const char *text, size_t size, size_t max_tokens)
+size_t measure_tokens_fit(const char *text, size_t size, size_t max_tokens)
 {
     size_t tokens = 0, run = 0, fits = 0, blank = 0;
     char_class_t last = C_SPACE;
     for (size_t at = 0; at < size;) {
         size_t before = at;
-        char_class_t class = class_of(rl_code_point(text, size, &at));
+        char_class_t class = class_of(measure_code_point(text, size, &at));
         if (class != last) {
             tokens += run_tokens(last, run);
             run = 0;
@@ -216,7 +216,7 @@ static size_t skip_closers(const char *text, size_t size, size_t at)
 {
     while (at < size) {
         size_t next = at;
-        uint32_t c = rl_code_point(text, size, &next);
+        uint32_t c = measure_code_point(text, size, &next);
         bool closes = c == ')' || c == ']' || c == '}' || c == '"' || c == '\'' || c == '.' ||
                       c == '!' || c == '?' || c == '*' || c == '_' || c == 0x2019 || c == 0x201d ||
                       c == 0xbb || c == 0x300d || c == 0x300f || c == 0x3011 || c == 0xff09 ||
@@ -239,12 +239,12 @@ static size_t skip_code(const char *text, size_t size, size_t at)
     return close ? (size_t)(close - text) + 1 : at + 1;
 }
 
-size_t rl_sentence_end(const char *text, size_t size, size_t from)
+size_t measure_sentence_end(const char *text, size_t size, size_t from)
 {
     size_t at = from;
     while (at < size) {
         size_t here = at;
-        uint32_t c = rl_code_point(text, size, &at);
+        uint32_t c = measure_code_point(text, size, &at);
         if (c == '`') {
             at = skip_code(text, size, here);
             continue;

@@ -18,7 +18,7 @@ typedef struct string {
     size_t size;
 } string_t;
 
-struct rl_roff {
+struct roff {
     string_t strings[MAX_STRINGS];
     size_t size;
 };
@@ -199,12 +199,12 @@ static const struct {
     {"C`", "\""},
 };
 
-rl_roff_t *rl_roff_new(void)
+roff_t *roff_new(void)
 {
-    return calloc(1, sizeof(rl_roff_t));
+    return calloc(1, sizeof(roff_t));
 }
 
-void rl_roff_destroy(rl_roff_t **self_p)
+void roff_destroy(roff_t **self_p)
 {
     if (!*self_p)
         return;
@@ -214,8 +214,8 @@ void rl_roff_destroy(rl_roff_t **self_p)
     *self_p = NULL;
 }
 
-void rl_roff_define(rl_roff_t *self, const char *name, size_t name_size, const char *value,
-                    size_t value_size)
+void roff_define(roff_t *self, const char *name, size_t name_size, const char *value,
+                 size_t value_size)
 {
     if (name_size == 0 || name_size >= MAX_NAME || value_size > MAX_VALUE)
         return;
@@ -309,11 +309,9 @@ static size_t skip_quoted(const char *text, size_t size, size_t at)
     return end ? (size_t)(end - text) + 1 : size;
 }
 
-static void add_text(const rl_roff_t *self, const char *text, size_t size, rl_buf_t *out,
-                     int depth);
+static void add_text(const roff_t *self, const char *text, size_t size, rl_buf_t *out, int depth);
 
-static void add_string(const rl_roff_t *self, const char *name, size_t size, rl_buf_t *out,
-                       int depth)
+static void add_string(const roff_t *self, const char *name, size_t size, rl_buf_t *out, int depth)
 {
     for (size_t i = 0; self && i < self->size; i++) {
         const string_t *string = &self->strings[i];
@@ -348,7 +346,7 @@ static bool one_of(char c, const char *list)
 }
 
 // The escape whose letter is at `at`; returns where it ends.
-static size_t add_escape(const rl_roff_t *self, const char *text, size_t size, size_t at,
+static size_t add_escape(const roff_t *self, const char *text, size_t size, size_t at,
                          rl_buf_t *out, int depth)
 {
     const char *name;
@@ -391,7 +389,7 @@ static size_t add_escape(const rl_roff_t *self, const char *text, size_t size, s
     return at + ((unsigned char)c < 0x80);
 }
 
-static void add_text(const rl_roff_t *self, const char *text, size_t size, rl_buf_t *out, int depth)
+static void add_text(const roff_t *self, const char *text, size_t size, rl_buf_t *out, int depth)
 {
     for (size_t at = 0; at < size && !out->full;) {
         const char *escape = memchr(text + at, '\\', size - at);
@@ -406,12 +404,12 @@ static void add_text(const rl_roff_t *self, const char *text, size_t size, rl_bu
     }
 }
 
-void rl_roff_text(const rl_roff_t *self, const char *text, size_t size, rl_buf_t *out)
+void roff_text(const roff_t *self, const char *text, size_t size, rl_buf_t *out)
 {
     add_text(self, text, size, out, 0);
 }
 
-size_t rl_roff_args(const char *text, size_t size, rl_buf_t *memory, size_t *list, size_t room)
+size_t roff_args(const char *text, size_t size, rl_buf_t *memory, size_t *list, size_t room)
 {
     size_t count = 0, at = 0;
     while (count < room) {

@@ -16,7 +16,7 @@ static size_t skip_blanks(const char *text, size_t size, size_t at)
 }
 
 // 'a'b' from its first quote on: whether both are the same text. *at_p moves behind it.
-static bool same(const rl_roff_t *self, const char *text, size_t size, size_t *at_p)
+static bool same(const roff_t *self, const char *text, size_t size, size_t *at_p)
 {
     const char *one = text + *at_p + 1, *end = text + size;
     char quote = one[-1];
@@ -26,8 +26,8 @@ static bool same(const rl_roff_t *self, const char *text, size_t size, size_t *a
     if (!last)
         return false;
     rl_buf_t a = rl_buf_make(MAX_COMPARED), b = rl_buf_make(MAX_COMPARED);
-    rl_roff_text(self, one, (size_t)(middle - one), &a);
-    rl_roff_text(self, middle + 1, (size_t)(last - middle) - 1, &b);
+    roff_text(self, one, (size_t)(middle - one), &a);
+    roff_text(self, middle + 1, (size_t)(last - middle) - 1, &b);
     bool holds = a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
     rl_buf_free(&a);
     rl_buf_free(&b);
@@ -59,7 +59,7 @@ static bool expression(const char *text, size_t size, size_t *at_p)
     return first == 'n' || (first >= '1' && first <= '9');
 }
 
-bool rl_roff_condition(const rl_roff_t *self, const char *text, size_t size, size_t *rest_p)
+bool roff_condition(const roff_t *self, const char *text, size_t size, size_t *rest_p)
 {
     size_t at = skip_blanks(text, size, 0);
     bool negated = at < size && text[at] == '!';

@@ -20,15 +20,15 @@ enum {
     STEP = 777767, // has no factor of a million's, so that multiples of it meet every number once
 };
 
-static float block[RL_SYNTHETIC_BLOCK * TEXT_DIMENSION];
+static float block[SYNTHETIC_BLOCK * TEXT_DIMENSION];
 
 static void put_passage(uint64_t row, const float *vector)
 {
-    static char text[RL_SYNTHETIC_TEXT], numbers[12 * TEXT_DIMENSION];
-    rl_synthetic_passage(row, text);
+    static char text[SYNTHETIC_TEXT], numbers[12 * TEXT_DIMENSION];
+    synthetic_passage(row, text);
     printf("{\"id\":\"row-%llu\",\"text\":\"%s\",\"n\":%llu,\"topic\":\"t%u\"",
            (unsigned long long)row, text, (unsigned long long)(row % MILLION * STEP % MILLION),
-           rl_synthetic_topic(row));
+           synthetic_topic(row));
     if (vector)
         printf(",\"vector\":[%.*s]", (int)text_vector_json(vector, numbers), numbers);
     puts("}");
@@ -49,7 +49,7 @@ static void put_npy_header(uint64_t rows)
 
 int main(int argc, char **argv)
 {
-    rl_blas_use_cpu(argv);
+    blas_use_cpu(argv);
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
     uint64_t first = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
     const char *what = argc > 1 ? argv[1] : "";
@@ -58,20 +58,20 @@ int main(int argc, char **argv)
         fputs("usage: clustered passages|vectors|both COUNT [FIRST]\n", stderr);
         return 2;
     }
-    rl_synthetic_t *corpus = passages ? NULL : rl_synthetic_new(TEXT_DIMENSION);
+    synthetic_t *corpus = passages ? NULL : synthetic_new(TEXT_DIMENSION);
     if (!corpus && !passages)
         return 1;
     if (vectors)
         put_npy_header(count);
-    for (uint64_t at = 0; at < count; at += RL_SYNTHETIC_BLOCK) {
-        size_t rows = count - at < RL_SYNTHETIC_BLOCK ? count - at : RL_SYNTHETIC_BLOCK;
+    for (uint64_t at = 0; at < count; at += SYNTHETIC_BLOCK) {
+        size_t rows = count - at < SYNTHETIC_BLOCK ? count - at : SYNTHETIC_BLOCK;
         if (corpus)
-            rl_synthetic_vectors(corpus, first + at, rows, block);
+            synthetic_vectors(corpus, first + at, rows, block);
         if (vectors)
             fwrite(block, TEXT_DIMENSION * sizeof *block, rows, stdout);
         for (size_t row = 0; !vectors && row < rows; row++)
             put_passage(first + at + row, corpus ? block + row * TEXT_DIMENSION : NULL);
     }
-    rl_synthetic_destroy(&corpus);
+    synthetic_destroy(&corpus);
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;
 }

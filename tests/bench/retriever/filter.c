@@ -38,8 +38,8 @@ typedef struct bench {
     size_t passages, dimension;
     float *vectors, *questions;
     char *texts[QUESTIONS];
-    char folder[RL_PATH_MAX];
-    rl_store_t *store;
+    char folder[FILE_PATH_MAX];
+    store_t *store;
     void *source;
     size_t *order; // a random number below `passages` for each, each once: field "n"
 } bench_t;
@@ -104,7 +104,7 @@ static void make_vectors(bench_t *self)
         const float *centre = centres + (passage ? row % CLUSTERS : random64() % CLUSTERS) * d;
         for (size_t at = 0; at < d; at++)
             out[at] = centre[at] + gaussian();
-        rl_vectors_normalise(out, d, out);
+        vectors_normalise(out, d, out);
     }
     free(centres);
 }
@@ -133,7 +133,7 @@ static void make_questions(bench_t *self)
 static void build(bench_t *self, const char *factory)
 {
     char why[1024] = "", doc[32], meta[64];
-    rl_store_settings_t settings = {.collection = "bench",
+    store_settings_t settings = {.collection = "bench",
                                     .model = "clusters",
                                     .language = "english",
                                     .factory = factory,
@@ -145,21 +145,21 @@ static void build(bench_t *self, const char *factory)
         self->order[other] = at;
     }
     make_questions(self);
-    if ((self->store = rl_store_open(self->folder, false, why, sizeof why)) != NULL)
+    if ((self->store = store_open(self->folder, false, why, sizeof why)) != NULL)
         return;
-    rl_store_build_t *build = rl_store_build_new(self->folder, &settings, why, sizeof why);
+    store_build_t *build = store_build_new(self->folder, &settings, why, sizeof why);
     for (size_t at = 0; build && at < self->passages; at++) {
         char *text = make_text(WORDS);
         snprintf(doc, sizeof doc, "doc-%zu", at);
         snprintf(meta, sizeof meta, "{\"n\":%zu,\"cluster\":%zu}", self->order[at], at % CLUSTERS);
         rl_passage_t passage = {.doc = doc, .source = "bench", .text = text, .meta = meta};
-        if (rl_store_add(build, 0, &passage, self->vectors + at * self->dimension, self->dimension,
+        if (store_add(build, 0, &passage, self->vectors + at * self->dimension, self->dimension,
                          why, sizeof why) == 0)
             fail(why);
         free(text);
     }
-    if (!build || rl_store_finish(&build, self->passages, NULL, NULL, why, sizeof why) != 0 ||
-        !(self->store = rl_store_open(self->folder, false, why, sizeof why)))
+    if (!build || store_finish(&build, self->passages, NULL, NULL, why, sizeof why) != 0 ||
+        !(self->store = store_open(self->folder, false, why, sizeof why)))
         fail(why);
 }
 
@@ -197,15 +197,15 @@ static size_t exact(const bench_t *self, const filter_t *filter, const float *qu
     return size;
 }
 
-static rl_result_t search(const bench_t *self, const rl_source_backend_t *backend,
+static result_t search(const bench_t *self, const source_backend_t *backend,
                           const filter_t *filter, size_t question, double *ms)
 {
-    rl_query_t query = {.text = self->texts[question],
+    query_t query = {.text = self->texts[question],
                         .vector = self->questions + question * self->dimension,
                         .dimension = self->dimension,
                         .k = K,
                         .filter = *filter->text ? filter->text : NULL};
-    rl_result_t result = {0};
+    result_t result = {0};
     uint64_t start = rl_now_us();
     backend->search(self->source, 0, &query, 1, &result);
     *ms = (double)(rl_now_us() - start) / 1000;
@@ -214,7 +214,7 @@ static rl_result_t search(const bench_t *self, const rl_source_backend_t *backen
     return result;
 }
 
-static double recall_of(const bench_t *self, const filter_t *filter, const rl_result_t *result,
+static double recall_of(const bench_t *self, const filter_t *filter, const result_t *result,
                         size_t question)
 {
     uint64_t ids[K];
@@ -226,11 +226,11 @@ static double recall_of(const bench_t *self, const filter_t *filter, const rl_re
 }
 
 // Of words the exact result is that of a search for as many as there are, less what is not kept.
-static double recall_of_words(const bench_t *self, const rl_source_backend_t *backend,
-                              const filter_t *filter, const rl_result_t *result, size_t question)
+static double recall_of_words(const bench_t *self, const source_backend_t *backend,
+                              const filter_t *filter, const result_t *result, size_t question)
 {
-    rl_query_t query = {.text = self->texts[question], .k = RL_MAX_HITS};
-    rl_result_t all = {0};
+    query_t query = {.text = self->texts[question], .k = RL_MAX_HITS};
+    result_t all = {0};
     size_t wanted = 0, found = 0;
     backend->search(self->source, 0, &query, 1, &all);
     for (size_t hit = 0; hit < all.size && wanted < K; hit++) {
@@ -240,7 +240,7 @@ static double recall_of_words(const bench_t *self, const rl_source_backend_t *ba
                                               1e-6 * all.hits[hit].score;
         wanted++;
     }
-    rl_result_clear(&all);
+    result_clear(&all);
     return wanted ? (double)found / (double)wanted : 1;
 }
 
@@ -252,8 +252,8 @@ static int compare_ms(const void *a, const void *b)
 
 static size_t measure(bench_t *self, const char *kind, filter_t *filters)
 {
-    const rl_source_backend_t *backend = rl_source_of(kind);
-    rl_source_options_t options = {.threads = 1, .faiss_threads = 1};
+    const source_backend_t *backend = source_of(kind);
+    source_options_t options = {.threads = 1, .faiss_threads = 1};
     char why[512] = "";
     size_t short_of = 0, checked = QUESTIONS / 8;
     bool dense = strcmp(kind, "dense") == 0;
@@ -266,21 +266,21 @@ static size_t measure(bench_t *self, const char *kind, filter_t *filters)
         filter->recall = 0;
         for (size_t question = 0; question < checked; question++) {
             double ms;
-            rl_result_t result = search(self, backend, filter, question, &ms);
+            result_t result = search(self, backend, filter, question, &ms);
             filter->first_ms = question == 0 ? ms : filter->first_ms;
             filter->recall += (dense ? recall_of(self, filter, &result, question)
                                      : recall_of_words(self, backend, filter, &result, question)) /
                               (double)checked;
-            rl_result_clear(&result);
+            result_clear(&result);
         }
     }
     for (size_t at = 0; at < QUESTIONS * ROUNDS; at++)
         for (size_t each = 0; each < FILTERS; each++) {
             // another question each, so that none finds in the caches what the one before has read
             size_t question = (at + each * (QUESTIONS / FILTERS)) % QUESTIONS;
-            rl_result_t result =
+            result_t result =
                 search(self, backend, &filters[each], question, &filters[each].ms[at]);
-            rl_result_clear(&result);
+            result_clear(&result);
         }
     double usual = 0;
     for (size_t each = 0; each < FILTERS; each++) {
@@ -305,7 +305,7 @@ int main(int argc, char **argv)
 {
     static bench_t self;
     static filter_t filters[FILTERS];
-    rl_blas_use_cpu(argv);
+    blas_use_cpu(argv);
     self.passages = argc > 1 ? (size_t)atol(argv[1]) : 100000;
     self.dimension = argc > 3 ? (size_t)atol(argv[3]) : 384;
     if (self.passages < 1000 || self.dimension < 2 || self.dimension > RL_MAX_DIMENSION) {
@@ -313,14 +313,14 @@ int main(int argc, char **argv)
         return 2;
     }
     strcpy(self.folder, "/tmp/ragline-filter-XXXXXX");
-    if (argc > 4 ? rl_path(self.folder, "%s", argv[4]) != 0 : !mkdtemp(self.folder))
+    if (argc > 4 ? path_format(self.folder, "%s", argv[4]) != 0 : !mkdtemp(self.folder))
         fail("no temporary folder");
     size_t few = self.passages / 100000 ? self.passages / 100000 : 1;
     uint64_t start = rl_now_us();
     make_vectors(&self);
     build(&self, argc > 2 ? argv[2] : "");
     printf("%zu passages of %zu dimensions, %s, built in %.0f s\n", self.passages, self.dimension,
-           rl_store_manifest(self.store)->factory, (double)(rl_now_us() - start) / 1e6);
+           store_manifest(self.store)->factory, (double)(rl_now_us() - start) / 1e6);
     const size_t below[FILTERS] = {
         self.passages, self.passages / 2, self.passages / 100, few, 0, self.passages / 10};
     const char *const names[FILTERS] = {"no filter",     "keeps 50 %",        "keeps 1 %",
@@ -336,8 +336,8 @@ int main(int argc, char **argv)
                      below[each]);
     }
     size_t short_of = measure(&self, "dense", filters) + measure(&self, "lexical", filters);
-    rl_store_destroy(&self.store);
+    store_destroy(&self.store);
     if (argc <= 4)
-        rl_folder_remove(self.folder);
+        folder_remove(self.folder);
     return short_of > 0;
 }

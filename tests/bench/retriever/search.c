@@ -52,7 +52,7 @@ typedef struct best {
 } best_t;
 
 typedef struct bench {
-    rl_store_t *store;
+    store_t *store;
     uint64_t passages;
     size_t questions, checked;
     float *vectors;    // of the questions and WARMING more
@@ -99,15 +99,15 @@ static void keep_best(best_t *best, uint64_t row, double score)
 // The best under every filter, by looking at every vector.
 static void find_truth(bench_t *self)
 {
-    rl_synthetic_t *corpus = rl_synthetic_new(TEXT_DIMENSION);
-    float *block = room(RL_SYNTHETIC_BLOCK * TEXT_DIMENSION, sizeof *block);
-    float *scores = room(RL_SYNTHETIC_BLOCK * self->checked, sizeof *scores);
+    synthetic_t *corpus = synthetic_new(TEXT_DIMENSION);
+    float *block = room(SYNTHETIC_BLOCK * TEXT_DIMENSION, sizeof *block);
+    float *scores = room(SYNTHETIC_BLOCK * self->checked, sizeof *scores);
     if (!corpus)
         fail("out of memory");
-    for (uint64_t first = 0; first < self->passages; first += RL_SYNTHETIC_BLOCK) {
-        size_t rows = self->passages - first < RL_SYNTHETIC_BLOCK ? self->passages - first
-                                                                  : RL_SYNTHETIC_BLOCK;
-        rl_synthetic_vectors(corpus, first, rows, block);
+    for (uint64_t first = 0; first < self->passages; first += SYNTHETIC_BLOCK) {
+        size_t rows = self->passages - first < SYNTHETIC_BLOCK ? self->passages - first
+                                                                  : SYNTHETIC_BLOCK;
+        synthetic_vectors(corpus, first, rows, block);
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)self->checked, (int)rows,
                     TEXT_DIMENSION, 1, self->vectors, TEXT_DIMENSION, block, TEXT_DIMENSION, 0,
                     scores, (int)rows);
@@ -118,7 +118,7 @@ static void find_truth(bench_t *self)
                         keep_best(&self->truth[each * self->checked + asked], first + row,
                                   scores[asked * rows + row]);
     }
-    rl_synthetic_destroy(&corpus);
+    synthetic_destroy(&corpus);
     free(block);
     free(scores);
 }
@@ -126,17 +126,17 @@ static void find_truth(bench_t *self)
 // Of words: the best of all that match, those left out that the filter does not keep.
 static void find_truth_of_words(bench_t *self)
 {
-    char why[512], text[RL_SYNTHETIC_TEXT];
-    char *path = rl_store_path(self->store, 0, RL_TEXT_FOLDER);
-    const char *language = rl_store_manifest(self->store)->language;
-    rl_text_reader_t *reader = path ? rl_text_reader_new(path, language, why, sizeof why) : NULL;
+    char why[512], text[SYNTHETIC_TEXT];
+    char *path = store_path(self->store, 0, TEXT_FOLDER);
+    const char *language = store_manifest(self->store)->language;
+    text_index_t *reader = path ? text_index_new(path, language, why, sizeof why) : NULL;
     uint64_t *ids = room(self->passages, sizeof *ids);
     double *scores = room(self->passages, sizeof *scores), bound;
     if (!reader)
         fail(why);
     for (size_t asked = 0; asked < self->checked; asked++) {
-        rl_synthetic_question(asked, text);
-        long found = rl_text_reader_search(reader, text, self->passages, NULL, ids, scores, &bound,
+        synthetic_question(asked, text);
+        long found = text_index_search(reader, text, self->passages, NULL, ids, scores, &bound,
                                            why, sizeof why);
         if (found < 0)
             fail(why);
@@ -148,7 +148,7 @@ static void find_truth_of_words(bench_t *self)
                     keep_best(best, ids[at], scores[at]);
         }
     }
-    rl_text_reader_destroy(&reader);
+    text_index_destroy(&reader);
     free(ids);
     free(scores);
     free(path);
@@ -156,7 +156,7 @@ static void find_truth_of_words(bench_t *self)
 
 static void digest(bench_t *self, const char *words)
 {
-    self->digest = (self->digest ^ rl_checksum(words, strlen(words))) * 0x100000001b3u;
+    self->digest = (self->digest ^ checksum_bytes(words, strlen(words))) * 0x100000001b3u;
 }
 
 // n of every passage by its id.
@@ -174,7 +174,7 @@ static void read_passages(bench_t *self)
         void *memory = NULL;
         for (size_t at = 0; at < size; at++)
             ids[at] = first + at + 1;
-        if (rl_store_passages(self->store, 0, ids, size, passages, &memory, why, sizeof why) != 0)
+        if (store_passages(self->store, 0, ids, size, passages, &memory, why, sizeof why) != 0)
             fail(why);
         for (size_t at = 0; at < size; at++) {
             self->numbers[first + at] =
@@ -188,7 +188,7 @@ static void read_passages(bench_t *self)
 
 // ---- measuring ----------------------------------------------------------------------------------
 
-static double recall_of(const best_t *truth, const rl_result_t *result, bool dense)
+static double recall_of(const best_t *truth, const result_t *result, bool dense)
 {
     size_t found = 0;
     for (size_t at = 0; at < truth->size; at++)
@@ -209,12 +209,12 @@ static uint64_t thread_us(void)
     return (uint64_t)at.tv_sec * 1000000 + (uint64_t)at.tv_nsec / 1000;
 }
 
-static uint64_t ask(bench_t *self, const rl_source_backend_t *backend, void *source,
-                    const filter_t *filter, size_t asked, rl_result_t *result, uint64_t *cpu_us)
+static uint64_t ask(bench_t *self, const source_backend_t *backend, void *source,
+                    const filter_t *filter, size_t asked, result_t *result, uint64_t *cpu_us)
 {
-    char text[RL_SYNTHETIC_TEXT];
-    rl_synthetic_question(asked, text);
-    rl_query_t query = {.text = text,
+    char text[SYNTHETIC_TEXT];
+    synthetic_question(asked, text);
+    query_t query = {.text = text,
                         .vector = self->vectors + asked * TEXT_DIMENSION,
                         .dimension = TEXT_DIMENSION,
                         .k = K,
@@ -228,20 +228,20 @@ static uint64_t ask(bench_t *self, const rl_source_backend_t *backend, void *sou
     return took;
 }
 
-static void ask_all(bench_t *self, const rl_source_backend_t *backend, void *source)
+static void ask_all(bench_t *self, const source_backend_t *backend, void *source)
 {
-    bool dense = backend == &rl_source_faiss;
+    bool dense = backend == &source_faiss;
     for (size_t each = 0; each < FILTERS; each++) {
         filter_t *filter = &self->filters[each];
         samples_clear(&filter->samples);
         samples_clear(&filter->cpu);
         filter->recall = 0;
         for (size_t at = 0; at < WARMING; at++) {
-            rl_result_t result = {0};
+            result_t result = {0};
             uint64_t cpu;
             uint64_t us = ask(self, backend, source, filter, self->questions + at, &result, &cpu);
             filter->first_us = at == 0 ? us : filter->first_us;
-            rl_result_clear(&result);
+            result_clear(&result);
         }
     }
     for (size_t at = 0; at < self->questions; at++)
@@ -249,7 +249,7 @@ static void ask_all(bench_t *self, const rl_source_backend_t *backend, void *sou
             filter_t *filter = &self->filters[each];
             // not the question that the filter before has just brought into the caches
             size_t asked = (at + each * (self->questions / FILTERS)) % self->questions;
-            rl_result_t result = {0};
+            result_t result = {0};
             uint64_t cpu;
             samples_add(&filter->samples, ask(self, backend, source, filter, asked, &result, &cpu));
             samples_add(&filter->cpu, cpu);
@@ -257,7 +257,7 @@ static void ask_all(bench_t *self, const rl_source_backend_t *backend, void *sou
                 filter->recall +=
                     recall_of(&self->truth[each * self->checked + asked], &result, dense) /
                     (double)self->checked;
-            rl_result_clear(&result);
+            result_clear(&result);
         }
 }
 
@@ -271,10 +271,10 @@ static void come_first(bool first)
 
 static void measure(bench_t *self, const char *kind)
 {
-    const rl_source_backend_t *backend = rl_source_of(kind);
-    rl_source_options_t options = {.threads = 1, .faiss_threads = 1};
+    const source_backend_t *backend = source_of(kind);
+    source_options_t options = {.threads = 1, .faiss_threads = 1};
     char why[512] = "";
-    if (backend == &rl_source_faiss)
+    if (backend == &source_faiss)
         find_truth(self);
     else
         find_truth_of_words(self);
@@ -303,14 +303,14 @@ static void measure(bench_t *self, const char *kind)
 
 static void make_questions(bench_t *self)
 {
-    rl_synthetic_t *corpus = rl_synthetic_new(TEXT_DIMENSION);
+    synthetic_t *corpus = synthetic_new(TEXT_DIMENSION);
     size_t count = self->questions + WARMING;
     self->vectors = room(count * TEXT_DIMENSION, sizeof *self->vectors);
     self->truth = room(FILTERS * self->checked, sizeof *self->truth);
     if (!corpus)
         fail("out of memory");
-    rl_synthetic_questions(corpus, 0, count, self->vectors);
-    rl_synthetic_destroy(&corpus);
+    synthetic_questions(corpus, 0, count, self->vectors);
+    synthetic_destroy(&corpus);
     uint64_t few = self->passages < MILLION ? FEW * MILLION / self->passages : FEW;
     const uint64_t below[FILTERS] = {MILLION, MILLION / 2, MILLION / 100, few};
     const char *const names[FILTERS] = {"all", "half", "hundredth", "few"};
@@ -328,7 +328,7 @@ int main(int argc, char **argv)
 {
     static bench_t self;
     char why[1024] = "";
-    rl_blas_use_cpu(argv);
+    blas_use_cpu(argv);
     self.questions = argc > 2 ? (size_t)atol(argv[2]) : 0;
     self.checked = argc > 3 ? (size_t)atol(argv[3]) : 0;
     if (argc < 4 || argc > 5 || self.questions < FILTERS || self.questions > MAX_QUESTIONS ||
@@ -337,14 +337,14 @@ int main(int argc, char **argv)
         return 2;
     }
     uint64_t start = rl_now_us();
-    if (!(self.store = rl_store_open(argv[1], false, why, sizeof why)))
+    if (!(self.store = store_open(argv[1], false, why, sizeof why)))
         fail(why);
-    const rl_manifest_t *said = rl_store_manifest(self.store);
-    if (said->shards != 1 || said->dimension != TEXT_DIMENSION)
+    const manifest_t *manifest = store_manifest(self.store);
+    if (manifest->shards != 1 || manifest->dimension != TEXT_DIMENSION)
         fail("an index of one shard and 384 dimensions is wanted");
-    self.passages = said->passages;
+    self.passages = manifest->passages;
     printf("{\"passages\":%llu,\"factory\":\"%s\",\"store_ms\":%.3f,",
-           (unsigned long long)self.passages, said->factory, (double)(rl_now_us() - start) / 1000);
+           (unsigned long long)self.passages, manifest->factory, (double)(rl_now_us() - start) / 1000);
     make_questions(&self);
     read_passages(&self);
     printf("\"digest\":\"%016llx\",", (unsigned long long)self.digest);
@@ -356,6 +356,6 @@ int main(int argc, char **argv)
     if (!only || strcmp(only, "lexical") == 0)
         measure(&self, "lexical");
     puts("}");
-    rl_store_destroy(&self.store);
+    store_destroy(&self.store);
     return 0;
 }

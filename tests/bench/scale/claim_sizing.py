@@ -17,7 +17,7 @@ GROWN = {
 
 
 def foretold(figures, kind, passages):
-    """Milliseconds: the laws of retriever/index/size.h."""
+    """Milliseconds: the laws of retriever/index/capacity/capacity.h."""
     before = figures["measured"]["passages"]
     times = passages / before
     dense = figures[kind]["p50_ms"] * GROWN[kind](times, passages, before)

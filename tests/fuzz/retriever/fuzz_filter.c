@@ -42,19 +42,19 @@ static void read_fields(const uint8_t *data, size_t size)
     uint8_t *file = malloc(size + 8);
     memcpy(file, "RLFLDS01", 8);
     memcpy(file + 8, data + 1, size - 1);
-    scratch_file(RL_FIELDS_FILE, file, size + 7);
+    scratch_file(FIELDS_FILE, file, size + 7);
     free(file);
-    rl_fields_t *fields = rl_fields_open(scratch_folder(), data[0], why, sizeof why);
+    fields_t *fields = fields_open(scratch_folder(), data[0], why, sizeof why);
     if (!fields && !*why)
         abort();
     for (size_t at = 0; fields && at < 3; at++) {
         bool wrong;
-        rl_selection_t *kept = rl_fields_select(fields, filters[at], &wrong, why, sizeof why);
+        selection_t *kept = fields_select(fields, filters[at], &wrong, why, sizeof why);
         if (kept && (kept->count != data[0] || kept->size > kept->count))
             abort();
-        rl_selection_unref(&kept);
+        selection_unref(&kept);
     }
-    rl_fields_close(&fields);
+    fields_close(&fields);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

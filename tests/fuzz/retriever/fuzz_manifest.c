@@ -9,13 +9,13 @@
 static void read_manifest(const uint8_t *data, size_t size)
 {
     char why[1024] = "";
-    scratch_file(RL_MANIFEST_FILE, data, size);
-    rl_manifest_data_t *manifest = rl_manifest_read(scratch_folder(), why, sizeof why);
+    scratch_file(MANIFEST_FILE, data, size);
+    manifest_data_t *manifest = manifest_read(scratch_folder(), why, sizeof why);
     if (!manifest && !*why)
         abort(); // a refusal says why
-    if (manifest && (manifest->said.shards == 0 || manifest->said.shards > RL_STORE_MAX_SHARDS))
+    if (manifest && (manifest->contents.shards == 0 || manifest->contents.shards > STORE_MAX_SHARDS))
         abort();
-    rl_manifest_destroy(&manifest);
+    manifest_destroy(&manifest);
 }
 
 // The first byte says how the rest is shared between the two files.
@@ -31,15 +31,15 @@ static void read_passages(const uint8_t *data, size_t size)
     memcpy(idx, "RLPIDX01", 8);
     memcpy(bin, "RLPASS01", 8);
     memcpy(bin + 8, data + 1 + index, size - 1 - index);
-    scratch_file(RL_PASSAGES_IDX, idx, index);
-    scratch_file(RL_PASSAGES_BIN, bin, 8 + size - 1 - index);
-    rl_passages_t *passages = rl_passages_open(scratch_folder(), count, why, sizeof why);
+    scratch_file(PASSAGES_IDX, idx, index);
+    scratch_file(PASSAGES_BIN, bin, 8 + size - 1 - index);
+    passages_t *passages = passages_open(scratch_folder(), count, why, sizeof why);
     if (passages) {
         uint64_t ids[] = {1, 2, 3, 0, 4};
         rl_passage_t got[5];
         for (size_t at = 0; at < 5; at++) {
             void *memory = NULL;
-            if (rl_passages_get(passages, ids + at, 1, got, &memory, why, sizeof why) == 0) {
+            if (passages_get(passages, ids + at, 1, got, &memory, why, sizeof why) == 0) {
                 size_t length = strlen(got[0].text) + strlen(got[0].doc) + strlen(got[0].meta);
                 if (length > size)
                     abort();
@@ -47,7 +47,7 @@ static void read_passages(const uint8_t *data, size_t size)
             }
         }
     }
-    rl_passages_close(&passages);
+    passages_close(&passages);
     free(idx);
     free(bin);
 }

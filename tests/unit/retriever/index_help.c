@@ -13,14 +13,14 @@
 
 #include <cmocka.h>
 
-void help_check(const rl_document_t *doc)
+void help_check(const document_t *doc)
 {
     size_t last = 0;
     assert_false(doc->failed);
     assert_true(rl_utf8_valid(doc->text.data ? doc->text.data : "", doc->text.size));
     assert_true(rl_utf8_valid(doc->title, strlen(doc->title)));
     for (size_t i = 0; i < doc->blocks_size; i++) {
-        const rl_block_t *block = &doc->blocks[i];
+        const block_t *block = &doc->blocks[i];
         assert_true(block->start >= last);
         assert_true(block->start < block->end);
         assert_true(block->end <= doc->text.size);
@@ -29,24 +29,24 @@ void help_check(const rl_document_t *doc)
     }
 }
 
-void help_read(const rl_reader_t *reader, const char *text, rl_document_t *doc)
+void help_read(const format_t *reader, const char *text, document_t *doc)
 {
     char why[256] = "";
-    rl_document_init(doc);
+    document_init(doc);
     if (reader->read(text, strlen(text), doc, why, sizeof why) != 0)
         fail_msg("refused: %s", why);
     help_check(doc);
 }
 
-char *help_blocks(const rl_document_t *doc)
+char *help_blocks(const document_t *doc)
 {
     rl_buf_t out = rl_buf_make(1 << 20);
     for (size_t i = 0; i < doc->blocks_size; i++) {
-        const rl_block_t *block = &doc->blocks[i];
-        if (block->kind == RL_BLOCK_HEADING)
+        const block_t *block = &doc->blocks[i];
+        if (block->kind == BLOCK_HEADING)
             rl_buf_addf(&out, "H%d ", block->level);
         else
-            rl_buf_adds(&out, block->kind == RL_BLOCK_LINES ? "L " : "P ");
+            rl_buf_adds(&out, block->kind == BLOCK_LINES ? "L " : "P ");
         rl_buf_add(&out, doc->text.data + block->start, block->end - block->start);
         rl_buf_adds(&out, "|");
     }
@@ -57,16 +57,16 @@ char *help_blocks(const rl_document_t *doc)
     return text;
 }
 
-void help_expect(const rl_reader_t *reader, const char *text, const char *title, const char *blocks)
+void help_expect(const format_t *reader, const char *text, const char *title, const char *blocks)
 {
-    rl_document_t doc;
+    document_t doc;
     help_read(reader, text, &doc);
     char *got = help_blocks(&doc);
     assert_string_equal(got, blocks);
     if (title)
         assert_string_equal(doc.title, title);
     free(got);
-    rl_document_free(&doc);
+    document_free(&doc);
 }
 
 const char *help_fixture(const char *name)

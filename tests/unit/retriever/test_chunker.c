@@ -15,7 +15,7 @@
 
 typedef struct piece {
     size_t start, end;
-    char heading[RL_CHUNK_MAX_HEADING];
+    char heading[CHUNK_MAX_HEADING];
 } piece_t;
 
 typedef struct pieces {
@@ -23,7 +23,7 @@ typedef struct pieces {
     size_t size, room;
 } pieces_t;
 
-static int take(void *arg, const rl_chunk_t *chunk)
+static int take(void *arg, const chunk_t *chunk)
 {
     pieces_t *self = arg;
     if (self->size == self->room) {
@@ -38,10 +38,10 @@ static int take(void *arg, const rl_chunk_t *chunk)
     return 0;
 }
 
-static pieces_t cut(const rl_document_t *doc, const rl_chunk_rules_t *rules)
+static pieces_t cut(const document_t *doc, const chunk_rules_t *rules)
 {
     pieces_t pieces = {0};
-    assert_int_equal(rl_chunk(doc, rules, take, &pieces), 0);
+    assert_int_equal(chunk_document(doc, rules, take, &pieces), 0);
     return pieces;
 }
 
@@ -57,23 +57,23 @@ static void words_of_all_scripts(void **state)
         {"ภาษาไทย", 2},    {"Привет мир", 2},  {"--- !!!", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        assert_int_equal(rl_words(rows[i].text, strlen(rows[i].text)), rows[i].words);
+        assert_int_equal(measure_words(rows[i].text, strlen(rows[i].text)), rows[i].words);
 }
 
 static void tokens_are_estimated(void **state)
 {
     (void)state;
-    assert_int_equal(rl_tokens("", 0), 0);
-    assert_int_equal(rl_tokens("the cat sat.", 12), 4);
-    assert_int_equal(rl_tokens("黑豹队", 9), 3);
-    assert_in_range(rl_tokens("zmq_setsockopt", 14), 3, 8);
+    assert_int_equal(measure_tokens("", 0), 0);
+    assert_int_equal(measure_tokens("the cat sat.", 12), 4);
+    assert_int_equal(measure_tokens("黑豹队", 9), 3);
+    assert_in_range(measure_tokens("zmq_setsockopt", 14), 3, 8);
     // the parts of a text have about as many tokens as the whole, wherever it is cut
     for (unsigned seed = 0; seed < 50; seed++) {
         char *text = help_random_text(seed, 400);
-        size_t size = strlen(text), all = rl_tokens(text, size);
+        size_t size = strlen(text), all = measure_tokens(text, size);
         for (size_t at = 0; at <= size; at++)
             if (rl_utf8_valid(text, at))
-                assert_true(rl_tokens(text, at) + rl_tokens(text + at, size - at) + 2 >= all);
+                assert_true(measure_tokens(text, at) + measure_tokens(text + at, size - at) + 2 >= all);
         free(text);
     }
 }
@@ -81,19 +81,19 @@ static void tokens_are_estimated(void **state)
 static void what_fits(void **state)
 {
     (void)state;
-    assert_int_equal(rl_tokens_fit("one two three", 13, 2), 7);
-    assert_int_equal(rl_tokens_fit("one", 3, 100), 3);
-    assert_int_equal(rl_tokens_fit("黑豹队", 9, 0), 3); // never nothing
+    assert_int_equal(measure_tokens_fit("one two three", 13, 2), 7);
+    assert_int_equal(measure_tokens_fit("one", 3, 100), 3);
+    assert_int_equal(measure_tokens_fit("黑豹队", 9, 0), 3); // never nothing
     for (unsigned seed = 0; seed < 50; seed++) {
         char *text = help_random_text(seed, 300);
         size_t size = strlen(text);
         for (size_t most = 1; most < 60; most += 7) {
-            size_t fits = rl_tokens_fit(text, size, most);
+            size_t fits = measure_tokens_fit(text, size, most);
             assert_true(fits > 0 && fits <= size);
             assert_true(rl_utf8_valid(text, fits));
             size_t first = 0;
-            rl_code_point(text, size, &first);
-            assert_true(rl_tokens(text, fits) <= most || fits == first);
+            measure_code_point(text, size, &first);
+            assert_true(measure_tokens(text, fits) <= most || fits == first);
         }
         free(text);
     }
@@ -107,7 +107,7 @@ static void sentences(void **state)
         "One.| Two!| Three?",
         "See e.g. the page of Dr. Smith et al. here.| Next.",
         "Version 7.88.1 of lib.so is out.| J. R. Doe wrote it.",
-        "He said \"stop.\"| Then (he left.)| Gone",
+        "He manifest \"stop.\"| Then (he left.)| Gone",
         "Run `a. b` now.| Done",
         "今天很好。|明天呢？|好！",
         "यह वाक्य है।| दूसरा",
@@ -129,7 +129,7 @@ static void sentences(void **state)
         ends[count] = size;
         size_t from = 0;
         for (size_t n = 0; from < size; n++) {
-            size_t end = rl_sentence_end(text, size, from);
+            size_t end = measure_sentence_end(text, size, from);
             size_t wanted = n <= count ? ends[n] : 0;
             while (wanted > from && strchr(" \n", text[wanted - 1]))
                 wanted--;
@@ -150,9 +150,9 @@ static void sections_are_not_mixed_but_small_ones_join(void **state)
     strcat(text, "\n\n## Options\n\n### -a\n\nalpha\n\n### -b\n\nbeta\n\n## Other\n\n");
     for (int i = 0; i < 20; i++)
         strcat(text, "These are other sentences here. ");
-    rl_document_t doc;
-    help_read(&rl_reader_markdown, text, &doc);
-    rl_chunk_rules_t rules = {.words = 100, .overlap = 20, .max_tokens = 256, .prefix = ""};
+    document_t doc;
+    help_read(&format_markdown, text, &doc);
+    chunk_rules_t rules = {.words = 100, .overlap = 20, .max_tokens = 256, .prefix = ""};
     pieces_t pieces = cut(&doc, &rules);
     bool options = false;
     for (size_t i = 0; i < pieces.size; i++) {
@@ -171,7 +171,7 @@ static void sections_are_not_mixed_but_small_ones_join(void **state)
     }
     assert_true(options);
     free(pieces.list);
-    rl_document_free(&doc);
+    document_free(&doc);
 }
 
 static void code_is_cut_at_line_ends(void **state)
@@ -181,9 +181,9 @@ static void code_is_cut_at_line_ends(void **state)
     for (int i = 0; i < 200; i++)
         sprintf(text + strlen(text), "call_number (%d, argument. Another);\n", i);
     strcat(text, "```\n");
-    rl_document_t doc;
-    help_read(&rl_reader_markdown, text, &doc);
-    rl_chunk_rules_t rules = {.words = 60, .overlap = 20, .max_tokens = 256, .prefix = ""};
+    document_t doc;
+    help_read(&format_markdown, text, &doc);
+    chunk_rules_t rules = {.words = 60, .overlap = 20, .max_tokens = 256, .prefix = ""};
     pieces_t pieces = cut(&doc, &rules);
     assert_true(pieces.size > 5);
     for (size_t i = 0; i < pieces.size; i++) {
@@ -191,28 +191,28 @@ static void code_is_cut_at_line_ends(void **state)
         assert_memory_equal(doc.text.data + pieces.list[i].end - 2, ");", 2);
     }
     free(pieces.list);
-    rl_document_free(&doc);
+    document_free(&doc);
 }
 
 static void what_is_embedded_never_exceeds_the_model(void **state)
 {
     (void)state;
-    rl_chunk_rules_t rules = {.words = 200, .max_tokens = 64, .prefix = "passage: "};
+    chunk_rules_t rules = {.words = 200, .max_tokens = 64, .prefix = "passage: "};
     char title[600] = "";
     for (int i = 0; i < 99; i++)
         strcat(title, "title ");
     rl_buf_t out = rl_buf_make(10000);
-    assert_int_equal(rl_chunk_embedded(&rules, title, "A > B", "text", 4, &out), 0);
+    assert_int_equal(chunk_embedded(&rules, title, "A > B", "text", 4, &out), 0);
     assert_memory_equal(out.data, "passage: title title", 20);
     assert_non_null(strstr(out.data, "\nA > B\ntext"));
-    assert_true(rl_tokens(out.data, out.size) < 40);
-    assert_int_equal(rl_chunk_embedded(&rules, "", "", "text", 4, &out), 0);
+    assert_true(measure_tokens(out.data, out.size) < 40);
+    assert_int_equal(chunk_embedded(&rules, "", "", "text", 4, &out), 0);
     assert_string_equal(out.data, "passage: text");
     rl_buf_free(&out);
 }
 
 // What must hold of any passages of any document.
-static void check(const rl_document_t *doc, const rl_chunk_rules_t *rules)
+static void check(const document_t *doc, const chunk_rules_t *rules)
 {
     pieces_t pieces = cut(doc, rules);
     const char *text = doc->text.data;
@@ -229,16 +229,16 @@ static void check(const rl_document_t *doc, const rl_chunk_rules_t *rules)
             assert_true(piece->start >= pieces.list[i - 1].start);
             assert_true(piece->end > pieces.list[i - 1].end);
         }
-        rl_chunk_embedded(rules, doc->title, piece->heading, text + piece->start, size, &embedded);
-        assert_true(rl_tokens(embedded.data, embedded.size) + 2 <= rules->max_tokens);
-        size_t measured = rules->tokens ? rl_tokens(text + piece->start, size)
-                                        : rl_words(text + piece->start, size);
+        chunk_embedded(rules, doc->title, piece->heading, text + piece->start, size, &embedded);
+        assert_true(measure_tokens(embedded.data, embedded.size) + 2 <= rules->max_tokens);
+        size_t measured = rules->tokens ? measure_tokens(text + piece->start, size)
+                                        : measure_words(text + piece->start, size);
         assert_true(measured <= 2 * length + length / 6 + 32);
         memset(covered + piece->start, 1, size);
     }
     for (size_t b = 0; b < doc->blocks_size; b++)
         for (size_t i = doc->blocks[b].start; i < doc->blocks[b].end; i++)
-            if (doc->blocks[b].kind != RL_BLOCK_HEADING && !covered[i] && !strchr(" \t\n", text[i]))
+            if (doc->blocks[b].kind != BLOCK_HEADING && !covered[i] && !strchr(" \t\n", text[i]))
                 fail_msg("byte %zu of \"%s\" is in no passage", i, text);
     rl_buf_free(&embedded);
     free(covered);
@@ -248,22 +248,22 @@ static void check(const rl_document_t *doc, const rl_chunk_rules_t *rules)
 static void passages_of_random_documents(void **state)
 {
     (void)state;
-    static const rl_chunk_rules_t rules[] = {
+    static const chunk_rules_t rules[] = {
         {.words = 180, .overlap = 30, .max_tokens = 256, .prefix = ""},
         {.words = 20, .overlap = 10, .max_tokens = 64, .prefix = "passage: "},
         {.words = 50, .overlap = 0, .max_tokens = 512, .prefix = ""},
         {.words = 180, .tokens = 100, .overlap = 40, .max_tokens = 128, .prefix = ""},
-        {.words = 2000, .overlap = 1000, .max_tokens = RL_CHUNK_LEAST, .prefix = ""},
+        {.words = 2000, .overlap = 1000, .max_tokens = CHUNK_LEAST, .prefix = ""},
     };
     for (unsigned seed = 0; seed < 300; seed++) {
         char *text = help_random_text(seed, 200 + seed * 31);
         for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
-            const rl_reader_t *readers[] = {&rl_reader_markdown, &rl_reader_plain};
+            const format_t *readers[] = {&format_markdown, &format_plain};
             for (size_t k = 0; k < 2; k++) {
-                rl_document_t doc;
+                document_t doc;
                 help_read(readers[k], text, &doc);
                 check(&doc, &rules[r]);
-                rl_document_free(&doc);
+                document_free(&doc);
             }
         }
         free(text);
@@ -273,16 +273,16 @@ static void passages_of_random_documents(void **state)
 static void texts_without_an_end(void **state)
 {
     (void)state;
-    rl_chunk_rules_t rules = {.words = 100, .overlap = 30, .max_tokens = 256, .prefix = ""};
+    chunk_rules_t rules = {.words = 100, .overlap = 30, .max_tokens = 256, .prefix = ""};
     static const char *const units[] = {"x", "word ", "黑", "ก", "a.b.", "1", "- ", "🙂", "`"};
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         rl_buf_t text = rl_buf_make(1 << 20);
         while (text.size < 50000)
             rl_buf_adds(&text, units[i]);
-        rl_document_t doc;
-        help_read(&rl_reader_plain, text.data, &doc);
+        document_t doc;
+        help_read(&format_plain, text.data, &doc);
         check(&doc, &rules);
-        rl_document_free(&doc);
+        document_free(&doc);
         rl_buf_free(&text);
     }
 }
@@ -293,16 +293,16 @@ static void passages_overlap_by_whole_sentences(void **state)
     char text[20000] = "";
     for (int i = 0; i < 100; i++)
         sprintf(text + strlen(text), "Sentence number %d is here. ", i);
-    rl_document_t doc;
-    help_read(&rl_reader_plain, text, &doc);
-    rl_chunk_rules_t rules = {.words = 50, .overlap = 12, .max_tokens = 256, .prefix = ""};
+    document_t doc;
+    help_read(&format_plain, text, &doc);
+    chunk_rules_t rules = {.words = 50, .overlap = 12, .max_tokens = 256, .prefix = ""};
     pieces_t pieces = cut(&doc, &rules);
     assert_in_range(pieces.size, 10, 20);
     for (size_t i = 1; i < pieces.size; i++) {
         assert_true(pieces.list[i].start < pieces.list[i - 1].end);
         assert_memory_equal(doc.text.data + pieces.list[i].start, "Sentence", 8);
         size_t both = pieces.list[i - 1].end - pieces.list[i].start;
-        assert_int_equal(rl_words(doc.text.data + pieces.list[i].start, both), 10);
+        assert_int_equal(measure_words(doc.text.data + pieces.list[i].start, both), 10);
     }
     free(pieces.list);
     rules.overlap = 0;
@@ -310,10 +310,10 @@ static void passages_overlap_by_whole_sentences(void **state)
     for (size_t i = 1; i < pieces.size; i++)
         assert_true(pieces.list[i].start > pieces.list[i - 1].end);
     free(pieces.list);
-    rl_document_free(&doc);
+    document_free(&doc);
 }
 
-static int stop_at_once(void *arg, const rl_chunk_t *chunk)
+static int stop_at_once(void *arg, const chunk_t *chunk)
 {
     (void)chunk;
     ++*(int *)arg;
@@ -323,17 +323,17 @@ static int stop_at_once(void *arg, const rl_chunk_t *chunk)
 static void it_stops_when_told_and_makes_nothing_of_nothing(void **state)
 {
     (void)state;
-    rl_document_t doc;
+    document_t doc;
     int calls = 0;
-    rl_chunk_rules_t rules = {.words = 20, .max_tokens = 64, .prefix = ""};
-    help_read(&rl_reader_plain, "a b c\n\nd e f", &doc);
-    assert_int_equal(rl_chunk(&doc, &rules, stop_at_once, &calls), 42);
+    chunk_rules_t rules = {.words = 20, .max_tokens = 64, .prefix = ""};
+    help_read(&format_plain, "a b c\n\nd e f", &doc);
+    assert_int_equal(chunk_document(&doc, &rules, stop_at_once, &calls), 42);
     assert_int_equal(calls, 1);
-    rl_document_free(&doc);
-    help_read(&rl_reader_markdown, "# only\n\n## headings\n", &doc);
-    assert_int_equal(rl_chunk(&doc, &rules, stop_at_once, &calls), 0);
+    document_free(&doc);
+    help_read(&format_markdown, "# only\n\n## headings\n", &doc);
+    assert_int_equal(chunk_document(&doc, &rules, stop_at_once, &calls), 0);
     assert_int_equal(calls, 1);
-    rl_document_free(&doc);
+    document_free(&doc);
 }
 
 int main(void)

@@ -13,9 +13,9 @@
 #include <cmocka.h>
 
 #include "files.h"
-#include "follow.h"
+#include "log_tailer.h"
 #include "retriever_help.h"
-#include "served.h"
+#include "snapshot.h"
 #include "store_merge.h"
 
 enum {
@@ -47,13 +47,13 @@ static void text_of(int number, char *out, size_t size)
     snprintf(out, size, "passage number %d", number); // as help_build has it
 }
 
-static uint64_t write_change(rl_changes_writer_t *writer, model_t *model, unsigned doc, bool there)
+static uint64_t write_change(change_log_writer_t *writer, model_t *model, unsigned doc, bool there)
 {
     char id[32], text[64], meta[64];
     float vector[HELP_DIMENSION];
     double sum = 0;
     snprintf(id, sizeof id, "doc-%u", doc);
-    rl_change_t change = {.kind = RL_CHANGE_DELETE, .name = id};
+    change_t change = {.kind = CHANGE_DELETE, .name = id};
     rl_passage_t passage = {.doc = id,
                             .title = "A title",
                             .heading = "",
@@ -69,29 +69,29 @@ static uint64_t write_change(rl_changes_writer_t *writer, model_t *model, unsign
             sum += (double)vector[at] * vector[at];
         for (size_t at = 0; at < HELP_DIMENSION; at++)
             vector[at] = (float)(vector[at] / sqrt(sum));
-        change = (rl_change_t){.kind = RL_CHANGE_PUT,
+        change = (change_t){.kind = CHANGE_PUT,
                                .name = id,
                                .passages = &passage,
                                .passages_size = 1,
                                .vectors = vector,
                                .dimension = HELP_DIMENSION,
-                               .space = rl_changes_space("test-model")};
+                               .model_hash = change_log_model_hash("test-model")};
         model->number[doc] = number;
     } else {
         model->number[doc] = -1;
     }
     uint64_t first;
-    assert_int_equal(rl_changes_add(writer, &change, why, sizeof why), 0);
-    assert_int_equal(rl_changes_commit(writer, &first, why, sizeof why), 0);
+    assert_int_equal(change_log_add(writer, &change, why, sizeof why), 0);
+    assert_int_equal(change_log_commit(writer, &first, why, sizeof why), 0);
     return first;
 }
 
-static rl_served_t *serve(const char *folder)
+static snapshot_t *serve(const char *folder)
 {
-    static const rl_source_backend_t *const kinds[] = {&rl_source_faiss, &rl_source_xapian};
-    rl_served_options_t options = {
+    static const source_backend_t *const kinds[] = {&source_faiss, &source_xapian};
+    snapshot_options_t options = {
         .backends = kinds, .backends_size = 2, .source = {.threads = 1, .faiss_threads = 1}};
-    rl_served_t *served = rl_served_open(folder, &options, why, sizeof why);
+    snapshot_t *served = snapshot_open(folder, &options, why, sizeof why);
     if (!served)
         fail_msg("%s", why);
     return served;
@@ -116,17 +116,17 @@ static int by_score(const void *a, const void *b)
 }
 
 // The k best of all shards, by their scores.
-static size_t search(rl_served_t *served, const char *kind, const rl_query_t *query, float *scores,
+static size_t search(snapshot_t *served, const char *kind, const query_t *query, float *scores,
                      const model_t *model)
 {
     size_t size = 0;
-    char position[RL_POSITION];
-    for (size_t at = 0; at < rl_served_sources(served); at++) {
-        const rl_served_source_t *source = rl_served_source_at(served, at);
-        rl_result_t result = {0};
+    char position[SNAPSHOT_MAX_VERSION];
+    for (size_t at = 0; at < snapshot_sources(served); at++) {
+        const snapshot_source_t *source = snapshot_source_at(served, at);
+        result_t result = {0};
         if (strcmp(source->backend->kind, kind) != 0)
             continue;
-        rl_served_search(served, source, 0, query, 1, &result, position);
+        snapshot_search(served, source, 0, query, 1, &result, position);
         if (result.code)
             fail_msg("%s: %s", result.code, result.message);
         assert_true(result.size <= query->k);
@@ -139,13 +139,13 @@ static size_t search(rl_served_t *served, const char *kind, const rl_query_t *qu
             assert_true(hit == 0 || result.hits[hit].score <= result.hits[hit - 1].score);
             scores[size++] = (float)result.hits[hit].score;
         }
-        rl_result_clear(&result);
+        result_clear(&result);
     }
     qsort(scores, size, sizeof *scores, by_score);
     return size < query->k ? size : query->k;
 }
 
-static void check_nearest(rl_served_t *served, const model_t *model, const char *filter, int least)
+static void check_nearest(snapshot_t *served, const model_t *model, const char *filter, int least)
 {
     float query[HELP_DIMENSION] = {0}, found[SHARDS * K], wanted[DOCS];
     size_t count = 0;
@@ -154,32 +154,32 @@ static void check_nearest(rl_served_t *served, const model_t *model, const char 
         if (model->number[doc] >= least)
             wanted[count++] = cosine_with(model->number[doc], query);
     qsort(wanted, count, sizeof *wanted, by_score);
-    rl_query_t asked = {.vector = query, .dimension = HELP_DIMENSION, .k = K, .filter = filter};
+    query_t asked = {.vector = query, .dimension = HELP_DIMENSION, .k = K, .filter = filter};
     size_t size = search(served, "dense", &asked, found, model);
     assert_int_equal(size, count < K ? count : K);
     for (size_t at = 0; at < size; at++)
         assert_true(fabsf(found[at] - wanted[at]) < 1e-5f);
 }
 
-static void check_words(rl_served_t *served, const model_t *model)
+static void check_words(snapshot_t *served, const model_t *model)
 {
     unsigned doc = chance(DOCS);
     char text[64];
     float scores[SHARDS * K];
     int number = model->number[doc];
     snprintf(text, sizeof text, "%d", number >= 0 ? number : (int)doc);
-    rl_query_t asked = {.text = text, .k = K};
+    query_t asked = {.text = text, .k = K};
     size_t wanted = 0;
     for (unsigned each = 0; each < DOCS; each++)
         wanted += model->number[each] == (number >= 0 ? number : (int)doc);
     assert_int_equal(search(served, "lexical", &asked, scores, model), wanted);
 }
 
-static void check_all(rl_served_t *served, const model_t *model)
+static void check_all(snapshot_t *served, const model_t *model)
 {
     char filter[96];
     int least = model->next - 20 > BUILT ? model->next - 20 : BUILT;
-    uint64_t passages = rl_served_passages(served, 0) + rl_served_passages(served, 1), there = 0;
+    uint64_t passages = snapshot_passages(served, 0) + snapshot_passages(served, 1), there = 0;
     for (unsigned doc = 0; doc < DOCS; doc++)
         there += model->number[doc] >= 0;
     assert_int_equal(passages, there);
@@ -194,22 +194,22 @@ static void check_all(rl_served_t *served, const model_t *model)
         check_nearest(served, model, filter, least);
 }
 
-static void change_and_check(const char *folder, model_t *model, rl_changes_writer_t *writer,
+static void change_and_check(const char *folder, model_t *model, change_log_writer_t *writer,
                              unsigned deletions)
 {
-    rl_served_t *served = serve(folder);
-    char position[RL_POSITION], expected[RL_POSITION];
+    snapshot_t *served = serve(folder);
+    char position[SNAPSHOT_MAX_VERSION], expected[SNAPSHOT_MAX_VERSION];
     for (unsigned turn = 0; turn < TURNS; turn++) {
         uint64_t number = 0;
         for (unsigned each = 1 + chance(12); each > 0; each--)
             number = write_change(writer, model, chance(DOCS), chance(100) >= deletions);
-        assert_int_equal(rl_served_position(served, position, why, sizeof why), 0);
-        snprintf(expected, sizeof expected, "%s+%llu", rl_served_manifest(served)->generation,
+        assert_int_equal(snapshot_version(served, position, why, sizeof why), 0);
+        snprintf(expected, sizeof expected, "%s+%llu", snapshot_manifest(served)->generation,
                  (unsigned long long)number);
         assert_string_equal(position, expected);
         check_all(served, model);
     }
-    rl_served_unref(&served);
+    snapshot_unref(&served);
 }
 
 static model_t build(const char *folder, const char *factory)
@@ -226,10 +226,10 @@ static void what_is_found_is_what_is_there(void **state)
     (void)state;
     const char *folder = help_folder();
     model_t model = build(folder, "Flat");
-    rl_changes_writer_t *writer = rl_changes_writer_new(folder, 0, why, sizeof why);
+    change_log_writer_t *writer = change_log_writer_new(folder, 0, why, sizeof why);
     change_and_check(folder, &model, writer, 30);
     change_and_check(folder, &model, writer, 95); // nearly all of those built are deleted
-    rl_changes_writer_destroy(&writer);
+    change_log_writer_destroy(&writer);
     help_remove(folder);
 }
 
@@ -238,26 +238,26 @@ static void a_merge_makes_the_same_of_it(void **state)
     (void)state;
     const char *folder = help_folder();
     model_t model = build(folder, "Flat");
-    rl_changes_writer_t *writer = rl_changes_writer_new(folder, 0, why, sizeof why);
-    rl_store_merged_t merged;
-    assert_int_equal(rl_store_merge(folder, NULL, NULL, &merged, why, sizeof why), 0);
+    change_log_writer_t *writer = change_log_writer_new(folder, 0, why, sizeof why);
+    store_merged_t merged;
+    assert_int_equal(store_merge(folder, NULL, NULL, &merged, why, sizeof why), 0);
     for (int round = 0; round < 3; round++) {
         change_and_check(folder, &model, writer, 40);
-        if (rl_store_merge(folder, NULL, NULL, &merged, why, sizeof why) != 1)
+        if (store_merge(folder, NULL, NULL, &merged, why, sizeof why) != 1)
             fail_msg("%s", why);
         uint64_t changes, bytes, there = 0;
-        assert_int_equal(rl_store_unmerged(folder, &changes, &bytes, why, sizeof why), 0);
+        assert_int_equal(store_unmerged(folder, &changes, &bytes, why, sizeof why), 0);
         assert_int_equal(changes, 0);
         for (unsigned doc = 0; doc < DOCS; doc++)
             there += model.number[doc] >= 0;
         assert_int_equal(merged.passages, there);
         assert_int_equal(merged.documents, there);
-        rl_served_t *served = serve(folder);
-        assert_int_equal(rl_served_manifest(served)->passages, there);
+        snapshot_t *served = serve(folder);
+        assert_int_equal(snapshot_manifest(served)->passages, there);
         check_all(served, &model);
-        rl_served_unref(&served);
+        snapshot_unref(&served);
     }
-    rl_changes_writer_destroy(&writer);
+    change_log_writer_destroy(&writer);
     help_remove(folder);
 }
 
@@ -266,21 +266,21 @@ static void an_open_generation_goes_on_over_a_merge(void **state)
     (void)state;
     const char *folder = help_folder();
     model_t model = build(folder, "HNSW8");
-    rl_changes_writer_t *writer = rl_changes_writer_new(folder, 0, why, sizeof why);
-    rl_store_merged_t merged;
+    change_log_writer_t *writer = change_log_writer_new(folder, 0, why, sizeof why);
+    store_merged_t merged;
     for (unsigned doc = 0; doc < 50; doc++)
         write_change(writer, &model, doc, doc % 2);
-    rl_served_t *served = serve(folder);
-    assert_int_equal(rl_store_merge(folder, NULL, NULL, &merged, why, sizeof why), 1);
+    snapshot_t *served = serve(folder);
+    assert_int_equal(store_merge(folder, NULL, NULL, &merged, why, sizeof why), 1);
     for (unsigned doc = 50; doc < 80; doc++)
         write_change(writer, &model, doc, doc % 2);
     check_words(served, &model);
-    uint64_t there = rl_served_passages(served, 0) + rl_served_passages(served, 1), wanted = 0;
+    uint64_t there = snapshot_passages(served, 0) + snapshot_passages(served, 1), wanted = 0;
     for (unsigned doc = 0; doc < DOCS; doc++)
         wanted += model.number[doc] >= 0;
     assert_int_equal(there, wanted);
-    rl_served_unref(&served);
-    rl_changes_writer_destroy(&writer);
+    snapshot_unref(&served);
+    change_log_writer_destroy(&writer);
     help_remove(folder);
 }
 

@@ -18,7 +18,7 @@
 #include "clock.h"
 #include "flat.h"
 #include "retriever_help.h"
-#include "served.h"
+#include "snapshot.h"
 #include "source.h"
 #include "vectors.h"
 
@@ -33,53 +33,53 @@ enum {
 static void nothing_is_lowered_before_anything_is_known(void **state)
 {
     (void)state;
-    rl_effort_cost_t *cost = rl_effort_cost_new();
-    assert_int_equal(rl_effort_cost_of(cost, 100), 0);
-    assert_int_equal(rl_effort_cost_fit(cost, 100, 1, 10), 100);
-    rl_effort_cost_destroy(&cost);
+    effort_cost_t *cost = effort_cost_new();
+    assert_int_equal(effort_cost_of(cost, 100), 0);
+    assert_int_equal(effort_cost_fit(cost, 100, 1, 10), 100);
+    effort_cost_destroy(&cost);
     assert_null(cost);
 }
 
 static void what_fits_follows_what_searches_took(void **state)
 {
     (void)state;
-    rl_effort_cost_t *cost = rl_effort_cost_new();
-    rl_effort_cost_note(cost, 1, 90);
-    rl_effort_cost_note(cost, 1, 100); // the fastest counts
+    effort_cost_t *cost = effort_cost_new();
+    effort_cost_note(cost, 1, 90);
+    effort_cost_note(cost, 1, 100); // the fastest counts
     for (int each = 0; each < 200; each++)
-        rl_effort_cost_note(cost, 101, 90 + 1000); // 10 us for each above the first
-    uint64_t whole = rl_effort_cost_of(cost, 101);
+        effort_cost_note(cost, 101, 90 + 1000); // 10 us for each above the first
+    uint64_t whole = effort_cost_of(cost, 101);
     assert_true(whole >= 1090 && whole < 1150);
-    assert_int_equal(rl_effort_cost_fit(cost, 101, 1, 1200), 101);
-    size_t half = rl_effort_cost_fit(cost, 101, 1, 590);
+    assert_int_equal(effort_cost_fit(cost, 101, 1, 1200), 101);
+    size_t half = effort_cost_fit(cost, 101, 1, 590);
     assert_true(half > 40 && half <= 51);
-    assert_int_equal(rl_effort_cost_fit(cost, 101, 1, 50), 1); // too late in any case
-    assert_int_equal(rl_effort_cost_fit(cost, 101, 16, 0), 16);
-    assert_int_equal(rl_effort_cost_fit(cost, 8, 16, 0), 8); // never more than wanted
-    rl_effort_cost_destroy(&cost);
+    assert_int_equal(effort_cost_fit(cost, 101, 1, 50), 1); // too late in any case
+    assert_int_equal(effort_cost_fit(cost, 101, 16, 0), 16);
+    assert_int_equal(effort_cost_fit(cost, 8, 16, 0), 8); // never more than wanted
+    effort_cost_destroy(&cost);
 }
 
 static void unsteady_searches_are_foretold_to_be_long(void **state)
 {
     (void)state;
-    rl_effort_cost_t *steady = rl_effort_cost_new(), *unsteady = rl_effort_cost_new();
+    effort_cost_t *steady = effort_cost_new(), *unsteady = effort_cost_new();
     for (int each = 0; each < 200; each++) {
-        rl_effort_cost_note(steady, 65, 640);
-        rl_effort_cost_note(unsteady, 65, each % 2 ? 320 : 960);
+        effort_cost_note(steady, 65, 640);
+        effort_cost_note(unsteady, 65, each % 2 ? 320 : 960);
     }
-    assert_true(rl_effort_cost_of(unsteady, 65) > 960);
-    assert_true(rl_effort_cost_of(unsteady, 65) > rl_effort_cost_of(steady, 65));
-    rl_effort_cost_destroy(&steady);
-    rl_effort_cost_destroy(&unsteady);
+    assert_true(effort_cost_of(unsteady, 65) > 960);
+    assert_true(effort_cost_of(unsteady, 65) > effort_cost_of(steady, 65));
+    effort_cost_destroy(&steady);
+    effort_cost_destroy(&unsteady);
 }
 
 // ---- searches -----------------------------------------------------------------------------------
 
-static const rl_source_options_t options = {.threads = 1, .faiss_threads = 1};
+static const source_options_t options = {.threads = 1, .faiss_threads = 1};
 
 typedef struct opened {
     const char *folder;
-    rl_store_t *store;
+    store_t *store;
     void *source;
 } opened_t;
 
@@ -88,25 +88,25 @@ static opened_t open_index(const char *factory)
     char why[512] = "";
     opened_t it = {.folder = help_folder()};
     help_build(it.folder, PASSAGES, 1, HELP_DIMENSION, factory, NULL, 0);
-    it.store = rl_store_open(it.folder, true, why, sizeof why);
+    it.store = store_open(it.folder, true, why, sizeof why);
     assert_string_equal(why, "");
-    it.source = rl_source_faiss.open(it.store, 0, &options, why, sizeof why);
+    it.source = source_faiss.open(it.store, 0, &options, why, sizeof why);
     assert_string_equal(why, "");
-    rl_source_faiss.warm(it.source, 0);
+    source_faiss.warm(it.source, 0);
     return it;
 }
 
 static void close_index(opened_t *it)
 {
-    rl_source_faiss.close(it->source);
-    rl_store_destroy(&it->store);
+    source_faiss.close(it->source);
+    store_destroy(&it->store);
     help_remove(it->folder);
 }
 
 static void unit_vector(uint64_t number, float *out)
 {
     help_vector(number, HELP_DIMENSION, out);
-    assert_int_equal(rl_vectors_normalise(out, HELP_DIMENSION, out), 0);
+    assert_int_equal(vectors_normalise(out, HELP_DIMENSION, out), 0);
 }
 
 static double product(const float *one, const float *other)
@@ -122,29 +122,29 @@ static double least_by_hand(const float *query)
 {
     float scores[K];
     int64_t labels[K];
-    rl_best_t best = {scores, labels, 0, K};
+    top_k_t best = {scores, labels, 0, K};
     for (size_t at = 0; at < PASSAGES; at++) {
         float vector[HELP_DIMENSION];
         unit_vector(at, vector);
-        rl_best_offer(&best, (float)product(vector, query), at);
+        top_k_offer(&best, (float)product(vector, query), at);
     }
     return scores[K - 1];
 }
 
 // Asks all questions; their recall. `effort` of the kind, `until_us` as in a query.
-static double ask(opened_t *it, rl_effort_kind_t kind, size_t effort, uint64_t until_us,
-                  rl_effort_t *told)
+static double ask(opened_t *it, effort_kind_t kind, size_t effort, uint64_t until_us,
+                  effort_t *told)
 {
     double found = 0;
     for (size_t each = 0; each < QUESTIONS; each++) {
         float question[HELP_DIMENSION], vector[HELP_DIMENSION];
-        rl_result_t result = {0};
+        result_t result = {0};
         unit_vector(100000 + each, question);
-        rl_query_t query = {
+        query_t query = {
             .vector = question, .dimension = HELP_DIMENSION, .k = K, .until_us = until_us};
         query.efforts[kind] = effort;
         double least = least_by_hand(question);
-        rl_source_faiss.search(it->source, 0, &query, 1, &result);
+        source_faiss.search(it->source, 0, &query, 1, &result);
         assert_null(result.code);
         *told = result.effort;
         for (size_t hit = 0; hit < result.size; hit++) {
@@ -153,7 +153,7 @@ static double ask(opened_t *it, rl_effort_kind_t kind, size_t effort, uint64_t u
             assert_true(fabs(result.hits[hit].score - product(vector, question)) < 1e-5);
             found += result.hits[hit].score >= least - 1e-5;
         }
-        rl_result_clear(&result);
+        result_clear(&result);
     }
     return found / (QUESTIONS * K);
 }
@@ -163,15 +163,15 @@ static void more_effort_finds_more(void **state)
     (void)state;
     static const struct {
         const char *factory;
-        rl_effort_kind_t kind;
+        effort_kind_t kind;
         size_t little, much;
-    } kinds[] = {{"IVF64,SQ8", RL_EFFORT_NPROBE, 1, 64},
-                 {"IVF64,Flat", RL_EFFORT_NPROBE, 1, 64},
-                 {"RR16,IVF64,SQ8", RL_EFFORT_NPROBE, 1, 64},
-                 {"HNSW4", RL_EFFORT_EF_SEARCH, 10, 1000}};
+    } kinds[] = {{"IVF64,SQ8", EFFORT_NPROBE, 1, 64},
+                 {"IVF64,Flat", EFFORT_NPROBE, 1, 64},
+                 {"RR16,IVF64,SQ8", EFFORT_NPROBE, 1, 64},
+                 {"HNSW4", EFFORT_EF_SEARCH, 10, 1000}};
     for (size_t each = 0; each < sizeof kinds / sizeof *kinds; each++) {
         opened_t it = open_index(kinds[each].factory);
-        rl_effort_t told;
+        effort_t told;
         double little = ask(&it, kinds[each].kind, kinds[each].little, 0, &told);
         assert_int_equal(told.kind, kinds[each].kind);
         assert_int_equal(told.wanted, kinds[each].little);
@@ -180,7 +180,7 @@ static void more_effort_finds_more(void **state)
         assert_int_equal(told.used, kinds[each].much);
         if (little > .9 || much < .97)
             fail_msg("%s: recall %g and %g", kinds[each].factory, little, much);
-        ask(&it, kinds[each].kind, RL_EFFORT_MOST, 0, &told); // more than there is
+        ask(&it, kinds[each].kind, EFFORT_MOST, 0, &told); // more than there is
         assert_in_range(told.used, 64, PASSAGES);
         close_index(&it);
     }
@@ -189,14 +189,14 @@ static void more_effort_finds_more(void **state)
 static void effort_of_another_kind_changes_nothing(void **state)
 {
     (void)state;
-    rl_effort_t told;
+    effort_t told;
     opened_t it = open_index("Flat");
-    assert_true(ask(&it, RL_EFFORT_NPROBE, 1, 0, &told) > .999);
-    assert_int_equal(told.kind, RL_EFFORT_NONE);
+    assert_true(ask(&it, EFFORT_NPROBE, 1, 0, &told) > .999);
+    assert_int_equal(told.kind, EFFORT_NONE);
     close_index(&it);
     it = open_index("IVF64,Flat");
-    ask(&it, RL_EFFORT_EF_SEARCH, 1, 0, &told);
-    assert_int_equal(told.kind, RL_EFFORT_NPROBE);
+    ask(&it, EFFORT_EF_SEARCH, 1, 0, &told);
+    assert_int_equal(told.kind, EFFORT_NPROBE);
     assert_int_equal(told.used, 16);
     close_index(&it);
 }
@@ -208,8 +208,8 @@ static void a_near_deadline_lowers_the_effort(void **state)
     static const size_t least[] = {1, K};
     for (size_t each = 0; each < 2; each++) {
         opened_t it = open_index(factories[each]);
-        rl_effort_t told;
-        rl_effort_kind_t kind = each == 0 ? RL_EFFORT_NPROBE : RL_EFFORT_EF_SEARCH;
+        effort_t told;
+        effort_kind_t kind = each == 0 ? EFFORT_NPROBE : EFFORT_EF_SEARCH;
         ask(&it, kind, 64, rl_now_us() + 3600000000u, &told);
         assert_int_equal(told.used, 64);
         ask(&it, kind, 64, 1, &told); // long ago
@@ -235,7 +235,7 @@ static void an_effort_is_written_beside_all_else(void **state)
     opened_t it = open_index("IVF64,SQ8");
     json_t *before = manifest_of(it.folder);
     assert_int_equal(
-        rl_store_set_effort(it.store, RL_EFFORT_NPROBE, 7, "{\"recall\":0.5}", why, sizeof why), 0);
+        store_set_effort(it.store, EFFORT_NPROBE, 7, "{\"recall\":0.5}", why, sizeof why), 0);
     json_t *after = manifest_of(it.folder);
     json_t *effort = json_object_get(after, "effort");
     assert_int_equal(json_integer_value(json_object_get(effort, "nprobe")), 7);
@@ -244,10 +244,10 @@ static void an_effort_is_written_beside_all_else(void **state)
     assert_true(json_equal(before, after));
     json_decref(before);
     json_decref(after);
-    rl_store_t *again = rl_store_open(it.folder, true, why, sizeof why); // checksums hold
+    store_t *again = store_open(it.folder, true, why, sizeof why); // checksums hold
     assert_non_null(again);
-    assert_int_equal(rl_store_manifest(again)->nprobe, 7);
-    rl_store_destroy(&again);
+    assert_int_equal(store_manifest(again)->nprobe, 7);
+    store_destroy(&again);
     close_index(&it);
 }
 
@@ -263,13 +263,13 @@ static void the_next_generation_keeps_the_effort_if_it_is_alike(void **state)
     for (size_t each = 0; each < 3; each++) {
         char why[512] = "";
         opened_t it = open_index("IVF64,SQ8");
-        assert_int_equal(rl_store_set_effort(it.store, RL_EFFORT_NPROBE, 7, NULL, why, sizeof why),
+        assert_int_equal(store_set_effort(it.store, EFFORT_NPROBE, 7, NULL, why, sizeof why),
                          0);
         help_build(it.folder, next[each].passages, 1, HELP_DIMENSION, next[each].factory, NULL, 0);
-        rl_store_t *again = rl_store_open(it.folder, false, why, sizeof why);
-        assert_string_equal(rl_store_manifest(again)->generation, "g-000002");
-        assert_int_equal(rl_store_manifest(again)->nprobe, next[each].kept);
-        rl_store_destroy(&again);
+        store_t *again = store_open(it.folder, false, why, sizeof why);
+        assert_string_equal(store_manifest(again)->generation, "g-000002");
+        assert_int_equal(store_manifest(again)->nprobe, next[each].kept);
+        store_destroy(&again);
         close_index(&it);
     }
 }
@@ -286,7 +286,7 @@ static void an_effort_that_is_none_is_refused(void **state)
         json_object_set_new(manifest, "effort", json_loads(wrong[each], 0, NULL));
         json_dump_file(manifest, help_path(it.folder, "g-000001/manifest.json"), 0);
         json_decref(manifest);
-        assert_null(rl_store_open(it.folder, false, why, sizeof why));
+        assert_null(store_open(it.folder, false, why, sizeof why));
         assert_non_null(strstr(why, "manifest.json"));
     }
     close_index(&it);
@@ -296,25 +296,25 @@ static void what_is_served_takes_up_the_effort(void **state)
 {
     (void)state;
     char why[512] = "";
-    const rl_source_backend_t *backends[] = {&rl_source_faiss, &rl_source_xapian};
+    const source_backend_t *backends[] = {&source_faiss, &source_xapian};
     opened_t it = open_index("IVF64,SQ8");
-    rl_served_options_t wanted = {.backends = backends, .backends_size = 2, .source = options};
-    rl_served_t *served = rl_served_open(it.folder, &wanted, why, sizeof why);
+    snapshot_options_t wanted = {.backends = backends, .backends_size = 2, .source = options};
+    snapshot_t *served = snapshot_open(it.folder, &wanted, why, sizeof why);
     assert_non_null(served);
-    assert_false(rl_served_tune(served));
-    assert_int_equal(rl_store_set_effort(it.store, RL_EFFORT_NPROBE, 5, NULL, why, sizeof why), 0);
-    assert_true(rl_served_tune(served));
-    assert_false(rl_served_tune(served));
+    assert_false(snapshot_tune(served));
+    assert_int_equal(store_set_effort(it.store, EFFORT_NPROBE, 5, NULL, why, sizeof why), 0);
+    assert_true(snapshot_tune(served));
+    assert_false(snapshot_tune(served));
     float question[HELP_DIMENSION];
-    rl_result_t result = {0};
+    result_t result = {0};
     unit_vector(1, question);
-    rl_source_faiss.search(rl_served_source_at(served, 0)->source, 0,
-                           &(rl_query_t){.vector = question, .dimension = HELP_DIMENSION, .k = K},
+    source_faiss.search(snapshot_source_at(served, 0)->source, 0,
+                           &(query_t){.vector = question, .dimension = HELP_DIMENSION, .k = K},
                            1, &result);
     assert_int_equal(result.effort.used, 5);
-    rl_result_clear(&result);
-    assert_null(rl_served_damage(served));
-    rl_served_unref(&served);
+    result_clear(&result);
+    assert_null(snapshot_damage(served));
+    snapshot_unref(&served);
     close_index(&it);
 }
 
@@ -324,8 +324,8 @@ static int check(const char *folder, double recall, char **table, char *why, siz
 {
     size_t size;
     FILE *out = open_memstream(table, &size);
-    rl_check_settings_t settings = {.folder = folder, .questions = 100, .k = K, .recall = recall};
-    int rc = rl_check(&settings, out, why, why_size);
+    check_settings_t settings = {.folder = folder, .questions = 100, .k = K, .recall = recall};
+    int rc = index_check(&settings, out, why, why_size);
     fclose(out);
     return rc;
 }
@@ -338,7 +338,7 @@ static void a_check_chooses_the_least_effort_that_is_enough(void **state)
         char why[512] = "", *table = NULL;
         opened_t it = open_index(factories[each]);
         assert_int_equal(check(it.folder, .9, &table, why, sizeof why), 0);
-        const char *name = rl_effort_names[each < 2 ? RL_EFFORT_NPROBE : RL_EFFORT_EF_SEARCH];
+        const char *name = effort_names[each < 2 ? EFFORT_NPROBE : EFFORT_EF_SEARCH];
         assert_non_null(strstr(table, name));
         assert_non_null(strstr(table, "recall@10"));
         json_t *manifest = manifest_of(it.folder);
@@ -348,8 +348,8 @@ static void a_check_chooses_the_least_effort_that_is_enough(void **state)
         json_decref(manifest);
         free(table);
         // also of questions that lie anywhere, and are harder
-        rl_effort_t told;
-        rl_effort_kind_t kind = each < 2 ? RL_EFFORT_NPROBE : RL_EFFORT_EF_SEARCH;
+        effort_t told;
+        effort_kind_t kind = each < 2 ? EFFORT_NPROBE : EFFORT_EF_SEARCH;
         double recall = ask(&it, kind, chosen, 0, &told);
         if (recall < .7)
             fail_msg("%s, effort %zu: recall %g", factories[each], chosen, recall);
@@ -420,7 +420,7 @@ static void lists_behind_the_end_are_refused(void **state)
         at++;
     free(bytes);
     help_spoil(path, at + 4 + 8 + 8 + 4 + 8 + 5, "\x10"); // 2^44 more in the first list
-    assert_null(rl_source_faiss.open(it.store, 0, &options, why, sizeof why));
+    assert_null(source_faiss.open(it.store, 0, &options, why, sizeof why));
     assert_non_null(strstr(why, "vectors.faiss"));
     close_index(&it);
 }
@@ -429,20 +429,20 @@ static void damage_is_found_before_or_while_it_is_served(void **state)
 {
     (void)state;
     char why[512] = "";
-    const rl_source_backend_t *backends[] = {&rl_source_faiss, &rl_source_xapian};
-    rl_served_options_t wanted = {.backends = backends, .backends_size = 2, .source = options};
+    const source_backend_t *backends[] = {&source_faiss, &source_xapian};
+    snapshot_options_t wanted = {.backends = backends, .backends_size = 2, .source = options};
     opened_t it = open_index("IVF64,SQ8");
     help_spoil(help_path(it.folder, "g-000001/shard-0/vectors.f32"), 100, "spoilt");
     wanted.check_first = UINT64_MAX;
-    assert_null(rl_served_open(it.folder, &wanted, why, sizeof why));
+    assert_null(snapshot_open(it.folder, &wanted, why, sizeof why));
     assert_non_null(strstr(why, "vectors.f32: its checksum is wrong"));
     wanted.check_first = 0;
-    rl_served_t *served = rl_served_open(it.folder, &wanted, why, sizeof why);
+    snapshot_t *served = snapshot_open(it.folder, &wanted, why, sizeof why);
     assert_non_null(served);
-    while (!rl_served_damage(served))
+    while (!snapshot_damage(served))
         usleep(1000);
-    assert_non_null(strstr(rl_served_damage(served), "vectors.f32: its checksum is wrong"));
-    rl_served_unref(&served);
+    assert_non_null(strstr(snapshot_damage(served), "vectors.f32: its checksum is wrong"));
+    snapshot_unref(&served);
     close_index(&it);
 }
 

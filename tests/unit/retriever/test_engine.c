@@ -22,31 +22,31 @@ static const char catalog_text[] =
     "\\\"string\\\",\\\"Name\\\":\\\"string\\\"},\\\"multi\\\":[\\\"tags\\\"],\\\"build\\\":{}}";
 
 typedef struct asked {
-    rl_engine_place_t *place;
-    rl_engine_request_t request;
-    rl_result_t result;
+    engine_place_t *place;
+    engine_request_t request;
+    result_t result;
 } asked_t;
 
 static int open_place(void **state)
 {
     asked_t *asked = calloc(1, sizeof *asked);
     char why[300], body[2000];
-    rl_engine_settings_t settings = {.collection = "docs", .consistency = "one", .alpha = 0.5};
-    rl_engine_catalog_t catalog;
-    asked->place = rl_engine_weaviate.open(&settings, why, sizeof why);
-    asked->request = rl_engine_request_make();
+    engine_settings_t settings = {.collection = "docs", .consistency = "one", .alpha = 0.5};
+    engine_catalog_t catalog;
+    asked->place = engine_weaviate.open(&settings, why, sizeof why);
+    asked->request = engine_request_make();
     assert_non_null(asked->place);
     int size = snprintf(body, sizeof body,
                         "{\"class\":\"Ragline_docs\",\"description\":\"%s\",\"shardingConfig\":"
                         "{\"actualCount\":3}}",
                         catalog_text);
-    assert_int_equal(rl_engine_weaviate.take_catalog(asked->place, 200, body, (size_t)size,
+    assert_int_equal(engine_weaviate.take_catalog(asked->place, 200, body, (size_t)size,
                                                      &catalog, why, sizeof why),
-                     RL_ENGINE_OK);
-    assert_string_equal(catalog.said.generation, "e-1");
-    assert_true(rl_engine_catalog_is_multi(&catalog, "tags"));
-    assert_false(rl_engine_catalog_is_multi(&catalog, "year"));
-    rl_engine_catalog_clear(&catalog);
+                     ENGINE_OK);
+    assert_string_equal(catalog.manifest.generation, "e-1");
+    assert_true(engine_catalog_is_multi(&catalog, "tags"));
+    assert_false(engine_catalog_is_multi(&catalog, "year"));
+    engine_catalog_clear(&catalog);
     *state = asked;
     return 0;
 }
@@ -54,9 +54,9 @@ static int open_place(void **state)
 static int close_place(void **state)
 {
     asked_t *asked = *state;
-    rl_result_clear(&asked->result);
-    rl_engine_request_free(&asked->request);
-    rl_engine_weaviate.close(&asked->place);
+    result_clear(&asked->result);
+    engine_request_free(&asked->request);
+    engine_weaviate.close(&asked->place);
     free(asked);
     return 0;
 }
@@ -66,9 +66,9 @@ static const float vector[] = {0.6f, 0.8f};
 // Asks with a filter; what is sent, or "" where it is refused.
 static const char *ask(asked_t *self, const char *filter)
 {
-    rl_query_t query = {.text = "pumps", .k = 3, .filter = filter};
-    rl_result_clear(&self->result);
-    int rc = rl_engine_weaviate.search(self->place, RL_ENGINE_LEXICAL, &query, &self->request,
+    query_t query = {.text = "pumps", .k = 3, .filter = filter};
+    result_clear(&self->result);
+    int rc = engine_weaviate.search(self->place, ENGINE_LEXICAL, &query, &self->request,
                                        &self->result);
     return rc == 1 ? self->request.body.data : "";
 }
@@ -78,8 +78,8 @@ static const char *ask(asked_t *self, const char *filter)
 static void words_vectors_and_both(void **state)
 {
     asked_t *self = *state;
-    rl_query_t query = {.text = "the pumps of pumping", .vector = vector, .dimension = 2, .k = 3};
-    assert_int_equal(rl_engine_weaviate.search(self->place, RL_ENGINE_LEXICAL, &query,
+    query_t query = {.text = "the pumps of pumping", .vector = vector, .dimension = 2, .k = 3};
+    assert_int_equal(engine_weaviate.search(self->place, ENGINE_LEXICAL, &query,
                                                &self->request, &self->result),
                      1);
     const char *body = self->request.body.data;
@@ -87,28 +87,28 @@ static void words_vectors_and_both(void **state)
     assert_has(body, "Ragline_docs(limit:3 consistencyLevel:ONE");
     assert_has(body, "t0:Ragline_docs(where:{path:[\\\"terms\\\"] operator:Equal "
                      "valueText:\\\"pump\\\"}){meta{count}}");
-    rl_engine_weaviate.search(self->place, RL_ENGINE_VECTOR, &query, &self->request, &self->result);
+    engine_weaviate.search(self->place, ENGINE_VECTOR, &query, &self->request, &self->result);
     assert_has(self->request.body.data, "nearVector:{vector:[0.6,0.8]}");
-    rl_engine_weaviate.search(self->place, RL_ENGINE_HYBRID, &query, &self->request, &self->result);
+    engine_weaviate.search(self->place, ENGINE_HYBRID, &query, &self->request, &self->result);
     assert_has(self->request.body.data, "hybrid:{alpha:0.5 vector:[0.6,0.8] query:");
 }
 
 static void questions_that_cannot_be_asked(void **state)
 {
     asked_t *self = *state;
-    rl_query_t stop = {.text = "the of", .k = 3},
+    query_t stop = {.text = "the of", .k = 3},
                three = {.vector = vector, .dimension = 3, .k = 3};
-    assert_int_equal(rl_engine_weaviate.search(self->place, RL_ENGINE_LEXICAL, &stop,
+    assert_int_equal(engine_weaviate.search(self->place, ENGINE_LEXICAL, &stop,
                                                &self->request, &self->result),
                      0);
     assert_int_equal(self->result.size, 0);
     assert_null(self->result.code);
-    assert_int_equal(rl_engine_weaviate.search(self->place, RL_ENGINE_VECTOR, &three,
+    assert_int_equal(engine_weaviate.search(self->place, ENGINE_VECTOR, &three,
                                                &self->request, &self->result),
                      -1);
     assert_string_equal(self->result.code, "wrong_dimension");
-    rl_result_clear(&self->result);
-    assert_int_equal(rl_engine_weaviate.search(self->place, RL_ENGINE_VECTOR, &stop, &self->request,
+    result_clear(&self->result);
+    assert_int_equal(engine_weaviate.search(self->place, ENGINE_VECTOR, &stop, &self->request,
                                                &self->result),
                      -1);
     assert_string_equal(self->result.code, "bad_request");
@@ -147,11 +147,11 @@ static void what_lists_cannot_be_asked(void **state)
     assert_string_equal(self->result.code, "bad_filter");
 }
 
-static rl_engine_verdict_t take(asked_t *self, long status, const char *body)
+static engine_verdict_t take(asked_t *self, long status, const char *body)
 {
-    rl_query_t query = {.text = "pumps", .k = 3};
-    rl_result_clear(&self->result);
-    return rl_engine_weaviate.take_hits(self->place, RL_ENGINE_LEXICAL, &query, status, body,
+    query_t query = {.text = "pumps", .k = 3};
+    result_clear(&self->result);
+    return engine_weaviate.take_hits(self->place, ENGINE_LEXICAL, &query, status, body,
                                         strlen(body), &self->result);
 }
 
@@ -163,7 +163,7 @@ static void hits(void **state)
         "\"start\":3,\"end\":9,\"meta\":\"{}\",\"_additional\":{\"id\":"
         "\"2575e989-1443-8584-b087-9b1a11bba2ce\",\"score\":\"0.5\"}}]},"
         "\"Aggregate\":{\"t0\":[{\"meta\":{\"count\":3}}]}}}";
-    assert_int_equal(take(self, 200, body), RL_ENGINE_OK);
+    assert_int_equal(take(self, 200, body), ENGINE_OK);
     assert_int_equal(self->result.size, 1);
     const rl_passage_t *hit = self->result.hits;
     assert_string_equal(hit->doc, "d");
@@ -189,40 +189,40 @@ static void answers_that_are_none(void **state)
                                          "{\"errors\":[7]}",
                                          "{\"errors\":{}}"};
     for (size_t at = 0; at < sizeof bodies / sizeof *bodies; at++) {
-        assert_int_equal(take(self, 200, bodies[at]), RL_ENGINE_ELSEWHERE);
+        assert_int_equal(take(self, 200, bodies[at]), ENGINE_ELSEWHERE);
         assert_string_equal(self->result.code, "engine_failed");
     }
     take(self, 200, bodies[7]);
     assert_has(self->result.message, "shard is gone");
-    assert_int_equal(take(self, 503, "busy"), RL_ENGINE_ELSEWHERE);
+    assert_int_equal(take(self, 503, "busy"), ENGINE_ELSEWHERE);
     assert_true(self->result.retry);
-    assert_int_equal(take(self, 401, "{\"error\":[{\"message\":\"no key\"}]}"), RL_ENGINE_REFUSED);
+    assert_int_equal(take(self, 401, "{\"error\":[{\"message\":\"no key\"}]}"), ENGINE_REFUSED);
     assert_has(self->result.message, "no key");
     // objects without what makes them ours are passed over
     assert_int_equal(take(self, 200,
                           "{\"data\":{\"Get\":{\"Ragline_docs\":[7,{},{\"_additional\":"
                           "{\"id\":\"x\",\"score\":\"1\"}},null]}}}"),
-                     RL_ENGINE_OK);
+                     ENGINE_OK);
     assert_int_equal(self->result.size, 0);
 }
 
 static void ids_are_of_document_and_place(void **state)
 {
     (void)state;
-    char one[RL_ENGINE_ID], again[RL_ENGINE_ID], other[RL_ENGINE_ID];
+    char one[ENGINE_ID], again[ENGINE_ID], other[ENGINE_ID];
     rl_passage_t passage = {.doc = "d", .start = 1, .end = 2};
-    rl_engine_id(&passage, one);
+    engine_id(&passage, one);
     passage.text = "another text";
-    rl_engine_id(&passage, again);
+    engine_id(&passage, again);
     passage.end = 3;
-    rl_engine_id(&passage, other);
+    engine_id(&passage, other);
     assert_string_equal(one, again);
     assert_string_not_equal(one, other);
     assert_int_equal(strlen(one), 36);
     assert_int_equal(one[14], '8'); // the version
-    assert_true(rl_engine_number(one) != 0);
-    assert_int_equal(rl_engine_number("no id"), 0);
-    assert_int_equal(rl_engine_number("2575e989-1443-8584-b087-9b1a11bbazzz"), 0);
+    assert_true(engine_number(one) != 0);
+    assert_int_equal(engine_number("no id"), 0);
+    assert_int_equal(engine_number("2575e989-1443-8584-b087-9b1a11bbazzz"), 0);
 }
 
 // ---- nodes --------------------------------------------------------------------------------------
@@ -231,8 +231,8 @@ typedef struct world {
     struct event_base *base;
     loopback_t *servers[2];
     const char *replies[2]; // NULL: says nothing
-    rl_nodes_t *nodes;
-    rl_nodes_reply_t reply;
+    nodes_t *nodes;
+    nodes_reply_t reply;
     unsigned taken, done;
 } world_t;
 
@@ -259,12 +259,12 @@ static int make_world(void **state)
                  loopback_port(self->servers[at]));
         self->replies[at] = at == 0 ? "first" : "second";
     }
-    rl_nodes_settings_t settings = {.urls = (const char *const[]){urls[0], urls[1]},
+    nodes_settings_t settings = {.urls = (const char *const[]){urls[0], urls[1]},
                                     .size = 2,
                                     .key = "",
                                     .ready_path = "/ready",
                                     .connect_ms = 500};
-    self->nodes = rl_nodes_new(self->base, &settings, why, sizeof why);
+    self->nodes = nodes_new(self->base, &settings, why, sizeof why);
     assert_non_null(self->nodes);
     *state = self;
     return 0;
@@ -273,7 +273,7 @@ static int make_world(void **state)
 static int end_world(void **state)
 {
     world_t *self = *state;
-    rl_nodes_destroy(&self->nodes);
+    nodes_destroy(&self->nodes);
     for (int at = 0; at < 2; at++)
         loopback_destroy(&self->servers[at]);
     event_base_free(self->base);
@@ -282,17 +282,17 @@ static int end_world(void **state)
 }
 
 // "bad" is this node's trouble.
-static rl_engine_verdict_t on_taken(void *arg, long status, const char *body, size_t size,
+static engine_verdict_t on_taken(void *arg, long status, const char *body, size_t size,
                                     char *why, size_t why_size)
 {
     world_t *self = arg;
     (void)status, (void)size;
     self->taken++;
     snprintf(why, why_size, "%s", body);
-    return strcmp(body, "bad") == 0 ? RL_ENGINE_ELSEWHERE : RL_ENGINE_OK;
+    return strcmp(body, "bad") == 0 ? ENGINE_ELSEWHERE : ENGINE_OK;
 }
 
-static void on_done(void *arg, const rl_nodes_reply_t *reply)
+static void on_done(void *arg, const nodes_reply_t *reply)
 {
     world_t *self = arg;
     self->reply = *reply;
@@ -300,15 +300,15 @@ static void on_done(void *arg, const rl_nodes_reply_t *reply)
     event_base_loopbreak(self->base);
 }
 
-static rl_nodes_call_t *call(world_t *self, uint64_t limit_us, uint64_t hedge_us)
+static nodes_call_t *call(world_t *self, uint64_t limit_us, uint64_t hedge_us)
 {
-    rl_engine_request_t request = rl_engine_request_make();
-    rl_nodes_calls_t calls = {on_taken, on_done, self};
+    engine_request_t request = engine_request_make();
+    nodes_calls_t calls = {on_taken, on_done, self};
     snprintf(request.path, sizeof request.path, "/ask");
-    rl_nodes_call_t *made =
-        rl_nodes_ask(self->nodes, &request, rl_now_us() + limit_us, hedge_us, &calls);
+    nodes_call_t *made =
+        nodes_send(self->nodes, &request, rl_now_us() + limit_us, hedge_us, &calls);
     assert_non_null(made);
-    rl_engine_request_free(&request);
+    engine_request_free(&request);
     return made;
 }
 
@@ -326,7 +326,7 @@ static void a_node_that_fails_is_gone_round(void **state)
     self->replies[0] = "bad";
     for (int at = 0; at < 4; at++) {
         run_call(self, 5000000, 0);
-        assert_int_equal(self->reply.verdict, RL_ENGINE_OK);
+        assert_int_equal(self->reply.verdict, ENGINE_OK);
         assert_has(self->reply.why, "second");
     }
 }
@@ -339,8 +339,8 @@ static void one_that_is_gone_is_left_alone_until_it_is_ready(void **state)
         run_call(self, 5000000, 0);
         assert_has(self->reply.why, "first");
     }
-    assert_int_equal(rl_nodes_up(self->nodes), 1);
-    assert_true(rl_nodes_failures(self->nodes, 1) >= 1);
+    assert_int_equal(nodes_up(self->nodes), 1);
+    assert_true(nodes_failures(self->nodes, 1) >= 1);
 }
 
 static void nobody_there_is_said_at_once(void **state)
@@ -352,7 +352,7 @@ static void nobody_there_is_said_at_once(void **state)
     run_call(self, 5000000, 0);
     run_call(self, 5000000, 0);
     assert_true(rl_now_us() - began < 1000000);
-    assert_int_equal(self->reply.verdict, RL_ENGINE_ELSEWHERE);
+    assert_int_equal(self->reply.verdict, ENGINE_ELSEWHERE);
     assert_false(self->reply.timed_out);
     assert_has(self->reply.why, "none of the 2 nodes answers");
 }
@@ -377,8 +377,8 @@ static void a_call_that_is_cancelled_is_heard_of_no_more(void **state)
 {
     world_t *self = *state;
     self->replies[0] = self->replies[1] = NULL;
-    rl_nodes_call_t *made = call(self, 5000000, 1000);
-    rl_nodes_cancel(&made);
+    nodes_call_t *made = call(self, 5000000, 1000);
+    nodes_cancel(&made);
     assert_null(made);
     self->replies[0] = self->replies[1] = "late";
     run_call(self, 5000000, 0);

@@ -197,30 +197,30 @@ static bool holds_by_hand(const json_t *filter, const json_t *meta)
 
 typedef struct built {
     const char *folder;
-    rl_store_t *store;
+    store_t *store;
     json_t *metas[PASSAGES]; // with "id"
 } built_t;
 
 static void build(built_t *it)
 {
     char why[512] = "", doc[32];
-    rl_store_settings_t settings = {
+    store_settings_t settings = {
         .collection = "docs", .model = "", .language = "none", .shards = SHARDS};
     it->folder = help_folder();
-    rl_store_build_t *build = rl_store_build_new(it->folder, &settings, why, sizeof why);
+    store_build_t *build = store_build_new(it->folder, &settings, why, sizeof why);
     assert_non_null(build);
     for (size_t at = 0; at < PASSAGES; at++) {
         it->metas[at] = random_meta();
         char *meta = json_dumps(it->metas[at], JSON_COMPACT);
         snprintf(doc, sizeof doc, "doc-%zu", at);
         rl_passage_t passage = {.doc = doc, .source = "s", .text = "text", .meta = meta};
-        assert_int_equal(rl_store_add(build, at % SHARDS, &passage, NULL, 0, why, sizeof why),
+        assert_int_equal(store_add(build, at % SHARDS, &passage, NULL, 0, why, sizeof why),
                          at / SHARDS + 1);
         json_object_set_new(it->metas[at], "id", json_string(doc));
         free(meta);
     }
-    assert_int_equal(rl_store_finish(&build, PASSAGES, NULL, NULL, why, sizeof why), 0);
-    it->store = rl_store_open(it->folder, true, why, sizeof why);
+    assert_int_equal(store_finish(&build, PASSAGES, NULL, NULL, why, sizeof why), 0);
+    it->store = store_open(it->folder, true, why, sizeof why);
     assert_string_equal(why, "");
     assert_non_null(it->store);
 }
@@ -229,7 +229,7 @@ static void destroy(built_t *it)
 {
     for (size_t at = 0; at < PASSAGES; at++)
         json_decref(it->metas[at]);
-    rl_store_destroy(&it->store);
+    store_destroy(&it->store);
     help_remove(it->folder);
 }
 
@@ -244,14 +244,14 @@ static void what_filters_keep_is_what_looking_at_each_keeps(void **state)
         char *text = json_dumps(filter, JSON_COMPACT), why[512] = "";
         const char *code = NULL;
         for (uint64_t shard = 0; shard < SHARDS; shard++) {
-            rl_selection_t *selection =
-                rl_store_select(it.store, shard, text, &code, why, sizeof why);
+            selection_t *selection =
+                store_select(it.store, shard, text, &code, why, sizeof why);
             if (!selection)
                 fail_msg("%s: %s", text, why);
             size_t size = 0;
             for (size_t at = 0; at < selection->count; at++) {
                 bool expected = holds_by_hand(filter, it.metas[at * SHARDS + shard]);
-                if (rl_selection_has(selection, at) != expected)
+                if (selection_has(selection, at) != expected)
                     fail_msg("%s: passage %zu of shard %d, expected %d", text, at, (int)shard,
                              expected);
                 if (expected && selection->rows)
@@ -260,14 +260,14 @@ static void what_filters_keep_is_what_looking_at_each_keeps(void **state)
             }
             assert_int_equal(selection->size, size);
             kept += size;
-            rl_selection_unref(&selection);
+            selection_unref(&selection);
         }
         free(text);
         json_decref(filter);
     }
     assert_true(kept > PASSAGES);
-    const rl_manifest_t *said = rl_store_manifest(it.store);
-    json_t *fields = json_loads(said->fields, 0, NULL);
+    const manifest_t *manifest = store_manifest(it.store);
+    json_t *fields = json_loads(manifest->fields, 0, NULL);
     assert_string_equal(json_string_value(json_object_get(fields, "year")), "number");
     assert_string_equal(json_string_value(json_object_get(fields, "draft")), "boolean");
     assert_string_equal(json_string_value(json_object_get(fields, "source")), "string");
@@ -280,7 +280,7 @@ static void what_filters_keep_is_what_looking_at_each_keeps(void **state)
 
 // More filters than are remembered, from several threads at a time.
 typedef struct asking {
-    rl_store_t *store;
+    store_t *store;
     unsigned seed;
     size_t kept;
 } asking_t;
@@ -294,10 +294,10 @@ static void *ask_and_ask(void *arg)
         asking->seed = asking->seed * 1664525 + 1013904223;
         snprintf(filter, sizeof filter, "{\"field\":\"id\",\"eq\":\"doc-%u\"}",
                  (asking->seed >> 8) % PASSAGES);
-        rl_selection_t *selection =
-            rl_store_select(asking->store, 0, filter, &code, why, sizeof why);
+        selection_t *selection =
+            store_select(asking->store, 0, filter, &code, why, sizeof why);
         asking->kept += selection ? selection->size : 1000000;
-        rl_selection_unref(&selection);
+        selection_unref(&selection);
     }
     return NULL;
 }
@@ -334,20 +334,20 @@ static void an_index_without_metadata_is_served_and_says_so(void **state)
         json_object_get(json_array_get(json_object_get(manifest, "shards"), 0), "files");
     for (size_t at = json_array_size(files); at-- > 0;)
         if (strcmp(json_string_value(json_object_get(json_array_get(files, at), "name")),
-                   RL_FIELDS_FILE) == 0)
+                   FIELDS_FILE) == 0)
             json_array_remove(files, at);
     assert_int_equal(json_dump_file(manifest, path, 0), 0);
     json_decref(manifest);
-    snprintf(path, sizeof path, "%s/g-000001/shard-0/" RL_FIELDS_FILE, folder);
+    snprintf(path, sizeof path, "%s/g-000001/shard-0/" FIELDS_FILE, folder);
     assert_int_equal(unlink(path), 0);
-    rl_store_t *store = rl_store_open(folder, true, why, sizeof why);
+    store_t *store = store_open(folder, true, why, sizeof why);
     assert_non_null(store);
-    assert_string_equal(rl_store_manifest(store)->fields, "");
+    assert_string_equal(store_manifest(store)->fields, "");
     assert_null(
-        rl_store_select(store, 0, "{\"field\":\"year\",\"eq\":2024}", &code, why, sizeof why));
+        store_select(store, 0, "{\"field\":\"year\",\"eq\":2024}", &code, why, sizeof why));
     assert_string_equal(code, "no_metadata");
     assert_non_null(strstr(why, "ragline-index"));
-    rl_store_destroy(&store);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -357,11 +357,11 @@ static void a_wrong_filter_is_not_the_file_s_fault(void **state)
     char why[512] = "";
     const char *folder = help_folder(), *code = NULL;
     help_build(folder, 20, 1, 0, "", NULL, 0);
-    rl_store_t *store = rl_store_open(folder, true, why, sizeof why);
-    assert_null(rl_store_select(store, 0, "{\"year\":2024}", &code, why, sizeof why));
+    store_t *store = store_open(folder, true, why, sizeof why);
+    assert_null(store_select(store, 0, "{\"year\":2024}", &code, why, sizeof why));
     assert_string_equal(code, "bad_filter");
     assert_non_null(strstr(why, "year"));
-    rl_store_destroy(&store);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -375,7 +375,7 @@ static void a_damaged_file_breaks_nothing(void **state)
     char why[512] = "", path[512];
     const char *folder = help_folder();
     help_build(folder, 20, 1, 0, "", NULL, 0);
-    snprintf(path, sizeof path, "%s/g-000001/shard-0/" RL_FIELDS_FILE, folder);
+    snprintf(path, sizeof path, "%s/g-000001/shard-0/" FIELDS_FILE, folder);
     long size = help_size(path);
     size_t refused = 0;
     for (long at = 0; at < size; at++) {
@@ -386,23 +386,23 @@ static void a_damaged_file_breaks_nothing(void **state)
         assert_int_equal(pwrite(fd, &now, 1, at), 1);
         char inner[512], shard[512];
         snprintf(shard, sizeof shard, "%s/g-000001/shard-0", folder);
-        rl_fields_t *fields = rl_fields_open(shard, 20, inner, sizeof inner);
+        fields_t *fields = fields_open(shard, 20, inner, sizeof inner);
         for (size_t each = 0; fields && each < 4; each++) {
             bool wrong;
-            rl_selection_t *selection =
-                rl_fields_select(fields, filters[each], &wrong, why, sizeof why);
+            selection_t *selection =
+                fields_select(fields, filters[each], &wrong, why, sizeof why);
             refused += !selection;
-            rl_selection_unref(&selection);
+            selection_unref(&selection);
         }
         refused += !fields;
-        rl_fields_close(&fields);
+        fields_close(&fields);
         assert_int_equal(pwrite(fd, &was, 1, at), 1);
         close(fd);
     }
     assert_true(refused > 50);
     help_cut(path, size - 1);
-    assert_null(rl_store_open(folder, false, why, sizeof why));
-    assert_non_null(strstr(why, RL_FIELDS_FILE));
+    assert_null(store_open(folder, false, why, sizeof why));
+    assert_non_null(strstr(why, FIELDS_FILE));
     help_remove(folder);
 }
 
@@ -410,27 +410,27 @@ static void fields_beyond_the_bound_are_told(void **state)
 {
     (void)state;
     char why[512] = "", name[32];
-    rl_store_settings_t settings = {
+    store_settings_t settings = {
         .collection = "docs", .model = "", .language = "none", .shards = 1};
     const char *folder = help_folder(), *code = NULL;
-    rl_store_build_t *build = rl_store_build_new(folder, &settings, why, sizeof why);
-    for (int at = 0; at < RL_FIELDS_MAX + 5; at++) {
+    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
+    for (int at = 0; at < FIELDS_MAX + 5; at++) {
         snprintf(name, sizeof name, "{\"f%d\":%d}", at, at);
         rl_passage_t passage = {.doc = "d", .text = "text", .meta = name};
-        assert_true(rl_store_add(build, 0, &passage, NULL, 0, why, sizeof why) > 0);
+        assert_true(store_add(build, 0, &passage, NULL, 0, why, sizeof why) > 0);
     }
-    assert_int_equal(rl_store_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
-    rl_store_t *store = rl_store_open(folder, true, why, sizeof why);
-    assert_true(rl_store_manifest(store)->fields_more);
-    rl_selection_t *selection =
-        rl_store_select(store, 0, "{\"field\":\"f7\",\"eq\":7}", &code, why, sizeof why);
+    assert_int_equal(store_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
+    store_t *store = store_open(folder, true, why, sizeof why);
+    assert_true(store_manifest(store)->fields_more);
+    selection_t *selection =
+        store_select(store, 0, "{\"field\":\"f7\",\"eq\":7}", &code, why, sizeof why);
     assert_int_equal(selection->size, 1);
     assert_int_equal(selection->rows[0], 7);
-    rl_selection_unref(&selection);
-    snprintf(name, sizeof name, "{\"field\":\"f%d\",\"eq\":1}", RL_FIELDS_MAX + 3);
-    assert_null(rl_store_select(store, 0, name, &code, why, sizeof why));
+    selection_unref(&selection);
+    snprintf(name, sizeof name, "{\"field\":\"f%d\",\"eq\":1}", FIELDS_MAX + 3);
+    assert_null(store_select(store, 0, name, &code, why, sizeof why));
     assert_string_equal(code, "bad_filter");
-    rl_store_destroy(&store);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -439,27 +439,27 @@ static void long_values_can_be_asked_for_only(void **state)
     (void)state;
     static char meta[RL_FILTER_MAX_STRING + 64];
     char why[512] = "";
-    rl_store_settings_t settings = {
+    store_settings_t settings = {
         .collection = "docs", .model = "", .language = "none", .shards = 1};
     const char *folder = help_folder(), *code = NULL;
-    rl_store_build_t *build = rl_store_build_new(folder, &settings, why, sizeof why);
+    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
     for (int more = 0; more < 2; more++) {
         snprintf(meta, sizeof meta, "{\"abstract\":\"%0*d\"}", RL_FILTER_MAX_STRING + more, 0);
         rl_passage_t passage = {.doc = "d", .text = "text", .meta = meta};
-        assert_true(rl_store_add(build, 0, &passage, NULL, 0, why, sizeof why) > 0);
+        assert_true(store_add(build, 0, &passage, NULL, 0, why, sizeof why) > 0);
     }
-    assert_int_equal(rl_store_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
-    rl_store_t *store = rl_store_open(folder, true, why, sizeof why);
-    assert_non_null(strstr(rl_store_manifest(store)->fields, "\"abstract\":\"string|text\""));
-    rl_selection_t *selection = rl_store_select(
+    assert_int_equal(store_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
+    store_t *store = store_open(folder, true, why, sizeof why);
+    assert_non_null(strstr(store_manifest(store)->fields, "\"abstract\":\"string|text\""));
+    selection_t *selection = store_select(
         store, 0, "{\"field\":\"abstract\",\"exists\":true}", &code, why, sizeof why);
     assert_int_equal(selection->size, 2);
-    rl_selection_unref(&selection);
-    selection = rl_store_select(store, 0, "{\"field\":\"abstract\",\"prefix\":\"00\"}", &code, why,
+    selection_unref(&selection);
+    selection = store_select(store, 0, "{\"field\":\"abstract\",\"prefix\":\"00\"}", &code, why,
                                 sizeof why);
     assert_int_equal(selection->size, 1);
-    rl_selection_unref(&selection);
-    rl_store_destroy(&store);
+    selection_unref(&selection);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -471,20 +471,20 @@ static void records_are_sorted_beyond_memory(void **state)
     };
     char why[256] = "";
     const char *folder = help_folder();
-    rl_sorter_t *sorter = rl_sorter_new(folder, 2 * RL_SORTER_MAX_RECORD);
+    sorter_t *sorter = sorter_new(folder, 2 * SORTER_MAX_RECORD);
     uint64_t sum = 0, sorted_sum = 0;
     for (size_t at = 0; at < RECORDS; at++) {
         uint8_t record[64];
         size_t size = 1 + chance(40);
         for (size_t byte = 0; byte < size; byte++)
             sum += record[byte] = (uint8_t)chance(256);
-        assert_int_equal(rl_sorter_add(sorter, record, size, why, sizeof why), 0);
+        assert_int_equal(sorter_add(sorter, record, size, why, sizeof why), 0);
     }
-    assert_int_equal(rl_sorter_sort(sorter, why, sizeof why), 0);
+    assert_int_equal(sorter_sort(sorter, why, sizeof why), 0);
     uint8_t before[64] = {0};
     size_t before_size = 0, seen = 0, size;
     const uint8_t *record;
-    while (rl_sorter_next(sorter, &record, &size, why, sizeof why) == 1) {
+    while (sorter_next(sorter, &record, &size, why, sizeof why) == 1) {
         size_t least = size < before_size ? size : before_size;
         int order = memcmp(before, record, least);
         assert_true(order < 0 || (order == 0 && before_size <= size));
@@ -496,7 +496,7 @@ static void records_are_sorted_beyond_memory(void **state)
     }
     assert_int_equal(seen, RECORDS);
     assert_true(sum == sorted_sum);
-    rl_sorter_destroy(&sorter);
+    sorter_destroy(&sorter);
     help_remove(folder);
 }
 

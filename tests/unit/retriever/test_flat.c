@@ -44,7 +44,7 @@ static double product(const float *one, const float *other, size_t dimension)
 }
 
 // Many at once find what each finds alone (where the CPU can).
-static void check_many(const rl_flat_t *flat, size_t dimension, const float *query, size_t k,
+static void check_many(const flat_t *flat, size_t dimension, const float *query, size_t k,
                        const float *scores, const int64_t *labels)
 {
     enum {
@@ -56,7 +56,7 @@ static void check_many(const rl_flat_t *flat, size_t dimension, const float *que
     assert_non_null(rows);
     for (size_t count = 1; count <= MOST; count += 4) {
         memcpy(queries + (count - 1) * dimension, query, dimension * sizeof *query);
-        if (rl_flat_search_many(flat, queries, count, k, found, rows) != 0)
+        if (flat_search_many(flat, queries, count, k, found, rows) != 0)
             break;
         assert_memory_equal(rows + (count - 1) * k, labels, k * sizeof *labels);
         assert_memory_equal(found + (count - 1) * k, scores, k * sizeof *scores);
@@ -69,12 +69,12 @@ static void check_many(const rl_flat_t *flat, size_t dimension, const float *que
 // Each label is there once, its score is right, and no row that is left out is better.
 static void check(const float *rows, size_t count, size_t dimension, const float *query, size_t k)
 {
-    float scores[RL_FLAT_MAX_K];
-    int64_t labels[RL_FLAT_MAX_K];
+    float scores[FLAT_MAX_K];
+    int64_t labels[FLAT_MAX_K];
     char *found = calloc(count + 1, 1);
-    rl_flat_t *flat = rl_flat_new(rows, count, dimension);
+    flat_t *flat = flat_new(rows, count, dimension);
     assert_non_null(flat);
-    assert_int_equal(rl_flat_search(flat, query, k, NULL, scores, labels), 0);
+    assert_int_equal(flat_search(flat, query, k, NULL, scores, labels), 0);
     size_t size = k < count ? k : count;
     double last = 0;
     for (size_t at = 0; at < k; at++) {
@@ -93,7 +93,7 @@ static void check(const float *rows, size_t count, size_t dimension, const float
     for (size_t row = 0; row < count && size > 0; row++)
         assert_true(found[row] || product(rows + row * dimension, query, dimension) <= last + 1e-5);
     check_many(flat, dimension, query, k, scores, labels);
-    rl_flat_destroy(&flat);
+    flat_destroy(&flat);
     assert_null(flat);
     free(found);
 }
@@ -102,7 +102,7 @@ static void finds_the_best_of_any_shape(void **state)
 {
     (void)state;
     static const size_t dimensions[] = {1, 7, 16, 17, 100, 384}, counts[] = {0, 1, 3, 4, 5, 700};
-    static const size_t ks[] = {1, 8, 50, RL_FLAT_MAX_K};
+    static const size_t ks[] = {1, 8, 50, FLAT_MAX_K};
     for (size_t d = 0; d < sizeof dimensions / sizeof *dimensions; d++)
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
             float *rows = random_rows(counts[c], dimensions[d]);
@@ -168,14 +168,14 @@ static void rows_that_are_no_numbers_are_left_out(void **state)
     int64_t labels[COUNT];
     rows[2 * DIMENSION + 3] = NAN;
     rows[5 * DIMENSION] = INFINITY;
-    rl_flat_t *flat = rl_flat_new(rows, COUNT, DIMENSION);
-    assert_int_equal(rl_flat_search(flat, query, COUNT, NULL, scores, labels), 0);
+    flat_t *flat = flat_new(rows, COUNT, DIMENSION);
+    assert_int_equal(flat_search(flat, query, COUNT, NULL, scores, labels), 0);
     for (size_t at = 0; at < COUNT; at++) {
         assert_true(labels[at] != 2 && labels[at] != 5);
         assert_int_equal(labels[at] == -1, at >= COUNT - 2);
     }
     check_many(flat, DIMENSION, query, COUNT, scores, labels);
-    rl_flat_destroy(&flat);
+    flat_destroy(&flat);
     free(rows);
     free(query);
 }

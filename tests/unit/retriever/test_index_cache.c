@@ -21,33 +21,33 @@ enum {
 
 static char why[300];
 
-static rl_vector_key_t key_of(size_t number)
+static vector_key_t key_of(size_t number)
 {
     char text[32];
     int size = snprintf(text, sizeof text, "text %zu", number);
-    return rl_vector_key("model", text, (size_t)size);
+    return vector_key("model", text, (size_t)size);
 }
 
-static rl_vector_cache_t *open_cache(const char *path)
+static vector_cache_t *open_cache(const char *path)
 {
-    rl_vector_cache_t *cache = rl_vector_cache_new(path, why, sizeof why);
+    vector_cache_t *cache = vector_cache_new(path, why, sizeof why);
     if (!cache)
         fail_msg("%s", why);
     return cache;
 }
 
-static void put(rl_vector_cache_t *cache, size_t number)
+static void put(vector_cache_t *cache, size_t number)
 {
-    rl_vector_key_t key = key_of(number);
+    vector_key_t key = key_of(number);
     float vector[DIMENSION] = {(float)number, 1, 2, 3, 4};
-    assert_int_equal(rl_vector_cache_put(cache, &key, vector, DIMENSION, why, sizeof why), 0);
+    assert_int_equal(vector_cache_put(cache, &key, vector, DIMENSION, why, sizeof why), 0);
 }
 
-static bool has(rl_vector_cache_t *cache, size_t number)
+static bool has(vector_cache_t *cache, size_t number)
 {
-    rl_vector_key_t key = key_of(number);
+    vector_key_t key = key_of(number);
     size_t dimension = 0;
-    const float *vector = rl_vector_cache_get(cache, &key, &dimension, why, sizeof why);
+    const float *vector = vector_cache_get(cache, &key, &dimension, why, sizeof why);
     if (!vector)
         return false;
     assert_int_equal(dimension, DIMENSION);
@@ -58,8 +58,8 @@ static bool has(rl_vector_cache_t *cache, size_t number)
 static void keys_tell_models_and_texts_apart(void **state)
 {
     (void)state;
-    rl_vector_key_t a = rl_vector_key("m", "text", 4), b = rl_vector_key("m", "text", 4),
-                    c = rl_vector_key("mt", "ext", 3), d = rl_vector_key("m2", "text", 4);
+    vector_key_t a = vector_key("m", "text", 4), b = vector_key("m", "text", 4),
+                    c = vector_key("mt", "ext", 3), d = vector_key("m2", "text", 4);
     assert_memory_equal(&a, &b, sizeof a);
     assert_memory_not_equal(&a, &c, sizeof a);
     assert_memory_not_equal(&a, &d, sizeof a);
@@ -69,18 +69,18 @@ static void what_is_put_in_comes_out(void **state)
 {
     (void)state;
     const char *folder = help_folder(), *path = help_path(folder, "cache");
-    rl_vector_cache_t *cache = open_cache(path);
+    vector_cache_t *cache = open_cache(path);
     for (size_t i = 0; i < MANY; i++)
         put(cache, i);
     for (int again = 0; again < 2; again++) {
-        assert_int_equal(rl_vector_cache_size(cache), MANY);
+        assert_int_equal(vector_cache_size(cache), MANY);
         for (size_t i = 0; i < MANY; i++)
             assert_true(has(cache, i));
         assert_false(has(cache, MANY));
-        rl_vector_cache_destroy(&cache);
+        vector_cache_destroy(&cache);
         cache = open_cache(path);
     }
-    rl_vector_cache_destroy(&cache);
+    vector_cache_destroy(&cache);
     help_remove(folder);
 }
 
@@ -88,19 +88,19 @@ static void states_of_a_key(void **state)
 {
     (void)state;
     const char *folder = help_folder();
-    rl_vector_cache_t *cache = open_cache(help_path(folder, "cache"));
-    rl_vector_key_t key = key_of(1);
+    vector_cache_t *cache = open_cache(help_path(folder, "cache"));
+    vector_key_t key = key_of(1);
     assert_false(has(cache, 1));
-    assert_int_equal(rl_vector_cache_want(cache, &key), RL_VECTOR_NONE);
-    assert_int_equal(rl_vector_cache_want(cache, &key), RL_VECTOR_WANTED);
-    assert_int_equal(rl_vector_cache_dimension(cache), 0);
-    assert_true(rl_vector_cache_take(cache, &key));
-    assert_false(rl_vector_cache_take(cache, &key));
+    assert_int_equal(vector_cache_want(cache, &key), VECTOR_NONE);
+    assert_int_equal(vector_cache_want(cache, &key), VECTOR_WANTED);
+    assert_int_equal(vector_cache_dimension(cache), 0);
+    assert_true(vector_cache_take(cache, &key));
+    assert_false(vector_cache_take(cache, &key));
     put(cache, 1);
-    assert_int_equal(rl_vector_cache_dimension(cache), DIMENSION);
-    assert_int_equal(rl_vector_cache_want(cache, &key), RL_VECTOR_THERE);
-    assert_false(rl_vector_cache_take(cache, &key));
-    rl_vector_cache_destroy(&cache);
+    assert_int_equal(vector_cache_dimension(cache), DIMENSION);
+    assert_int_equal(vector_cache_want(cache, &key), VECTOR_THERE);
+    assert_false(vector_cache_take(cache, &key));
+    vector_cache_destroy(&cache);
     help_remove(folder);
 }
 
@@ -108,25 +108,25 @@ static void a_torn_tail_is_cut_off_wherever_it_tears(void **state)
 {
     (void)state;
     const char *folder = help_folder(), *path = help_path(folder, "cache");
-    rl_vector_cache_t *cache = open_cache(path);
+    vector_cache_t *cache = open_cache(path);
     for (size_t i = 0; i < 4; i++)
         put(cache, i);
-    rl_vector_cache_destroy(&cache);
+    vector_cache_destroy(&cache);
     long whole = help_size(path), record = 24 + DIMENSION * 4;
     assert_int_equal(whole, 8 + 4 * record);
     for (long size = whole - 1; size >= 0; size--) {
         help_cut(path, size);
         cache = open_cache(path);
         size_t left = size < 8 ? 0 : (size_t)((size - 8) / record);
-        assert_int_equal(rl_vector_cache_size(cache), left);
+        assert_int_equal(vector_cache_size(cache), left);
         for (size_t i = 0; i < 4; i++)
             assert_int_equal(has(cache, i), i < left);
         put(cache, 3); // and it goes on from there
-        rl_vector_cache_destroy(&cache);
+        vector_cache_destroy(&cache);
         cache = open_cache(path);
         assert_true(has(cache, 3));
-        assert_int_equal(rl_vector_cache_size(cache), left + (left < 4));
-        rl_vector_cache_destroy(&cache);
+        assert_int_equal(vector_cache_size(cache), left + (left < 4));
+        vector_cache_destroy(&cache);
         help_cut(path, 8 + (long)left * record);
     }
     help_remove(folder);
@@ -136,23 +136,23 @@ static void spoilt_bytes_are_never_a_vector(void **state)
 {
     (void)state;
     const char *folder = help_folder(), *path = help_path(folder, "cache");
-    rl_vector_cache_t *cache = open_cache(path);
+    vector_cache_t *cache = open_cache(path);
     long record = 24 + DIMENSION * 4;
     for (long at = 8; at < 8 + record; at++) {
         help_cut(path, 8);
-        rl_vector_cache_destroy(&cache);
+        vector_cache_destroy(&cache);
         cache = open_cache(path);
         put(cache, 1);
         put(cache, 2);
-        rl_vector_cache_destroy(&cache);
+        vector_cache_destroy(&cache);
         help_spoil(path, at, "\xa5");
         cache = open_cache(path);
         assert_false(has(cache, 1)); // a byte of the first: it goes, and what is behind it
-        assert_int_equal(rl_vector_cache_size(cache), 0);
+        assert_int_equal(vector_cache_size(cache), 0);
     }
-    rl_vector_cache_destroy(&cache);
+    vector_cache_destroy(&cache);
     help_spoil(path, 0, "GIF89a");
-    assert_null(rl_vector_cache_new(path, why, sizeof why));
+    assert_null(vector_cache_new(path, why, sizeof why));
     assert_non_null(strstr(why, "remove it"));
     help_remove(folder);
 }
@@ -161,24 +161,24 @@ static void pruning_keeps_what_is_wanted(void **state)
 {
     (void)state;
     const char *folder = help_folder(), *path = help_path(folder, "cache");
-    rl_vector_cache_t *cache = open_cache(path);
+    vector_cache_t *cache = open_cache(path);
     for (size_t i = 0; i < 100; i++)
         put(cache, i);
-    rl_vector_cache_destroy(&cache);
+    vector_cache_destroy(&cache);
     cache = open_cache(path);
     for (size_t i = 0; i < 100; i += 3) {
-        rl_vector_key_t key = key_of(i);
-        assert_int_equal(rl_vector_cache_want(cache, &key), RL_VECTOR_THERE);
+        vector_key_t key = key_of(i);
+        assert_int_equal(vector_cache_want(cache, &key), VECTOR_THERE);
     }
-    assert_int_equal(rl_vector_cache_prune(cache, why, sizeof why), 0);
+    assert_int_equal(vector_cache_prune(cache, why, sizeof why), 0);
     for (size_t i = 0; i < 100; i += 3)
         assert_true(has(cache, i));
-    rl_vector_cache_destroy(&cache);
+    vector_cache_destroy(&cache);
     cache = open_cache(path);
-    assert_int_equal(rl_vector_cache_size(cache), 34);
+    assert_int_equal(vector_cache_size(cache), 34);
     for (size_t i = 0; i < 100; i++)
         assert_int_equal(has(cache, i), i % 3 == 0);
-    rl_vector_cache_destroy(&cache);
+    vector_cache_destroy(&cache);
     help_remove(folder);
 }
 
@@ -186,28 +186,28 @@ static void the_spool_gives_back_what_it_took(void **state)
 {
     (void)state;
     const char *folder = help_folder();
-    rl_spool_t *spool = rl_spool_new(folder, why, sizeof why);
+    spool_t *spool = spool_new(folder, why, sizeof why);
     assert_non_null(spool);
     float vector[3] = {1, 2, 3};
     for (uint64_t i = 0; i < 1000; i++) {
         char text[64];
         snprintf(text, sizeof text, "text %llu\nüber", (unsigned long long)i);
-        rl_spooled_t item = {
+        spooled_t item = {
             .shard = i % 7,
             .key = key_of(i),
             .vector = i % 2 ? vector : NULL,
             .vector_size = 3,
             .passage = {
                 .doc = "d", .text = text, .meta = NULL, .start = i, .end = i + 9, .hash = i * 3}};
-        assert_int_equal(rl_spool_add(spool, &item, why, sizeof why), 0);
+        assert_int_equal(spool_add(spool, &item, why, sizeof why), 0);
     }
-    assert_int_equal(rl_spool_size(spool), 1000);
+    assert_int_equal(spool_size(spool), 1000);
     for (int again = 0; again < 2; again++) {
-        assert_int_equal(rl_spool_rewind(spool, why, sizeof why), 0);
-        rl_spooled_t item;
+        assert_int_equal(spool_rewind(spool, why, sizeof why), 0);
+        spooled_t item;
         uint64_t count = 0;
-        while (rl_spool_next(spool, &item, why, sizeof why) == 1) {
-            rl_vector_key_t key = key_of(count);
+        while (spool_next(spool, &item, why, sizeof why) == 1) {
+            vector_key_t key = key_of(count);
             char text[64];
             snprintf(text, sizeof text, "text %llu\nüber", (unsigned long long)count);
             assert_int_equal(item.shard, count % 7);
@@ -225,8 +225,8 @@ static void the_spool_gives_back_what_it_took(void **state)
         }
         assert_int_equal(count, 1000);
     }
-    rl_spool_destroy(&spool);
-    assert_null(rl_spool_new("/nonexistent", why, sizeof why));
+    spool_destroy(&spool);
+    assert_null(spool_new("/nonexistent", why, sizeof why));
     help_remove(folder);
 }
 

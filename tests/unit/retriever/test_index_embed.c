@@ -83,7 +83,7 @@ static void on_request(void *arg, loopback_conn_t *conn, const char *head, const
     json_decref(root);
 }
 
-static int next(void *arg, rl_vector_key_t *key, rl_buf_t *text)
+static int next(void *arg, vector_key_t *key, rl_buf_t *text)
 {
     fixture_t *self = arg;
     if (self->given == TEXTS)
@@ -95,7 +95,7 @@ static int next(void *arg, rl_vector_key_t *key, rl_buf_t *text)
     return 1;
 }
 
-static int on_vector(void *arg, const rl_vector_key_t *key, const float *vector, size_t dimension)
+static int on_vector(void *arg, const vector_key_t *key, const float *vector, size_t dimension)
 {
     fixture_t *self = arg;
     size_t at = key->bytes[0];
@@ -138,20 +138,20 @@ static uint64_t run(fixture_t *self, int port, unsigned retries)
 {
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d/v1/", port);
-    rl_bulk_settings_t settings = {.url = url,
+    bulk_settings_t settings = {.url = url,
                                    .model = "m",
                                    .key = "secret",
                                    .batch = 4,
                                    .requests = 3,
                                    .retries = retries,
                                    .timeout_ms = 20000};
-    rl_bulk_calls_t calls = {next, on_vector, on_note, on_end, self};
-    rl_bulk_embed_t *bulk = rl_bulk_embed_new(self->base, &settings, &calls);
+    bulk_calls_t calls = {next, on_vector, on_note, on_end, self};
+    bulk_embed_t *bulk = bulk_embed_new(self->base, &settings, &calls);
     assert_non_null(bulk);
     while (!self->ended)
         event_base_loop(self->base, EVLOOP_ONCE);
-    uint64_t cut = rl_bulk_embed_cut(bulk);
-    rl_bulk_embed_destroy(&bulk);
+    uint64_t cut = bulk_embed_cut(bulk);
+    bulk_embed_destroy(&bulk);
     assert_null(bulk);
     return cut;
 }
@@ -268,17 +268,17 @@ static void replies(void **state)
         {"{\"data\":[{\"index\":1,\"embedding\":[1]},{\"index\":1,\"embedding\":[1]}]}", "index"},
         {"{\"data\":[{\"index\":-1,\"embedding\":[1]},{\"index\":1,\"embedding\":[1]}]}", "index"},
     };
-    rl_embed_reply_t reply;
+    embed_reply_t reply;
     char why[256];
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         why[0] = '\0';
         const char *body = wrong[i][0];
-        assert_int_equal(rl_embed_reply(body, strlen(body), 2, &reply, why, sizeof why), -1);
+        assert_int_equal(embed_reply(body, strlen(body), 2, &reply, why, sizeof why), -1);
         if (!strstr(why, wrong[i][1]))
             fail_msg("%s: \"%s\" does not speak of %s", body, why, wrong[i][1]);
     }
     const char *right = "{\"data\":[{\"embedding\":[3,4]},{\"embedding\":[0,-2]}]}";
-    assert_int_equal(rl_embed_reply(right, strlen(right), 2, &reply, why, sizeof why), 0);
+    assert_int_equal(embed_reply(right, strlen(right), 2, &reply, why, sizeof why), 0);
     assert_int_equal(reply.dimension, 2);
     assert_true(fabsf(reply.numbers[0] - 0.6f) < 1e-6f && fabsf(reply.numbers[3] + 1) < 1e-6f);
     free(reply.numbers);
@@ -298,13 +298,13 @@ static void words_of_an_error(void **state)
     };
     char out[16];
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        rl_embed_error(pairs[i][0], strlen(pairs[i][0]), out, sizeof out);
+        embed_error(pairs[i][0], strlen(pairs[i][0]), out, sizeof out);
         assert_string_equal(out, pairs[i][1]);
     }
-    rl_embed_error("ääääääääääää", 24, out, sizeof out);
+    embed_error("ääääääääääää", 24, out, sizeof out);
     assert_string_equal(out, "äääääää"); // 15 bytes hold seven
-    assert_true(rl_embed_too_long("This model's maximum context length is 512 tokens"));
-    assert_false(rl_embed_too_long("invalid request"));
+    assert_true(embed_too_long("This model's maximum context length is 512 tokens"));
+    assert_false(embed_too_long("invalid request"));
 }
 
 int main(void)

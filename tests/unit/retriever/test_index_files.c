@@ -26,30 +26,30 @@ static void on_problem(void *arg, const char *where, const char *what)
 }
 
 // Ids, one after the other ("a b "), of all documents below these paths.
-static char *ids_of(const char *const *paths, rl_corpus_counts_t *counts)
+static char *ids_of(const char *const *paths, corpus_counts_t *counts)
 {
     problems[0] = '\0';
-    rl_listing_t *listing = rl_listing_new(on_problem, NULL);
+    listing_t *listing = listing_new(on_problem, NULL);
     for (; *paths; paths++)
-        assert_int_equal(rl_listing_add(listing, *paths), 0);
-    rl_listing_close(listing);
-    rl_corpus_t *corpus = rl_corpus_new(listing, on_problem, NULL);
+        assert_int_equal(listing_add(listing, *paths), 0);
+    listing_close(listing);
+    corpus_t *corpus = corpus_new(listing, on_problem, NULL);
     rl_buf_t ids = rl_buf_make(10000);
     rl_buf_adds(&ids, "");
-    rl_document_t doc;
-    rl_corpus_next_t next;
-    while ((next = rl_corpus_next(corpus, &doc)) != RL_CORPUS_END) {
-        if (next == RL_CORPUS_NOTHING)
+    document_t doc;
+    corpus_next_t next;
+    while ((next = corpus_next(corpus, &doc)) != CORPUS_END) {
+        if (next == CORPUS_NOTHING)
             continue;
         help_check(&doc);
         assert_non_null(doc.source);
         rl_buf_addf(&ids, "%s ", doc.id);
-        rl_document_free(&doc);
+        document_free(&doc);
     }
-    *counts = *rl_corpus_counts(corpus);
-    assert_int_equal(counts->bytes, rl_listing_bytes(listing));
-    rl_corpus_destroy(&corpus);
-    rl_listing_destroy(&listing);
+    *counts = *corpus_counts(corpus);
+    assert_int_equal(counts->bytes, listing_bytes(listing));
+    corpus_destroy(&corpus);
+    listing_destroy(&listing);
     return rl_buf_take(&ids);
 }
 
@@ -67,7 +67,7 @@ static void a_folder_of_everything(void **state)
     char folder[4096];
     snprintf(folder, sizeof folder, "%s", help_fixture("guide.md"));
     *strrchr(folder, '/') = '\0';
-    rl_corpus_counts_t counts;
+    corpus_counts_t counts;
     char *ids = ids_of((const char *[]){folder, NULL}, &counts);
     assert_string_equal(ids, "guide.md heron.1 note-1 note-2 page.html sub/parts.txt ");
     assert_int_equal(counts.files, 6);
@@ -91,7 +91,7 @@ static void names_that_meet_twice(void **state)
     write_file(two, "a.md", "text of two");
     write_file(two, "b.jsonl",
                "{\"id\":\"a.md\",\"text\":\"x\"}\n{\"id\":\"a.md\",\"text\":\"y\"}\n");
-    rl_corpus_counts_t counts;
+    corpus_counts_t counts;
     char expected[600];
     char *ids = ids_of((const char *[]){one, two, one, NULL}, &counts);
     snprintf(expected, sizeof expected, "a.md %s/a.md ", two);
@@ -110,7 +110,7 @@ static void links_and_loops(void **state)
     assert_int_equal(symlink("real.md", help_path(folder, "another.md")), 0);
     assert_int_equal(symlink(".", help_path(folder, "loop")), 0);
     assert_int_equal(symlink("nowhere", help_path(folder, "gone.md")), 0);
-    rl_corpus_counts_t counts;
+    corpus_counts_t counts;
     char *ids = ids_of((const char *[]){folder, NULL}, &counts);
     assert_string_equal(ids, "real.md ");
     assert_non_null(strstr(problems, "gone.md: "));
@@ -125,7 +125,7 @@ static void what_is_named_must_be_readable(void **state)
     write_file(folder, "pic.png", "\x89PNG\r\n\x1a\n\x01\x02\x03\x04\x05");
     char picture[200];
     snprintf(picture, sizeof picture, "%s/pic.png", folder);
-    rl_corpus_counts_t counts;
+    corpus_counts_t counts;
     char *ids = ids_of((const char *[]){picture, "/nonexistent/x", NULL}, &counts);
     assert_string_equal(ids, "");
     assert_non_null(strstr(problems, "pic.png: "));
@@ -149,16 +149,16 @@ static void titles_of_files(void **state)
         {"sub/parts.txt", "Spare parts"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        rl_listing_t *listing = rl_listing_new(on_problem, NULL);
-        rl_listing_add(listing, help_fixture(pairs[i][0]));
-        rl_listing_close(listing);
-        rl_corpus_t *corpus = rl_corpus_new(listing, on_problem, NULL);
-        rl_document_t doc;
-        assert_int_equal(rl_corpus_next(corpus, &doc), RL_CORPUS_DOCUMENT);
+        listing_t *listing = listing_new(on_problem, NULL);
+        listing_add(listing, help_fixture(pairs[i][0]));
+        listing_close(listing);
+        corpus_t *corpus = corpus_new(listing, on_problem, NULL);
+        document_t doc;
+        assert_int_equal(corpus_next(corpus, &doc), CORPUS_DOCUMENT);
         assert_string_equal(doc.title, pairs[i][1]);
-        rl_document_free(&doc);
-        rl_corpus_destroy(&corpus);
-        rl_listing_destroy(&listing);
+        document_free(&doc);
+        corpus_destroy(&corpus);
+        listing_destroy(&listing);
     }
 }
 

@@ -29,9 +29,9 @@ static rl_conf_t *conf_of(int argc, const char **args)
 static void expect_wrong(const char *word, int argc, const char **args)
 {
     rl_conf_t *conf = conf_of(argc, args);
-    rl_plan_t plan;
+    plan_t plan;
     char why[512] = "";
-    assert_int_equal(rl_plan_make(conf, &plan, why, sizeof why), -1);
+    assert_int_equal(plan_make(conf, &plan, why, sizeof why), -1);
     if (!strstr(why, word))
         fail_msg("\"%s\" does not speak of %s", why, word);
     rl_conf_destroy(&conf);
@@ -62,14 +62,14 @@ static void a_plan(void **state)
     rl_conf_t *conf =
         conf_of(ARGS("--index-out", "/tmp/my-docs/", "--embed-url", "http://e/v1", "--index-shards",
                      "3", "--index-chunk-words", "100", "a.md", "b"));
-    rl_plan_t plan;
+    plan_t plan;
     char why[512] = "";
-    assert_int_equal(rl_plan_make(conf, &plan, why, sizeof why), 0);
+    assert_int_equal(plan_make(conf, &plan, why, sizeof why), 0);
     assert_string_equal(plan.collection, "my-docs");
     assert_int_equal(plan.shards, 3);
     assert_int_equal(plan.rules.words, 100);
     assert_false(plan.lexical_only);
-    char *json = rl_plan_json(&plan);
+    char *json = plan_json(&plan);
     json_t *root = json_loads(json, 0, NULL);
     assert_int_equal(json_integer_value(json_object_get(root, "chunk_words")), 100);
     assert_int_equal(json_array_size(json_object_get(root, "sources")), 2);
@@ -78,11 +78,11 @@ static void a_plan(void **state)
     rl_conf_destroy(&conf);
     conf =
         conf_of(ARGS("--index-out", "x", "--lexical-only", "--embed-url", "http://e/v1", "a.md"));
-    assert_int_equal(rl_plan_make(conf, &plan, why, sizeof why), 0);
+    assert_int_equal(plan_make(conf, &plan, why, sizeof why), 0);
     assert_true(plan.lexical_only);
     rl_conf_destroy(&conf);
     conf = conf_of(ARGS("--index-out", "x", "a.md"));
-    assert_int_equal(rl_plan_make(conf, &plan, why, sizeof why), 0);
+    assert_int_equal(plan_make(conf, &plan, why, sizeof why), 0);
     assert_true(plan.lexical_only);
     rl_conf_destroy(&conf);
 }

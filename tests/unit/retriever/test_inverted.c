@@ -33,7 +33,7 @@ static int make_vectors(void **state)
     for (uint64_t at = 0; vectors && at < COUNT; at++) {
         float *row = vectors + at * HELP_DIMENSION;
         help_vector(at, HELP_DIMENSION, row);
-        rl_vectors_normalise(row, HELP_DIMENSION, row);
+        vectors_normalise(row, HELP_DIMENSION, row);
     }
     return vectors ? 0 : -1;
 }
@@ -105,15 +105,15 @@ static void is_written_as(const char *factory)
     uint64_t readings = 0;
     steps_t steps = {.stages = ""};
     assert_int_equal(faiss_index_factory(&index, HELP_DIMENSION, factory, METRIC_INNER_PRODUCT), 0);
-    assert_true(rl_inverted_suits(index));
-    assert_int_equal(rl_inverted_lists(index), 32);
-    assert_int_equal(rl_inverted_train(index, vectors, 20000, on_progress, &steps, why, sizeof why),
+    assert_true(inverted_suits(index));
+    assert_int_equal(inverted_lists(index), 32);
+    assert_int_equal(inverted_train(index, vectors, 20000, on_progress, &steps, why, sizeof why),
                      0);
     steps.last = steps.total; // how often FAISS asks is an estimate
     const char *path = help_path(folder, "mine.faiss");
     assert_int_equal(faiss_write_index_fname(index, path), 0); // a copy of what was trained
     assert_int_equal(faiss_read_index_fname(path, 0, &other), 0);
-    assert_int_equal(rl_inverted_write(index, COUNT, path, read_vectors, &readings, on_progress,
+    assert_int_equal(inverted_write(index, COUNT, path, read_vectors, &readings, on_progress,
                                        &steps, why, sizeof why),
                      0);
     assert_string_equal(steps.stages, "training vectors lists ");
@@ -169,7 +169,7 @@ static void other_kinds_do_not_suit(void **state)
         FaissIndex *index = NULL;
         assert_int_equal(
             faiss_index_factory(&index, HELP_DIMENSION, kinds[at], METRIC_INNER_PRODUCT), 0);
-        assert_false(rl_inverted_suits(index));
+        assert_false(inverted_suits(index));
         faiss_Index_free(index);
     }
 }
@@ -182,8 +182,8 @@ static void a_folder_that_is_gone(void **state)
     uint64_t readings = 0;
     assert_int_equal(faiss_index_factory(&index, HELP_DIMENSION, "IVF32,SQ8", METRIC_INNER_PRODUCT),
                      0);
-    assert_int_equal(rl_inverted_train(index, vectors, 4000, NULL, NULL, why, sizeof why), 0);
-    assert_int_equal(rl_inverted_write(index, 4000, "/nowhere/at/all", read_vectors, &readings,
+    assert_int_equal(inverted_train(index, vectors, 4000, NULL, NULL, why, sizeof why), 0);
+    assert_int_equal(inverted_write(index, 4000, "/nowhere/at/all", read_vectors, &readings,
                                        NULL, NULL, why, sizeof why),
                      -1);
     assert_non_null(strstr(why, "/nowhere/at/all"));
@@ -194,16 +194,16 @@ static void the_kind_goes_by_size(void **state)
 {
     (void)state;
     const char *reason = NULL;
-    assert_string_equal(rl_store_factory(0, NULL), "Flat");
-    assert_string_equal(rl_store_factory(20000, &reason), "Flat");
+    assert_string_equal(store_factory(0, NULL), "Flat");
+    assert_string_equal(store_factory(20000, &reason), "Flat");
     assert_non_null(strstr(reason, "exact"));
-    assert_string_equal(rl_store_factory(20001, &reason), "HNSW32");
+    assert_string_equal(store_factory(20001, &reason), "HNSW32");
     assert_non_null(strstr(reason, "graph"));
-    assert_string_equal(rl_store_factory(100000, NULL), "HNSW32");
-    assert_string_equal(rl_store_factory(100001, &reason), "IVF1024,SQ8");
+    assert_string_equal(store_factory(100000, NULL), "HNSW32");
+    assert_string_equal(store_factory(100001, &reason), "IVF1024,SQ8");
     assert_non_null(strstr(reason, "mapped"));
-    assert_string_equal(rl_store_factory(1000000, NULL), "IVF4096,SQ8");
-    assert_string_equal(rl_store_factory(UINT32_MAX, NULL), "IVF65536_HNSW32,SQ8");
+    assert_string_equal(store_factory(1000000, NULL), "IVF4096,SQ8");
+    assert_string_equal(store_factory(UINT32_MAX, NULL), "IVF65536_HNSW32,SQ8");
 }
 
 int main(void)

@@ -625,7 +625,7 @@ static void a_damaged_new_generation_is_named_and_the_old_one_served_on(void **s
     snprintf(inner, sizeof inner, "%s/g-000002", folder);
     help_cut(help_path(other, "g-000002/shard-0/passages.bin"), 100);
     assert_int_equal(rename(help_path(other, "g-000002"), inner), 0);
-    rl_file_write(help_path(folder, "CURRENT"), "g-000002\n", 9);
+    file_write(help_path(folder, "CURRENT"), "g-000002\n", 9);
     wait_until_said(program, "passages.bin");
     wait_until_said(program, "g-000001 is served on");
     ask(&peer, 1, "number 3", NULL, 0, 1, 60000);

@@ -13,15 +13,15 @@
 
 #include "retriever_help.h"
 #include "source.h"
-#include "terms.h"
+#include "analyzer.h"
 #include "vectors.h"
 
-static const rl_source_options_t options = {.threads = 2, .faiss_threads = 1};
+static const source_options_t options = {.threads = 2, .faiss_threads = 1};
 
 typedef struct opened {
     const char *folder;
-    rl_store_t *store;
-    const rl_source_backend_t *backend;
+    store_t *store;
+    const source_backend_t *backend;
     void *source;
 } opened_t;
 
@@ -29,9 +29,9 @@ static opened_t open_source(const char *kind, size_t passages, const char *facto
                             const char *const *texts, size_t texts_size)
 {
     char why[512] = "";
-    opened_t it = {.folder = help_folder(), .backend = rl_source_of(kind)};
+    opened_t it = {.folder = help_folder(), .backend = source_of(kind)};
     help_build(it.folder, passages, 1, HELP_DIMENSION, factory, texts, texts_size);
-    it.store = rl_store_open(it.folder, true, why, sizeof why);
+    it.store = store_open(it.folder, true, why, sizeof why);
     assert_non_null(it.store);
     it.source = it.backend->open(it.store, 0, &options, why, sizeof why);
     assert_string_equal(why, "");
@@ -43,7 +43,7 @@ static opened_t open_source(const char *kind, size_t passages, const char *facto
 static void close_source(opened_t *it)
 {
     it->backend->close(it->source);
-    rl_store_destroy(&it->store);
+    store_destroy(&it->store);
     help_remove(it->folder);
 }
 
@@ -52,7 +52,7 @@ static void close_source(opened_t *it)
 static void unit_vector(uint64_t number, float *out)
 {
     help_vector(number, HELP_DIMENSION, out);
-    assert_int_equal(rl_vectors_normalise(out, HELP_DIMENSION, out), 0);
+    assert_int_equal(vectors_normalise(out, HELP_DIMENSION, out), 0);
 }
 
 // The k best by hand.
@@ -94,8 +94,8 @@ static void a_flat_search_finds_what_searching_by_hand_finds(void **state)
         double scores[K];
         unit_vector(number, query);
         best_by_hand(PASSAGES, query, K, ids, scores);
-        rl_result_t result = {0};
-        rl_query_t asked = {.vector = query, .dimension = HELP_DIMENSION, .k = K};
+        result_t result = {0};
+        query_t asked = {.vector = query, .dimension = HELP_DIMENSION, .k = K};
         it.backend->search(it.source, 0, &asked, 1, &result);
         assert_null(result.code);
         assert_int_equal(result.size, K);
@@ -106,7 +106,7 @@ static void a_flat_search_finds_what_searching_by_hand_finds(void **state)
             snprintf(doc, sizeof doc, "doc-%llu", (unsigned long long)ids[at] - 1);
             assert_string_equal(result.hits[at].doc, doc);
         }
-        rl_result_clear(&result);
+        result_clear(&result);
     }
     close_source(&it);
 }
@@ -117,17 +117,17 @@ static void a_batch_finds_what_single_searches_find(void **state)
     static const char *const factories[] = {"Flat", "HNSW16", "IVF4,Flat"};
     for (size_t each = 0; each < 3; each++) {
         opened_t it = open_source("dense", 400, factories[each], NULL, 0);
-        float vectors[RL_SOURCE_BATCH][HELP_DIMENSION];
-        rl_query_t queries[RL_SOURCE_BATCH];
-        rl_result_t batch[RL_SOURCE_BATCH] = {0};
-        for (size_t at = 0; at < RL_SOURCE_BATCH; at++) {
+        float vectors[SOURCE_BATCH][HELP_DIMENSION];
+        query_t queries[SOURCE_BATCH];
+        result_t batch[SOURCE_BATCH] = {0};
+        for (size_t at = 0; at < SOURCE_BATCH; at++) {
             unit_vector(5000 + at, vectors[at]);
             queries[at] =
-                (rl_query_t){.vector = vectors[at], .dimension = HELP_DIMENSION, .k = 1 + at % 12};
+                (query_t){.vector = vectors[at], .dimension = HELP_DIMENSION, .k = 1 + at % 12};
         }
-        it.backend->search(it.source, 1, queries, RL_SOURCE_BATCH, batch);
-        for (size_t at = 0; at < RL_SOURCE_BATCH; at++) {
-            rl_result_t single = {0};
+        it.backend->search(it.source, 1, queries, SOURCE_BATCH, batch);
+        for (size_t at = 0; at < SOURCE_BATCH; at++) {
+            result_t single = {0};
             it.backend->search(it.source, 0, &queries[at], 1, &single);
             assert_int_equal(batch[at].size, queries[at].k);
             assert_int_equal(single.size, queries[at].k);
@@ -135,8 +135,8 @@ static void a_batch_finds_what_single_searches_find(void **state)
                 assert_int_equal(single.hits[hit].id, batch[at].hits[hit].id);
                 assert_true(fabs(single.hits[hit].score - batch[at].hits[hit].score) < 1e-4);
             }
-            rl_result_clear(&single);
-            rl_result_clear(&batch[at]);
+            result_clear(&single);
+            result_clear(&batch[at]);
         }
         close_source(&it);
     }
@@ -158,14 +158,14 @@ static void a_graph_finds_nearly_all(void **state)
         double scores[K];
         unit_vector(70000 + number, query);
         best_by_hand(PASSAGES, query, K, ids, scores);
-        rl_result_t result = {0};
-        rl_query_t asked = {.vector = query, .dimension = HELP_DIMENSION, .k = K};
+        result_t result = {0};
+        query_t asked = {.vector = query, .dimension = HELP_DIMENSION, .k = K};
         it.backend->search(it.source, 0, &asked, 1, &result);
         for (size_t at = 0; at < result.size; at++)
             for (size_t want = 0; want < K; want++)
                 found += result.hits[at].id == ids[want];
         assert_true(result.hits[0].score >= result.hits[K - 1].score);
-        rl_result_clear(&result);
+        result_clear(&result);
     }
     assert_true(found >= QUERIES * K * 98 / 100);
     close_source(&it);
@@ -176,13 +176,13 @@ static void wrong_vectors_fail_and_good_ones_in_the_same_batch_do_not(void **sta
     (void)state;
     opened_t it = open_source("dense", 5, "", NULL, 0);
     float vector[HELP_DIMENSION * 2] = {1};
-    rl_query_t queries[] = {
+    query_t queries[] = {
         {.vector = vector, .dimension = HELP_DIMENSION * 2, .k = 3},
         {.vector = vector, .dimension = HELP_DIMENSION, .k = 1000},
         {.text = "no vector", .k = 3},
         {.vector = vector, .dimension = 1, .k = 3},
     };
-    rl_result_t results[4] = {0};
+    result_t results[4] = {0};
     it.backend->search(it.source, 0, queries, 4, results);
     assert_string_equal(results[0].code, "wrong_dimension");
     assert_non_null(strstr(results[0].message, "32 components, this index has 16"));
@@ -191,7 +191,7 @@ static void wrong_vectors_fail_and_good_ones_in_the_same_batch_do_not(void **sta
     assert_string_equal(results[2].code, "bad_request");
     assert_string_equal(results[3].code, "wrong_dimension");
     for (size_t at = 0; at < 4; at++)
-        rl_result_clear(&results[at]);
+        result_clear(&results[at]);
     close_source(&it);
 }
 
@@ -201,24 +201,24 @@ static void an_empty_shard_answers_with_nothing(void **state)
     char why[512];
     const char *folder = help_folder();
     help_build(folder, 1, 2, HELP_DIMENSION, "", NULL, 0); // shard 1 has none
-    rl_store_t *store = rl_store_open(folder, true, why, sizeof why);
+    store_t *store = store_open(folder, true, why, sizeof why);
     static const char *const kinds[] = {"dense", "lexical"};
     for (size_t each = 0; each < 2; each++) {
-        const rl_source_backend_t *backend = rl_source_of(kinds[each]);
+        const source_backend_t *backend = source_of(kinds[each]);
         void *source = backend->open(store, 1, &options, why, sizeof why);
         assert_non_null(source);
         backend->warm(source, 0);
         float vector[HELP_DIMENSION] = {1};
-        rl_query_t query = {
+        query_t query = {
             .text = "passage", .vector = vector, .dimension = HELP_DIMENSION, .k = 5};
-        rl_result_t result = {0};
+        result_t result = {0};
         backend->search(source, 0, &query, 1, &result);
         assert_null(result.code);
         assert_int_equal(result.size, 0);
-        rl_result_clear(&result);
+        result_clear(&result);
         backend->close(source);
     }
-    rl_store_destroy(&store);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -240,8 +240,8 @@ enum {
 // The id of the best passage for the text, 0 if nothing was found; it must not fail.
 static uint64_t best_of(opened_t *it, const char *text)
 {
-    rl_result_t result = {0};
-    rl_query_t query = {.text = text, .k = 3};
+    result_t result = {0};
+    query_t query = {.text = text, .k = 3};
     it->backend->search(it->source, 0, &query, 1, &result);
     if (result.code)
         fail_msg("%s: %s", result.code, result.message);
@@ -250,7 +250,7 @@ static uint64_t best_of(opened_t *it, const char *text)
         assert_true(result.hits[at - 1].score >= result.hits[at].score);
     for (size_t at = 0; at < result.size; at++)
         assert_true(result.hits[at].score <= result.bound);
-    rl_result_clear(&result);
+    result_clear(&result);
     return best;
 }
 
@@ -313,11 +313,11 @@ static void an_empty_question_fails(void **state)
 {
     (void)state;
     opened_t it = open_source("lexical", MANUAL, "", manual, MANUAL);
-    rl_result_t result = {0};
-    rl_query_t query = {.text = "", .k = 3};
+    result_t result = {0};
+    query_t query = {.text = "", .k = 3};
     it.backend->search(it.source, 0, &query, 1, &result);
     assert_string_equal(result.code, "bad_request");
-    rl_result_clear(&result);
+    result_clear(&result);
     close_source(&it);
 }
 
@@ -332,14 +332,14 @@ static void a_rare_word_weighs_more_and_a_short_passage_too(void **state)
     };
     opened_t it = open_source("lexical", 4, "", texts, 4);
     assert_int_equal(best_of(&it, "rare common"), 2);
-    rl_result_t result = {0};
-    rl_query_t query = {.text = "common", .k = 4};
+    result_t result = {0};
+    query_t query = {.text = "common", .k = 4};
     it.backend->search(it.source, 0, &query, 1, &result);
     assert_int_equal(result.size, 3);
     assert_int_equal(result.hits[0].id, 1);
     assert_int_equal(result.hits[1].id, 3);
     assert_int_equal(result.hits[2].id, 4);
-    rl_result_clear(&result);
+    result_clear(&result);
     close_source(&it);
 }
 
@@ -347,16 +347,16 @@ static void the_bound_counts_words_that_no_passage_has(void **state)
 {
     (void)state;
     opened_t it = open_source("lexical", MANUAL, "", manual, MANUAL);
-    rl_query_t queries[] = {{.text = "cookies jar", .k = 1},
+    query_t queries[] = {{.text = "cookies jar", .k = 1},
                             {.text = "cookies jar zymurgy xylophone", .k = 1}};
-    rl_result_t results[2] = {0};
+    result_t results[2] = {0};
     for (size_t at = 0; at < 2; at++)
         it.backend->search(it.source, 0, &queries[at], 1, &results[at]);
     assert_true(results[0].hits[0].score == results[1].hits[0].score);
     assert_true(results[0].bound >= results[0].hits[0].score);
     assert_true(results[1].bound > results[0].bound * 1.9);
-    rl_result_clear(&results[0]);
-    rl_result_clear(&results[1]);
+    result_clear(&results[0]);
+    result_clear(&results[1]);
     close_source(&it);
 }
 
@@ -372,11 +372,11 @@ static void join_term(void *arg, const char *term, unsigned times)
 static void assert_terms(const char *language, const char *text, const char *expected)
 {
     char joined[1024] = "";
-    rl_terms_t *terms = rl_terms_new(language);
+    analyzer_t *terms = analyzer_new(language);
     assert_non_null(terms);
-    assert_int_equal(rl_terms_each(terms, &text, 1, join_term, joined), 0);
+    assert_int_equal(analyzer_each(terms, &text, 1, join_term, joined), 0);
     assert_string_equal(joined, expected);
-    rl_terms_destroy(&terms);
+    analyzer_destroy(&terms);
 }
 
 static void terms_are_words_stems_names_and_pairs(void **state)
@@ -401,8 +401,8 @@ static void terms_are_words_stems_names_and_pairs(void **state)
     name[200] = '_';
     name[399] = '\0';
     assert_terms("english", name, "");
-    assert_null(rl_terms_new("klingon"));
-    assert_null(rl_terms_new(""));
+    assert_null(analyzer_new("klingon"));
+    assert_null(analyzer_new(""));
 }
 
 int main(void)

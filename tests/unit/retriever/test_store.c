@@ -16,13 +16,13 @@
 #include "files.h"
 #include "retriever_help.h"
 
-static const rl_store_settings_t lexical_settings = {
+static const store_settings_t lexical_settings = {
     .collection = "docs", .model = "", .language = "english", .factory = "", .shards = 1};
 
-static rl_store_t *open_well(const char *folder)
+static store_t *open_well(const char *folder)
 {
     char why[1024] = "";
-    rl_store_t *store = rl_store_open(folder, true, why, sizeof why);
+    store_t *store = store_open(folder, true, why, sizeof why);
     assert_string_equal(why, "");
     assert_non_null(store);
     return store;
@@ -32,7 +32,7 @@ static rl_store_t *open_well(const char *folder)
 static void assert_refused(const char *folder, const char *first, const char *second)
 {
     char why[1024] = "";
-    rl_store_t *store = rl_store_open(folder, true, why, sizeof why);
+    store_t *store = store_open(folder, true, why, sizeof why);
     assert_null(store);
     if (!strstr(why, first) || !strstr(why, second))
         fail_msg("\"%s\" says neither \"%s\" nor \"%s\"", why, first, second);
@@ -42,11 +42,11 @@ static void the_checksum_is_xxh64(void **state)
 {
     (void)state;
     // from the specification and the reference implementation
-    assert_true(rl_checksum("", 0) == 0xEF46DB3751D8E999u);
-    assert_true(rl_checksum("a", 1) == 0xD24EC4F1A98C6E5Bu);
-    assert_true(rl_checksum("abc", 3) == 0x44BC2CF5AD770999u);
+    assert_true(checksum_bytes("", 0) == 0xEF46DB3751D8E999u);
+    assert_true(checksum_bytes("a", 1) == 0xD24EC4F1A98C6E5Bu);
+    assert_true(checksum_bytes("abc", 3) == 0x44BC2CF5AD770999u);
     const char *text = "Nobody inspects the spammish repetition";
-    assert_true(rl_checksum(text, strlen(text)) == 0xFBCEA83C8A378BF1u);
+    assert_true(checksum_bytes(text, strlen(text)) == 0xFBCEA83C8A378BF1u);
 }
 
 static void what_is_written_comes_back(void **state)
@@ -54,24 +54,24 @@ static void what_is_written_comes_back(void **state)
     (void)state;
     const char *folder = help_folder();
     help_build(folder, 7, 2, HELP_DIMENSION, "", NULL, 0);
-    rl_store_t *store = open_well(folder);
-    const rl_manifest_t *said = rl_store_manifest(store);
-    assert_string_equal(said->collection, "docs");
-    assert_string_equal(said->generation, "g-000001");
-    assert_string_equal(said->model, "test-model");
-    assert_string_equal(said->factory, "Flat");
-    assert_string_equal(said->build, "{\"chunk_words\":180}");
-    assert_int_equal(said->dimension, HELP_DIMENSION);
-    assert_int_equal(said->passages, 7);
-    assert_int_equal(said->shards, 2);
-    assert_int_equal(said->shard_passages[0], 4);
-    assert_int_equal(said->shard_passages[1], 3);
+    store_t *store = open_well(folder);
+    const manifest_t *manifest = store_manifest(store);
+    assert_string_equal(manifest->collection, "docs");
+    assert_string_equal(manifest->generation, "g-000001");
+    assert_string_equal(manifest->model, "test-model");
+    assert_string_equal(manifest->factory, "Flat");
+    assert_string_equal(manifest->build, "{\"chunk_words\":180}");
+    assert_int_equal(manifest->dimension, HELP_DIMENSION);
+    assert_int_equal(manifest->passages, 7);
+    assert_int_equal(manifest->shards, 2);
+    assert_int_equal(manifest->shard_passages[0], 4);
+    assert_int_equal(manifest->shard_passages[1], 3);
 
     uint64_t ids[] = {3, 1};
     rl_passage_t passages[2];
     void *memory = NULL;
     char why[512];
-    assert_int_equal(rl_store_passages(store, 1, ids, 2, passages, &memory, why, sizeof why), 0);
+    assert_int_equal(store_passages(store, 1, ids, 2, passages, &memory, why, sizeof why), 0);
     assert_int_equal(passages[0].id, 3);
     assert_string_equal(passages[0].doc, "doc-5");
     assert_string_equal(passages[0].text, "passage number 5");
@@ -81,15 +81,15 @@ static void what_is_written_comes_back(void **state)
     assert_string_equal(passages[0].meta, "{\"year\":2024}");
     assert_int_equal(passages[0].start, 50);
     assert_int_equal(passages[0].end, 55);
-    assert_true(passages[0].hash == rl_store_text_hash("passage  number\n5", 17));
+    assert_true(passages[0].hash == store_text_hash("passage  number\n5", 17));
     assert_string_equal(passages[1].doc, "doc-1");
     free(memory);
     assert_int_equal(
-        rl_store_passages(store, 1, (uint64_t[]){4}, 1, passages, &memory, why, sizeof why), -1);
+        store_passages(store, 1, (uint64_t[]){4}, 1, passages, &memory, why, sizeof why), -1);
     assert_null(memory);
     assert_non_null(strstr(why, "there is no passage 4"));
-    assert_int_equal(rl_store_passages(store, 2, ids, 1, passages, &memory, why, sizeof why), -1);
-    rl_store_destroy(&store);
+    assert_int_equal(store_passages(store, 2, ids, 1, passages, &memory, why, sizeof why), -1);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -98,16 +98,16 @@ static void a_collection_without_vectors_or_without_passages_is_one(void **state
     (void)state;
     const char *folder = help_folder();
     help_build(folder, 3, 1, 0, "", NULL, 0);
-    rl_store_t *store = open_well(folder);
-    assert_int_equal(rl_store_manifest(store)->dimension, 0);
-    assert_string_equal(rl_store_manifest(store)->model, "");
+    store_t *store = open_well(folder);
+    assert_int_equal(store_manifest(store)->dimension, 0);
+    assert_string_equal(store_manifest(store)->model, "");
     assert_false(help_exists(folder, "g-000001/shard-0/vectors.faiss"));
-    rl_store_destroy(&store);
+    store_destroy(&store);
     help_build(folder, 0, 3, 0, "", NULL, 0);
     store = open_well(folder);
-    assert_int_equal(rl_store_manifest(store)->passages, 0);
-    assert_int_equal(rl_store_manifest(store)->shards, 3);
-    rl_store_destroy(&store);
+    assert_int_equal(store_manifest(store)->passages, 0);
+    assert_int_equal(store_manifest(store)->shards, 3);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -115,10 +115,10 @@ static void generations_follow_and_only_the_previous_one_is_kept(void **state)
 {
     (void)state;
     const char *folder = help_folder();
-    char name[RL_STORE_NAME], why[512];
+    char name[STORE_NAME], why[512];
     for (int each = 1; each <= 3; each++)
         help_build(folder, 2, 1, 0, "", NULL, 0);
-    assert_int_equal(rl_store_current(folder, name, why, sizeof why), 0);
+    assert_int_equal(store_current(folder, name, why, sizeof why), 0);
     assert_string_equal(name, "g-000003");
     assert_false(help_exists(folder, "g-000001"));
     assert_true(help_exists(folder, "g-000002"));
@@ -131,9 +131,9 @@ static void build_and_die(const char *folder)
     char why[512];
     pid_t pid = fork();
     if (pid == 0) {
-        rl_store_build_t *build = rl_store_build_new(folder, &lexical_settings, why, sizeof why);
+        store_build_t *build = store_build_new(folder, &lexical_settings, why, sizeof why);
         rl_passage_t passage = {.doc = "d", .text = "half done"};
-        if (build && rl_store_add(build, 0, &passage, NULL, 0, why, sizeof why) == 1)
+        if (build && store_add(build, 0, &passage, NULL, 0, why, sizeof why) == 1)
             _exit(7);
         _exit(1);
     }
@@ -149,15 +149,15 @@ static void an_interrupted_build_leaves_the_old_one_in_force(void **state)
     help_build(folder, 2, 1, 0, "", NULL, 0);
     build_and_die(folder);
     assert_true(help_exists(folder, "g-000002.tmp"));
-    rl_store_t *store = open_well(folder);
-    assert_string_equal(rl_store_manifest(store)->generation, "g-000001");
-    rl_store_destroy(&store);
+    store_t *store = open_well(folder);
+    assert_string_equal(store_manifest(store)->generation, "g-000001");
+    store_destroy(&store);
     // the next build is not kept off by the dead one's lock, and cleans up after it
     help_build(folder, 5, 1, 0, "", NULL, 0);
     store = open_well(folder);
-    assert_int_equal(rl_store_manifest(store)->passages, 5);
+    assert_int_equal(store_manifest(store)->passages, 5);
     assert_false(help_exists(folder, "g-000002.tmp"));
-    rl_store_destroy(&store);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -167,14 +167,14 @@ static void a_build_that_is_given_up_leaves_the_old_one_in_force(void **state)
     const char *folder = help_folder();
     char why[512] = "";
     help_build(folder, 2, 1, 0, "", NULL, 0);
-    rl_store_build_t *build = rl_store_build_new(folder, &lexical_settings, why, sizeof why);
-    assert_string_equal(rl_store_build_name(build), "g-000002");
-    rl_store_abandon(&build);
+    store_build_t *build = store_build_new(folder, &lexical_settings, why, sizeof why);
+    assert_string_equal(store_build_name(build), "g-000002");
+    store_abandon(&build);
     assert_null(build);
     assert_false(help_exists(folder, "g-000002.tmp"));
-    rl_store_t *store = open_well(folder);
-    assert_string_equal(rl_store_manifest(store)->generation, "g-000001");
-    rl_store_destroy(&store);
+    store_t *store = open_well(folder);
+    assert_string_equal(store_manifest(store)->generation, "g-000001");
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -183,16 +183,16 @@ static void a_second_builder_is_refused(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[512] = "", pid[64];
-    rl_store_build_t *first = rl_store_build_new(folder, &lexical_settings, why, sizeof why);
+    store_build_t *first = store_build_new(folder, &lexical_settings, why, sizeof why);
     assert_non_null(first);
-    assert_null(rl_store_build_new(folder, &lexical_settings, why, sizeof why));
+    assert_null(store_build_new(folder, &lexical_settings, why, sizeof why));
     snprintf(pid, sizeof pid, "another builder (process %ld)", (long)getpid());
     assert_non_null(strstr(why, pid));
     assert_true(help_exists(folder, "g-000001.tmp"));
-    rl_store_abandon(&first);
-    first = rl_store_build_new(folder, &lexical_settings, why, sizeof why);
+    store_abandon(&first);
+    first = store_build_new(folder, &lexical_settings, why, sizeof why);
     assert_non_null(first);
-    rl_store_abandon(&first);
+    store_abandon(&first);
     help_remove(folder);
 }
 
@@ -201,22 +201,22 @@ static void wrong_settings_are_named(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[2048] = "";
-    rl_store_settings_t settings = lexical_settings;
+    store_settings_t settings = lexical_settings;
     settings.collection = "no/slash";
-    assert_null(rl_store_build_new(folder, &settings, why, sizeof why));
+    assert_null(store_build_new(folder, &settings, why, sizeof why));
     assert_non_null(strstr(why, "no/slash"));
     settings = lexical_settings;
     settings.language = "klingon";
-    assert_null(rl_store_build_new(folder, &settings, why, sizeof why));
+    assert_null(store_build_new(folder, &settings, why, sizeof why));
     assert_non_null(strstr(why, "klingon"));
     assert_non_null(strstr(why, "english"));
     settings = lexical_settings;
     settings.shards = 0;
-    assert_null(rl_store_build_new(folder, &settings, why, sizeof why));
+    assert_null(store_build_new(folder, &settings, why, sizeof why));
     settings = lexical_settings;
     settings.build = "[1]";
-    assert_null(rl_store_build_new(folder, &settings, why, sizeof why));
-    assert_null(rl_store_build_new("/nonexistent/inner", &lexical_settings, why, sizeof why));
+    assert_null(store_build_new(folder, &settings, why, sizeof why));
+    assert_null(store_build_new("/nonexistent/inner", &lexical_settings, why, sizeof why));
     assert_non_null(strstr(why, "/nonexistent/inner"));
     help_remove(folder);
 }
@@ -226,15 +226,15 @@ static void a_factory_that_faiss_does_not_know_is_named(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[2048] = "";
-    rl_store_settings_t settings = lexical_settings;
+    store_settings_t settings = lexical_settings;
     settings.model = "m";
     settings.factory = "Nonsense99";
-    rl_store_build_t *build = rl_store_build_new(folder, &settings, why, sizeof why);
+    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
     rl_passage_t passage = {.doc = "d", .text = "text"};
     float vector[2] = {1, 2};
-    assert_int_equal(rl_store_add(build, 0, &passage, vector, 2, why, sizeof why), 0);
+    assert_int_equal(store_add(build, 0, &passage, vector, 2, why, sizeof why), 0);
     assert_non_null(strstr(why, "Nonsense99"));
-    rl_store_abandon(&build);
+    store_abandon(&build);
     assert_false(help_exists(folder, "CURRENT"));
     assert_false(help_exists(folder, "g-000001.tmp"));
     help_remove(folder);
@@ -245,25 +245,25 @@ static void wrong_passages_are_refused_and_the_build_goes_on(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[512] = "";
-    rl_store_settings_t settings = lexical_settings;
+    store_settings_t settings = lexical_settings;
     settings.model = "m";
-    rl_store_build_t *build = rl_store_build_new(folder, &settings, why, sizeof why);
+    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
     rl_passage_t good = {.doc = "d", .text = "text"}, bad = good;
     float vector[3] = {1, 2, 3}, zeros[3] = {0}, nan_vector[3] = {1, 0.f / 0.f, 1};
     bad.text = "not \xff UTF-8";
-    assert_int_equal(rl_store_add(build, 0, &bad, vector, 3, why, sizeof why), 0);
+    assert_int_equal(store_add(build, 0, &bad, vector, 3, why, sizeof why), 0);
     assert_non_null(strstr(why, "text is not UTF-8"));
-    assert_int_equal(rl_store_add(build, 0, &good, zeros, 3, why, sizeof why), 0);
-    assert_int_equal(rl_store_add(build, 0, &good, nan_vector, 2, why, sizeof why), 0);
-    assert_int_equal(rl_store_add(build, 0, &good, NULL, 0, why, sizeof why), 0);
-    assert_int_equal(rl_store_add(build, 0, &good, vector, 3, why, sizeof why), 1);
-    assert_int_equal(rl_store_add(build, 0, &good, vector, 2, why, sizeof why), 0);
+    assert_int_equal(store_add(build, 0, &good, zeros, 3, why, sizeof why), 0);
+    assert_int_equal(store_add(build, 0, &good, nan_vector, 2, why, sizeof why), 0);
+    assert_int_equal(store_add(build, 0, &good, NULL, 0, why, sizeof why), 0);
+    assert_int_equal(store_add(build, 0, &good, vector, 3, why, sizeof why), 1);
+    assert_int_equal(store_add(build, 0, &good, vector, 2, why, sizeof why), 0);
     assert_non_null(strstr(why, "2 components, the others' have 3"));
-    assert_int_equal(rl_store_add(build, 0, &good, vector, 3, why, sizeof why), 2);
-    assert_int_equal(rl_store_finish(&build, 2, NULL, NULL, why, sizeof why), 0);
-    rl_store_t *store = open_well(folder);
-    assert_int_equal(rl_store_manifest(store)->passages, 2);
-    rl_store_destroy(&store);
+    assert_int_equal(store_add(build, 0, &good, vector, 3, why, sizeof why), 2);
+    assert_int_equal(store_finish(&build, 2, NULL, NULL, why, sizeof why), 0);
+    store_t *store = open_well(folder);
+    assert_int_equal(store_manifest(store)->passages, 2);
+    store_destroy(&store);
     help_remove(folder);
 }
 
@@ -273,11 +273,11 @@ static void what_is_missing_or_damaged_is_named(void **state)
     const char *folder = help_folder();
     assert_refused("/nonexistent", "/nonexistent", "ragline-index");
     assert_refused(folder, "CURRENT", "there is no index in this folder");
-    rl_file_write(help_path(folder, "CURRENT"), "g-000009\n", 9);
+    file_write(help_path(folder, "CURRENT"), "g-000009\n", 9);
     assert_refused(folder, "CURRENT: names g-000009", "No such file");
-    rl_file_write(help_path(folder, "CURRENT"), "../../etc\n", 10);
+    file_write(help_path(folder, "CURRENT"), "../../etc\n", 10);
     assert_refused(folder, "CURRENT", "does not name a generation");
-    rl_file_write(help_path(folder, "CURRENT"), "", 0);
+    file_write(help_path(folder, "CURRENT"), "", 0);
     assert_refused(folder, "CURRENT", "does not name a generation");
     help_remove(folder);
 }
@@ -296,13 +296,13 @@ static void every_file_that_is_cut_or_changed_is_named(void **state)
         help_spoil(path, help_size(path) / 2, "\x01\x7f\x02");
         assert_refused(folder, names[at], "checksum");
         char why[512];
-        rl_store_t *store = rl_store_open(folder, false, why, sizeof why);
+        store_t *store = store_open(folder, false, why, sizeof why);
         if (store) { // sizes are right: only who asks for shard 1's checksums sees it
-            assert_int_equal(rl_store_verify(store, 0, NULL, why, sizeof why), 0);
-            assert_int_equal(rl_store_verify(store, 1, NULL, why, sizeof why), -1);
-            assert_int_equal(rl_store_verify(store, 2, NULL, why, sizeof why), -1);
+            assert_int_equal(store_verify(store, 0, NULL, why, sizeof why), 0);
+            assert_int_equal(store_verify(store, 1, NULL, why, sizeof why), -1);
+            assert_int_equal(store_verify(store, 2, NULL, why, sizeof why), -1);
         }
-        rl_store_destroy(&store);
+        store_destroy(&store);
         help_cut(path, help_size(path) - 5);
         assert_refused(folder, names[at], "cut short");
         unlink(path);
@@ -319,10 +319,10 @@ static void a_manifest_that_is_cut_changed_or_newer_is_named(void **state)
     char path[512];
     snprintf(path, sizeof path, "%s", help_path(folder, "g-000001/manifest.json"));
     size_t size = 0;
-    char *text = rl_file_read(path, 1 << 20, &size);
+    char *text = file_read(path, 1 << 20, &size);
     assert_non_null(text);
     for (size_t cut = 0; cut < size - 2; cut += 7) {
-        rl_file_write(path, text, cut);
+        file_write(path, text, cut);
         assert_refused(folder, "manifest.json", "ragline-index");
     }
     static const char *const changes[][3] = {
@@ -340,7 +340,7 @@ static void a_manifest_that_is_cut_changed_or_newer_is_named(void **state)
         char *changed = calloc(size + 16, 1);
         sprintf(changed, "%.*s%s%s", (int)(at - text), text, changes[each][1],
                 at + strlen(changes[each][0]));
-        rl_file_write(path, changed, strlen(changed));
+        file_write(path, changed, strlen(changed));
         assert_refused(folder, "manifest.json", changes[each][2]);
         free(changed);
     }
@@ -368,15 +368,15 @@ static void a_build_says_how_far_it_is(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[512];
-    rl_store_settings_t settings = lexical_settings;
+    store_settings_t settings = lexical_settings;
     settings.model = "m";
     settings.shards = 2;
-    rl_store_build_t *build = rl_store_build_new(folder, &settings, why, sizeof why);
+    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
     rl_passage_t passage = {.doc = "d", .text = "text"};
     float vector[2] = {1, 2};
-    assert_int_equal(rl_store_add(build, 1, &passage, vector, 2, why, sizeof why), 1);
+    assert_int_equal(store_add(build, 1, &passage, vector, 2, why, sizeof why), 1);
     seen_t seen = {0};
-    assert_int_equal(rl_store_finish(&build, 1, see, &seen, why, sizeof why), 0);
+    assert_int_equal(store_finish(&build, 1, see, &seen, why, sizeof why), 0);
     assert_true(seen.text && seen.vectors && seen.checksums && seen.sync);
     help_remove(folder);
 }

@@ -26,19 +26,19 @@ static double cosine(const float *a, const float *b)
 static void rows_are_the_same_however_they_are_made(void **state)
 {
     (void)state;
-    rl_synthetic_t *corpus = rl_synthetic_new(DIMENSION), *again = rl_synthetic_new(DIMENSION);
+    synthetic_t *corpus = synthetic_new(DIMENSION), *again = synthetic_new(DIMENSION);
     float *all = calloc(ROWS * DIMENSION, sizeof *all), one[7 * DIMENSION];
-    rl_synthetic_vectors(corpus, 0, ROWS, all);
+    synthetic_vectors(corpus, 0, ROWS, all);
     for (size_t first = 0; first + 7 <= ROWS; first += 613) {
-        rl_synthetic_vectors(again, first, 7, one);
+        synthetic_vectors(again, first, 7, one);
         for (size_t at = 0; at < 7 * DIMENSION; at++)
             assert_float_equal(one[at], all[first * DIMENSION + at], 1e-5);
     }
     for (size_t row = 0; row < ROWS; row++)
         assert_float_equal(cosine(all + row * DIMENSION, all + row * DIMENSION), 1, 1e-4);
     free(all);
-    rl_synthetic_destroy(&corpus);
-    rl_synthetic_destroy(&again);
+    synthetic_destroy(&corpus);
+    synthetic_destroy(&again);
     assert_null(again);
 }
 
@@ -49,16 +49,16 @@ static void vectors_lie_in_clusters(void **state)
     enum {
         ASKED = 100
     };
-    rl_synthetic_t *corpus = rl_synthetic_new(DIMENSION);
+    synthetic_t *corpus = synthetic_new(DIMENSION);
     float *rows = calloc(ROWS * DIMENSION, sizeof *rows);
     float *questions = calloc(ASKED * DIMENSION, sizeof *questions);
-    rl_synthetic_vectors(corpus, 0, ROWS, rows);
-    rl_synthetic_questions(corpus, 0, ASKED, questions);
+    synthetic_vectors(corpus, 0, ROWS, rows);
+    synthetic_questions(corpus, 0, ASKED, questions);
     double same = 0, other = 0, nearest = 0;
     size_t sames = 0, others = 0;
     for (size_t row = 1; row < ROWS; row++) {
         double found = cosine(rows, rows + row * DIMENSION);
-        if (rl_synthetic_topic(0) == rl_synthetic_topic(row))
+        if (synthetic_topic(0) == synthetic_topic(row))
             same += found, sames++;
         else
             other += found, others++;
@@ -77,7 +77,7 @@ static void vectors_lie_in_clusters(void **state)
     assert_true(nearest > 0.4);
     free(rows);
     free(questions);
-    rl_synthetic_destroy(&corpus);
+    synthetic_destroy(&corpus);
 }
 
 static size_t words_of(const char *text)
@@ -91,17 +91,17 @@ static size_t words_of(const char *text)
 static void texts_have_the_lengths_that_are_promised(void **state)
 {
     (void)state;
-    char text[RL_SYNTHETIC_TEXT], again[RL_SYNTHETIC_TEXT];
+    char text[SYNTHETIC_TEXT], again[SYNTHETIC_TEXT];
     double passages = 0, questions = 0;
     for (uint64_t row = 0; row < ROWS; row++) {
-        size_t size = rl_synthetic_passage(row, text);
+        size_t size = synthetic_passage(row, text);
         assert_int_equal(size, strlen(text));
-        assert_true(size + 1 < RL_SYNTHETIC_TEXT);
+        assert_true(size + 1 < SYNTHETIC_TEXT);
         assert_in_range(words_of(text), 20, 400);
         passages += (double)words_of(text) / ROWS;
-        rl_synthetic_passage(row, again);
+        synthetic_passage(row, again);
         assert_string_equal(text, again);
-        size = rl_synthetic_question(row, text);
+        size = synthetic_question(row, text);
         assert_int_equal(size, strlen(text));
         assert_in_range(words_of(text), 4, 18);
         questions += (double)words_of(text) / ROWS;

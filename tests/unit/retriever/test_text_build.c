@@ -22,7 +22,7 @@ enum {
 static void write_passages(const char *folder, uint64_t count)
 {
     char why[256], text[512], filler[380];
-    rl_passages_writer_t *writer = rl_passages_writer_new(folder, why, sizeof why);
+    passages_writer_t *writer = passages_writer_new(folder, why, sizeof why);
     assert_non_null(writer);
     for (size_t at = 0; at < sizeof filler - 1; at++)
         filler[at] = at % 8 == 7 ? ' ' : 'x';
@@ -31,9 +31,9 @@ static void write_passages(const char *folder, uint64_t count)
         snprintf(text, sizeof text, "unique%llu every%llu %s", (unsigned long long)at,
                  (unsigned long long)at % 100, filler);
         rl_passage_t passage = {.doc = "doc", .title = "Title", .text = text, .id = at};
-        assert_int_equal(rl_passages_writer_add(writer, &passage, why, sizeof why), 0);
+        assert_int_equal(passages_writer_add(writer, &passage, why, sizeof why), 0);
     }
-    assert_int_equal(rl_passages_writer_close(&writer, why, sizeof why), 0);
+    assert_int_equal(passages_writer_close(&writer, why, sizeof why), 0);
 }
 
 typedef struct seen {
@@ -52,18 +52,18 @@ static void on_progress(void *arg, const char *stage, uint64_t done, uint64_t to
     }
 }
 
-static rl_text_reader_t *build(const char *folder, uint64_t count, size_t threads, seen_t *seen)
+static text_index_t *build(const char *folder, uint64_t count, size_t threads, seen_t *seen)
 {
     char why[256] = "";
     write_passages(folder, count);
-    assert_int_equal(rl_text_build(folder, "english", count, threads, seen ? on_progress : NULL,
+    assert_int_equal(text_build(folder, "english", count, threads, seen ? on_progress : NULL,
                                    seen, why, sizeof why),
                      0);
     assert_false(help_exists(folder, "text.0.0"));
-    rl_text_reader_t *reader =
-        rl_text_reader_new(help_path(folder, RL_TEXT_FOLDER), "english", why, sizeof why);
+    text_index_t *reader =
+        text_index_new(help_path(folder, TEXT_FOLDER), "english", why, sizeof why);
     assert_non_null(reader);
-    assert_int_equal(rl_text_reader_count(reader), count);
+    assert_int_equal(text_index_count(reader), count);
     return reader;
 }
 
@@ -72,7 +72,7 @@ static void segments_are_as_one(void **state)
     (void)state;
     const char *one = help_folder(), *two = help_folder();
     seen_t alone = {0}, shared = {0};
-    rl_text_reader_t *reader = build(one, MANY, 1, &alone), *other = build(two, MANY, 3, &shared);
+    text_index_t *reader = build(one, MANY, 1, &alone), *other = build(two, MANY, 3, &shared);
     assert_false(alone.merged);
     assert_true(shared.merged);
     assert_int_equal(shared.last, MANY);
@@ -83,9 +83,9 @@ static void segments_are_as_one(void **state)
         snprintf(question, sizeof question, "unique%llu every%llu", (unsigned long long)at,
                  (unsigned long long)at % 100);
         assert_int_equal(
-            rl_text_reader_search(reader, question, K, NULL, ids, scores, &bound, why, sizeof why),
+            text_index_search(reader, question, K, NULL, ids, scores, &bound, why, sizeof why),
             K);
-        assert_int_equal(rl_text_reader_search(other, question, K, NULL, others, others_scores,
+        assert_int_equal(text_index_search(other, question, K, NULL, others, others_scores,
                                                &others_bound, why, sizeof why),
                          K);
         assert_int_equal(ids[0], at);
@@ -93,8 +93,8 @@ static void segments_are_as_one(void **state)
         assert_memory_equal(scores, others_scores, sizeof scores);
         assert_true(bound == others_bound);
     }
-    rl_text_reader_destroy(&reader);
-    rl_text_reader_destroy(&other);
+    text_index_destroy(&reader);
+    text_index_destroy(&other);
     help_remove(one);
     help_remove(two);
 }
@@ -104,8 +104,8 @@ static void few_and_none(void **state)
     (void)state;
     for (uint64_t count = 0; count < 3; count++) {
         const char *folder = help_folder();
-        rl_text_reader_t *reader = build(folder, count, 4, NULL);
-        rl_text_reader_destroy(&reader);
+        text_index_t *reader = build(folder, count, 4, NULL);
+        text_index_destroy(&reader);
         help_remove(folder);
     }
 }
@@ -115,11 +115,11 @@ static void what_cannot_be_written_is_named(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[256] = "";
-    assert_int_equal(rl_text_build(folder, "english", 1, 1, NULL, NULL, why, sizeof why), -1);
-    assert_non_null(strstr(why, RL_PASSAGES_BIN));
+    assert_int_equal(text_build(folder, "english", 1, 1, NULL, NULL, why, sizeof why), -1);
+    assert_non_null(strstr(why, PASSAGES_BIN));
     write_passages(folder, 3);
-    help_cut(help_path(folder, RL_PASSAGES_BIN), 100);
-    assert_int_equal(rl_text_build(folder, "english", 3, 2, NULL, NULL, why, sizeof why), -1);
+    help_cut(help_path(folder, PASSAGES_BIN), 100);
+    assert_int_equal(text_build(folder, "english", 3, 2, NULL, NULL, why, sizeof why), -1);
     assert_non_null(strstr(why, "damaged"));
     help_remove(folder);
 }

@@ -1,0 +1,124 @@
+// size: from measured figures to shards, replicas and machines.
+#include "capacity.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store.h"
+
+static const double BUSY = 0.6;       // of a core: above it waiting times grow steeply
+static const double OF_LATENCY = 0.5; // that a search itself may take
+static const double OF_MEMORY = 0.8; // of a machine; the rest is the system's and what changes need
+
+static double grown(const capacity_figures_t *figures, capacity_index_t index, double passages)
+{
+    double times = passages / figures->passages;
+    switch (index) {
+    case CAPACITY_FLAT:
+        return times;
+    case CAPACITY_GRAPH:
+        return log(passages + M_E) / log(figures->passages + M_E);
+    case CAPACITY_LISTS:
+        return sqrt(times);
+    case CAPACITY_INDEXES:
+        break;
+    }
+    return times;
+}
+
+double capacity_dense_ms(const capacity_figures_t *figures, capacity_index_t index, double passages,
+                         int share)
+{
+    const capacity_kind_t *kind = &figures->kinds[index];
+    return (share >= 99 ? kind->p99_ms : kind->p50_ms) * grown(figures, index, passages);
+}
+
+double capacity_lexical_ms(const capacity_figures_t *figures, double passages, int share)
+{
+    return (share >= 99 ? figures->words.p99_ms : figures->words.p50_ms) *
+           pow(passages / figures->passages, figures->words_power);
+}
+
+// Bytes of memory that a passage wants: what every search goes through. Texts are read for the few
+// that are found.
+static double bytes_of(const capacity_figures_t *figures, capacity_index_t index)
+{
+    return figures->kinds[index].bytes + figures->words.bytes;
+}
+
+static bool shard_fits(const capacity_figures_t *figures, const capacity_wish_t *wish,
+                       capacity_index_t index, double passages)
+{
+    double most = wish->latency_ms * OF_LATENCY;
+    return capacity_dense_ms(figures, index, passages, 99) <= most &&
+           capacity_lexical_ms(figures, passages, 99) <= most &&
+           passages * bytes_of(figures, index) <= wish->memory * OF_MEMORY;
+}
+
+static unsigned whole(double value)
+{
+    return value < 1 ? 1 : value > 1e9 ? 1000000000 : (unsigned)ceil(value - 1e-9);
+}
+
+void capacity_need(const capacity_figures_t *figures, const capacity_wish_t *wish,
+                   capacity_index_t index, capacity_need_t *need)
+{
+    *need = (capacity_need_t){.shards = 1, .replicas = wish->replicas ? wish->replicas : 1};
+    while (need->shards < CAPACITY_MAX_SHARDS &&
+           !shard_fits(figures, wish, index, wish->passages / need->shards))
+        need->shards++;
+    double part = wish->passages / need->shards;
+    need->possible = shard_fits(figures, wish, index, part);
+    need->shard_passages = part;
+    need->shard_memory = part * bytes_of(figures, index);
+    need->dense_p99_ms = capacity_dense_ms(figures, index, part, 99);
+    need->lexical_p99_ms = capacity_lexical_ms(figures, part, 99);
+    double work =
+        (capacity_dense_ms(figures, index, part, 50) + capacity_lexical_ms(figures, part, 50)) /
+        1000 * need->shards;
+    need->cores = wish->rate * work;
+    unsigned for_cores = whole(need->cores / BUSY / wish->cores);
+    unsigned for_memory =
+        whole(need->shard_memory * need->shards * need->replicas / (wish->memory * OF_MEMORY));
+    need->machines = for_cores > for_memory ? for_cores : for_memory;
+    if (need->replicas > 1) { // what is left when one is gone must carry the rate
+        unsigned with_one_gone = for_cores + 1;
+        unsigned apart = need->replicas; // no two replicas of a shard on one machine
+        need->machines = need->machines > with_one_gone ? need->machines : with_one_gone;
+        need->machines = need->machines > apart ? need->machines : apart;
+    }
+    // a machine takes part in the rate only with a replica of something
+    while (need->shards * need->replicas < need->machines)
+        need->replicas++;
+    need->build_s =
+        wish->passages / figures->kinds[index].per_s + wish->passages / figures->words.per_s;
+}
+
+static capacity_index_t usual_for(double passages)
+{
+    const char *factory = store_factory((uint64_t)passages, NULL);
+    return strstr(factory, "IVF")    ? CAPACITY_LISTS
+           : strstr(factory, "HNSW") ? CAPACITY_GRAPH
+                                     : CAPACITY_FLAT;
+}
+
+capacity_index_t capacity_choose(const capacity_figures_t *figures, const capacity_wish_t *wish,
+                                 capacity_need_t needs[CAPACITY_INDEXES])
+{
+    capacity_index_t best = CAPACITY_INDEXES;
+    for (capacity_index_t index = 0; index < CAPACITY_INDEXES; index++) {
+        capacity_need(figures, wish, index, &needs[index]);
+        const capacity_need_t *need = &needs[index], *other = &needs[best % CAPACITY_INDEXES];
+        if (!need->possible)
+            continue;
+        // of as many machines the fewest shards, since each is a message there and back; then what
+        // the builder takes by itself for so many
+        if (best == CAPACITY_INDEXES || need->machines < other->machines ||
+            (need->machines == other->machines &&
+             (need->shards < other->shards ||
+              (need->shards == other->shards && index == usual_for(need->shard_passages)))))
+            best = index;
+    }
+    return best;
+}

@@ -1,0 +1,67 @@
+// reader: chooses among the formats.
+
+#include "format.h"
+
+#include "input.h"
+
+#include <string.h>
+#include <strings.h>
+
+// In the order in which contents are looked at.
+static const format_t *const readers[] = {
+    &format_html, &format_man, &format_jsonl, &format_markdown, &format_plain,
+};
+enum {
+    READERS = sizeof readers / sizeof *readers
+};
+
+// Text, but not for reading: what belongs to programs and pages.
+static const char not_documents[] = "css js mjs map json svg xml po pot lock sum min";
+
+static bool in_list(const char *list, const char *word, size_t size)
+{
+    while (*list) {
+        size_t length = strcspn(list, " ");
+        if (length == size && strncasecmp(list, word, size) == 0)
+            return true;
+        list += length;
+        list += strspn(list, " ");
+    }
+    return false;
+}
+
+// The last part of the name behind a dot, less ".gz"; size 0 if there is none.
+static const char *extension(const char *path, size_t *size_p)
+{
+    const char *name = strrchr(path, '/');
+    name = name ? name + 1 : path;
+    size_t size = strlen(name);
+    if (size > 3 && strcasecmp(name + size - 3, ".gz") == 0)
+        size -= 3;
+    size_t dot = size;
+    while (dot > 0 && name[dot - 1] != '.')
+        dot--;
+    *size_p = dot > 1 ? size - dot : 0;
+    return name + dot;
+}
+
+const format_t *format_for(const char *path, const char *head, size_t size)
+{
+    size_t length;
+    const char *ext = extension(path, &length);
+    if (input_binary(head, size))
+        return NULL;
+    for (size_t i = 0; i < READERS && length > 0; i++) {
+        const format_t *reader = readers[i];
+        // ".1" may be a manual page's section or a log file's number: the bytes decide
+        bool sure = reader != &format_man || reader->looks(head, size);
+        if (in_list(reader->extensions, ext, length) && sure)
+            return reader;
+    }
+    if (length > 0 && in_list(not_documents, ext, length))
+        return NULL;
+    for (size_t i = 0; i < READERS; i++)
+        if (readers[i]->looks && readers[i]->looks(head, size))
+            return readers[i];
+    return &format_plain;
+}

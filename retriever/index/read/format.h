@@ -1,0 +1,30 @@
+// reader: a file format: how a file of it is known, and how it becomes a document. A new format is
+// one file with such a struct and one line in reader.c.
+#ifndef FORMAT_H
+#define FORMAT_H
+
+#include "document.h"
+
+typedef struct format {
+    const char *name;
+    const char *extensions; // separated by blanks, without dots: "md markdown"
+    // Whether these first bytes look like the format; NULL: they cannot tell.
+    bool (*looks)(const char *head, size_t size);
+    // Each line of the file is a document of its own.
+    bool lines;
+    // Fills an empty document from a file's text (or one line of it): valid UTF-8 without NUL, \n
+    // line ends, NUL-terminated. Returns 0, or -1 with what is wrong in `why`.
+    int (*read)(const char *text, size_t size, document_t *doc, char *why, size_t why_size);
+} format_t;
+
+extern const format_t format_markdown;
+extern const format_t format_plain;
+extern const format_t format_html;
+extern const format_t format_man;
+extern const format_t format_jsonl;
+
+// The reader for a file by its name (".gz" behind it does not matter), then by its first bytes;
+// NULL if it is no text or of a kind that is not meant to be read (a style sheet, an image).
+const format_t *format_for(const char *path, const char *head, size_t size);
+
+#endif

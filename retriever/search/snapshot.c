@@ -1,0 +1,243 @@
+// served: one open generation with its sources, counted by those who use it.
+#include "snapshot_private.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "files.h"
+#include "log.h"
+
+enum {
+    NICE = 10, // of the thread that compares
+    TRIES = 3, // at opening, when changes are merged meanwhile
+};
+
+static void destroy(snapshot_t *self)
+{
+    atomic_store(&self->stop, true);
+    if (self->checks)
+        pthread_join(self->checker, NULL);
+    free(self->shards);
+    log_tailer_destroy(&self->live);
+    for (size_t at = 0; at < self->size; at++)
+        self->sources[at].backend->close(self->sources[at].source);
+    free(self->sources);
+    store_destroy(&self->store);
+    free(self);
+}
+
+static bool is_wanted(const snapshot_options_t *options, uint64_t shard)
+{
+    for (size_t at = 0; at < options->shards_size; at++)
+        if (options->shards[at] == shard)
+            return true;
+    return options->shards_size == 0;
+}
+
+static int open_source(snapshot_t *self, uint64_t shard, const source_backend_t *backend,
+                       const snapshot_options_t *options, char *why, size_t why_size)
+{
+    if (!backend->suits(store_manifest(self->store)))
+        return 0;
+    uint64_t began = rl_now_us();
+    void *source = backend->open(self->store, shard, &options->source, why, why_size);
+    if (!source)
+        return -1;
+    self->sources[self->size++] = (snapshot_source_t){shard, backend, source};
+    // Each thread's own handles and memory are touched by a few queries before anybody waits for
+    // one.
+    uint64_t opened = rl_now_us();
+    for (size_t thread = 0; thread < options->source.threads; thread++)
+        backend->warm(source, thread);
+    rl_info("shard %" PRIu64 ", %s: opened in %.1f ms, warmed with queries in %.1f ms", shard,
+            backend->kind, (double)(opened - began) / 1000, (double)(rl_now_us() - opened) / 1000);
+    return 0;
+}
+
+static void *check_aside(void *arg)
+{
+    snapshot_t *self = arg;
+    uint64_t began = rl_now_us();
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); // of this thread alone, on Linux
+    for (size_t at = 0; at < self->shards_size; at++)
+        if (store_verify(self->store, self->shards[at], &self->stop, self->damage,
+                         sizeof self->damage) != 0) {
+            atomic_store(&self->damaged, true);
+            return NULL;
+        }
+    if (!atomic_load(&self->stop))
+        rl_info("generation %s: all checksums are right (%.1f s, aside)",
+                store_manifest(self->store)->generation, (double)(rl_now_us() - began) / 1e6);
+    return NULL;
+}
+
+// Before anything is opened, or aside if there is much, while it is served: a start takes no longer
+// the larger the index is. (What is read of an index does not trust it: what damage can do until it
+// is found is to find wrong passages.)
+static int check(snapshot_t *self, uint64_t first, char *why, size_t why_size)
+{
+    uint64_t bytes = 0;
+    for (size_t at = 0; at < self->shards_size; at++)
+        bytes += store_bytes(self->store, self->shards[at]);
+    if (bytes > first) {
+        sigset_t all, before; // signals are the loop's
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        self->checks = pthread_create(&self->checker, NULL, check_aside, self) == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    for (size_t at = 0; !self->checks && at < self->shards_size; at++)
+        if (store_verify(self->store, self->shards[at], NULL, why, why_size) != 0)
+            return -1;
+    return 0;
+}
+
+typedef struct serving {
+    const snapshot_options_t *options;
+} serving_t;
+
+static bool serves(void *arg, uint64_t shard)
+{
+    const serving_t *serving = arg;
+    return is_wanted(serving->options, shard);
+}
+
+static int open_live(snapshot_t *self, const char *folder, const snapshot_options_t *options,
+                     bool *gone, char *why, size_t why_size)
+{
+    serving_t serving = {options};
+    log_tailer_options_t how = {
+        .serves = serves, .arg = &serving, .kinds = {.threads = options->source.threads}};
+    for (size_t at = 0; at < options->backends_size; at++) {
+        how.kinds.words |= strcmp(options->backends[at]->kind, "lexical") == 0;
+        how.kinds.vectors |= strcmp(options->backends[at]->kind, "dense") == 0;
+    }
+    self->live = log_tailer_new(folder, self->store, &how, gone, why, why_size);
+    return self->live ? log_tailer_start(self->live, why, why_size) : -1;
+}
+
+static int open_all(snapshot_t *self, const char *folder, const snapshot_options_t *options,
+                    bool *gone, char *why, size_t why_size)
+{
+    self->store = store_open(folder, false, why, why_size);
+    if (!self->store)
+        return -1;
+    const manifest_t *manifest = store_manifest(self->store);
+    for (size_t at = 0; at < options->shards_size; at++)
+        if (options->shards[at] >= manifest->shards)
+            return rl_fail(why, why_size,
+                           "%s: has no shard %" PRIu64 ", only 0 to %" PRIu64
+                           "; change retriever.shards",
+                           folder, options->shards[at], manifest->shards - 1);
+    self->sources = calloc(manifest->shards * options->backends_size + 1, sizeof *self->sources);
+    self->shards = calloc(manifest->shards, sizeof *self->shards);
+    if (!self->sources || !self->shards)
+        return rl_fail(why, why_size, "%s: out of memory", folder);
+    for (uint64_t shard = 0; shard < manifest->shards; shard++)
+        if (is_wanted(options, shard))
+            self->shards[self->shards_size++] = shard;
+    if (check(self, options->check_first, why, why_size) != 0)
+        return -1;
+    for (size_t each = 0; each < self->shards_size; each++)
+        for (size_t at = 0; at < options->backends_size; at++)
+            if (open_source(self, self->shards[each], options->backends[at], options, why,
+                            why_size) != 0)
+                return -1;
+    if (self->size == 0)
+        return rl_fail(why, why_size,
+                       "%s: the collection has no vectors, so there is nothing of the kinds in "
+                       "retriever.kinds to serve",
+                       folder);
+    return open_live(self, folder, options, gone, why, why_size);
+}
+
+static snapshot_t *open_once(const char *folder, const snapshot_options_t *options, bool *gone,
+                             char *why, size_t why_size)
+{
+    snapshot_t *self = calloc(1, sizeof *self);
+    if (!self) {
+        rl_fail(why, why_size, "%s: out of memory", folder);
+        return NULL;
+    }
+    atomic_init(&self->users, 1);
+    if (open_all(self, folder, options, gone, why, why_size) != 0) {
+        destroy(self);
+        return NULL;
+    }
+    return self;
+}
+
+const char *snapshot_damage(const snapshot_t *self)
+{
+    return atomic_load(&self->damaged) ? self->damage : NULL;
+}
+
+bool snapshot_tune(snapshot_t *self)
+{
+    manifest_t manifest;
+    if (!store_retuned(self->store, &manifest))
+        return false;
+    for (size_t at = 0; at < self->size; at++)
+        if (self->sources[at].backend->tune)
+            self->sources[at].backend->tune(self->sources[at].source, &manifest);
+    return true;
+}
+
+snapshot_t *snapshot_open(const char *folder, const snapshot_options_t *options, char *why,
+                          size_t why_size)
+{
+    snapshot_t *self = NULL;
+    bool gone = true; // into another generation, which came meanwhile
+    for (int tries = 0; !self && gone && tries < TRIES; tries++) {
+        gone = false;
+        self = open_once(folder, options, &gone, why, why_size);
+    }
+    return self;
+}
+
+snapshot_t *snapshot_ref(snapshot_t *self)
+{
+    atomic_fetch_add(&self->users, 1);
+    return self;
+}
+
+static void *destroy_aside(void *arg)
+{
+    destroy(arg);
+    return NULL;
+}
+
+void snapshot_unref(snapshot_t **self_p)
+{
+    snapshot_t *self = *self_p;
+    *self_p = NULL;
+    if (!self || atomic_fetch_sub(&self->users, 1) != 1)
+        return;
+    // Giving a gigabyte back takes the kernel a while: neither the loop nor a search waits for it.
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, destroy_aside, self) == 0)
+        pthread_detach(thread);
+    else
+        destroy(self);
+}
+
+const manifest_t *snapshot_manifest(const snapshot_t *self)
+{
+    return store_manifest(self->store);
+}
+
+size_t snapshot_sources(const snapshot_t *self)
+{
+    return self->size;
+}
+
+const snapshot_source_t *snapshot_source_at(const snapshot_t *self, size_t at)
+{
+    return &self->sources[at];
+}

@@ -1,0 +1,272 @@
+// served_search: a generation and what changes have made of it, searched as one: what the
+// generation finds, less what is deleted; and the passages added, in one order.
+//
+// The generation is asked for a few more than are wanted. Where too many of those are deleted, it
+// is asked once more for the best of those that are not, so that the result is that of an index
+// without them.
+#include "snapshot_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+#include "passages.h"
+
+enum {
+    SPARE = 8, // more hits than are wanted, and half of those
+};
+
+// ---- positions
+// ------------------------------------------------------------------------------------
+
+static void write_position(const snapshot_t *self, uint64_t number,
+                           char position[SNAPSHOT_MAX_VERSION])
+{
+    const char *generation = store_manifest(self->store)->generation;
+    if (log_tailer_has_log(self->live))
+        snprintf(position, SNAPSHOT_MAX_VERSION, "%s+%" PRIu64, generation, number);
+    else
+        snprintf(position, SNAPSHOT_MAX_VERSION, "%s", generation);
+}
+
+void snapshot_last_version(const snapshot_t *self, char position[SNAPSHOT_MAX_VERSION])
+{
+    write_position(self, log_tailer_number(self->live), position);
+}
+
+int snapshot_version(snapshot_t *self, char position[SNAPSHOT_MAX_VERSION], char *why,
+                     size_t why_size)
+{
+    int rc = log_tailer_poll(self->live, why, why_size);
+    snapshot_last_version(self, position);
+    return rc;
+}
+
+field_types_t *snapshot_fields(const snapshot_t *self)
+{
+    return log_tailer_fields(self->live);
+}
+
+uint64_t snapshot_passages(const snapshot_t *self, uint64_t shard)
+{
+    uint64_t passages = store_manifest(self->store)->shard_passages[shard];
+    delta_t *delta = log_tailer_delta(self->live, shard);
+    if (!delta)
+        return passages;
+    delta_lock(delta);
+    passages += delta_added(delta) - delta_dead(delta);
+    delta_unlock(delta);
+    return passages;
+}
+
+// ---- the generation's hits
+// --------------------------------------------------------------------------
+
+// A batch with its changes.
+typedef struct searching {
+    const snapshot_source_t *source;
+    delta_t *delta;
+    size_t thread, size;
+    const query_t *queries;
+    result_t *results;
+    bool short_of[SOURCE_BATCH]; // hits, for those that were found are deleted
+    size_t asked[SOURCE_BATCH];
+    bool dense;
+} searching_t;
+
+static void search_all(searching_t *self)
+{
+    query_t queries[SOURCE_BATCH];
+    delta_lock(self->delta);
+    bool spare = delta_dead(self->delta) > 0;
+    delta_unlock(self->delta);
+    for (size_t at = 0; at < self->size; at++) {
+        queries[at] = self->queries[at];
+        size_t k = queries[at].k + (spare ? queries[at].k / 2 + SPARE : 0);
+        queries[at].k = k < RL_MAX_HITS ? k : RL_MAX_HITS;
+        self->asked[at] = queries[at].k;
+    }
+    self->source->backend->search(self->source->source, self->thread, queries, self->size,
+                                  self->results);
+}
+
+static void forget_hit(result_t *result, size_t at)
+{
+    result->bytes -= strlen(result->hits[at].text) + strlen(result->hits[at].meta);
+}
+
+// Leaves the deleted ones out, and what is more than was wanted. Locked.
+static void leave_out_dead(searching_t *self, size_t number)
+{
+    result_t *result = &self->results[number];
+    size_t kept = 0, found = result->size, k = self->queries[number].k;
+    for (size_t at = 0; at < found; at++) {
+        if (kept == k || delta_is_dead(self->delta, result->hits[at].id))
+            forget_hit(result, at);
+        else
+            result->hits[kept++] = result->hits[at];
+    }
+    result->size = kept;
+    self->short_of[number] = !result->code && kept < k && found == self->asked[number];
+}
+
+// Once more, among those only that are not deleted.
+static void search_short(searching_t *self)
+{
+    query_t queries[SOURCE_BATCH];
+    result_t results[SOURCE_BATCH];
+    size_t from[SOURCE_BATCH], size = 0;
+    delta_lock(self->delta);
+    selection_t *alive = delta_alive(self->delta);
+    delta_unlock(self->delta);
+    memset(results, 0, sizeof results);
+    for (size_t at = 0; at < self->size; at++) {
+        if (!self->short_of[at])
+            continue;
+        queries[size] = self->queries[at];
+        queries[size].among = alive;
+        from[size++] = at;
+    }
+    if (alive)
+        self->source->backend->search(self->source->source, self->thread, queries, size, results);
+    for (size_t at = 0; at < size; at++) {
+        result_clear(&self->results[from[at]]);
+        self->results[from[at]] = results[at];
+        if (!alive)
+            result_fail(&self->results[from[at]], "no_memory", true,
+                        "the retriever is out of memory");
+    }
+    selection_unref(&alive);
+}
+
+// ---- the passages added
+// -----------------------------------------------------------------------------
+
+static void look_up(void *arg, const char *const *terms, size_t size, uint64_t *passages,
+                    double *length)
+{
+    const searching_t *self = arg;
+    const snapshot_source_t *source = self->source;
+    source->backend->terms(source->source, self->thread, terms, size, passages, length);
+}
+
+// Scores as the generation's own are: a share of what the question could reach.
+static void scale(delta_found_t *found, size_t size, double bound, result_t *result)
+{
+    if (result->bound <= 0)
+        result->bound = bound;
+    for (size_t at = 0; at < size && bound > 0; at++)
+        found[at].score *= result->bound / bound;
+}
+
+static long find_added(searching_t *self, size_t number, uint64_t count, delta_found_t *found)
+{
+    const query_t *query = &self->queries[number];
+    double bound = 0;
+    if (self->dense)
+        return delta_nearest(self->delta, query->vector, query->k, query->filter, found);
+    delta_base_t base = {look_up, self, count};
+    long size = delta_match(self->delta, self->thread, query->text, query->k, query->filter, &base,
+                            found, &bound);
+    if (size > 0)
+        scale(found, (size_t)size, bound, &self->results[number]);
+    return size;
+}
+
+// Both, in one order, the k best. Locked. 0, or -1: out of memory.
+static int mix(searching_t *self, size_t number, const delta_found_t *found, size_t size)
+{
+    result_t *result = &self->results[number];
+    size_t k = self->queries[number].k, room = result->size + size < k ? result->size + size : k;
+    size_t bytes = 1, own = 0, added = 0;
+    for (size_t at = 0; at < size; at++)
+        bytes += passage_bytes(delta_passage(self->delta, found[at].id));
+    rl_passage_t *hits = calloc(room + 1, sizeof *hits);
+    char *strings = malloc(bytes), *end = strings;
+    if (!hits || !strings) {
+        free(hits);
+        free(strings);
+        return -1;
+    }
+    for (size_t at = 0; at < room; at++) {
+        bool next =
+            own == result->size || (added < size && found[added].score > result->hits[own].score);
+        if (!next) {
+            hits[at] = result->hits[own++];
+            continue;
+        }
+        // a copy, since it may be gone when the hits are sent
+        hits[at] = passage_copy(delta_passage(self->delta, found[added].id), &end);
+        hits[at].score = found[added++].score;
+        result->bytes += strlen(hits[at].text) + strlen(hits[at].meta);
+    }
+    for (; own < result->size; own++)
+        forget_hit(result, own);
+    free(result->hits);
+    result->hits = hits;
+    result->size = room;
+    result->more_memory = strings;
+    return 0;
+}
+
+static void add_changes(searching_t *self, size_t number, uint64_t count)
+{
+    delta_found_t found[RL_MAX_HITS];
+    result_t *result = &self->results[number];
+    if (result->code)
+        return;
+    long size = find_added(self, number, count, found);
+    if (size < 0 || (size > 0 && mix(self, number, found, (size_t)size) != 0))
+        result_fail(result, "no_memory", true, "the retriever is out of memory for changes");
+}
+
+// ---- one batch
+// ------------------------------------------------------------------------------------
+
+static void fail_all(result_t *results, size_t size, const char *why)
+{
+    for (size_t at = 0; at < size; at++)
+        result_fail(&results[at], "index_gone", true, "%s", why);
+}
+
+void snapshot_search(snapshot_t *self, const snapshot_source_t *source, size_t thread,
+                     const query_t *queries, size_t size, result_t *results,
+                     char position[SNAPSHOT_MAX_VERSION])
+{
+    char why[512];
+    if (snapshot_version(self, position, why, sizeof why) != 0) {
+        fail_all(results, size, why);
+        return;
+    }
+    searching_t searching = {.source = source,
+                             .delta = log_tailer_delta(self->live, source->shard),
+                             .thread = thread,
+                             .size = size,
+                             .queries = queries,
+                             .results = results,
+                             .dense = strcmp(source->backend->kind, "dense") == 0};
+    bool again = false;
+    search_all(&searching);
+    delta_lock(searching.delta);
+    for (size_t at = 0; at < size; at++) {
+        leave_out_dead(&searching, at);
+        again |= searching.short_of[at];
+    }
+    if (again) {
+        delta_unlock(searching.delta);
+        search_short(&searching);
+        delta_lock(searching.delta);
+        for (size_t at = 0; at < size; at++)
+            if (searching.short_of[at])
+                leave_out_dead(&searching, at);
+    }
+    uint64_t count = store_manifest(self->store)->shard_passages[source->shard];
+    for (size_t at = 0; at < size; at++)
+        add_changes(&searching, at, count);
+    uint64_t number = delta_number(searching.delta);
+    delta_unlock(searching.delta);
+    if (number > 0)
+        write_position(self, number, position);
+}

@@ -1,0 +1,100 @@
+// HTML: what a reader sees, and what is left out.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "index_help.h"
+
+static const format_t *html = &format_html;
+
+static void headings_paragraphs_and_title(void **state)
+{
+    (void)state;
+    help_expect(html,
+                "<html><head><title> The\n page </title><style>p{}</style></head><body>"
+                "<h1>One</h1><p>text <b>bold</b>&amp;more<p>two<h2>Two <i>x</i></h2>bare text"
+                "<script>evil()</script></body></html>",
+                "The page", "H1 One|P text bold&more|P two|H2 Two x|P bare text|");
+    help_expect(html, "<h1>Only a heading</h1>", "Only a heading", "H1 Only a heading|");
+    help_expect(html, "", "", "");
+}
+
+static void what_is_for_finding_ones_way_is_left_out(void **state)
+{
+    (void)state;
+    help_expect(html,
+                "<nav>menu</nav><div role=navigation>more</div><p hidden>no</p>"
+                "<p aria-hidden=true>no</p><svg><text>no</text></svg><p>yes</p><footer>no</footer>",
+                NULL, "P yes|");
+    help_expect(html, "<div>around</div><main><p>inside</p></main><div>after</div>", NULL,
+                "P inside|");
+}
+
+static void lists_terms_and_line_breaks(void **state)
+{
+    (void)state;
+    help_expect(html, "<ul><li>one</li><li>two</li></ul><p>a<br>b</p>", NULL,
+                "P - one/- two|P a/b|");
+    help_expect(html, "<dl><dt>--max</dt><dd>the most</dd></dl>", NULL, "P --max/the most|");
+}
+
+static void tables_and_preformatted_text_keep_their_lines(void **state)
+{
+    (void)state;
+    help_expect(html, "<table><tr><th>a<th>b</tr><tr><td>1</td><td><p>2</p></td></tr></table>",
+                NULL, "L a | b/1 | 2|");
+    help_expect(html, "<pre>if (x)\n    <b>y</b>();\n</pre>", NULL, "L if (x)/    y();|");
+    // a table that lays out a page is no table
+    help_expect(html, "<table><tr><td><h2>H</h2><p>p</p></td><td>q</td></tr></table>", NULL,
+                "H2 H|P p|P q|");
+}
+
+static void what_is_broken_or_hostile(void **state)
+{
+    (void)state;
+    help_expect(html, "<p>a <b>b <i>c</b> d</i><p>&#0;&#xD800;&bogus;&lt;", NULL,
+                "P a b c d|P \xef\xbf\xbd\xef\xbf\xbd&bogus;<|");
+    size_t depth = 200000, size = depth * 5;
+    char *text = malloc(size + 1), why[200];
+    for (size_t i = 0; i < depth; i++)
+        memcpy(text + 5 * i, "<div>", 5);
+    text[size] = '\0';
+    document_t doc;
+    document_init(&doc);
+    assert_int_equal(html->read(text, size, &doc, why, sizeof why), -1);
+    assert_non_null(strstr(why, "nested"));
+    document_free(&doc);
+    // tags that are never closed but do not nest
+    for (size_t i = 0; i + 1 < depth; i++)
+        memcpy(text + 5 * i, "x<p> ", 5);
+    text[(depth - 1) * 5] = '\0';
+    help_read(html, text, &doc);
+    assert_int_equal(doc.blocks_size, depth - 1);
+    document_free(&doc);
+    free(text);
+}
+
+static void it_is_known_by_its_bytes(void **state)
+{
+    (void)state;
+    const char *page = "\n<!DOCTYPE html>\n<html>";
+    assert_ptr_equal(format_for("page", page, strlen(page)), html);
+    assert_ptr_equal(format_for("page.htm", "x", 1), html);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(headings_paragraphs_and_title),
+        cmocka_unit_test(what_is_for_finding_ones_way_is_left_out),
+        cmocka_unit_test(lists_terms_and_line_breaks),
+        cmocka_unit_test(tables_and_preformatted_text_keep_their_lines),
+        cmocka_unit_test(what_is_broken_or_hostile),
+        cmocka_unit_test(it_is_known_by_its_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
