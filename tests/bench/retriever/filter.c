@@ -134,10 +134,10 @@ static void build(bench_t *self, const char *factory)
 {
     char why[1024] = "", doc[32], meta[64];
     store_settings_t settings = {.collection = "bench",
-                                    .model = "clusters",
-                                    .language = "english",
-                                    .factory = factory,
-                                    .shards = 1};
+                                 .model = "clusters",
+                                 .language = "english",
+                                 .factory = factory,
+                                 .shards = 1};
     self->order = room(self->passages, sizeof *self->order);
     for (size_t at = 0; at < self->passages; at++) { // a shuffle
         size_t other = random64() % (at + 1);
@@ -154,7 +154,7 @@ static void build(bench_t *self, const char *factory)
         snprintf(meta, sizeof meta, "{\"n\":%zu,\"cluster\":%zu}", self->order[at], at % CLUSTERS);
         rl_passage_t passage = {.doc = doc, .source = "bench", .text = text, .meta = meta};
         if (store_add(build, 0, &passage, self->vectors + at * self->dimension, self->dimension,
-                         why, sizeof why) == 0)
+                      why, sizeof why) == 0)
             fail(why);
         free(text);
     }
@@ -197,14 +197,14 @@ static size_t exact(const bench_t *self, const filter_t *filter, const float *qu
     return size;
 }
 
-static result_t search(const bench_t *self, const source_backend_t *backend,
-                          const filter_t *filter, size_t question, double *ms)
+static result_t search(const bench_t *self, const source_backend_t *backend, const filter_t *filter,
+                       size_t question, double *ms)
 {
     query_t query = {.text = self->texts[question],
-                        .vector = self->questions + question * self->dimension,
-                        .dimension = self->dimension,
-                        .k = K,
-                        .filter = *filter->text ? filter->text : NULL};
+                     .vector = self->questions + question * self->dimension,
+                     .dimension = self->dimension,
+                     .k = K,
+                     .filter = *filter->text ? filter->text : NULL};
     result_t result = {0};
     uint64_t start = rl_now_us();
     backend->search(self->source, 0, &query, 1, &result);

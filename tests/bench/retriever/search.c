@@ -105,8 +105,8 @@ static void find_truth(bench_t *self)
     if (!corpus)
         fail("out of memory");
     for (uint64_t first = 0; first < self->passages; first += SYNTHETIC_BLOCK) {
-        size_t rows = self->passages - first < SYNTHETIC_BLOCK ? self->passages - first
-                                                                  : SYNTHETIC_BLOCK;
+        size_t rows =
+            self->passages - first < SYNTHETIC_BLOCK ? self->passages - first : SYNTHETIC_BLOCK;
         synthetic_vectors(corpus, first, rows, block);
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)self->checked, (int)rows,
                     TEXT_DIMENSION, 1, self->vectors, TEXT_DIMENSION, block, TEXT_DIMENSION, 0,
@@ -136,8 +136,8 @@ static void find_truth_of_words(bench_t *self)
         fail(why);
     for (size_t asked = 0; asked < self->checked; asked++) {
         synthetic_question(asked, text);
-        long found = text_index_search(reader, text, self->passages, NULL, ids, scores, &bound,
-                                           why, sizeof why);
+        long found = text_index_search(reader, text, self->passages, NULL, ids, scores, &bound, why,
+                                       sizeof why);
         if (found < 0)
             fail(why);
         for (size_t each = 0; each < FILTERS; each++) {
@@ -215,10 +215,10 @@ static uint64_t ask(bench_t *self, const source_backend_t *backend, void *source
     char text[SYNTHETIC_TEXT];
     synthetic_question(asked, text);
     query_t query = {.text = text,
-                        .vector = self->vectors + asked * TEXT_DIMENSION,
-                        .dimension = TEXT_DIMENSION,
-                        .k = K,
-                        .filter = *filter->text ? filter->text : NULL};
+                     .vector = self->vectors + asked * TEXT_DIMENSION,
+                     .dimension = TEXT_DIMENSION,
+                     .k = K,
+                     .filter = *filter->text ? filter->text : NULL};
     uint64_t start = rl_now_us(), cpu = thread_us();
     backend->search(source, 0, &query, 1, result);
     uint64_t took = rl_now_us() - start;
@@ -344,7 +344,8 @@ int main(int argc, char **argv)
         fail("an index of one shard and 384 dimensions is wanted");
     self.passages = manifest->passages;
     printf("{\"passages\":%llu,\"factory\":\"%s\",\"store_ms\":%.3f,",
-           (unsigned long long)self.passages, manifest->factory, (double)(rl_now_us() - start) / 1000);
+           (unsigned long long)self.passages, manifest->factory,
+           (double)(rl_now_us() - start) / 1000);
     make_questions(&self);
     read_passages(&self);
     printf("\"digest\":\"%016llx\",", (unsigned long long)self.digest);

@@ -13,7 +13,8 @@ static void read_manifest(const uint8_t *data, size_t size)
     manifest_data_t *manifest = manifest_read(scratch_folder(), why, sizeof why);
     if (!manifest && !*why)
         abort(); // a refusal says why
-    if (manifest && (manifest->contents.shards == 0 || manifest->contents.shards > STORE_MAX_SHARDS))
+    if (manifest &&
+        (manifest->contents.shards == 0 || manifest->contents.shards > STORE_MAX_SHARDS))
         abort();
     manifest_destroy(&manifest);
 }

@@ -12,8 +12,7 @@ void help_read(const format_t *reader, const char *text, document_t *doc);
 char *help_blocks(const document_t *doc);
 
 // Reads the text and compares its blocks and title (NULL: not looked at).
-void help_expect(const format_t *reader, const char *text, const char *title,
-                 const char *blocks);
+void help_expect(const format_t *reader, const char *text, const char *title, const char *blocks);
 
 // Checks what every document must hold: blocks in order, within the text, at characters' ends.
 void help_check(const document_t *doc);

@@ -46,11 +46,11 @@ void help_build(const char *folder, size_t passages, uint64_t shards, size_t dim
 {
     char why[1024] = "", text[64], doc[32];
     store_settings_t settings = {.collection = "docs",
-                                    .model = dimension ? "test-model" : "",
-                                    .language = "english",
-                                    .factory = factory,
-                                    .shards = shards,
-                                    .build = "{\"chunk_words\":180}"};
+                                 .model = dimension ? "test-model" : "",
+                                 .language = "english",
+                                 .factory = factory,
+                                 .shards = shards,
+                                 .build = "{\"chunk_words\":180}"};
     float *vector = calloc(dimension + 1, sizeof *vector);
     store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
     assert_string_equal(why, "");
@@ -67,8 +67,8 @@ void help_build(const char *folder, size_t passages, uint64_t shards, size_t dim
                                 .end = at * 10 + 5,
                                 .meta = "{\"year\":2024}"};
         help_vector(at, dimension, vector);
-        uint64_t id = store_add(build, at % shards, &passage, dimension ? vector : NULL,
-                                   dimension, why, sizeof why);
+        uint64_t id = store_add(build, at % shards, &passage, dimension ? vector : NULL, dimension,
+                                why, sizeof why);
         assert_string_equal(why, "");
         assert_int_equal(id, at / shards + 1);
     }

@@ -29,12 +29,12 @@ static change_t put_of(const char *id, rl_passage_t *passage, const float *vecto
                               .end = 14,
                               .hash = 99};
     return (change_t){.kind = CHANGE_PUT,
-                         .name = id,
-                         .passages = passage,
-                         .passages_size = 1,
-                         .vectors = vector,
-                         .dimension = vector ? HELP_DIMENSION : 0,
-                         .model_hash = change_log_model_hash("model")};
+                      .name = id,
+                      .passages = passage,
+                      .passages_size = 1,
+                      .vectors = vector,
+                      .dimension = vector ? HELP_DIMENSION : 0,
+                      .model_hash = change_log_model_hash("model")};
 }
 
 static change_log_writer_t *open_log(const char *folder, uint64_t after)

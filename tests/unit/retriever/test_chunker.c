@@ -73,7 +73,8 @@ static void tokens_are_estimated(void **state)
         size_t size = strlen(text), all = measure_tokens(text, size);
         for (size_t at = 0; at <= size; at++)
             if (rl_utf8_valid(text, at))
-                assert_true(measure_tokens(text, at) + measure_tokens(text + at, size - at) + 2 >= all);
+                assert_true(measure_tokens(text, at) + measure_tokens(text + at, size - at) + 2 >=
+                            all);
         free(text);
     }
 }

@@ -70,12 +70,12 @@ static uint64_t write_change(change_log_writer_t *writer, model_t *model, unsign
         for (size_t at = 0; at < HELP_DIMENSION; at++)
             vector[at] = (float)(vector[at] / sqrt(sum));
         change = (change_t){.kind = CHANGE_PUT,
-                               .name = id,
-                               .passages = &passage,
-                               .passages_size = 1,
-                               .vectors = vector,
-                               .dimension = HELP_DIMENSION,
-                               .model_hash = change_log_model_hash("test-model")};
+                            .name = id,
+                            .passages = &passage,
+                            .passages_size = 1,
+                            .vectors = vector,
+                            .dimension = HELP_DIMENSION,
+                            .model_hash = change_log_model_hash("test-model")};
         model->number[doc] = number;
     } else {
         model->number[doc] = -1;

@@ -263,8 +263,7 @@ static void the_next_generation_keeps_the_effort_if_it_is_alike(void **state)
     for (size_t each = 0; each < 3; each++) {
         char why[512] = "";
         opened_t it = open_index("IVF64,SQ8");
-        assert_int_equal(store_set_effort(it.store, EFFORT_NPROBE, 7, NULL, why, sizeof why),
-                         0);
+        assert_int_equal(store_set_effort(it.store, EFFORT_NPROBE, 7, NULL, why, sizeof why), 0);
         help_build(it.folder, next[each].passages, 1, HELP_DIMENSION, next[each].factory, NULL, 0);
         store_t *again = store_open(it.folder, false, why, sizeof why);
         assert_string_equal(store_manifest(again)->generation, "g-000002");
@@ -309,8 +308,8 @@ static void what_is_served_takes_up_the_effort(void **state)
     result_t result = {0};
     unit_vector(1, question);
     source_faiss.search(snapshot_source_at(served, 0)->source, 0,
-                           &(query_t){.vector = question, .dimension = HELP_DIMENSION, .k = K},
-                           1, &result);
+                        &(query_t){.vector = question, .dimension = HELP_DIMENSION, .k = K}, 1,
+                        &result);
     assert_int_equal(result.effort.used, 5);
     result_clear(&result);
     assert_null(snapshot_damage(served));

@@ -40,8 +40,8 @@ static int open_place(void **state)
                         "{\"class\":\"Ragline_docs\",\"description\":\"%s\",\"shardingConfig\":"
                         "{\"actualCount\":3}}",
                         catalog_text);
-    assert_int_equal(engine_weaviate.take_catalog(asked->place, 200, body, (size_t)size,
-                                                     &catalog, why, sizeof why),
+    assert_int_equal(engine_weaviate.take_catalog(asked->place, 200, body, (size_t)size, &catalog,
+                                                  why, sizeof why),
                      ENGINE_OK);
     assert_string_equal(catalog.manifest.generation, "e-1");
     assert_true(engine_catalog_is_multi(&catalog, "tags"));
@@ -68,8 +68,8 @@ static const char *ask(asked_t *self, const char *filter)
 {
     query_t query = {.text = "pumps", .k = 3, .filter = filter};
     result_clear(&self->result);
-    int rc = engine_weaviate.search(self->place, ENGINE_LEXICAL, &query, &self->request,
-                                       &self->result);
+    int rc =
+        engine_weaviate.search(self->place, ENGINE_LEXICAL, &query, &self->request, &self->result);
     return rc == 1 ? self->request.body.data : "";
 }
 
@@ -79,9 +79,9 @@ static void words_vectors_and_both(void **state)
 {
     asked_t *self = *state;
     query_t query = {.text = "the pumps of pumping", .vector = vector, .dimension = 2, .k = 3};
-    assert_int_equal(engine_weaviate.search(self->place, ENGINE_LEXICAL, &query,
-                                               &self->request, &self->result),
-                     1);
+    assert_int_equal(
+        engine_weaviate.search(self->place, ENGINE_LEXICAL, &query, &self->request, &self->result),
+        1);
     const char *body = self->request.body.data;
     assert_has(body, "bm25:{query:\\\"pump pump\\\" properties:[\\\"terms\\\"]}");
     assert_has(body, "Ragline_docs(limit:3 consistencyLevel:ONE");
@@ -96,21 +96,20 @@ static void words_vectors_and_both(void **state)
 static void questions_that_cannot_be_asked(void **state)
 {
     asked_t *self = *state;
-    query_t stop = {.text = "the of", .k = 3},
-               three = {.vector = vector, .dimension = 3, .k = 3};
-    assert_int_equal(engine_weaviate.search(self->place, ENGINE_LEXICAL, &stop,
-                                               &self->request, &self->result),
-                     0);
+    query_t stop = {.text = "the of", .k = 3}, three = {.vector = vector, .dimension = 3, .k = 3};
+    assert_int_equal(
+        engine_weaviate.search(self->place, ENGINE_LEXICAL, &stop, &self->request, &self->result),
+        0);
     assert_int_equal(self->result.size, 0);
     assert_null(self->result.code);
-    assert_int_equal(engine_weaviate.search(self->place, ENGINE_VECTOR, &three,
-                                               &self->request, &self->result),
-                     -1);
+    assert_int_equal(
+        engine_weaviate.search(self->place, ENGINE_VECTOR, &three, &self->request, &self->result),
+        -1);
     assert_string_equal(self->result.code, "wrong_dimension");
     result_clear(&self->result);
-    assert_int_equal(engine_weaviate.search(self->place, ENGINE_VECTOR, &stop, &self->request,
-                                               &self->result),
-                     -1);
+    assert_int_equal(
+        engine_weaviate.search(self->place, ENGINE_VECTOR, &stop, &self->request, &self->result),
+        -1);
     assert_string_equal(self->result.code, "bad_request");
 }
 
@@ -152,7 +151,7 @@ static engine_verdict_t take(asked_t *self, long status, const char *body)
     query_t query = {.text = "pumps", .k = 3};
     result_clear(&self->result);
     return engine_weaviate.take_hits(self->place, ENGINE_LEXICAL, &query, status, body,
-                                        strlen(body), &self->result);
+                                     strlen(body), &self->result);
 }
 
 static void hits(void **state)
@@ -260,10 +259,10 @@ static int make_world(void **state)
         self->replies[at] = at == 0 ? "first" : "second";
     }
     nodes_settings_t settings = {.urls = (const char *const[]){urls[0], urls[1]},
-                                    .size = 2,
-                                    .key = "",
-                                    .ready_path = "/ready",
-                                    .connect_ms = 500};
+                                 .size = 2,
+                                 .key = "",
+                                 .ready_path = "/ready",
+                                 .connect_ms = 500};
     self->nodes = nodes_new(self->base, &settings, why, sizeof why);
     assert_non_null(self->nodes);
     *state = self;
@@ -282,8 +281,8 @@ static int end_world(void **state)
 }
 
 // "bad" is this node's trouble.
-static engine_verdict_t on_taken(void *arg, long status, const char *body, size_t size,
-                                    char *why, size_t why_size)
+static engine_verdict_t on_taken(void *arg, long status, const char *body, size_t size, char *why,
+                                 size_t why_size)
 {
     world_t *self = arg;
     (void)status, (void)size;

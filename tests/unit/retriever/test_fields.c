@@ -244,8 +244,7 @@ static void what_filters_keep_is_what_looking_at_each_keeps(void **state)
         char *text = json_dumps(filter, JSON_COMPACT), why[512] = "";
         const char *code = NULL;
         for (uint64_t shard = 0; shard < SHARDS; shard++) {
-            selection_t *selection =
-                store_select(it.store, shard, text, &code, why, sizeof why);
+            selection_t *selection = store_select(it.store, shard, text, &code, why, sizeof why);
             if (!selection)
                 fail_msg("%s: %s", text, why);
             size_t size = 0;
@@ -294,8 +293,7 @@ static void *ask_and_ask(void *arg)
         asking->seed = asking->seed * 1664525 + 1013904223;
         snprintf(filter, sizeof filter, "{\"field\":\"id\",\"eq\":\"doc-%u\"}",
                  (asking->seed >> 8) % PASSAGES);
-        selection_t *selection =
-            store_select(asking->store, 0, filter, &code, why, sizeof why);
+        selection_t *selection = store_select(asking->store, 0, filter, &code, why, sizeof why);
         asking->kept += selection ? selection->size : 1000000;
         selection_unref(&selection);
     }
@@ -343,8 +341,7 @@ static void an_index_without_metadata_is_served_and_says_so(void **state)
     store_t *store = store_open(folder, true, why, sizeof why);
     assert_non_null(store);
     assert_string_equal(store_manifest(store)->fields, "");
-    assert_null(
-        store_select(store, 0, "{\"field\":\"year\",\"eq\":2024}", &code, why, sizeof why));
+    assert_null(store_select(store, 0, "{\"field\":\"year\",\"eq\":2024}", &code, why, sizeof why));
     assert_string_equal(code, "no_metadata");
     assert_non_null(strstr(why, "ragline-index"));
     store_destroy(&store);
@@ -389,8 +386,7 @@ static void a_damaged_file_breaks_nothing(void **state)
         fields_t *fields = fields_open(shard, 20, inner, sizeof inner);
         for (size_t each = 0; fields && each < 4; each++) {
             bool wrong;
-            selection_t *selection =
-                fields_select(fields, filters[each], &wrong, why, sizeof why);
+            selection_t *selection = fields_select(fields, filters[each], &wrong, why, sizeof why);
             refused += !selection;
             selection_unref(&selection);
         }
@@ -451,12 +447,12 @@ static void long_values_can_be_asked_for_only(void **state)
     assert_int_equal(store_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
     store_t *store = store_open(folder, true, why, sizeof why);
     assert_non_null(strstr(store_manifest(store)->fields, "\"abstract\":\"string|text\""));
-    selection_t *selection = store_select(
-        store, 0, "{\"field\":\"abstract\",\"exists\":true}", &code, why, sizeof why);
+    selection_t *selection =
+        store_select(store, 0, "{\"field\":\"abstract\",\"exists\":true}", &code, why, sizeof why);
     assert_int_equal(selection->size, 2);
     selection_unref(&selection);
     selection = store_select(store, 0, "{\"field\":\"abstract\",\"prefix\":\"00\"}", &code, why,
-                                sizeof why);
+                             sizeof why);
     assert_int_equal(selection->size, 1);
     selection_unref(&selection);
     store_destroy(&store);

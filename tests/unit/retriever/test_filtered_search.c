@@ -41,10 +41,10 @@ static void build(opened_t *it, size_t passages, size_t dimension, const char *f
 {
     char why[512] = "", doc[32], meta[64], text[64];
     store_settings_t settings = {.collection = "docs",
-                                    .model = "test-model",
-                                    .language = "english",
-                                    .factory = factory,
-                                    .shards = 1};
+                                 .model = "test-model",
+                                 .language = "english",
+                                 .factory = factory,
+                                 .shards = 1};
     it->folder = help_folder();
     store_build_t *build = store_build_new(it->folder, &settings, why, sizeof why);
     float vector[HELP_DIMENSION];
@@ -81,7 +81,7 @@ static void close_all(opened_t *it)
 }
 
 static result_t ask(const opened_t *it, const float *vector, size_t dimension, const char *text,
-                       size_t k, const char *filter)
+                    size_t k, const char *filter)
 {
     result_t result = {0};
     query_t query = {
@@ -201,11 +201,11 @@ static void questions_with_and_without_a_filter_go_together(void **state)
         help_vector(70000 + at, HELP_DIMENSION, vectors[at]);
         vectors_normalise(vectors[at], HELP_DIMENSION, vectors[at]);
         queries[at] = (query_t){.vector = vectors[at],
-                                   .dimension = HELP_DIMENSION,
-                                   .k = K,
-                                   .filter = at % 3 == 0   ? "{\"field\":\"n\",\"lt\":2000}"
-                                             : at % 3 == 1 ? "{\"wrong\":1}"
-                                                           : NULL};
+                                .dimension = HELP_DIMENSION,
+                                .k = K,
+                                .filter = at % 3 == 0   ? "{\"field\":\"n\",\"lt\":2000}"
+                                          : at % 3 == 1 ? "{\"wrong\":1}"
+                                                        : NULL};
     }
     it.backend->search(it.source, 0, queries, 12, results);
     for (size_t at = 0; at < 12; at++) {

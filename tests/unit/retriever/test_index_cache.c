@@ -59,7 +59,7 @@ static void keys_tell_models_and_texts_apart(void **state)
 {
     (void)state;
     vector_key_t a = vector_key("m", "text", 4), b = vector_key("m", "text", 4),
-                    c = vector_key("mt", "ext", 3), d = vector_key("m2", "text", 4);
+                 c = vector_key("mt", "ext", 3), d = vector_key("m2", "text", 4);
     assert_memory_equal(&a, &b, sizeof a);
     assert_memory_not_equal(&a, &c, sizeof a);
     assert_memory_not_equal(&a, &d, sizeof a);

@@ -139,12 +139,12 @@ static uint64_t run(fixture_t *self, int port, unsigned retries)
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d/v1/", port);
     bulk_settings_t settings = {.url = url,
-                                   .model = "m",
-                                   .key = "secret",
-                                   .batch = 4,
-                                   .requests = 3,
-                                   .retries = retries,
-                                   .timeout_ms = 20000};
+                                .model = "m",
+                                .key = "secret",
+                                .batch = 4,
+                                .requests = 3,
+                                .retries = retries,
+                                .timeout_ms = 20000};
     bulk_calls_t calls = {next, on_vector, on_note, on_end, self};
     bulk_embed_t *bulk = bulk_embed_new(self->base, &settings, &calls);
     assert_non_null(bulk);

@@ -114,7 +114,7 @@ static void is_written_as(const char *factory)
     assert_int_equal(faiss_write_index_fname(index, path), 0); // a copy of what was trained
     assert_int_equal(faiss_read_index_fname(path, 0, &other), 0);
     assert_int_equal(inverted_write(index, COUNT, path, read_vectors, &readings, on_progress,
-                                       &steps, why, sizeof why),
+                                    &steps, why, sizeof why),
                      0);
     assert_string_equal(steps.stages, "training vectors lists ");
     assert_true(readings > 4);
@@ -183,8 +183,8 @@ static void a_folder_that_is_gone(void **state)
     assert_int_equal(faiss_index_factory(&index, HELP_DIMENSION, "IVF32,SQ8", METRIC_INNER_PRODUCT),
                      0);
     assert_int_equal(inverted_train(index, vectors, 4000, NULL, NULL, why, sizeof why), 0);
-    assert_int_equal(inverted_write(index, 4000, "/nowhere/at/all", read_vectors, &readings,
-                                       NULL, NULL, why, sizeof why),
+    assert_int_equal(inverted_write(index, 4000, "/nowhere/at/all", read_vectors, &readings, NULL,
+                                    NULL, why, sizeof why),
                      -1);
     assert_non_null(strstr(why, "/nowhere/at/all"));
     faiss_Index_free(index);

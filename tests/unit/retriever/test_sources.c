@@ -209,8 +209,7 @@ static void an_empty_shard_answers_with_nothing(void **state)
         assert_non_null(source);
         backend->warm(source, 0);
         float vector[HELP_DIMENSION] = {1};
-        query_t query = {
-            .text = "passage", .vector = vector, .dimension = HELP_DIMENSION, .k = 5};
+        query_t query = {.text = "passage", .vector = vector, .dimension = HELP_DIMENSION, .k = 5};
         result_t result = {0};
         backend->search(source, 0, &query, 1, &result);
         assert_null(result.code);
@@ -348,7 +347,7 @@ static void the_bound_counts_words_that_no_passage_has(void **state)
     (void)state;
     opened_t it = open_source("lexical", MANUAL, "", manual, MANUAL);
     query_t queries[] = {{.text = "cookies jar", .k = 1},
-                            {.text = "cookies jar zymurgy xylophone", .k = 1}};
+                         {.text = "cookies jar zymurgy xylophone", .k = 1}};
     result_t results[2] = {0};
     for (size_t at = 0; at < 2; at++)
         it.backend->search(it.source, 0, &queries[at], 1, &results[at]);

@@ -56,8 +56,8 @@ static text_index_t *build(const char *folder, uint64_t count, size_t threads, s
 {
     char why[256] = "";
     write_passages(folder, count);
-    assert_int_equal(text_build(folder, "english", count, threads, seen ? on_progress : NULL,
-                                   seen, why, sizeof why),
+    assert_int_equal(text_build(folder, "english", count, threads, seen ? on_progress : NULL, seen,
+                                why, sizeof why),
                      0);
     assert_false(help_exists(folder, "text.0.0"));
     text_index_t *reader =
@@ -83,10 +83,9 @@ static void segments_are_as_one(void **state)
         snprintf(question, sizeof question, "unique%llu every%llu", (unsigned long long)at,
                  (unsigned long long)at % 100);
         assert_int_equal(
-            text_index_search(reader, question, K, NULL, ids, scores, &bound, why, sizeof why),
-            K);
+            text_index_search(reader, question, K, NULL, ids, scores, &bound, why, sizeof why), K);
         assert_int_equal(text_index_search(other, question, K, NULL, others, others_scores,
-                                               &others_bound, why, sizeof why),
+                                           &others_bound, why, sizeof why),
                          K);
         assert_int_equal(ids[0], at);
         assert_memory_equal(ids, others, sizeof ids);
