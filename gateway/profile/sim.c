@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "choice.h"
+#include "balance.h"
 #include "values.h"
 
 typedef enum event_kind {
@@ -41,6 +41,12 @@ typedef struct servers {
     unsigned size; // 0: never all busy
 } servers_t;
 
+// Chosen by the same rules as the gateway's replicas (registry_pick).
+typedef struct replica {
+    uint64_t outstanding;
+    rl_recent_t recent;
+} replica_t;
+
 typedef struct sim {
     const model_t *model;
     uint64_t random, made;
@@ -49,7 +55,7 @@ typedef struct sim {
     life_t *lives;
     servers_t *retrievers, embed, llm;
     double *gateway_free;
-    choice_t *replicas;                 // of each source, one behind the other
+    replica_t *replicas;                // of each source, one behind the other
     size_t *replicas_of, replicas_size; // of each source: the first of them
     uint64_t slots, running;
     uint32_t queue_first, queue_last; // for a slot; UINT32_MAX: empty
@@ -216,6 +222,22 @@ static void on_embed(sim_t *self, uint32_t question, double now)
     put(self, start + demand->embed_ms, EMBEDDED, question, 0);
 }
 
+static size_t pick_replica(sim_t *self, replica_t *replicas, size_t size)
+{
+    uint64_t random = random64(self) | 1, fastest = 0;
+    for (size_t at = 0; at < size; at++)
+        if (replicas[at].recent.median_us && (!fastest || replicas[at].recent.median_us < fastest))
+            fastest = replicas[at].recent.median_us;
+    rl_choice_t choice = {.random = &random};
+    if (rl_choice_probes(&random))
+        fastest = 0;
+    for (size_t at = 0; at < size; at++)
+        rl_choice_offer(
+            &choice, &replicas[at], false,
+            rl_choice_load(replicas[at].outstanding, replicas[at].recent.median_us, fastest), 1);
+    return (size_t)((replica_t *)choice.best - replicas);
+}
+
 static void on_seek(sim_t *self, uint32_t question, uint32_t number, double now)
 {
     const demand_search_t *search = &self->model->searches[number];
@@ -224,8 +246,8 @@ static void on_seek(sim_t *self, uint32_t question, uint32_t number, double now)
         put(self, now + search->work_ms, GIVEN_UP, question, 0);
         return;
     }
-    choice_t *replicas = &self->replicas[self->replicas_of[search->source]];
-    size_t chosen = choice_of(replicas, source->size, random64(self));
+    replica_t *replicas = &self->replicas[self->replicas_of[search->source]];
+    size_t chosen = pick_replica(self, replicas, source->size);
     double there = now + search->network_ms / 2;
     double start = serve(&self->retrievers[source->processes[chosen]], there, search->work_ms);
     replicas[chosen].outstanding++;
@@ -301,7 +323,9 @@ static void handle(sim_t *self, const event_t *event)
         on_seek(self, event->question, event->extra, event->at);
         break;
     case SOUGHT:
-        choice_done(&self->replicas[event->extra], event->at - event->since);
+        self->replicas[event->extra].outstanding--;
+        rl_recent_add(&self->replicas[event->extra].recent,
+                      (uint64_t)((event->at - event->since) * 1000));
         piece_over(self, event->question, event->at);
         break;
     case GIVEN_UP:

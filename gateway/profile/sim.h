@@ -2,7 +2,7 @@
 // are served for as long as the recording says, and get their first token.
 //
 // Each station serves first come, first served; a search goes to the replica that the gateway would
-// choose (choice.h) and a question to any generator with a free slot. Which
+// choose (balance.h) and a question to any generator with a free slot. Which
 // recorded question stands behind which arrival is drawn anew in each round, by a generator of its
 // own: the same seed gives the same result on any machine. Not simulated: hedging, deadlines,
 // batches of searches.

@@ -9,4 +9,7 @@ typedef enum kind {
 } kind_t;
 extern const char *const kind_names[KINDS]; // "dense", "lexical"
 
+// The kind of this name, −1 if there is none; NULL is none.
+int kind_from_name(const char *name);
+
 #endif

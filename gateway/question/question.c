@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const kind_names[KINDS] = {"dense", "lexical"};
-
 enum {
     MAX_NAME_BYTES = 128, // of a collection
     MAX_SESSION_BYTES = 64,
@@ -160,21 +158,13 @@ static bool read_ef_search(question_parser_t *self, const char *param, const jso
     return read_effort(self, param, value, &self->question->ef_search);
 }
 
-static int kind_of(const char *name)
-{
-    for (int kind = 0; name && kind < KINDS; kind++)
-        if (strcmp(kind_names[kind], name) == 0)
-            return kind;
-    return -1;
-}
-
 static bool read_kinds(question_parser_t *self, const char *param, const json_t *value)
 {
     size_t size = json_array_size(value);
     memset(self->question->kinds, 0, sizeof self->question->kinds);
     bool good = size > 0;
     for (size_t at = 0; good && at < size; at++) {
-        int kind = kind_of(json_string_value(json_array_get(value, at)));
+        int kind = kind_from_name(json_string_value(json_array_get(value, at)));
         good = kind >= 0 && !self->question->kinds[kind];
         if (good)
             self->question->kinds[kind] = true;
@@ -195,7 +185,7 @@ static bool read_weights(question_parser_t *self, const char *param, const json_
     json_object_foreach((json_t *)value, name, weight)
     {
         char part[96];
-        int kind = kind_of(name);
+        int kind = kind_from_name(name);
         snprintf(part, sizeof part, "%s.%.40s", param, name);
         if (kind < 0)
             return question_wrong(

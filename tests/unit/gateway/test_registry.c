@@ -167,12 +167,12 @@ static void a_slow_replica_gets_less_but_is_tried_again(void **state)
     worker_t *slow = registry_first(self->registry);
     registry_announced(self->registry, &b);
     worker_t *fast = registry_next(slow);
-    for (int at = 0; at < LATENCY_LAST; at++) {
+    for (int at = 0; at < RL_RECENT; at++) {
         latency_add(&slow->latency, at % 20 == 0 ? 300000 : 1500); // now and then is not slow
         latency_add(&fast->latency, 1000);
     }
     assert_in_range(times_chosen(self, "a"), 300, 700);
-    for (int at = 0; at < LATENCY_LAST; at++)
+    for (int at = 0; at < RL_RECENT; at++)
         latency_add(&slow->latency, 20000);
     assert_in_range(times_chosen(self, "a"), 1, 60);
     for (int at = 0; at < 30; at++) // 30 at one are as long as 1 or 2 at the other
@@ -184,14 +184,14 @@ static void tasks_given_up_count_only_where_they_took_long(void **state)
 {
     latency_t latency = {0};
     (void)state;
-    for (int at = 0; at < LATENCY_LAST; at++)
+    for (int at = 0; at < RL_RECENT; at++)
         latency_add(&latency, 1000 + at);
-    for (int at = 0; at < LATENCY_LAST; at++)
+    for (int at = 0; at < RL_RECENT; at++)
         latency_at_least(&latency, 10);
-    assert_in_range(latency.median_us, 1000, 1000 + LATENCY_LAST);
-    for (int at = 0; at < LATENCY_LAST; at++)
+    assert_in_range(latency.last.median_us, 1000, 1000 + RL_RECENT);
+    for (int at = 0; at < RL_RECENT; at++)
         latency_at_least(&latency, 9000);
-    assert_int_equal(latency.median_us, 9000);
+    assert_int_equal(latency.last.median_us, 9000);
 }
 
 static void a_worker_whose_announcement_is_overdue_is_the_last_choice(void **state)
