@@ -18,7 +18,7 @@ enum {
     PATH = 4096,
 };
 
-bool rl_key_is(const char *text)
+bool rl_key_is_valid(const char *text)
 {
     uint8_t key[RL_KEY_BYTES];
     return strlen(text) == RL_KEY - 1 && zmq_z85_decode(key, text) != NULL;
@@ -61,7 +61,7 @@ static int read_key(const char *text, const char *name, const char *file, char k
             continue;
         value += 1 + strspn(value + 1, " \t\"'");
         snprintf(key, RL_KEY, "%.*s", (int)strcspn(value, "\"'\r\n \t"), value);
-        if (rl_key_is(key) && strcspn(value, "\"'\r\n \t") == RL_KEY - 1)
+        if (rl_key_is_valid(key) && strcspn(value, "\"'\r\n \t") == RL_KEY - 1)
             return 0;
     }
     snprintf(why, why_size, "%s: it has no right %s, as scripts/make-keys writes it", file, name);
@@ -202,7 +202,7 @@ const char *rl_allowed_folder(const rl_allowed_t *self)
     return self->folder;
 }
 
-void rl_allowed_look(rl_allowed_t *self)
+void rl_allowed_refresh(rl_allowed_t *self)
 {
     uint64_t state;
     int rc = look_at(self->folder, &state);

@@ -14,7 +14,7 @@ enum {
 };
 
 // Whether it is the text of a key.
-bool rl_key_is(const char *text);
+bool rl_key_is_valid(const char *text);
 
 // Reads a certificate with both keys; they must belong together. Returns 0, or -1 with what is
 // wrong in `why`.
@@ -39,6 +39,6 @@ size_t rl_allowed_size(const rl_allowed_t *self);
 const char *rl_allowed_folder(const rl_allowed_t *self);
 // Reads the folder again if anything in it has changed since it was last read. A folder that cannot
 // be read is logged and changes nothing.
-void rl_allowed_look(rl_allowed_t *self);
+void rl_allowed_refresh(rl_allowed_t *self);
 
 #endif

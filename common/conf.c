@@ -7,7 +7,7 @@
 
 #include "conf_value.h"
 
-bool rl_conf_wants(const rl_conf_t *self, const char *flag)
+bool rl_conf_has_flag(const rl_conf_t *self, const char *flag)
 {
     for (size_t at = 0; at < self->flags_size; at++)
         if (strcmp(self->flags[at], flag) == 0)
@@ -15,7 +15,7 @@ bool rl_conf_wants(const rl_conf_t *self, const char *flag)
     return false;
 }
 
-static const value_t *find(const rl_conf_t *self, const char *name)
+static const rl_conf_entry_t *find(const rl_conf_t *self, const char *name)
 {
     for (size_t at = 0; at < rl_options_size; at++)
         if (strcmp(rl_options[at].name, name) == 0)
@@ -51,7 +51,7 @@ size_t rl_conf_list_size(const rl_conf_t *self, const char *name)
 
 const char *rl_conf_list_at(const rl_conf_t *self, const char *name, size_t at)
 {
-    const value_t *value = find(self, name);
+    const rl_conf_entry_t *value = find(self, name);
     assert(at < value->words_size);
     return value->words[at];
 }
@@ -85,8 +85,8 @@ size_t rl_conf_sections(const rl_conf_t *self, const char *section)
     return count;
 }
 
-static const value_t *find_in(const rl_conf_t *self, const char *section, const char *name,
-                              const char *key)
+static const rl_conf_entry_t *find_in(const rl_conf_t *self, const char *section, const char *name,
+                                      const char *key)
 {
     for (size_t at = rl_options_size; at < self->values_size; at++)
         if (rl_conf_is_called(self->values[at].option, section, true, key) &&
@@ -98,15 +98,15 @@ static const value_t *find_in(const rl_conf_t *self, const char *section, const 
 const char *rl_conf_in(const rl_conf_t *self, const char *section, const char *name,
                        const char *key)
 {
-    const value_t *value = find_in(self, section, name, key);
-    char option[NAME_MAX_BYTES];
+    const rl_conf_entry_t *value = find_in(self, section, name, key);
+    char option[RL_CONF_NAME_MAX];
     snprintf(option, sizeof option, "%s.*.%s", section, key);
     return value ? value->text : find(self, option)->option->value;
 }
 
 bool rl_conf_given_in(const rl_conf_t *self, const char *section, const char *name, const char *key)
 {
-    const value_t *value = find_in(self, section, name, key);
+    const rl_conf_entry_t *value = find_in(self, section, name, key);
     bool number = value && (value->option->type == RL_INT || value->option->type == RL_NUMBER);
     return value && (!number || *value->text); // an empty text says something, no number does not
 }

@@ -27,7 +27,7 @@ typedef struct rl_conf rl_conf_t;
 // Reads everything for `program` (one of the bits above): the file named by --config FILE or
 // RAGLINE_CONFIG, the environment, argv. Words of argv that are not options are kept as
 // positional arguments. On an error prints to stderr what is wrong (file, line, key, what it may
-// be) and returns NULL. "--help" and "--version" are left to rl_conf_wants.
+// be) and returns NULL. "--help" and "--version" are left to rl_conf_has_flag.
 rl_conf_t *rl_conf_new(unsigned program, int argc, char **argv);
 void rl_conf_destroy(rl_conf_t **self_p);
 
@@ -36,7 +36,7 @@ rl_conf_t *rl_conf_reread(const rl_conf_t *self);
 
 // Whether a bare flag was on the command line: "help", "version", "check-config", or one of a
 // program's own flags of the table (type RL_FLAG).
-bool rl_conf_wants(const rl_conf_t *self, const char *flag);
+bool rl_conf_has_flag(const rl_conf_t *self, const char *flag);
 
 // Values by full name ("gateway.listen"). A name that is not in the table is a bug and aborts.
 // Strings are owned by the conf and never NULL; a list is split at commas and white space.

@@ -6,21 +6,22 @@
 #include "options.h"
 
 enum {
-    NAME_MAX_BYTES = 200,
-    LINE_MAX_BYTES = 65536
+    RL_CONF_NAME_MAX = 200,
+    RL_CONF_LINE_MAX = 65536
 };
 
-typedef struct value {
+typedef struct rl_conf_entry {
     const rl_option_t *option;
     char *section_name; // of "[section NAME]", else NULL
     char *text;
     char **words; // RL_LIST: its parts
     size_t words_size;
-} value_t;
+} rl_conf_entry_t;
 
 struct rl_conf {
     unsigned program;
-    value_t *values; // one a plain option in the table's order, then those of named sections
+    rl_conf_entry_t
+        *values; // one a plain option in the table's order, then those of named sections
     size_t values_size;
     bool *given;  // by plain option
     char **names; // "section NAME" of each named section, in order

@@ -50,12 +50,12 @@ static bool is_named(const rl_option_t *option)
 // Whether the option is "section.key" ("section.*.key" with a section name).
 bool rl_conf_is_called(const rl_option_t *option, const char *section, bool named, const char *key)
 {
-    char name[NAME_MAX_BYTES];
+    char name[RL_CONF_NAME_MAX];
     snprintf(name, sizeof name, named ? "%s.*.%s" : "%s.%s", section, key);
     return strcmp(option->name, name) == 0;
 }
 
-static void split_list(value_t *value)
+static void split_list(rl_conf_entry_t *value)
 {
     for (size_t at = 0; at < value->words_size; at++)
         free(value->words[at]);
@@ -72,15 +72,16 @@ static void split_list(value_t *value)
     }
 }
 
-static value_t *named_value(rl_conf_t *self, const rl_option_t *option, const char *section_name)
+static rl_conf_entry_t *named_value(rl_conf_t *self, const rl_option_t *option,
+                                    const char *section_name)
 {
     for (size_t at = rl_options_size; at < self->values_size; at++)
         if (self->values[at].option == option &&
             strcmp(self->values[at].section_name, section_name) == 0)
             return &self->values[at];
     self->values = grow(self->values, self->values_size, sizeof *self->values);
-    value_t *value = &self->values[self->values_size++];
-    *value = (value_t){.option = option, .section_name = copy(section_name)};
+    rl_conf_entry_t *value = &self->values[self->values_size++];
+    *value = (rl_conf_entry_t){.option = option, .section_name = copy(section_name)};
     return value;
 }
 
@@ -94,7 +95,7 @@ static void set(rl_conf_t *self, const rl_option_t *option, const char *section_
                  option->type == RL_SECRET ? "(hidden)" : text, why);
         return;
     }
-    value_t *value;
+    rl_conf_entry_t *value;
     if (section_name) {
         value = named_value(self, option, section_name);
     } else {
@@ -130,9 +131,9 @@ static void set_secret_file(rl_conf_t *self, const rl_option_t *option, const ch
 // How far two words are apart (Levenshtein), for "did you mean".
 static size_t distance(const char *a, const char *b)
 {
-    size_t row[NAME_MAX_BYTES], width = strlen(b);
-    if (width >= NAME_MAX_BYTES)
-        return NAME_MAX_BYTES;
+    size_t row[RL_CONF_NAME_MAX], width = strlen(b);
+    if (width >= RL_CONF_NAME_MAX)
+        return RL_CONF_NAME_MAX;
     for (size_t x = 0; x <= width; x++)
         row[x] = x;
     for (size_t y = 1; *a; a++, y++) {
@@ -184,7 +185,7 @@ static void set_by_name(rl_conf_t *self, const char *section, const char *sectio
             set(self, option, section_name, text, where);
             return;
         }
-        char stem[NAME_MAX_BYTES];
+        char stem[RL_CONF_NAME_MAX];
         size_t size = strlen(key);
         if (option->type == RL_SECRET && size > 5 && size < sizeof stem &&
             strcmp(key + size - 5, "_file") == 0) {
@@ -195,7 +196,7 @@ static void set_by_name(rl_conf_t *self, const char *section, const char *sectio
             }
         }
     }
-    char name[NAME_MAX_BYTES * 2];
+    char name[RL_CONF_NAME_MAX * 2];
     snprintf(name, sizeof name, section_name ? "%s.*.%s" : "%s.%s", section, key);
     complain_unknown(self, where, name, section_name != NULL);
 }
@@ -213,7 +214,7 @@ static char *trim(char *text)
 
 static void add_section_name(rl_conf_t *self, const char *section, const char *name)
 {
-    char both[NAME_MAX_BYTES * 2];
+    char both[RL_CONF_NAME_MAX * 2];
     snprintf(both, sizeof both, "%s %s", section, name);
     for (size_t at = 0; at < self->names_size; at++)
         if (strcmp(self->names[at], both) == 0)
@@ -306,10 +307,10 @@ static void read_file(rl_conf_t *self, const char *path)
         complain(self, "%s: cannot read the configuration file: %s", path, strerror(errno));
         return;
     }
-    char *line = malloc(LINE_MAX_BYTES), *section = NULL, *section_name = NULL;
-    char where[NAME_MAX_BYTES * 3];
+    char *line = malloc(RL_CONF_LINE_MAX), *section = NULL, *section_name = NULL;
+    char where[RL_CONF_NAME_MAX * 3];
     bool skip = true; // until a section that holds
-    for (unsigned number = 1; line && fgets(line, LINE_MAX_BYTES, file); number++) {
+    for (unsigned number = 1; line && fgets(line, RL_CONF_LINE_MAX, file); number++) {
         snprintf(where, sizeof where, "%s:%u", path, number);
         char *text = trim(line);
         if (!*text || *text == '#' || *text == ';')
@@ -342,9 +343,9 @@ static bool is_in_environment(const rl_option_t *option)
     return !is_named(option) && option->type != RL_FLAG;
 }
 
-static void environment_name(const rl_option_t *option, char name[NAME_MAX_BYTES])
+static void environment_name(const rl_option_t *option, char name[RL_CONF_NAME_MAX])
 {
-    snprintf(name, NAME_MAX_BYTES, "RAGLINE_%s", option->name);
+    snprintf(name, RL_CONF_NAME_MAX, "RAGLINE_%s", option->name);
     for (char *p = name; *p; p++)
         *p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
 }
@@ -353,7 +354,7 @@ static void environment_name(const rl_option_t *option, char name[NAME_MAX_BYTES
 // makes some for every service that it runs).
 static void check_variable(rl_conf_t *self, const char *variable)
 {
-    char given[NAME_MAX_BYTES], name[NAME_MAX_BYTES], meant[NAME_MAX_BYTES] = "";
+    char given[RL_CONF_NAME_MAX], name[RL_CONF_NAME_MAX], meant[RL_CONF_NAME_MAX] = "";
     size_t best = 3;
     snprintf(given, sizeof given, "%.*s", (int)strcspn(variable, "="), variable);
     for (size_t at = 0; at < rl_options_size; at++) {
@@ -381,7 +382,7 @@ static void read_environment(rl_conf_t *self)
         const rl_option_t *option = &rl_options[at];
         if (!is_in_environment(option))
             continue;
-        char name[NAME_MAX_BYTES], file_name[NAME_MAX_BYTES + 8], where[NAME_MAX_BYTES + 32];
+        char name[RL_CONF_NAME_MAX], file_name[RL_CONF_NAME_MAX + 8], where[RL_CONF_NAME_MAX + 32];
         environment_name(option, name);
         const char *text = getenv(name);
         snprintf(where, sizeof where, "environment variable %s", name);
@@ -414,7 +415,7 @@ static const char *find_flag(const rl_conf_t *self, const char *word)
 // "--section-key VALUE" or "--section-key=VALUE": at `at` of argv; returns how many words it took.
 static int read_option(rl_conf_t *self, int at)
 {
-    char word[NAME_MAX_BYTES];
+    char word[RL_CONF_NAME_MAX];
     const char *text = self->argv[at] + 2, *equals = strchr(text, '=');
     snprintf(word, sizeof word, "%.*s", equals ? (int)(equals - text) : (int)strlen(text), text);
     const char *flag = equals ? NULL : find_flag(self, word);
@@ -424,7 +425,7 @@ static int read_option(rl_conf_t *self, int at)
         return 1;
     }
     const char *value = equals ? equals + 1 : self->argv[at + 1];
-    char where[NAME_MAX_BYTES + 16];
+    char where[RL_CONF_NAME_MAX + 16];
     snprintf(where, sizeof where, "option --%s", word);
     if (strcmp(word, "to") == 0 && (self->program & RL_INDEX))
         snprintf(word, sizeof word, "index-to"); // the one option that has a short name
@@ -496,8 +497,8 @@ static rl_conf_t *read_all(unsigned program, int argc, char **argv)
         abort();
     self->values_size = rl_options_size;
     for (size_t at = 0; at < rl_options_size; at++) {
-        value_t *value = &self->values[at];
-        *value = (value_t){.option = &rl_options[at], .text = copy(rl_options[at].value)};
+        rl_conf_entry_t *value = &self->values[at];
+        *value = (rl_conf_entry_t){.option = &rl_options[at], .text = copy(rl_options[at].value)};
         if (rl_options[at].type == RL_LIST)
             split_list(value);
     }
@@ -527,7 +528,7 @@ void rl_conf_destroy(rl_conf_t **self_p)
     if (!self)
         return;
     for (size_t at = 0; at < self->values_size; at++) {
-        value_t *value = &self->values[at];
+        rl_conf_entry_t *value = &self->values[at];
         for (size_t word = 0; word < value->words_size; word++)
             free(value->words[word]);
         free(value->words);

@@ -57,7 +57,7 @@ static int wrong(char *why, size_t why_size, const char *text)
 static int read_gateway_key(rl_curve_t *self, const char *said, char *why, size_t why_size)
 {
     char inner[512];
-    if (rl_key_is(said)) {
+    if (rl_key_is_valid(said)) {
         snprintf(self->gateway_key, RL_KEY, "%s", said);
         return 0;
     }
@@ -161,7 +161,7 @@ void rl_curve_reload(rl_curve_t *self, const rl_conf_t *conf)
         return;
     const char *folder = rl_conf_str(conf, "curve.allowed");
     if (strcmp(folder, rl_allowed_folder(self->allowed)) == 0) {
-        rl_allowed_look(self->allowed);
+        rl_allowed_refresh(self->allowed);
         return;
     }
     rl_allowed_t *allowed = rl_allowed_new(folder, why, sizeof why);
@@ -185,7 +185,7 @@ bool rl_curve_allows(rl_curve_t *self, const char *key)
     if (rl_now_us() - self->looked_us < LOOK_AGAIN_US)
         return false;
     self->looked_us = rl_now_us();
-    rl_allowed_look(self->allowed);
+    rl_allowed_refresh(self->allowed);
     return rl_allowed_has(self->allowed, key);
 }
 
@@ -298,7 +298,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     rl_curve_t *self = arg;
     (void)fd;
     (void)what;
-    rl_allowed_look(self->allowed);
+    rl_allowed_refresh(self->allowed);
 }
 
 int rl_curve_start(rl_curve_t *self, struct event_base *base, void *context, char *why,
@@ -348,7 +348,7 @@ int rl_curve_connect(rl_curve_t *self, void *socket, const char *server_key)
 {
     if (!server_key)
         server_key = self->gateway_key;
-    if (!rl_key_is(server_key))
+    if (!rl_key_is_valid(server_key))
         return -1;
     return zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, server_key, RL_KEY) == 0 &&
                    zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, self->public_key, RL_KEY) == 0 &&

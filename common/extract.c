@@ -39,10 +39,10 @@ typedef struct sentence {
 
 static size_t question_terms(const char *question, uint32_t *terms)
 {
-    rl_terms_t each = rl_terms(question, strlen(question));
+    rl_text_terms_t each = rl_text_terms(question, strlen(question));
     size_t size = 0;
     uint32_t hash;
-    while (size < QUESTION_TERMS && rl_terms_next(&each, &hash)) {
+    while (size < QUESTION_TERMS && rl_text_terms_next(&each, &hash)) {
         size_t at = 0;
         while (at < size && terms[at] != hash)
             at++;
@@ -54,9 +54,9 @@ static size_t question_terms(const char *question, uint32_t *terms)
 
 static void match(sentence_t *sentence, const uint32_t *terms, size_t size)
 {
-    rl_terms_t each = rl_terms(sentence->text, sentence->size);
+    rl_text_terms_t each = rl_text_terms(sentence->text, sentence->size);
     uint32_t hash;
-    while (rl_terms_next(&each, &hash)) {
+    while (rl_text_terms_next(&each, &hash)) {
         sentence->terms++;
         for (size_t at = 0; at < size; at++)
             if (terms[at] == hash)

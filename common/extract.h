@@ -1,8 +1,8 @@
 // extract: the sentences of passages that match a question best. Best means: the sum, over the
 // question's terms that the sentence has, of how rare they are among all sentences looked at
 // (ln (1 + N / df)), less for very long sentences and a little for lower passages.
-#ifndef EXTRACT_H
-#define EXTRACT_H
+#ifndef RL_EXTRACT_H
+#define RL_EXTRACT_H
 
 #include <stdbool.h>
 #include <stddef.h>

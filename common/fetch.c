@@ -1,5 +1,5 @@
-// fetch: HTTP requests in the process's own loop. fetch_lane.c carries them; time limits are ours,
-// since libcurl's own run on while a transfer is paused.
+// fetch: HTTP requests in the process's own loop. fetch_lane.c carries them; time limits are
+// ours, since libcurl's own run on while a transfer is paused.
 #include "fetch.h"
 
 #include <stdio.h>
@@ -35,10 +35,10 @@ static void forget(rl_fetch_t *fetch)
         fetch->prev->next = fetch->next;
     else
         self->all = fetch->next;
-    fetch_lane_leave(fetch->lane);
+    rl_fetch_lane_leave(fetch->lane);
     if (fetch->added)
         curl_multi_remove_handle(fetch->lane->multi, fetch->easy);
-    fetch_free(fetch);
+    rl_fetch_free(fetch);
 }
 
 static uint64_t info_us(const rl_fetch_t *fetch, CURLINFO info)
@@ -126,7 +126,7 @@ static void finish(rl_fetch_t *fetch, CURLcode code)
     forget(fetch);
 }
 
-void fetch_take_finished(fetch_lane_t *lane)
+void rl_fetch_take_finished(rl_fetch_lane_t *lane)
 {
     CURLMsg *msg;
     int left;
@@ -157,7 +157,7 @@ static long retry_after(const char *value)
     return seconds < 0 ? 0 : seconds > LONGEST_RETRY_S ? LONGEST_RETRY_S : seconds;
 }
 
-size_t fetch_on_header(char *data, size_t unit, size_t size, void *arg)
+size_t rl_fetch_on_header(char *data, size_t unit, size_t size, void *arg)
 {
     rl_fetch_t *fetch = arg;
     static const char name[] = "retry-after:";
@@ -206,7 +206,7 @@ static void drop_payload(rl_fetch_t *fetch)
     fetch->payload = NULL;
 }
 
-size_t fetch_on_body(char *data, size_t unit, size_t size, void *arg)
+size_t rl_fetch_on_body(char *data, size_t unit, size_t size, void *arg)
 {
     rl_fetch_t *fetch = arg;
     size *= unit;
@@ -333,15 +333,15 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
         self->due = fetch->next_due;
         fetch->queued = false;
         fetch->due = 0;
-        if (due & DUE_REMOVE)
+        if (due & RL_FETCH_DUE_REMOVE)
             forget(fetch);
-        else if (due & DUE_START)
+        else if (due & RL_FETCH_DUE_START)
             add_now(fetch);
-        else if (due & DUE_RESUME)
+        else if (due & RL_FETCH_DUE_RESUME)
             resume_now(fetch);
     }
-    for (fetch_lane_t *lane = self->lanes; lane; lane = lane->next)
-        fetch_take_finished(lane);
+    for (rl_fetch_lane_t *lane = self->lanes; lane; lane = lane->next)
+        rl_fetch_take_finished(lane);
 }
 
 // ---- the public side --------------------------------------------------------------------
@@ -353,7 +353,7 @@ rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle)
         return NULL;
     self->base = base;
     self->max_idle = max_idle > 0 ? max_idle : 1;
-    if (!fetch_lane_new(self)) {
+    if (!rl_fetch_lane_new(self)) {
         free(self);
         return NULL;
     }
@@ -369,7 +369,7 @@ void rl_fetcher_destroy(rl_fetcher_t **self_p)
     while (self->all)
         forget(self->all);
     while (self->lanes)
-        fetch_lane_destroy(&self->lanes);
+        rl_fetch_lane_destroy(&self->lanes);
     event_del(&self->later);
     free(self);
     *self_p = NULL;
@@ -377,12 +377,12 @@ void rl_fetcher_destroy(rl_fetcher_t **self_p)
 
 rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request)
 {
-    fetch_lane_t *lane = fetch_lane_with_room(self);
-    rl_fetch_t *fetch = lane ? fetch_make(self, request) : NULL;
+    rl_fetch_lane_t *lane = rl_fetch_lane_with_room(self);
+    rl_fetch_t *fetch = lane ? rl_fetch_make(self, request) : NULL;
     if (!fetch)
         return NULL;
     fetch->lane = lane;
-    fetch_lane_join(lane);
+    rl_fetch_lane_join(lane);
     evtimer_assign(&fetch->limit, self->base, on_limit, fetch);
     fetch->next = self->all;
     if (self->all)
@@ -391,11 +391,12 @@ rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request
     fetch->started = rl_now_us();
     set_limit(fetch);
     if (self->inside)
-        do_later(fetch, DUE_START);
+        do_later(fetch, RL_FETCH_DUE_START);
     else if (curl_multi_add_handle(lane->multi, fetch->easy) == CURLM_OK)
         fetch->added = true;
     else
-        do_later(fetch, DUE_START); // tried again from the loop, where a failure can be told
+        do_later(fetch,
+                 RL_FETCH_DUE_START); // tried again from the loop, where a failure can be told
     return fetch;
 }
 
@@ -409,7 +410,7 @@ void rl_fetch_cancel(rl_fetch_t **fetch_p)
         return; // being told of its end, or cancelled before
     fetch->cancelled = true;
     if (fetch->fetcher->inside)
-        do_later(fetch, DUE_REMOVE);
+        do_later(fetch, RL_FETCH_DUE_REMOVE);
     else
         forget(fetch);
 }
@@ -417,5 +418,5 @@ void rl_fetch_cancel(rl_fetch_t **fetch_p)
 void rl_fetch_resume(rl_fetch_t *fetch)
 {
     if (fetch && fetch->paused && !fetch->cancelled)
-        do_later(fetch, DUE_RESUME);
+        do_later(fetch, RL_FETCH_DUE_RESUME);
 }

@@ -1,5 +1,5 @@
-// fetch_lane: libcurl in the loop. It says which sockets and which one timer a multi handle wants
-// (multi-socket interface); libevent watches them.
+// fetch_lane: libcurl in the loop. It says which sockets and which one timer a multi handle
+// wants (multi-socket interface); libevent watches them.
 #include <stdlib.h>
 
 #include "fetch_private.h"
@@ -13,11 +13,11 @@ enum {
 // A socket of libcurl's and its event.
 typedef struct watch {
     struct event event;
-    fetch_lane_t *lane;
+    rl_fetch_lane_t *lane;
     int wanted;
 } watch_t;
 
-static void socket_action(fetch_lane_t *lane, curl_socket_t fd, int what)
+static void socket_action(rl_fetch_lane_t *lane, curl_socket_t fd, int what)
 {
     int running;
     lane->fetcher->inside = true;
@@ -25,7 +25,7 @@ static void socket_action(fetch_lane_t *lane, curl_socket_t fd, int what)
     lane->fetcher->inside = false;
     if (code != CURLM_OK)
         rl_error("libcurl: %s", curl_multi_strerror(code));
-    fetch_take_finished(lane);
+    rl_fetch_take_finished(lane);
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
@@ -45,7 +45,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
-    fetch_lane_t *lane = arg;
+    rl_fetch_lane_t *lane = arg;
     watch_t *watch = socket_arg;
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
@@ -76,7 +76,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
 
 static int set_timer(CURLM *multi, long timeout_ms, void *arg)
 {
-    fetch_lane_t *lane = arg;
+    rl_fetch_lane_t *lane = arg;
     (void)multi;
     if (timeout_ms < 0) {
         evtimer_del(&lane->timer);
@@ -86,9 +86,9 @@ static int set_timer(CURLM *multi, long timeout_ms, void *arg)
     return evtimer_add(&lane->timer, &time);
 }
 
-fetch_lane_t *fetch_lane_new(rl_fetcher_t *self)
+rl_fetch_lane_t *rl_fetch_lane_new(rl_fetcher_t *self)
 {
-    fetch_lane_t *lane = calloc(1, sizeof *lane), **end = &self->lanes;
+    rl_fetch_lane_t *lane = calloc(1, sizeof *lane), **end = &self->lanes;
     if (!lane)
         return NULL;
     lane->multi = curl_multi_init();
@@ -111,38 +111,38 @@ fetch_lane_t *fetch_lane_new(rl_fetcher_t *self)
     return lane;
 }
 
-void fetch_lane_destroy(fetch_lane_t **lane_p)
+void rl_fetch_lane_destroy(rl_fetch_lane_t **lane_p)
 {
-    fetch_lane_t *lane = *lane_p;
+    rl_fetch_lane_t *lane = *lane_p;
     *lane_p = lane->next;
     curl_multi_cleanup(lane->multi);
     evtimer_del(&lane->timer);
     free(lane);
 }
 
-fetch_lane_t *fetch_lane_with_room(rl_fetcher_t *self)
+rl_fetch_lane_t *rl_fetch_lane_with_room(rl_fetcher_t *self)
 {
-    fetch_lane_t *lane = self->lanes;
+    rl_fetch_lane_t *lane = self->lanes;
     while (lane && lane->size >= LANE_TRANSFERS)
         lane = lane->next;
-    return lane ? lane : fetch_lane_new(self);
+    return lane ? lane : rl_fetch_lane_new(self);
 }
 
 // libcurl counts connections in use among those that it keeps, and looks at the limit while the
 // transfer that ends is still counted here.
-static void keep_idle(fetch_lane_t *lane)
+static void keep_idle(rl_fetch_lane_t *lane)
 {
     long others = lane->size > 0 ? lane->size - 1 : 0;
     curl_multi_setopt(lane->multi, CURLMOPT_MAXCONNECTS, others + lane->max_idle);
 }
 
-void fetch_lane_join(fetch_lane_t *lane)
+void rl_fetch_lane_join(rl_fetch_lane_t *lane)
 {
     lane->size++;
     keep_idle(lane);
 }
 
-void fetch_lane_leave(fetch_lane_t *lane)
+void rl_fetch_lane_leave(rl_fetch_lane_t *lane)
 {
     lane->size--;
     keep_idle(lane);

@@ -11,34 +11,34 @@
 // One multi handle of libcurl's with its connections. libcurl looks through all connections of a
 // multi handle for each transfer that begins and for each that ends (0.9 ms more for one of 10,000,
 // on average while they began and ended): so a lane takes a bounded number, and there are more.
-typedef struct fetch_lane {
+typedef struct rl_fetch_lane {
     rl_fetcher_t *fetcher;
-    struct fetch_lane *next;
+    struct rl_fetch_lane *next;
     CURLM *multi;
     struct event timer;  // libcurl's one timer
     long size, max_idle; // transfers; connections that are kept without one
-} fetch_lane_t;
+} rl_fetch_lane_t;
 
 struct rl_fetcher {
     struct event_base *base;
-    fetch_lane_t *lanes; // at least one; filled in order, so that idle connections are found
-    struct event later;  // what may not be done inside libcurl is done from here
-    rl_fetch_t *all;     // transfers
-    rl_fetch_t *due;     // transfers with something to do later
+    rl_fetch_lane_t *lanes; // at least one; filled in order, so that idle connections are found
+    struct event later;     // what may not be done inside libcurl is done from here
+    rl_fetch_t *all;        // transfers
+    rl_fetch_t *due;        // transfers with something to do later
     long max_idle;
     bool inside; // libcurl is on the stack: it must not be told to add, remove or unpause
 };
 
 // What has to be done with a transfer as soon as libcurl is off the stack.
 enum {
-    DUE_START = 1,
-    DUE_RESUME = 2,
-    DUE_REMOVE = 4
+    RL_FETCH_DUE_START = 1,
+    RL_FETCH_DUE_RESUME = 2,
+    RL_FETCH_DUE_REMOVE = 4
 };
 
 struct rl_fetch {
     rl_fetcher_t *fetcher;
-    fetch_lane_t *lane;
+    rl_fetch_lane_t *lane;
     rl_fetch_t *next, *prev; // in fetcher->all
     rl_fetch_t *next_due;
     unsigned due;
@@ -63,24 +63,24 @@ struct rl_fetch {
 };
 
 // A transfer as the request says, on no list yet; NULL if memory runs out or the URL or a header
-// cannot be used. fetch_free takes it as it is then: not with libcurl's multi handle any more.
-rl_fetch_t *fetch_make(rl_fetcher_t *self, const rl_fetch_request_t *request);
-void fetch_free(rl_fetch_t *fetch);
+// cannot be used. rl_fetch_free takes it as it is then: not with libcurl's multi handle any more.
+rl_fetch_t *rl_fetch_make(rl_fetcher_t *self, const rl_fetch_request_t *request);
+void rl_fetch_free(rl_fetch_t *fetch);
 
 // A lane at the end of the fetcher's; NULL if memory runs out.
-fetch_lane_t *fetch_lane_new(rl_fetcher_t *self);
+rl_fetch_lane_t *rl_fetch_lane_new(rl_fetcher_t *self);
 // Takes the first of a list of lanes away, which has no transfer any more.
-void fetch_lane_destroy(fetch_lane_t **lane_p);
+void rl_fetch_lane_destroy(rl_fetch_lane_t **lane_p);
 // The first one that takes another transfer, a new one if need be; NULL if memory runs out.
-fetch_lane_t *fetch_lane_with_room(rl_fetcher_t *self);
+rl_fetch_lane_t *rl_fetch_lane_with_room(rl_fetcher_t *self);
 // A transfer belongs to the lane from join to leave, whether libcurl has it by then or not.
-void fetch_lane_join(fetch_lane_t *lane);
-void fetch_lane_leave(fetch_lane_t *lane);
+void rl_fetch_lane_join(rl_fetch_lane_t *lane);
+void rl_fetch_lane_leave(rl_fetch_lane_t *lane);
 // Ends the transfers that libcurl has come to the end of (in fetch.c).
-void fetch_take_finished(fetch_lane_t *lane);
+void rl_fetch_take_finished(rl_fetch_lane_t *lane);
 
 // libcurl's callbacks for what comes.
-size_t fetch_on_header(char *data, size_t unit, size_t size, void *arg);
-size_t fetch_on_body(char *data, size_t unit, size_t size, void *arg);
+size_t rl_fetch_on_header(char *data, size_t unit, size_t size, void *arg);
+size_t rl_fetch_on_body(char *data, size_t unit, size_t size, void *arg);
 
 #endif

@@ -124,9 +124,9 @@ static void set_options(rl_fetch_t *fetch, const rl_fetch_request_t *request, bo
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "ragline/" RAGLINE_VERSION);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->error);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->headers);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, rl_fetch_on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, fetch_on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, rl_fetch_on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
     if (request->method)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
@@ -140,7 +140,7 @@ static uint64_t limit_us(long ms)
     return ms > 0 ? (uint64_t)ms * 1000 : 0;
 }
 
-rl_fetch_t *fetch_make(rl_fetcher_t *self, const rl_fetch_request_t *request)
+rl_fetch_t *rl_fetch_make(rl_fetcher_t *self, const rl_fetch_request_t *request)
 {
     rl_fetch_t *fetch = calloc(1, sizeof *fetch);
     bool local = false;
@@ -151,7 +151,7 @@ rl_fetch_t *fetch_make(rl_fetcher_t *self, const rl_fetch_request_t *request)
     fetch->easy = curl_easy_init();
     if (!fetch->easy || read_url(fetch, request->url, &local) || set_headers(fetch, request) ||
         set_payload(fetch, request)) {
-        fetch_free(fetch);
+        rl_fetch_free(fetch);
         return NULL;
     }
     set_options(fetch, request, local);
@@ -165,7 +165,7 @@ rl_fetch_t *fetch_make(rl_fetcher_t *self, const rl_fetch_request_t *request)
     return fetch;
 }
 
-void fetch_free(rl_fetch_t *fetch)
+void rl_fetch_free(rl_fetch_t *fetch)
 {
     curl_easy_cleanup(fetch->easy);
     curl_slist_free_all(fetch->headers);

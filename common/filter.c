@@ -15,7 +15,7 @@ enum {
 };
 
 typedef struct reading {
-    rl_filter_trouble_t *trouble;
+    rl_filter_error_t *trouble;
     unsigned depth; // that and, or, not may have
     size_t conditions, values;
 } reading_t;
@@ -31,7 +31,7 @@ static rl_filter_t *wrong(reading_t *self, bool unknown, const char *param, cons
 
 static rl_filter_t *wrong(reading_t *self, bool unknown, const char *param, const char *format, ...)
 {
-    rl_filter_trouble_t *trouble = self->trouble;
+    rl_filter_error_t *trouble = self->trouble;
     va_list args;
     snprintf(trouble->param, sizeof trouble->param, "%s", param);
     va_start(args, format);
@@ -75,7 +75,7 @@ static bool take_value(reading_t *self, const json_t *json, const char *param,
     return true;
 }
 
-int filter_value_compare(const void *a, const void *b)
+int rl_filter_value_compare(const void *a, const void *b)
 {
     const rl_filter_value_t *one = a, *other = b;
     if (one->type != other->type)
@@ -287,7 +287,7 @@ static rl_filter_t *read_list(reading_t *self, rl_filter_op_t op, const json_t *
 static rl_filter_t *read_not(reading_t *self, const json_t *json, const char *param, unsigned depth)
 {
     rl_filter_t *part = read_part(self, json, param, depth + 1);
-    rl_filter_t *filter = part ? filter_not(part) : NULL;
+    rl_filter_t *filter = part ? rl_filter_not(part) : NULL;
     if (part && !filter)
         no_memory(self, param);
     return filter;
@@ -337,7 +337,7 @@ static rl_filter_t *read_part(reading_t *self, const json_t *json, const char *p
 static rl_filter_t *read_whole(reading_t *self, const json_t *json, const char *param)
 {
     rl_filter_t *filter = read_part(self, json, param, 0);
-    if (filter && !filter_make_canonical(&filter)) {
+    if (filter && !rl_filter_make_canonical(&filter)) {
         rl_filter_destroy(&filter);
         no_memory(self, param);
     }
@@ -352,13 +352,13 @@ static rl_filter_t *read_whole(reading_t *self, const json_t *json, const char *
     return filter;
 }
 
-rl_filter_t *rl_filter_read(const json_t *json, const char *param, rl_filter_trouble_t *trouble)
+rl_filter_t *rl_filter_read(const json_t *json, const char *param, rl_filter_error_t *trouble)
 {
     reading_t self = {.trouble = trouble, .depth = RL_FILTER_MAX_DEPTH};
     return read_whole(&self, json, param);
 }
 
-rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_trouble_t *trouble)
+rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_error_t *trouble)
 {
     json_error_t error;
     json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);

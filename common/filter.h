@@ -67,16 +67,16 @@ struct rl_filter {
 };
 
 // What is wrong with a filter.
-typedef struct rl_filter_trouble {
+typedef struct rl_filter_error {
     char param[192];   // where: "filter.and[1].gte"
     char message[512]; // a sentence that names it
     bool unknown;      // a member that does not exist, rather than a wrong value
-} rl_filter_trouble_t;
+} rl_filter_error_t;
 
 // Reads a filter that stands at `param`. NULL and `trouble` if it is none (or memory runs out).
-rl_filter_t *rl_filter_read(const json_t *json, const char *param, rl_filter_trouble_t *trouble);
+rl_filter_t *rl_filter_read(const json_t *json, const char *param, rl_filter_error_t *trouble);
 // The same from text.
-rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_trouble_t *trouble);
+rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_error_t *trouble);
 void rl_filter_destroy(rl_filter_t **self_p);
 
 // The canonical JSON text; the caller frees it. NULL if memory runs out. Read again, it gives the

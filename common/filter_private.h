@@ -5,13 +5,13 @@
 #include "filter.h"
 
 // By type, then by value; strings in byte order.
-int filter_value_compare(const void *a, const void *b);
+int rl_filter_value_compare(const void *a, const void *b);
 
 // Not `part`, which it takes over. NULL if memory runs out (then the part is gone too).
-rl_filter_t *filter_not(rl_filter_t *part);
+rl_filter_t *rl_filter_not(rl_filter_t *part);
 
 // Brings it into its canonical form: parts of the same kind are one list, in order, each once; no
 // list of one; not not is nothing. Returns false if memory runs out.
-bool filter_make_canonical(rl_filter_t **self_p);
+bool rl_filter_make_canonical(rl_filter_t **self_p);
 
 #endif

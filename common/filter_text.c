@@ -92,7 +92,7 @@ char *rl_filter_text(const rl_filter_t *self)
 
 // ---- the canonical form -------------------------------------------------------------------------
 
-rl_filter_t *filter_not(rl_filter_t *part)
+rl_filter_t *rl_filter_not(rl_filter_t *part)
 {
     rl_filter_t *filter = calloc(1, sizeof *filter);
     if (filter)
@@ -120,9 +120,9 @@ static void unwrap(rl_filter_t **self_p)
 static void order_values(rl_filter_t *self)
 {
     size_t kept = 1;
-    qsort(self->values, self->values_size, sizeof *self->values, filter_value_compare);
+    qsort(self->values, self->values_size, sizeof *self->values, rl_filter_value_compare);
     for (size_t at = 1; at < self->values_size; at++) {
-        if (filter_value_compare(&self->values[at], &self->values[kept - 1]) != 0)
+        if (rl_filter_value_compare(&self->values[at], &self->values[kept - 1]) != 0)
             self->values[kept++] = self->values[at];
         else
             free(self->values[at].string);
@@ -195,11 +195,11 @@ static bool order_parts(rl_filter_t *self)
     return good;
 }
 
-bool filter_make_canonical(rl_filter_t **self_p)
+bool rl_filter_make_canonical(rl_filter_t **self_p)
 {
     rl_filter_t *self = *self_p;
     for (size_t at = 0; at < self->parts_size; at++)
-        if (!filter_make_canonical(&self->parts[at]))
+        if (!rl_filter_make_canonical(&self->parts[at]))
             return false;
     if (self->op == RL_FILTER_NOT && self->parts[0]->op == RL_FILTER_NOT) {
         unwrap(self_p);
@@ -213,7 +213,7 @@ bool filter_make_canonical(rl_filter_t **self_p)
         order_values(self);
     } else if (self->op == RL_FILTER_EXISTS && !self->low) {
         self->low = true;
-        *self_p = filter_not(self);
+        *self_p = rl_filter_not(self);
     }
     return *self_p;
 }

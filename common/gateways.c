@@ -55,7 +55,7 @@ static void list_known(rl_gateways_t *self)
                         rl_wire_endpoint(self->slots[at].hub));
 }
 
-void rl_gateways_named(rl_gateways_t *self, uint64_t route, const char *id)
+void rl_gateways_set_id(rl_gateways_t *self, uint64_t route, const char *id)
 {
     int at = rl_gateways_slot(self, route);
     if (at < 0 || (self->slots[at].id && strcmp(self->slots[at].id, id) == 0))

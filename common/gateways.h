@@ -37,7 +37,7 @@ void rl_gateways_dump(const rl_gateways_t *self, rl_dump_t *dump);
 
 // The gateway that has this route has said its id; announcements tell it to the others, so that
 // gateways know each other.
-void rl_gateways_named(rl_gateways_t *self, uint64_t route, const char *id);
+void rl_gateways_set_id(rl_gateways_t *self, uint64_t route, const char *id);
 
 // Sends to one gateway's hub; -1 when it takes no more.
 int rl_gateways_send(rl_gateways_t *self, size_t slot, const rl_msg_t *msg);

@@ -123,7 +123,7 @@ rl_handshakes_t *rl_handshakes_new(rl_proc_t *proc, void *socket, const char *en
         event_new(rl_proc_base(proc), fd, EV_READ | EV_PERSIST | EV_ET, on_readable, self);
     if (!self->readable || event_add(self->readable, NULL) != 0)
         abort();
-    rl_proc_at_turn_look(proc, look, self);
+    rl_proc_on_turn(proc, look, self);
     return self;
 }
 
@@ -132,7 +132,7 @@ void rl_handshakes_destroy(rl_handshakes_t **self_p)
     rl_handshakes_t *self = *self_p;
     if (!self)
         return;
-    rl_proc_no_turn(self->proc, look, self);
+    rl_proc_remove_hook(self->proc, look, self);
     zmq_socket_monitor(self->socket, NULL, 0);
     if (self->readable)
         event_free(self->readable);

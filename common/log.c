@@ -269,7 +269,7 @@ static void settle(rl_log_site_t *site)
     site->held = 0;
 }
 
-void rl_log_settle(bool all)
+void rl_log_report_held(bool all)
 {
     if (!atomic_load_explicit(&owing, memory_order_relaxed))
         return;

@@ -41,7 +41,7 @@ const char *rl_log_level_name(void);
 void rl_log_limit(bool on);
 // Writes the lines about lines that were held back, those whose 10 s are over, or all. To be called
 // now and then; does nothing, and quickly, where there are none.
-void rl_log_settle(bool all);
+void rl_log_report_held(bool all);
 
 // What one place in the code has written of late.
 typedef struct rl_log_site {

@@ -266,18 +266,18 @@ static bool start_curve(rl_proc_t *self)
         rl_error("CURVE: %s", why);
         return false;
     }
-    rl_proc_at_turn_look(self, on_curve_turn, self->curve);
+    rl_proc_on_turn(self, on_curve_turn, self->curve);
     return true;
 }
 
 // Flags that are answered and done with; false when none was given.
 static bool answer_flags(const rl_proc_t *self, unsigned program, const char *usage)
 {
-    if (rl_conf_wants(self->conf, "help"))
+    if (rl_conf_has_flag(self->conf, "help"))
         rl_conf_help(program, usage, stdout);
-    else if (rl_conf_wants(self->conf, "version"))
+    else if (rl_conf_has_flag(self->conf, "version"))
         printf("ragline-%s %s\n", self->name, RAGLINE_VERSION);
-    else if (rl_conf_wants(self->conf, "sample-config"))
+    else if (rl_conf_has_flag(self->conf, "sample-config"))
         rl_conf_sample(stdout);
     else
         return false;
@@ -314,7 +314,7 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
         rl_proc_destroy(&self);
         return NULL;
     }
-    if (!done && rl_conf_wants(self->conf, "check-config")) {
+    if (!done && rl_conf_has_flag(self->conf, "check-config")) {
         puts("the configuration holds");
         done = true;
     }
@@ -346,7 +346,7 @@ void rl_proc_destroy(rl_proc_t **self_p)
     if (!self)
         return;
     rl_dump_file_destroy(&self->dump_file);
-    rl_log_settle(true);
+    rl_log_report_held(true);
     for (size_t at = 0; at < SIGNALS; at++)
         if (self->signals[at])
             event_free(self->signals[at]);
@@ -424,23 +424,23 @@ static void run_hooks(hooks_t *hooks)
     hooks->size = kept;
 }
 
-void rl_proc_at_turn_look(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+void rl_proc_on_turn(rl_proc_t *self, rl_proc_fn *fn, void *arg)
 {
     add_hook(&self->look, fn, arg);
 }
 
-void rl_proc_at_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+void rl_proc_on_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg)
 {
     add_hook(&self->end, fn, arg);
 }
 
-void rl_proc_no_turn(rl_proc_t *self, rl_proc_fn *fn, void *arg)
+void rl_proc_remove_hook(rl_proc_t *self, rl_proc_fn *fn, void *arg)
 {
     drop_hook(&self->look, fn, arg);
     drop_hook(&self->end, fn, arg);
 }
 
-void rl_proc_again(rl_proc_t *self)
+void rl_proc_request_turn(rl_proc_t *self)
 {
     event_active(self->again, EV_TIMEOUT, 1);
 }
@@ -473,7 +473,7 @@ int rl_proc_run(rl_proc_t *self)
         }
         run_hooks(&self->look);
         run_hooks(&self->end);
-        rl_log_settle(false);
+        rl_log_report_held(false);
         self->turns++;
     }
     self->ended = false; // it may be run again
@@ -484,5 +484,5 @@ void rl_proc_end(rl_proc_t *self, int exit_status)
 {
     self->ended = true;
     self->exit_status = exit_status;
-    rl_proc_again(self);
+    rl_proc_request_turn(self);
 }

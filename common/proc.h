@@ -48,13 +48,13 @@ char *rl_proc_dump(rl_proc_t *self, size_t *size);
 // Every turn of the loop, after all its events: first the "look" hooks, which look for work that
 // no event tells of (ZeroMQ sockets), then the "end" hooks, which send what the turn has gathered.
 // Hooks may be added and taken away from within hooks.
-void rl_proc_at_turn_look(rl_proc_t *self, rl_proc_fn *fn, void *arg);
-void rl_proc_at_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+void rl_proc_on_turn(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+void rl_proc_on_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 // Takes away a hook of either kind.
-void rl_proc_no_turn(rl_proc_t *self, rl_proc_fn *fn, void *arg);
+void rl_proc_remove_hook(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 
 // Makes the loop come round again at once (the turn hooks run), from the loop's own thread.
-void rl_proc_again(rl_proc_t *self);
+void rl_proc_request_turn(rl_proc_t *self);
 
 // While many are served at a time, turns begin at least `us` apart (0: as soon as there is anything
 // to do): what comes in between is handled together, which saves waking up for each token. Measured

@@ -13,38 +13,39 @@ enum {
 
 #define NUMBER(s, f)                                                                               \
     {                                                                                              \
-#f, U64, offsetof(s, f), 0, 0, NULL                                                        \
+#f, RL_PROTO_U64, offsetof(s, f), 0, 0, NULL                                               \
     }
 #define REAL(s, f)                                                                                 \
     {                                                                                              \
-#f, F64, offsetof(s, f), 0, 0, NULL                                                        \
+#f, RL_PROTO_F64, offsetof(s, f), 0, 0, NULL                                               \
     }
 #define FLAG(s, f)                                                                                 \
     {                                                                                              \
-#f, BOOL, offsetof(s, f), 0, 0, NULL                                                       \
+#f, RL_PROTO_BOOL, offsetof(s, f), 0, 0, NULL                                              \
     }
 #define STRING(s, f, m)                                                                            \
     {                                                                                              \
-#f, STR, offsetof(s, f), 0, m, NULL                                                        \
+#f, RL_PROTO_STR, offsetof(s, f), 0, m, NULL                                               \
     }
+// the key on the wire is older than the name of the field
 #define STRING_AS(s, f, name, m)                                                                   \
     {                                                                                              \
-        name, STR, offsetof(s, f), 0, m, NULL                                                      \
+        name, RL_PROTO_STR, offsetof(s, f), 0, m, NULL                                             \
     }
 #define FLOATS(s, f, m)                                                                            \
     {                                                                                              \
-#f, VECTOR, offsetof(s, f), offsetof(s, f##_size), m, NULL                                 \
+#f, RL_PROTO_VECTOR, offsetof(s, f), offsetof(s, f##_size), m, NULL                        \
     }
 #define LIST_OF(s, f, m, t)                                                                        \
     {                                                                                              \
-#f, LIST, offsetof(s, f), offsetof(s, f##_size), m, t                                      \
+#f, RL_PROTO_LIST, offsetof(s, f), offsetof(s, f##_size), m, t                             \
     }
 #define TABLE(t, s)                                                                                \
     {                                                                                              \
         t, sizeof t / sizeof *t, sizeof(s)                                                         \
     }
 
-static const field_t passage_fields[] = {
+static const rl_proto_field_t passage_fields[] = {
     NUMBER(rl_passage_t, id),           STRING(rl_passage_t, doc, 1024),
     STRING(rl_passage_t, title, 4096),  STRING(rl_passage_t, heading, 4096),
     STRING(rl_passage_t, source, 4096), STRING(rl_passage_t, text, TEXT),
@@ -52,15 +53,15 @@ static const field_t passage_fields[] = {
     NUMBER(rl_passage_t, hash),         REAL(rl_passage_t, score),
     STRING(rl_passage_t, meta, TEXT),
 };
-static const table_t passage_table = TABLE(passage_fields, rl_passage_t);
+static const rl_proto_table_t passage_table = TABLE(passage_fields, rl_passage_t);
 
-static const field_t turn_fields[] = {
+static const rl_proto_field_t turn_fields[] = {
     STRING(rl_turn_t, role, NAME),
     STRING(rl_turn_t, content, LONG),
 };
-static const table_t turn_table = TABLE(turn_fields, rl_turn_t);
+static const rl_proto_table_t turn_table = TABLE(turn_fields, rl_turn_t);
 
-static const field_t announce_fields[] = {
+static const rl_proto_field_t announce_fields[] = {
     STRING(rl_announce_t, worker, NAME),
     STRING(rl_announce_t, kind, NAME),
     NUMBER(rl_announce_t, route),
@@ -89,17 +90,17 @@ static const field_t announce_fields[] = {
     STRING(rl_announce_t, gateways, TEXT),
 };
 
-static const field_t leave_fields[] = {
+static const rl_proto_field_t leave_fields[] = {
     STRING(rl_leave_t, worker, NAME),
 };
 
-static const field_t welcome_fields[] = {
+static const rl_proto_field_t welcome_fields[] = {
     STRING(rl_welcome_t, gateway, NAME),
     NUMBER(rl_welcome_t, route),
     STRING(rl_welcome_t, tokens, ENDPOINT),
 };
 
-static const field_t search_fields[] = {
+static const rl_proto_field_t search_fields[] = {
     STRING(rl_search_t, gateway, NAME),
     NUMBER(rl_search_t, route),
     NUMBER(rl_search_t, task),
@@ -114,7 +115,7 @@ static const field_t search_fields[] = {
     STRING(rl_search_t, filter, TEXT),
 };
 
-static const field_t hits_fields[] = {
+static const rl_proto_field_t hits_fields[] = {
     STRING(rl_hits_t, worker, NAME),      NUMBER(rl_hits_t, task),
     STRING(rl_hits_t, generation, NAME),  NUMBER(rl_hits_t, queue_us),
     NUMBER(rl_hits_t, work_us),           REAL(rl_hits_t, bound),
@@ -122,14 +123,14 @@ static const field_t hits_fields[] = {
     NUMBER(rl_hits_t, effort_wanted),     LIST_OF(rl_hits_t, hits, RL_MAX_HITS, &passage_table),
 };
 
-static const field_t failed_fields[] = {
+static const rl_proto_field_t failed_fields[] = {
     STRING(rl_failed_t, worker, NAME),  NUMBER(rl_failed_t, task),
     NUMBER(rl_failed_t, seq),           NUMBER(rl_failed_t, status),
     STRING(rl_failed_t, code, NAME),    STRING(rl_failed_t, message, 8192),
     NUMBER(rl_failed_t, retry_after_s), FLAG(rl_failed_t, retry),
 };
 
-static const field_t generate_fields[] = {
+static const rl_proto_field_t generate_fields[] = {
     STRING(rl_generate_t, gateway, NAME),
     NUMBER(rl_generate_t, route),
     NUMBER(rl_generate_t, task),
@@ -149,29 +150,29 @@ static const field_t generate_fields[] = {
     STRING(rl_generate_t, salt, NAME),
 };
 
-static const field_t credit_fields[] = {
+static const rl_proto_field_t credit_fields[] = {
     NUMBER(rl_credit_t, task),   NUMBER(rl_credit_t, route), NUMBER(rl_credit_t, seq),
     NUMBER(rl_credit_t, window), FLAG(rl_credit_t, again),
 };
 
-static const field_t cancel_fields[] = {
+static const rl_proto_field_t cancel_fields[] = {
     NUMBER(rl_cancel_t, task),
     NUMBER(rl_cancel_t, route),
 };
 
-static const field_t progress_fields[] = {
+static const rl_proto_field_t progress_fields[] = {
     NUMBER(rl_progress_t, task),
     NUMBER(rl_progress_t, seq),
     STRING(rl_progress_t, stage, NAME),
     STRING(rl_progress_t, data, TEXT),
 };
 
-static const field_t token_fields[] = {
+static const rl_proto_field_t token_fields[] = {
     NUMBER(rl_token_t, task), NUMBER(rl_token_t, seq),      STRING(rl_token_t, text, TEXT),
     NUMBER(rl_token_t, cite), REAL(rl_token_t, cite_score),
 };
 
-static const field_t done_fields[] = {
+static const rl_proto_field_t done_fields[] = {
     NUMBER(rl_done_t, task),
     NUMBER(rl_done_t, seq),
     STRING(rl_done_t, finish, NAME),
@@ -185,21 +186,21 @@ static const field_t done_fields[] = {
     STRING_AS(rl_done_t, fingerprint, "writer", NAME),
 };
 
-static const field_t resume_fields[] = {
+static const rl_proto_field_t resume_fields[] = {
     STRING(rl_resume_t, answer, NAME), STRING(rl_resume_t, gateway, NAME),
     NUMBER(rl_resume_t, client),       STRING(rl_resume_t, caller, NAME),
     NUMBER(rl_resume_t, seen),         FLAG(rl_resume_t, gone),
     FLAG(rl_resume_t, stop),
 };
 
-static const field_t events_fields[] = {
+static const rl_proto_field_t events_fields[] = {
     NUMBER(rl_events_t, client),        STRING(rl_events_t, events, LONG),
     NUMBER(rl_events_t, status),        STRING(rl_events_t, code, NAME),
     STRING(rl_events_t, message, 8192), FLAG(rl_events_t, ended),
 };
 
 // Every message, by type; the directions stand beside rl_msg_type_t.
-const message_t rl_messages[RL_MSG_TYPES] = {
+const rl_proto_message_t rl_messages[RL_MSG_TYPES] = {
     [RL_ANNOUNCE] = {"announce", TABLE(announce_fields, rl_announce_t)},
     [RL_LEAVE] = {"leave", TABLE(leave_fields, rl_leave_t)},
     [RL_WELCOME] = {"welcome", TABLE(welcome_fields, rl_welcome_t)},
@@ -235,52 +236,52 @@ static void pack_string(msgpack_packer *packer, const char *text, size_t size)
 }
 
 // A field that has its zero value is not sent: the decoder starts from zero.
-static bool is_zero(const field_t *field, const char *base)
+static bool is_zero(const rl_proto_field_t *field, const char *base)
 {
     const void *at = base + field->offset;
     switch (field->type) {
-    case U64:
+    case RL_PROTO_U64:
         return *(const uint64_t *)at == 0;
-    case F64:
+    case RL_PROTO_F64:
         return *(const double *)at == 0;
-    case BOOL:
+    case RL_PROTO_BOOL:
         return !*(const bool *)at;
-    case STR:
+    case RL_PROTO_STR:
         return !*(const char *const *)at || !**(const char *const *)at;
-    case VECTOR:
-    case LIST:
+    case RL_PROTO_VECTOR:
+    case RL_PROTO_LIST:
         return *(const uint64_t *)(base + field->count_offset) == 0;
     }
     return true;
 }
 
-static void pack_fields(msgpack_packer *packer, const table_t *table, const char *base);
+static void pack_fields(msgpack_packer *packer, const rl_proto_table_t *table, const char *base);
 
-static void pack_value(msgpack_packer *packer, const field_t *field, const char *base)
+static void pack_value(msgpack_packer *packer, const rl_proto_field_t *field, const char *base)
 {
     const void *at = base + field->offset;
     uint64_t count;
     const char *text;
     switch (field->type) {
-    case U64:
+    case RL_PROTO_U64:
         msgpack_pack_uint64(packer, *(const uint64_t *)at);
         break;
-    case F64:
+    case RL_PROTO_F64:
         msgpack_pack_double(packer, *(const double *)at);
         break;
-    case BOOL:
+    case RL_PROTO_BOOL:
         msgpack_pack_true(packer);
         break;
-    case STR:
+    case RL_PROTO_STR:
         text = *(const char *const *)at;
         pack_string(packer, text, strlen(text));
         break;
-    case VECTOR:
+    case RL_PROTO_VECTOR:
         count = *(const uint64_t *)(base + field->count_offset);
         msgpack_pack_bin(packer, count * sizeof(float));
         msgpack_pack_bin_body(packer, *(const void *const *)at, count * sizeof(float));
         break;
-    case LIST:
+    case RL_PROTO_LIST:
         count = *(const uint64_t *)(base + field->count_offset);
         msgpack_pack_array(packer, count);
         for (uint64_t each = 0; each < count; each++)
@@ -289,7 +290,7 @@ static void pack_value(msgpack_packer *packer, const field_t *field, const char 
     }
 }
 
-static size_t count_fields(const table_t *table, const char *base)
+static size_t count_fields(const rl_proto_table_t *table, const char *base)
 {
     size_t given = 0;
     for (size_t at = 0; at < table->size; at++)
@@ -297,10 +298,10 @@ static size_t count_fields(const table_t *table, const char *base)
     return given;
 }
 
-static void pack_given(msgpack_packer *packer, const table_t *table, const char *base)
+static void pack_given(msgpack_packer *packer, const rl_proto_table_t *table, const char *base)
 {
     for (size_t at = 0; at < table->size; at++) {
-        const field_t *field = &table->fields[at];
+        const rl_proto_field_t *field = &table->fields[at];
         if (is_zero(field, base))
             continue;
         pack_string(packer, field->key, strlen(field->key));
@@ -308,7 +309,7 @@ static void pack_given(msgpack_packer *packer, const table_t *table, const char 
     }
 }
 
-static void pack_fields(msgpack_packer *packer, const table_t *table, const char *base)
+static void pack_fields(msgpack_packer *packer, const rl_proto_table_t *table, const char *base)
 {
     msgpack_pack_map(packer, count_fields(table, base));
     pack_given(packer, table, base);
@@ -319,7 +320,7 @@ int rl_msg_encode(const rl_msg_t *msg, rl_buf_t *out)
     size_t before = out->size;
     msgpack_packer packer;
     msgpack_packer_init(&packer, out, buf_write);
-    const table_t *table = &rl_messages[msg->type].table;
+    const rl_proto_table_t *table = &rl_messages[msg->type].table;
     const char *base = (const char *)&msg->announce; // all members of the union start here
     msgpack_pack_map(&packer, count_fields(table, base) + 2);
     pack_string(&packer, "v", 1);

@@ -276,6 +276,6 @@ void rl_msg_free(rl_msg_t **msg_p);
 
 // Moves what a decoded message owns into a new one, which the caller frees; the given one is left
 // empty. For a receiver that keeps a message beyond its callback. NULL if memory runs out.
-rl_msg_t *rl_msg_ref(rl_msg_t *msg);
+rl_msg_t *rl_msg_move(rl_msg_t *msg);
 
 #endif

@@ -50,7 +50,7 @@ void rl_msg_free(rl_msg_t **msg_p)
     *msg_p = NULL;
 }
 
-rl_msg_t *rl_msg_ref(rl_msg_t *msg)
+rl_msg_t *rl_msg_move(rl_msg_t *msg)
 {
     owned_msg_t *from = (owned_msg_t *)msg, *to = malloc(sizeof *to);
     if (!to)
@@ -61,8 +61,8 @@ rl_msg_t *rl_msg_ref(rl_msg_t *msg)
     return &to->msg;
 }
 
-static bool take_string(owned_msg_t *owner, const field_t *field, const msgpack_object *value,
-                        char *base, const char **why)
+static bool take_string(owned_msg_t *owner, const rl_proto_field_t *field,
+                        const msgpack_object *value, char *base, const char **why)
 {
     if (value->type != MSGPACK_OBJECT_STR) {
         *why = "a field that should be a string is not";
@@ -84,8 +84,8 @@ static bool take_string(owned_msg_t *owner, const field_t *field, const msgpack_
     return true;
 }
 
-static bool take_vector(owned_msg_t *owner, const field_t *field, const msgpack_object *value,
-                        char *base, const char **why)
+static bool take_vector(owned_msg_t *owner, const rl_proto_field_t *field,
+                        const msgpack_object *value, char *base, const char **why)
 {
     size_t count = value->type == MSGPACK_OBJECT_BIN ? value->via.bin.size / sizeof(float) : 0;
     if (count == 0 || value->via.bin.size % sizeof(float) != 0 || count > field->max) {
@@ -109,11 +109,11 @@ static bool take_vector(owned_msg_t *owner, const field_t *field, const msgpack_
     return true;
 }
 
-static bool take_map(owned_msg_t *owner, const table_t *table, const msgpack_object *map,
+static bool take_map(owned_msg_t *owner, const rl_proto_table_t *table, const msgpack_object *map,
                      char *base, const char **why);
 
-static bool take_list(owned_msg_t *owner, const field_t *field, const msgpack_object *value,
-                      char *base, const char **why)
+static bool take_list(owned_msg_t *owner, const rl_proto_field_t *field,
+                      const msgpack_object *value, char *base, const char **why)
 {
     if (value->type != MSGPACK_OBJECT_ARRAY || value->via.array.size > field->max) {
         *why = "a list is not one, or too long";
@@ -135,45 +135,45 @@ static bool take_list(owned_msg_t *owner, const field_t *field, const msgpack_ob
     return true;
 }
 
-static bool take_value(owned_msg_t *owner, const field_t *field, const msgpack_object *value,
-                       char *base, const char **why)
+static bool take_value(owned_msg_t *owner, const rl_proto_field_t *field,
+                       const msgpack_object *value, char *base, const char **why)
 {
     void *at = base + field->offset;
     switch (field->type) {
-    case U64:
+    case RL_PROTO_U64:
         *why = "a number is not a whole number from 0";
         if (value->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
             return false;
         *(uint64_t *)at = value->via.u64;
         return true;
-    case F64:
+    case RL_PROTO_F64:
         *why = "a number is not finite";
         if (value->type != MSGPACK_OBJECT_FLOAT64 && value->type != MSGPACK_OBJECT_FLOAT32)
             return false;
         *(double *)at = value->via.f64;
         return isfinite(value->via.f64);
-    case BOOL:
+    case RL_PROTO_BOOL:
         *why = "a flag is not true or false";
         if (value->type != MSGPACK_OBJECT_BOOLEAN)
             return false;
         *(bool *)at = value->via.boolean;
         return true;
-    case STR:
+    case RL_PROTO_STR:
         return take_string(owner, field, value, base, why);
-    case VECTOR:
+    case RL_PROTO_VECTOR:
         return take_vector(owner, field, value, base, why);
-    case LIST:
+    case RL_PROTO_LIST:
         return take_list(owner, field, value, base, why);
     }
     return false;
 }
 
-static const field_t *find_field(const table_t *table, const msgpack_object *key)
+static const rl_proto_field_t *find_field(const rl_proto_table_t *table, const msgpack_object *key)
 {
     if (key->type != MSGPACK_OBJECT_STR)
         return NULL;
     for (size_t at = 0; at < table->size; at++) {
-        const field_t *field = &table->fields[at];
+        const rl_proto_field_t *field = &table->fields[at];
         size_t size = strlen(field->key); // a key of a peer's may be empty, or hold a NUL
         if (size == key->via.str.size && memcmp(field->key, key->via.str.ptr, size) == 0)
             return field;
@@ -182,12 +182,12 @@ static const field_t *find_field(const table_t *table, const msgpack_object *key
 }
 
 // Fills the struct at `base`: zero and "" for what is not there, unknown keys passed over.
-static bool take_map(owned_msg_t *owner, const table_t *table, const msgpack_object *map,
+static bool take_map(owned_msg_t *owner, const rl_proto_table_t *table, const msgpack_object *map,
                      char *base, const char **why)
 {
     memset(base, 0, table->stride);
     for (size_t at = 0; at < table->size; at++)
-        if (table->fields[at].type == STR)
+        if (table->fields[at].type == RL_PROTO_STR)
             *(const char **)(base + table->fields[at].offset) = "";
     if (map->type != MSGPACK_OBJECT_MAP) {
         *why = "not a map";
@@ -195,7 +195,7 @@ static bool take_map(owned_msg_t *owner, const table_t *table, const msgpack_obj
     }
     for (size_t at = 0; at < map->via.map.size; at++) {
         const msgpack_object_kv *kv = &map->via.map.ptr[at];
-        const field_t *field = find_field(table, &kv->key);
+        const rl_proto_field_t *field = find_field(table, &kv->key);
         if (field && !take_value(owner, field, &kv->val, base, why))
             return false;
     }

@@ -4,38 +4,38 @@
 
 #include "proto.h"
 
-typedef enum field_type {
-    U64,
-    F64,
-    BOOL,
-    STR,
-    VECTOR, // float32, little endian, as bytes
-    LIST,   // of structs with a table of their own
-} field_type_t;
+typedef enum rl_proto_type {
+    RL_PROTO_U64,
+    RL_PROTO_F64,
+    RL_PROTO_BOOL,
+    RL_PROTO_STR,
+    RL_PROTO_VECTOR, // float32, little endian, as bytes
+    RL_PROTO_LIST,   // of structs with a table of their own
+} rl_proto_type_t;
 
-typedef struct field field_t;
+typedef struct rl_proto_field rl_proto_field_t;
 
-typedef struct table {
-    const field_t *fields;
+typedef struct rl_proto_table {
+    const rl_proto_field_t *fields;
     size_t size;   // fields
     size_t stride; // sizeof the struct
-} table_t;
+} rl_proto_table_t;
 
-struct field {
+struct rl_proto_field {
     const char *key;
-    field_type_t type;
-    size_t offset;       // in the struct
-    size_t count_offset; // VECTOR, LIST: of their number
-    size_t max;          // STR: bytes; VECTOR, LIST: elements
-    const table_t *of;   // LIST
+    rl_proto_type_t type;
+    size_t offset;              // in the struct
+    size_t count_offset;        // RL_PROTO_VECTOR, RL_PROTO_LIST: of their number
+    size_t max;                 // RL_PROTO_STR: bytes; RL_PROTO_VECTOR, RL_PROTO_LIST: elements
+    const rl_proto_table_t *of; // RL_PROTO_LIST
 };
 
-typedef struct message {
+typedef struct rl_proto_message {
     const char *name;
-    table_t table;
-} message_t;
+    rl_proto_table_t table;
+} rl_proto_message_t;
 
 // Every message, by type.
-extern const message_t rl_messages[RL_MSG_TYPES];
+extern const rl_proto_message_t rl_messages[RL_MSG_TYPES];
 
 #endif

@@ -79,7 +79,7 @@ static bool in_word(unsigned char c)
     return isalnum(c) || c == '_' || c >= 0x80;
 }
 
-bool rl_terms_next(rl_terms_t *self, uint32_t *hash)
+bool rl_text_terms_next(rl_text_terms_t *self, uint32_t *hash)
 {
     const unsigned char *at = (const unsigned char *)self->at;
     const unsigned char *end = (const unsigned char *)self->end;

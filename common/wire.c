@@ -187,7 +187,7 @@ static void look(void *arg)
     if (self->gone)
         really_destroy(self);
     else if (frames == TURN_FRAMES)
-        rl_proc_again(self->proc);
+        rl_proc_request_turn(self->proc);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -399,8 +399,8 @@ static void watch(rl_wire_t *self)
                                EV_READ | EV_PERSIST | EV_ET, on_readable, self);
     if (!self->readable || event_add(self->readable, NULL) != 0)
         abort();
-    rl_proc_at_turn_look(self->proc, look, self);
-    rl_proc_again(self->proc); // what came before it was watched
+    rl_proc_on_turn(self->proc, look, self);
+    rl_proc_request_turn(self->proc); // what came before it was watched
 }
 
 rl_wire_t *rl_wire_pull(rl_proc_t *proc, const char *endpoint, rl_wire_fn *fn, void *arg, char *why,
@@ -462,7 +462,7 @@ rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
     if (attach(&self, false, NULL, why, why_size) != 0)
         return NULL;
     watch(self);
-    rl_proc_at_turn_end(proc, flush, self);
+    rl_proc_on_turn_end(proc, flush, self);
     return self;
 }
 
@@ -492,8 +492,8 @@ void rl_wire_destroy(rl_wire_t **self_p)
     if (!self)
         return;
     *self_p = NULL;
-    rl_proc_no_turn(self->proc, look, self);
-    rl_proc_no_turn(self->proc, flush, self);
+    rl_proc_remove_hook(self->proc, look, self);
+    rl_proc_remove_hook(self->proc, flush, self);
     if (self->busy)
         self->gone = true; // look is on the stack and frees it
     else

@@ -212,7 +212,7 @@ static void on_worker_ready(void *arg)
 {
     gateway_t *self = arg;
     self->room = true;
-    rl_proc_again(self->proc); // those that wait are looked at when the turn ends
+    rl_proc_request_turn(self->proc); // those that wait are looked at when the turn ends
 }
 
 // A slot may have become free in this turn.
@@ -401,7 +401,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
     struct timeval every = {0, SILENT_LOOK_MS * 1000};
     if (!self->drain_timer || !self->silent_timer || event_add(self->silent_timer, &every) != 0)
         abort();
-    rl_proc_at_turn_look(proc, on_turn_end, self);
+    rl_proc_on_turn(proc, on_turn_end, self);
     rl_proc_on_stop(proc, on_stop, self);
     rl_proc_on_reload(proc, on_reload, self);
     rl_proc_on_dump(proc, gateway_dump, self);
@@ -445,7 +445,7 @@ void gateway_destroy(gateway_t **self_p)
         event_free(self->drain_timer);
     if (self->silent_timer)
         event_free(self->silent_timer);
-    rl_proc_no_turn(self->proc, on_turn_end, self);
+    rl_proc_remove_hook(self->proc, on_turn_end, self);
     free(self);
     *self_p = NULL;
 }

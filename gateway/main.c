@@ -33,7 +33,7 @@ int main(int argc, char **argv)
     rl_proc_t *proc = rl_proc_new(RL_GATEWAY, "gateway", usage, argc, argv, &status);
     if (!proc)
         return status;
-    if (rl_conf_wants(rl_proc_conf(proc), "make-keys")) {
+    if (rl_conf_has_flag(rl_proc_conf(proc), "make-keys")) {
         status = make_keys(rl_proc_conf(proc));
         rl_proc_destroy(&proc);
         return status;

@@ -12,7 +12,7 @@
 #include "log.h"
 #include "prefill.h"
 #include "tasks.h"
-#include "writer.h"
+#include "model_fingerprint.h"
 
 enum {
     IDLE_CONNECTIONS = 64, // to the LLM server, kept for the next answer
@@ -38,10 +38,10 @@ typedef struct process {
 // ---- options ----------------------------------------------------------------------------
 
 // Reads what can change while it runs; on an error changes nothing that answers depend on.
-static bool configure(generator_t *self, const rl_conf_t *conf)
+static bool read_settings(generator_t *self, const rl_conf_t *conf)
 {
     char why[512] = "";
-    if (!gen_upstreams_configure(&self->upstreams, conf, why, sizeof why)) {
+    if (!upstreams_configure(&self->upstreams, conf, why, sizeof why)) {
         rl_error("%s", why);
         return false;
     }
@@ -54,7 +54,7 @@ static void on_reload(void *arg)
 {
     process_t *self = arg;
     // answers at work go on with the upstream that they were started with
-    if (!configure(&self->generator, rl_proc_conf(self->generator.proc)))
+    if (!read_settings(&self->generator, rl_proc_conf(self->generator.proc)))
         rl_error("the generator keeps its old settings");
 }
 
@@ -63,32 +63,32 @@ static void on_reload(void *arg)
 static void take_generate(generator_t *self, rl_msg_t *msg)
 {
     const rl_generate_t *task = &msg->generate;
-    gen_gateway_t *gateway = gen_gateways_find(self->gateways, task->route, task->gateway);
+    gateway_link_t *gateway = gateway_links_find(self->gateways, task->route, task->gateway);
     if (!gateway) {
         rl_log(RL_LOG_WARN, task->request, "a task of gateway %s, which is not connected: dropped",
                task->gateway);
         return;
     }
-    if (gen_tasks_find(self->tasks, task->route, task->task))
+    if (tasks_find(self->tasks, task->route, task->task))
         return; // sent twice
-    rl_msg_t *kept = rl_msg_ref(msg);
+    rl_msg_t *kept = rl_msg_move(msg);
     if (!kept)
         abort();
-    gen_tasks_take(self->tasks, gateway, kept);
+    tasks_add(self->tasks, gateway, kept);
 }
 
 static void take_credit(generator_t *self, const rl_credit_t *credit)
 {
-    gen_task_t *task = gen_tasks_find(self->tasks, credit->route, credit->task);
+    task_t *task = tasks_find(self->tasks, credit->route, credit->task);
     if (task)
-        gen_task_credit(task, credit);
+        task_credit(task, credit);
 }
 
 static void take_cancel(generator_t *self, const rl_cancel_t *cancel)
 {
-    gen_task_t *task = gen_tasks_find(self->tasks, cancel->route, cancel->task);
+    task_t *task = tasks_find(self->tasks, cancel->route, cancel->task);
     if (task)
-        gen_task_cancel(task);
+        task_cancel(task);
 }
 
 static void on_message(void *arg, rl_msg_t *msg)
@@ -97,7 +97,7 @@ static void on_message(void *arg, rl_msg_t *msg)
     generator_t *generator = &self->generator;
     switch (msg->type) {
     case RL_WELCOME:
-        gen_gateways_welcome(generator->gateways, &msg->welcome);
+        gateway_links_welcome(generator->gateways, &msg->welcome);
         break;
     case RL_GENERATE:
         take_generate(generator, msg);
@@ -113,45 +113,45 @@ static void on_message(void *arg, rl_msg_t *msg)
     }
 }
 
-static void on_lost(void *arg, gen_gateway_t *gateway)
+static void on_lost(void *arg, gateway_link_t *gateway)
 {
     process_t *self = arg;
-    gen_tasks_cancel_of(self->generator.tasks, gateway);
+    tasks_cancel_of(self->generator.tasks, gateway);
 }
 
-static void on_returned(void *arg, gen_gateway_t *gateway)
+static void on_returned(void *arg, gateway_link_t *gateway)
 {
     process_t *self = arg;
-    gen_tasks_again_of(self->generator.tasks, gateway);
+    tasks_resend_to(self->generator.tasks, gateway);
 }
 
-static void on_caught_up(void *arg, gen_gateway_t *gateway)
+static void on_caught_up(void *arg, gateway_link_t *gateway)
 {
     process_t *self = arg;
-    gen_tasks_resume_of(self->generator.tasks, gateway);
+    tasks_resume_of(self->generator.tasks, gateway);
 }
 
 // ---- gateways out -----------------------------------------------------------------------
 
-static void announce(process_t *self)
+static void announce_self(process_t *self)
 {
     generator_t *generator = &self->generator;
-    char writer[GEN_WRITER];
-    gen_writer(&generator->upstreams, generator->upstreams.order[0], writer);
+    char fingerprint[MODEL_FINGERPRINT];
+    model_fingerprint(&generator->upstreams, generator->upstreams.order[0], fingerprint);
     rl_announce_t message = {
         .worker = rl_proc_id(generator->proc),
         .kind = "generator",
         .tasks = self->tasks,
-        .queued = gen_tasks_waiting(generator->tasks),
-        .running = gen_tasks_running(generator->tasks),
+        .queued = tasks_waiting(generator->tasks),
+        .running = tasks_running(generator->tasks),
         .slots = generator->slots,
-        .service_us = gen_tasks_service_us(generator->tasks),
-        .served = gen_tasks_served(generator->tasks),
-        .model = gen_upstreams_model(&generator->upstreams),
-        .prefill = prefill_of_use(generator),
-        .fingerprint = writer,
+        .service_us = tasks_service_us(generator->tasks),
+        .served = tasks_served(generator->tasks),
+        .model = upstreams_model(&generator->upstreams),
+        .prefill = prefill_is_useful(generator),
+        .fingerprint = fingerprint,
     };
-    gen_gateways_announce(generator->gateways, &message);
+    gateway_links_announce(generator->gateways, &message);
 }
 
 static void on_announce(evutil_socket_t fd, short what, void *arg)
@@ -160,17 +160,17 @@ static void on_announce(evutil_socket_t fd, short what, void *arg)
     generator_t *generator = &self->generator;
     (void)fd;
     (void)what;
-    gen_gateways_sweep(generator->gateways);
-    gen_tasks_sweep(generator->tasks);
-    gen_upstreams_sweep(&generator->upstreams);
+    gateway_links_sweep(generator->gateways);
+    tasks_sweep(generator->tasks);
+    upstreams_sweep(&generator->upstreams);
     if (!generator->leaving)
         prefill_warm(generator);
     // Said again while answers are at work: a gateway that hears it no more knows that they are
     // lost.
     if (generator->leaving)
-        gen_gateways_leave(generator->gateways, rl_proc_id(generator->proc));
+        gateway_links_leave(generator->gateways, rl_proc_id(generator->proc));
     else
-        announce(self);
+        announce_self(self);
     long ms = rl_conf_int(rl_proc_conf(generator->proc), "cluster.announce_ms");
     struct timeval time = {ms / 1000, ms % 1000 * 1000};
     evtimer_add(&self->announce, &time);
@@ -179,20 +179,19 @@ static void on_announce(evutil_socket_t fd, short what, void *arg)
 static void on_turn(void *arg)
 {
     process_t *self = arg;
-    gen_tasks_turn(self->generator.tasks);
-    rl_proc_pace(self->generator.proc,
-                 gen_tasks_running(self->generator.tasks) >= CROWD ? PACE_US : 0);
-    if (gen_gateways_news(self->generator.gateways) && !self->generator.leaving)
-        announce(self);
+    tasks_turn(self->generator.tasks);
+    rl_proc_pace(self->generator.proc, tasks_running(self->generator.tasks) >= CROWD ? PACE_US : 0);
+    if (gateway_links_take_change(self->generator.gateways) && !self->generator.leaving)
+        announce_self(self);
 }
 
 // ---- dumps ------------------------------------------------------------------------------
 
-static void dump_upstreams(const gen_upstreams_t *self, rl_dump_t *dump)
+static void dump_upstreams(const upstreams_t *self, rl_dump_t *dump)
 {
     rl_dump_list(dump, "upstreams", self->size);
     for (size_t at = 0; at < self->size; at++) {
-        const gen_upstream_t *upstream = self->order[at];
+        const upstream_t *upstream = self->order[at];
         uint64_t now = rl_now_us(), until = upstream->breaker.until_us;
         if (!rl_dump_item(dump, NULL))
             break;
@@ -218,9 +217,9 @@ static void on_dump(void *arg, rl_dump_t *dump)
 {
     process_t *self = arg;
     rl_wire_dump(dump);
-    gen_gateways_dump(self->generator.gateways, dump);
+    gateway_links_dump(self->generator.gateways, dump);
     dump_upstreams(&self->generator.upstreams, dump);
-    gen_tasks_dump(self->generator.tasks, dump);
+    tasks_dump(self->generator.tasks, dump);
 }
 
 // ---- the end ----------------------------------------------------------------------------
@@ -231,11 +230,11 @@ static void on_leave(evutil_socket_t fd, short what, void *arg)
     generator_t *generator = &self->generator;
     (void)fd;
     (void)what;
-    size_t left = gen_tasks_waiting(generator->tasks) + gen_tasks_running(generator->tasks);
+    size_t left = tasks_waiting(generator->tasks) + tasks_running(generator->tasks);
     if (left > 0 && rl_now_us() >= self->leave_until) {
         rl_warn("%zu answers are not finished after the grace time (generator.grace_ms)", left);
-        gen_tasks_fail_all(generator->tasks, "leaving",
-                           "the generator was stopped before the answer was finished");
+        tasks_fail_all(generator->tasks, "leaving",
+                       "the generator was stopped before the answer was finished");
         left = 0;
     }
     if (left == 0) {
@@ -253,15 +252,15 @@ static void on_stop(void *arg)
     long grace_ms = rl_conf_int(rl_proc_conf(generator->proc), "generator.grace_ms");
     generator->leaving = true;
     self->leave_until = rl_now_us() + (uint64_t)grace_ms * 1000;
-    gen_gateways_leave(generator->gateways, rl_proc_id(generator->proc));
+    gateway_links_leave(generator->gateways, rl_proc_id(generator->proc));
     on_leave(-1, 0, self);
 }
 
 // ---- the beginning ----------------------------------------------------------------------
 
-static bool start(process_t *self, rl_proc_t *proc)
+static bool start_process(process_t *self, rl_proc_t *proc)
 {
-    static const gen_gateways_events_t events = {
+    static const gateway_links_events_t events = {
         .lost = on_lost, .returned = on_returned, .caught_up = on_caught_up};
     generator_t *generator = &self->generator;
     const rl_conf_t *conf = rl_proc_conf(proc);
@@ -269,12 +268,12 @@ static bool start(process_t *self, rl_proc_t *proc)
     char why[2048];
     generator->proc = proc;
     generator->scratch = rl_buf_make(LONGEST_TEXT);
-    generator->tasks = gen_tasks_new(generator);
+    generator->tasks = tasks_new(generator);
     generator->fetcher = rl_fetcher_new(base, IDLE_CONNECTIONS);
-    gen_upstreams_init(&generator->upstreams, base, generator->fetcher);
+    upstreams_init(&generator->upstreams, base, generator->fetcher);
     evtimer_assign(&self->announce, base, on_announce, self);
     evtimer_assign(&self->leave, base, on_leave, self);
-    if (!configure(generator, conf))
+    if (!read_settings(generator, conf))
         return false;
     self->inbox =
         rl_wire_pull(proc, rl_conf_str(conf, "generator.bind"), on_message, self, why, sizeof why);
@@ -282,7 +281,7 @@ static bool start(process_t *self, rl_proc_t *proc)
         rl_error("generator.bind: %s", why);
         return false;
     }
-    generator->gateways = gen_gateways_new(proc, &events, self, why, sizeof why);
+    generator->gateways = gateway_links_new(proc, &events, self, why, sizeof why);
     if (!generator->gateways ||
         rl_endpoint_advertised(rl_wire_endpoint(self->inbox),
                                rl_conf_str(conf, "generator.advertise"), "generator.advertise",
@@ -293,17 +292,17 @@ static bool start(process_t *self, rl_proc_t *proc)
     rl_proc_on_stop(proc, on_stop, self);
     rl_proc_on_reload(proc, on_reload, self);
     rl_proc_on_dump(proc, on_dump, self);
-    rl_proc_at_turn_look(proc, on_turn, self);
+    rl_proc_on_turn(proc, on_turn, self);
     return true;
 }
 
 static void clean_up(process_t *self)
 {
     generator_t *generator = &self->generator;
-    gen_tasks_destroy(&generator->tasks);
-    gen_gateways_destroy(&generator->gateways);
+    tasks_destroy(&generator->tasks);
+    gateway_links_destroy(&generator->gateways);
     rl_wire_destroy(&self->inbox);
-    gen_upstreams_free(&generator->upstreams);
+    upstreams_free(&generator->upstreams);
     rl_fetcher_destroy(&generator->fetcher);
     rl_buf_free(&generator->scratch);
     evtimer_del(&self->announce);
@@ -318,7 +317,7 @@ int generator_main(int argc, char **argv)
     if (!proc)
         return status;
     status = 2;
-    if (start(&self, proc)) {
+    if (start_process(&self, proc)) {
         rl_info("takes tasks at %s; %s answers, %zu at a time", self.tasks,
                 self.generator.upstreams.order[0]->template ? "the LLM server"
                                                             : "the extractive upstream",

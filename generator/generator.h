@@ -1,24 +1,24 @@
 // generator: what the parts of this process share.
-#ifndef GEN_GENERATOR_H
-#define GEN_GENERATOR_H
+#ifndef GENERATOR_H
+#define GENERATOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "fetch.h"
-#include "gen_gateways.h"
+#include "gateway_links.h"
 #include "proc.h"
 #include "upstreams.h"
 
-struct gen_tasks;
+struct tasks;
 
 typedef struct generator {
     rl_proc_t *proc;
     rl_fetcher_t *fetcher;
-    gen_gateways_t *gateways;
-    struct gen_tasks *tasks;
-    gen_upstreams_t upstreams;
+    gateway_links_t *gateways;
+    struct tasks *tasks;
+    upstreams_t upstreams;
     size_t slots, queue_max;
     bool leaving;     // no new answers
     rl_buf_t scratch; // one text at a time

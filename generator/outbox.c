@@ -52,7 +52,7 @@ static void set_number(rl_msg_t *msg, uint64_t seq)
         msg->failed.seq = seq;
 }
 
-static int keep(outbox_t *self, const rl_msg_t *msg)
+static int keep_message(outbox_t *self, const rl_msg_t *msg)
 {
     size_t before = self->kept.size;
     bool words = msg->type == RL_TOKEN && !msg->token.cite;
@@ -103,10 +103,10 @@ static void send_kept(outbox_t *self, rl_wire_t *wire)
     }
 }
 
-int outbox_add(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg)
+int outbox_send(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg)
 {
     set_number(msg, self->last + 1);
-    if (keep(self, msg) != 0)
+    if (keep_message(self, msg) != 0)
         return -1;
     self->last++;
     if (self->sent + 1 != self->last)
@@ -118,7 +118,7 @@ int outbox_add(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg)
     return 0;
 }
 
-void outbox_again(outbox_t *self, rl_wire_t *wire)
+void outbox_resend(outbox_t *self, rl_wire_t *wire)
 {
     self->sent = self->acked;
     self->sent_at = 0;
@@ -143,7 +143,7 @@ void outbox_credit(outbox_t *self, rl_wire_t *wire, const rl_credit_t *credit)
     if (credit->seq == self->acked)
         self->window = credit->window < WINDOW_MAX ? credit->window : WINDOW_MAX;
     if (credit->again)
-        outbox_again(self, wire);
+        outbox_resend(self, wire);
     else
         send_kept(self, wire);
 }

@@ -1,7 +1,7 @@
 // outbox: the numbered messages of one answer on their way to the gateway: numbered here, sent as
 // far as the gateway's window allows, and kept until it has acknowledged them.
-#ifndef GEN_OUTBOX_H
-#define GEN_OUTBOX_H
+#ifndef OUTBOX_H
+#define OUTBOX_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +25,7 @@ void outbox_free(outbox_t *self);
 
 // Gives the message (PROGRESS, TOKEN, DONE or FAILED of the task) the next number and sends it if
 // the window allows. Returns -1 when there is no room for it: it then has no number.
-int outbox_add(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg);
+int outbox_send(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg);
 
 // A CREDIT has come: what is acknowledged is dropped, what may go now is sent, with `again`
 // everything that is not acknowledged is sent once more. Numbers that were never given change
@@ -33,16 +33,16 @@ int outbox_add(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg);
 void outbox_credit(outbox_t *self, rl_wire_t *wire, const rl_credit_t *credit);
 
 // Sends everything that is not acknowledged once more: a connection was lost and is there again.
-void outbox_again(outbox_t *self, rl_wire_t *wire);
+void outbox_resend(outbox_t *self, rl_wire_t *wire);
 
 // Nothing more may be sent now: whoever fills it should pause.
-static inline bool outbox_blocked(const outbox_t *self)
+static inline bool outbox_is_blocked(const outbox_t *self)
 {
     return self->last >= self->acked + self->window;
 }
 
 // All is acknowledged.
-static inline bool outbox_empty(const outbox_t *self)
+static inline bool outbox_is_empty(const outbox_t *self)
 {
     return self->acked == self->last;
 }

@@ -6,7 +6,7 @@
 
 #include "clock.h"
 #include "log.h"
-#include "task_parts.h"
+#include "task_private.h"
 #include "tasks.h"
 
 enum {
@@ -19,7 +19,7 @@ static const struct timeval wait_time = {10, 0};
 
 // ---- the end ----------------------------------------------------------------------------
 
-static void count(const gen_task_t *task, const char *finish, const upstream_end_t *end)
+static void count_outcome(const task_t *task, const char *finish, const backend_end_t *end)
 {
     if (!task->upstream)
         return;
@@ -30,18 +30,18 @@ static void count(const gen_task_t *task, const char *finish, const upstream_end
     counts->tokens += end->read_tokens > 0 ? (uint64_t)end->read_tokens : 0;
 }
 
-static void tell_done(gen_task_t *task, const char *finish, const char *reason,
-                      const upstream_end_t *end, const upstream_times_t *times)
+static void tell_done(task_t *task, const char *finish, const char *reason,
+                      const backend_end_t *end, const backend_times_t *times)
 {
     rl_buf_t timings = rl_buf_make(4096);
-    count(task, finish, end);
-    gen_task_write_timings(task, end, times, &timings);
+    count_outcome(task, finish, end);
+    task_write_timings(task, end, times, &timings);
     if (reason) {
         rl_buf_adds(&timings, ",\"reason\":");
         rl_buf_add_json(&timings, reason, strlen(reason));
     }
     rl_buf_adds(&timings, "}");
-    const upstream_t *backend = task->upstream ? task->upstream->backend : NULL;
+    const backend_t *backend = task->upstream ? task->upstream->backend : NULL;
     rl_msg_t msg = {
         .type = RL_DONE,
         .done = {.task = task->id,
@@ -56,22 +56,21 @@ static void tell_done(gen_task_t *task, const char *finish, const char *reason,
     rl_log(RL_LOG_DEBUG, task->request, "prefill: %s%s%s", finish, reason ? ": " : "",
            reason ? reason : "");
     // what has no room is not missed
-    outbox_add(&task->outbox, gen_gateway_wire(task->gateway), &msg);
+    outbox_send(&task->outbox, gateway_link_wire(task->gateway), &msg);
     rl_buf_free(&timings);
-    gen_task_stop(task);
-    gen_task_enter(task, GEN_DONE);
+    task_release(task);
+    task_set_state(task, TASK_DONE);
 }
 
-void prefill_end(gen_task_t *task, const char *finish, const char *reason)
+void prefill_end(task_t *task, const char *finish, const char *reason)
 {
-    static const upstream_end_t nothing = {
-        .cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1};
-    static const upstream_times_t never = {0};
-    if (task->state < GEN_DONE)
+    static const backend_end_t nothing = {.cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1};
+    static const backend_times_t never = {0};
+    if (task->state < TASK_DONE)
         tell_done(task, finish, reason, &nothing, &never);
 }
 
-void prefill_left(gen_upstream_t *upstream)
+void prefill_call_ended(upstream_t *upstream)
 {
     upstream->prefills--;
     upstream->calls--;
@@ -102,72 +101,72 @@ static void on_progress(void *arg, const char *stage, const char *message)
 }
 
 typedef struct news {
-    const gen_task_t *prefill;
+    const task_t *prefill;
     unsigned percent;
 } news_t;
 
-static void tell_one(void *arg, gen_task_t *task)
+static void tell_one(void *arg, task_t *task)
 {
     const news_t *news = arg;
     if (task->waits_for != news->prefill)
         return;
     evtimer_add(&task->retry, &wait_time); // it is being read
-    gen_task_tell_reading(task, news->percent);
+    task_report_reading(task, news->percent);
 }
 
 static void on_reading(void *arg, unsigned percent)
 {
-    const gen_task_t *task = arg;
-    gen_tasks_each_running(task->generator->tasks, tell_one, &(news_t){task, percent});
+    const task_t *task = arg;
+    tasks_each_running(task->generator->tasks, tell_one, &(news_t){task, percent});
 }
 
-static void on_done(void *arg, const upstream_end_t *end, const upstream_times_t *times)
+static void on_done(void *arg, const backend_end_t *end, const backend_times_t *times)
 {
-    gen_task_t *task = arg;
+    task_t *task = arg;
     task->call = NULL;
-    prefill_left(task->upstream);
+    prefill_call_ended(task->upstream);
     if (end->prefill_ms >= 0) // there is no first token to measure by
-        gen_task_measure(task, end, times);
+        task_measure_reading(task, end, times);
     tell_done(task, "prefilled", NULL, end, times);
 }
 
-static void on_failed(void *arg, const upstream_failure_t *failure)
+static void on_failed(void *arg, const backend_failure_t *failure)
 {
-    gen_task_t *task = arg;
+    task_t *task = arg;
     task->call = NULL;
-    prefill_left(task->upstream);
+    prefill_call_ended(task->upstream);
     prefill_end(task, "skipped", failure->code);
 }
 
 // ---- the beginning ----------------------------------------------------------------------
 
 // The one that a question would be asked of now; NULL: none.
-static gen_upstream_t *asked_first(const generator_t *generator)
+static upstream_t *asked_first(const generator_t *generator)
 {
-    int place = gen_upstreams_next(&generator->upstreams, 0, false);
-    gen_upstream_t *upstream = place >= 0 ? generator->upstreams.order[place] : NULL;
+    int place = upstreams_next(&generator->upstreams, 0, false);
+    upstream_t *upstream = place >= 0 ? generator->upstreams.order[place] : NULL;
     return upstream && upstream->breaker.state == BREAKER_CLOSED ? upstream : NULL;
 }
 
-bool prefill_of_use(const generator_t *generator)
+bool prefill_is_useful(const generator_t *generator)
 {
-    const gen_upstream_t *upstream = asked_first(generator);
-    return upstream && gen_upstream_keeps(upstream).prompts;
+    const upstream_t *upstream = asked_first(generator);
+    return upstream && upstream_prompt_cache(upstream).prompts;
 }
 
 // A slot of the server's, where their number is known, else of our own. A server with no more than
 // the reserve is free while nothing is at work there.
-static bool has_room(const generator_t *generator, const gen_upstream_t *upstream)
+static bool has_room(const generator_t *generator, const upstream_t *upstream)
 {
-    size_t slots = gen_upstream_keeps(upstream).slots;
+    size_t slots = upstream_prompt_cache(upstream).slots;
     if (slots == 0 || slots > generator->slots)
         slots = generator->slots;
     size_t reserve = upstream->prefill_reserve < slots ? upstream->prefill_reserve : slots - 1;
     return upstream->prefills < upstream->prefill_slots && upstream->calls + reserve < slots &&
-           gen_tasks_waiting(generator->tasks) == 0;
+           tasks_waiting(generator->tasks) == 0;
 }
 
-static const upstream_events_t events = {
+static const backend_events_t events = {
     .text = on_text,
     .cite = on_cite,
     .progress = on_progress,
@@ -176,39 +175,39 @@ static const upstream_events_t events = {
     .failed = on_failed,
 };
 
-static const char *ask(gen_task_t *task, prompt_t *prompt)
+static const char *ask_to_read(task_t *task, prompt_t *prompt)
 {
-    const rl_generate_t *generate = gen_task_generate(task);
-    gen_upstream_t *upstream = task->upstream;
-    uint64_t max_tokens = gen_task_max_tokens(task);
-    if (gen_task_build(task, max_tokens, prompt) != 0)
+    const rl_generate_t *generate = task_generate(task);
+    upstream_t *upstream = task->upstream;
+    uint64_t max_tokens = task_max_tokens(task);
+    if (task_build_prompt(task, max_tokens, prompt) != 0)
         return "question_too_long";
     task->passages_used = prompt->passages_used;
     task->prompt = strdup(prompt->messages.data);
     if (!task->prompt)
         return "out_of_memory";
-    gen_task_enter(task, GEN_ASKING);
+    task_set_state(task, TASK_ASKING);
     upstream->calls++;
     upstream->prefills++;
     task->call = upstream->backend->type->start(
-        upstream->backend, &(upstream_ask_t){generate, prompt, max_tokens, true}, &events, task);
+        upstream->backend, &(backend_request_t){generate, prompt, max_tokens, true}, &events, task);
     if (task->call)
         return NULL;
-    prefill_left(upstream);
+    prefill_call_ended(upstream);
     return "out_of_memory";
 }
 
-void prefill_start(gen_task_t *task)
+void prefill_start(task_t *task)
 {
     const generator_t *generator = task->generator;
     prompt_t prompt = {0};
-    gen_task_enter(task, GEN_PROMPTED);
+    task_set_state(task, TASK_PROMPTED);
     task->upstream = asked_first(generator);
-    if (!task->upstream || !gen_upstream_keeps(task->upstream).prompts) {
+    if (!task->upstream || !upstream_prompt_cache(task->upstream).prompts) {
         prefill_end(task, "skipped", "off");
         return;
     }
-    if (*gen_task_generate(task)->salt && !gen_upstream_keeps(task->upstream).parts) {
+    if (*task_generate(task)->salt && !upstream_prompt_cache(task->upstream).parts) {
         prefill_end(task, "skipped", "parted"); // the question could not use it
         return;
     }
@@ -216,7 +215,7 @@ void prefill_start(gen_task_t *task)
         prefill_end(task, "skipped", "busy");
         return;
     }
-    const char *problem = ask(task, &prompt);
+    const char *problem = ask_to_read(task, &prompt);
     prompt_free(&prompt);
     if (problem)
         prefill_end(task, "skipped", problem);
@@ -225,12 +224,12 @@ void prefill_start(gen_task_t *task)
 // ---- a question comes -------------------------------------------------------------------
 
 typedef struct question {
-    gen_task_t *task;
+    task_t *task;
     const prompt_t *prompt;
 } question_t;
 
 // Whether the prefill reads what the question's prompt begins with.
-static bool reads_the_same(const gen_task_t *prefill, const prompt_t *prompt)
+static bool reads_the_same(const task_t *prefill, const prompt_t *prompt)
 {
     size_t size = strlen(prefill->prompt), same = 0;
     while (same < size && prefill->prompt[same] == prompt->messages.data[same])
@@ -238,22 +237,22 @@ static bool reads_the_same(const gen_task_t *prefill, const prompt_t *prompt)
     return same * 100 >= size * SAME_SHARE;
 }
 
-static void yield(void *arg, gen_task_t *prefill)
+static void yield_or_wait(void *arg, task_t *prefill)
 {
     question_t *question = arg;
-    gen_task_t *task = question->task;
+    task_t *task = question->task;
     if (prefill->upstream != task->upstream || !prefill->call)
         return;
-    bool twice = gen_upstream_keeps(task->upstream).whole;
+    bool twice = upstream_prompt_cache(task->upstream).whole;
     if (!task->waited && twice && reads_the_same(prefill, question->prompt))
         task->waits_for = prefill;
     else
         prefill_end(prefill, "yielded", NULL);
 }
 
-bool prefill_make_way(gen_task_t *task, const prompt_t *prompt)
+bool prefill_yield_to(task_t *task, const prompt_t *prompt)
 {
-    gen_upstream_t *upstream = task->upstream;
+    upstream_t *upstream = task->upstream;
     if (upstream->warming) {
         upstream->backend->type->cancel(&upstream->warming);
         upstream->calls--;
@@ -261,7 +260,7 @@ bool prefill_make_way(gen_task_t *task, const prompt_t *prompt)
     if (upstream->prefills == 0 || !upstream->template)
         return false;
     question_t question = {task, prompt};
-    gen_tasks_each_prefill(task->generator->tasks, yield, &question);
+    tasks_each_prefill(task->generator->tasks, yield_or_wait, &question);
     if (!task->waits_for)
         return false;
     task->waited = true;
@@ -270,7 +269,7 @@ bool prefill_make_way(gen_task_t *task, const prompt_t *prompt)
     return true;
 }
 
-static void wake_one(void *arg, gen_task_t *task)
+static void wake_one(void *arg, task_t *task)
 {
     if (task->waits_for != arg)
         return;
@@ -278,16 +277,16 @@ static void wake_one(void *arg, gen_task_t *task)
     event_active(&task->retry, EV_TIMEOUT, 1);
 }
 
-void prefill_wake(gen_task_t *prefill)
+void prefill_wake_waiting(task_t *prefill)
 {
-    gen_tasks_each_running(prefill->generator->tasks, wake_one, prefill);
+    tasks_each_running(prefill->generator->tasks, wake_one, prefill);
 }
 
 // ---- the beginning of all prompts -------------------------------------------------------
 
-static void on_warmed(void *arg, const upstream_end_t *end, const upstream_times_t *times)
+static void on_warmed(void *arg, const backend_end_t *end, const backend_times_t *times)
 {
-    gen_upstream_t *upstream = arg;
+    upstream_t *upstream = arg;
     (void)times;
     upstream->warming = NULL;
     upstream->calls--;
@@ -298,9 +297,9 @@ static void on_warmed(void *arg, const upstream_end_t *end, const upstream_times
         rl_info("the beginning of prompts is read by %s", upstream->name);
 }
 
-static void on_not_warmed(void *arg, const upstream_failure_t *failure)
+static void on_not_warmed(void *arg, const backend_failure_t *failure)
 {
-    gen_upstream_t *upstream = arg;
+    upstream_t *upstream = arg;
     upstream->warming = NULL;
     upstream->calls--;
     rl_info("the beginning of prompts could not be read ahead: %s", failure->message);
@@ -312,7 +311,7 @@ static void on_warm_reading(void *arg, unsigned percent)
     (void)percent;
 }
 
-static const upstream_events_t warm_events = {
+static const backend_events_t warm_events = {
     .text = on_text,
     .cite = on_cite,
     .progress = on_progress,
@@ -321,7 +320,7 @@ static const upstream_events_t warm_events = {
     .failed = on_not_warmed,
 };
 
-static void warm(gen_upstream_t *upstream)
+static void read_beginning(upstream_t *upstream)
 {
     static const rl_generate_t nothing = {.gateway = "",
                                           .request = "warm",
@@ -335,7 +334,7 @@ static void warm(gen_upstream_t *upstream)
     if (prompt_build(upstream->template, &nothing, upstream->context_tokens, 0, &prompt) == 0) {
         upstream->calls++;
         upstream->warming = upstream->backend->type->start(
-            upstream->backend, &(upstream_ask_t){&nothing, &prompt, 1, true}, &warm_events,
+            upstream->backend, &(backend_request_t){&nothing, &prompt, 1, true}, &warm_events,
             upstream);
         if (!upstream->warming)
             upstream->calls--;
@@ -346,9 +345,9 @@ static void warm(gen_upstream_t *upstream)
 void prefill_warm(generator_t *generator)
 {
     for (size_t at = 0; at < generator->upstreams.size; at++) {
-        gen_upstream_t *upstream = generator->upstreams.order[at];
+        upstream_t *upstream = generator->upstreams.order[at];
         if (!upstream->warmed && upstream->calls == 0 &&
-            upstream->breaker.state == BREAKER_CLOSED && gen_upstream_keeps(upstream).prompts)
-            warm(upstream);
+            upstream->breaker.state == BREAKER_CLOSED && upstream_prompt_cache(upstream).prompts)
+            read_beginning(upstream);
     }
 }

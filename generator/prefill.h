@@ -14,29 +14,29 @@
 // DONE is all that its gateway is told: finish "prefilled"; "yielded" to a question; "skipped" with
 // a "reason" among the timings: "off" (no server that keeps prompts), "busy", or the code of a
 // failure.
-#ifndef GEN_PREFILL_H
-#define GEN_PREFILL_H
+#ifndef PREFILL_H
+#define PREFILL_H
 
 #include "task.h"
 
 // Starts a task whose `prefill` is set, or ends it as skipped.
-void prefill_start(gen_task_t *task);
+void prefill_start(task_t *task);
 // Ends it before its time; `reason` may be NULL.
-void prefill_end(gen_task_t *task, const char *finish, const char *reason);
+void prefill_end(task_t *task, const char *finish, const char *reason);
 // Its call was given up.
-void prefill_left(gen_upstream_t *upstream);
+void prefill_call_ended(upstream_t *upstream);
 // It ends, one way or another: who waits for it goes on.
-void prefill_wake(gen_task_t *prefill);
+void prefill_wake_waiting(task_t *prefill);
 
 // An answer is about to be asked for: prefills at its upstream end. Returns true where one of them
 // reads the same prompt: the task will be asked again when it ends.
-bool prefill_make_way(gen_task_t *task, const prompt_t *prompt);
+bool prefill_yield_to(task_t *task, const prompt_t *prompt);
 
 // Has the beginning that all prompts have read by servers that have not read it yet; called every
 // announce period.
 void prefill_warm(generator_t *generator);
 
 // Whether prefills are of use: the server that is asked first keeps prompts.
-bool prefill_of_use(const generator_t *generator);
+bool prefill_is_useful(const generator_t *generator);
 
 #endif

@@ -199,7 +199,7 @@ static asked_t *accept_task(shard_worker_t *self, rl_msg_t *msg, uint64_t now)
     }
     bool usable = search->vector_size == 0 ||
                   vectors_normalise(search->vector, search->vector_size, asked->vector) == 0;
-    asked->task.msg = usable ? rl_msg_ref(msg) : NULL;
+    asked->task.msg = usable ? rl_msg_move(msg) : NULL;
     if (!asked->task.msg) {
         fail(self, search, usable ? 503 : 502, usable ? "busy" : "bad_request", usable,
              usable ? "the retriever is out of memory" : "the question's vector is all zeros");
@@ -340,7 +340,7 @@ static void take_welcome(shard_worker_t *self, const rl_welcome_t *welcome)
     if (!is_ready(self, (size_t)slot, welcome->route))
         rl_info("%s: gateway %s gives tasks", self->id, welcome->gateway);
     self->welcome[slot] = welcome->route + 1;
-    rl_gateways_named(self->context->gateways, welcome->route, welcome->gateway);
+    rl_gateways_set_id(self->context->gateways, welcome->route, welcome->gateway);
     if (!self->left)
         rl_gateways_announce_to(self->context->gateways, (size_t)slot, say(self), is_ready, self);
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "buf.h"
-#include "clean.h"
+#include "sanitize.h"
 
 enum {
     LABEL = 22,
@@ -72,12 +72,12 @@ static void write_row(FILE *out, const style_t *style, int indent, const char *l
     width = width < NARROWEST ? NARROWEST : width > WIDEST ? WIDEST : width;
     char bar[4 * WIDEST + 8], took[32];
     rl_buf_t name = rl_buf_make(MAX_LABEL);
-    clean_line(&name, label, (size_t)(LABEL - indent));
+    rl_sanitize_line(&name, label, (size_t)(LABEL - indent));
     bars_draw(bar, width, start / total, ms / total, style->unicode);
     const char *shown = name.data ? name.data : "";
     fprintf(out, "%*s%s%*s %s%s%s %*s\n", indent, "", shown,
-            LABEL - indent - (int)clean_columns(shown), "", style_on(style, look_of(stage)), bar,
-            style_on(style, STYLE_OFF), TOOK, style_duration(ms, took));
+            LABEL - indent - (int)rl_sanitize_columns(shown), "", style_on(style, look_of(stage)),
+            bar, style_on(style, STYLE_OFF), TOOK, style_duration(ms, took));
     rl_buf_free(&name);
 }
 

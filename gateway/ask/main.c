@@ -206,7 +206,7 @@ static void start_editor(ask_t *self, const rl_conf_t *conf)
 {
     const editor_events_t events = {on_changed, on_line, on_end, self};
     self->editor = editor_new(rl_proc_base(self->proc), &self->err, MAX_QUESTION, &events);
-    if (self->editor && !rl_conf_wants(conf, "no-drafts") && !rl_conf_wants(conf, "search"))
+    if (self->editor && !rl_conf_has_flag(conf, "no-drafts") && !rl_conf_has_flag(conf, "search"))
         self->drafting = drafting_new(rl_proc_base(self->proc), self->talk);
 }
 
@@ -283,7 +283,7 @@ static bool is_json(const char *filter)
 static int run(ask_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
-    bool workers = rl_conf_wants(conf, "workers"), search = rl_conf_wants(conf, "search");
+    bool workers = rl_conf_has_flag(conf, "workers"), search = rl_conf_has_flag(conf, "search");
     if (workers && (search || rl_conf_args(conf) > 0)) {
         fputs("ragline-ask: --workers stands alone\n", stderr);
         return TALK_WRONG_USE;
@@ -292,8 +292,8 @@ static int run(ask_t *self)
         return TALK_WRONG_USE;
     talk_form_t form = workers ? TALK_WORKERS : search ? TALK_SEARCH : TALK_STREAM;
     self->err = style_of(stderr);
-    self->talk = talk_new(rl_proc_base(self->proc), conf, form, rl_conf_wants(conf, "json"),
-                          rl_conf_wants(conf, "quiet"));
+    self->talk = talk_new(rl_proc_base(self->proc), conf, form, rl_conf_has_flag(conf, "json"),
+                          rl_conf_has_flag(conf, "quiet"));
     if (!self->talk)
         return TALK_WRONG_USE;
     rl_proc_on_stop(self->proc, on_stop, self);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "bars.h"
-#include "clean.h"
+#include "sanitize.h"
 #include "early.h"
 #include "trouble.h"
 #include "words.h"
@@ -86,7 +86,7 @@ void show_status(show_t *self, const char *message)
     free(self->last_status);
     self->last_status = strdup(message);
     rl_buf_t line = rl_buf_make(MAX_LINE);
-    clean_line(&line, message, self->err.terminal ? (size_t)self->err.columns - 1 : 0);
+    rl_sanitize_line(&line, message, self->err.terminal ? (size_t)self->err.columns - 1 : 0);
     clear_status(self);
     fprintf(stderr, "%s%s%s", style_on(&self->err, STYLE_DIM), line.data ? line.data : "",
             style_on(&self->err, STYLE_OFF));
@@ -103,10 +103,10 @@ void show_status(show_t *self, const char *message)
 static void add_title(rl_buf_t *line, const json_t *passage)
 {
     const char *title = string_of(passage, "title"), *heading = string_of(passage, "heading");
-    clean_line(line, *title ? title : string_of(passage, "doc"), LABEL_COLUMNS);
+    rl_sanitize_line(line, *title ? title : string_of(passage, "doc"), LABEL_COLUMNS);
     if (*heading) {
         rl_buf_adds(line, " > ");
-        clean_line(line, heading, LABEL_COLUMNS);
+        rl_sanitize_line(line, heading, LABEL_COLUMNS);
     }
 }
 
@@ -128,13 +128,13 @@ static rl_buf_t passage_line(const show_t *self, const json_t *passage)
     add_title(&what, passage);
     if (*string_of(passage, "source")) {
         rl_buf_adds(&what, " (");
-        clean_line(&what, path_end(string_of(passage, "source")), LABEL_COLUMNS);
+        rl_sanitize_line(&what, path_end(string_of(passage, "source")), LABEL_COLUMNS);
         rl_buf_adds(&what, ")");
     }
     rl_buf_addf(&line, "%4" JSON_INTEGER_FORMAT ". ",
                 json_integer_value(json_object_get(passage, "n")));
-    clean_line(&line, what.data ? what.data : "",
-               self->err.terminal ? (size_t)self->err.columns - 7 : 0);
+    rl_sanitize_line(&line, what.data ? what.data : "",
+                     self->err.terminal ? (size_t)self->err.columns - 7 : 0);
     rl_buf_free(&what);
     return line;
 }
@@ -168,10 +168,10 @@ static void show_coverage(show_t *self, const json_t *coverage)
             break;
         }
         rl_buf_adds(&line, at ? ", " : " Missing: ");
-        clean_line(&line, string_of(item, "source"), LABEL_COLUMNS);
+        rl_sanitize_line(&line, string_of(item, "source"), LABEL_COLUMNS);
         if (*string_of(item, "reason")) {
             rl_buf_adds(&line, " (");
-            clean_line(&line, string_of(item, "reason"), LABEL_COLUMNS);
+            rl_sanitize_line(&line, string_of(item, "reason"), LABEL_COLUMNS);
             rl_buf_adds(&line, ")");
         }
     }
@@ -195,7 +195,7 @@ static void show_found(show_t *self, const json_t *data)
     }
     clear_early(self);
     rl_buf_t head = rl_buf_make(MAX_LINE);
-    clean_line(&head, string_of(data, "message"), (size_t)self->err.columns - 1);
+    rl_sanitize_line(&head, string_of(data, "message"), (size_t)self->err.columns - 1);
     early_line(self->early, head.data ? head.data : "");
     rl_buf_free(&head);
     json_array_foreach(passages, at, passage)
@@ -222,7 +222,7 @@ static void show_quick(show_t *self, const json_t *data)
         early_text(self->early, string_of(data, "text"));
     } else {
         rl_buf_t line = rl_buf_make(MAX_LINE);
-        clean_line(&line, string_of(data, "text"), 0);
+        rl_sanitize_line(&line, string_of(data, "text"), 0);
         fprintf(stderr, "%s %s\n", head, line.data ? line.data : "");
         rl_buf_free(&line);
     }
@@ -236,7 +236,7 @@ static void show_sources(show_t *self, const json_t *data)
     clear_early(self);
     if (!self->quiet) {
         rl_buf_t line = rl_buf_make(MAX_LINE);
-        clean_line(&line, string_of(data, "message"), 0);
+        rl_sanitize_line(&line, string_of(data, "message"), 0);
         fprintf(stderr, "%s\n", line.data ? line.data : "Passages");
         rl_buf_free(&line);
         json_array_foreach(passages, at, passage) list_passage(self, passage);
@@ -269,14 +269,14 @@ void show_passages(show_t *self, const json_t *answer)
         printf("%s%s%zu. %s%s\n", at ? "\n" : "", style_on(&self->out, STYLE_BOLD), at + 1,
                line.data ? line.data : "", style_on(&self->out, STYLE_OFF));
         rl_buf_clear(&line);
-        clean_line(&line, string_of(passage, "source"), LABEL_COLUMNS);
+        rl_sanitize_line(&line, string_of(passage, "source"), LABEL_COLUMNS);
         rl_buf_addf(&line, "%sscore %.4g", line.size ? ", " : "",
                     json_number_value(json_object_get(passage, "score")));
         json_array_foreach(json_object_get(passage, "kinds"), each, kind)
         {
             rl_buf_adds(&line, each ? " + " : ", ");
-            clean_line(&line, json_string_value(kind) ? json_string_value(kind) : "",
-                       LABEL_COLUMNS);
+            rl_sanitize_line(&line, json_string_value(kind) ? json_string_value(kind) : "",
+                             LABEL_COLUMNS);
         }
         printf("%s%s%s\n", style_on(&self->out, STYLE_DIM), line.data,
                style_on(&self->out, STYLE_OFF));
@@ -332,7 +332,7 @@ static void on_done(show_t *self, const json_t *data)
     if (strcmp(string_of(data, "upstream"), "extractive") == 0)
         rl_buf_adds(&line, "sentences of the passages; no language model was used");
     else
-        clean_line(&line, string_of(data, "model"), LABEL_COLUMNS);
+        rl_sanitize_line(&line, string_of(data, "model"), LABEL_COLUMNS);
     json_int_t tokens = json_integer_value(json_object_get(usage, "completion_tokens"));
     if (tokens > 0)
         rl_buf_addf(&line, ", %" JSON_INTEGER_FORMAT " tokens", tokens);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "buf.h"
-#include "clean.h"
+#include "sanitize.h"
 
 enum {
     COLUMNS = 8,
@@ -30,14 +30,14 @@ static long long integer_of(const json_t *object, const char *key)
 static void add_serves(rl_buf_t *cell, const json_t *worker)
 {
     if (*string_of(worker, "collection")) {
-        clean_line(cell, string_of(worker, "collection"), WIDEST);
+        rl_sanitize_line(cell, string_of(worker, "collection"), WIDEST);
         rl_buf_addf(cell, "/%lld", integer_of(worker, "shard"));
         if (*string_of(worker, "generation")) {
             rl_buf_adds(cell, " ");
-            clean_line(cell, string_of(worker, "generation"), WIDEST);
+            rl_sanitize_line(cell, string_of(worker, "generation"), WIDEST);
         }
     } else {
-        clean_line(cell, string_of(worker, "model"), WIDEST);
+        rl_sanitize_line(cell, string_of(worker, "model"), WIDEST);
     }
 }
 
@@ -46,16 +46,16 @@ static void add_cell(rl_buf_t *cell, const json_t *worker, int column)
     char time[32];
     switch (column) {
     case 0:
-        clean_line(cell, string_of(worker, "worker"), WIDEST);
+        rl_sanitize_line(cell, string_of(worker, "worker"), WIDEST);
         break;
     case 1:
-        clean_line(cell, string_of(worker, "kind"), WIDEST);
+        rl_sanitize_line(cell, string_of(worker, "kind"), WIDEST);
         break;
     case 2:
         add_serves(cell, worker);
         break;
     case 3:
-        clean_line(cell, string_of(worker, "state"), WIDEST);
+        rl_sanitize_line(cell, string_of(worker, "state"), WIDEST);
         break;
     case 4:
         rl_buf_addf(cell, "%lld", integer_of(worker, "outstanding"));
@@ -91,7 +91,7 @@ void table_workers(FILE *out, const style_t *style, const json_t *workers)
         for (int column = 0; column < COLUMNS; column++) {
             rl_buf_clear(&cell);
             add_cell(&cell, worker, column);
-            size_t width = cell.data ? clean_columns(cell.data) : 0;
+            size_t width = cell.data ? rl_sanitize_columns(cell.data) : 0;
             widths[column] = width > widths[column] ? width : widths[column];
         }
     }
@@ -106,7 +106,8 @@ void table_workers(FILE *out, const style_t *style, const json_t *workers)
             rl_buf_clear(&cell);
             add_cell(&cell, worker, column);
             const char *text = cell.data ? cell.data : "";
-            int pad = column + 1 < COLUMNS ? (int)(widths[column] - clean_columns(text)) + 2 : 0;
+            int pad =
+                column + 1 < COLUMNS ? (int)(widths[column] - rl_sanitize_columns(text)) + 2 : 0;
             fprintf(out, "%s%*s", text, pad, "");
         }
         fputc('\n', out);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clean.h"
+#include "sanitize.h"
 #include "show.h"
 #include "sse.h"
 #include "style.h"
@@ -212,7 +212,7 @@ static bool covers_all(const json_t *coverage)
 static void write_json(const rl_fetch_result_t *result)
 {
     rl_buf_t body = rl_buf_make(8 * (size_t)MAX_BODY);
-    clean_json(&body, result->body, result->body_size);
+    rl_sanitize_json(&body, result->body, result->body_size);
     fwrite(body.data ? body.data : "", 1, body.size, stdout);
     if (body.size == 0 || body.data[body.size - 1] != '\n')
         putchar('\n');

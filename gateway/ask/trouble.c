@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "clean.h"
+#include "sanitize.h"
 
 enum {
     LONGEST = 600
@@ -35,7 +35,7 @@ static void add_message(rl_buf_t *out, const json_t *data, const char *otherwise
 {
     const json_t *error = json_object_get(data, "error");
     const char *message = json_string_value(json_object_get(error, "message"));
-    clean_line(out, message && *message ? message : otherwise, LONGEST);
+    rl_sanitize_line(out, message && *message ? message : otherwise, LONGEST);
 }
 
 static void add_status(rl_buf_t *out, const rl_fetch_result_t *result)
@@ -68,7 +68,7 @@ void trouble_of_fetch(rl_buf_t *out, const rl_fetch_result_t *result, const char
         rl_buf_adds(out, "the connection was lost before the answer was complete");
     if (*result->error) {
         rl_buf_adds(out, ": ");
-        clean_line(out, result->error, LONGEST);
+        rl_sanitize_line(out, result->error, LONGEST);
     }
     if (result->status == 0)
         rl_buf_adds(out, "\nIs ragline-gateway running there? --ask-url names another one.");

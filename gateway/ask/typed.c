@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clean.h"
+#include "sanitize.h"
 
 typedef struct named {
     char byte;
@@ -127,8 +127,8 @@ static typed_key_t go_on_character(typed_t *self, char byte)
     if (self->size < self->wanted)
         return TYPED_NOTHING;
     self->state = TYPED_PLAIN;
-    uint32_t point = clean_next(self->bytes, self->size, &used);
-    return used == self->size && !clean_harmful(point) ? TYPED_TEXT : TYPED_NOTHING;
+    uint32_t point = rl_sanitize_next(self->bytes, self->size, &used);
+    return used == self->size && !rl_sanitize_is_harmful(point) ? TYPED_TEXT : TYPED_NOTHING;
 }
 
 static typed_key_t after_escape(typed_t *self, char byte)

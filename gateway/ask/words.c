@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "cites.h"
-#include "clean.h"
+#include "sanitize.h"
 
 enum {
     WIDEST = 100,    // lines longer than this are hard to read, however wide the terminal
@@ -181,7 +181,7 @@ void words_add(words_t *self, const char *text, size_t size)
     size_t used;
     rl_buf_add(&self->text, text, size);
     for (size_t at = 0; at < size; at += used) {
-        uint32_t point = clean_next(text + at, size - at, &used);
+        uint32_t point = rl_sanitize_next(text + at, size - at, &used);
         if (point == '\r')
             continue;
         if (point == ' ' || point == '\n' || point == '\t') {
@@ -189,10 +189,10 @@ void words_add(words_t *self, const char *text, size_t size)
             continue;
         }
         self->cited_size = 0;
-        if (point == 0xFFFD || clean_harmful(point))
+        if (point == 0xFFFD || rl_sanitize_is_harmful(point))
             put(self, "\uFFFD", 3, 1);
         else
-            put(self, text + at, used, clean_width(point));
+            put(self, text + at, used, rl_sanitize_width(point));
     }
     fflush(self->out);
 }

@@ -242,7 +242,7 @@ http_server_t *http_server_new(rl_proc_t *proc, const http_route_t *routes, void
         http_server_destroy(&self);
         return NULL;
     }
-    rl_proc_at_turn_end(proc, http_out_turn_end, self);
+    rl_proc_on_turn_end(proc, http_out_turn_end, self);
     return self;
 }
 
@@ -252,7 +252,7 @@ void http_server_destroy(http_server_t **self_p)
     if (!self)
         return;
     self->draining = true;
-    rl_proc_no_turn(self->proc, http_out_turn_end, self);
+    rl_proc_remove_hook(self->proc, http_out_turn_end, self);
     for (int state = 0; state < HTTP_STATES; state++)
         while (self->lists[state].first)
             http_conn_close(self->lists[state].first);

@@ -107,7 +107,7 @@ void http_out_mark(http_conn_t *conn)
     if (conn->dirty)
         return;
     if (!server->dirty_first)
-        rl_proc_again(server->proc); // in case this turn's hooks have run already
+        rl_proc_request_turn(server->proc); // in case this turn's hooks have run already
     conn->dirty = true;
     conn->dirty_next = NULL;
     conn->dirty_prev = server->dirty_last;
@@ -194,5 +194,5 @@ void http_out_turn_end(void *arg)
         http_out_flush(conn);
     }
     if (server->dirty_first)
-        rl_proc_again(server->proc);
+        rl_proc_request_turn(server->proc);
 }

@@ -234,7 +234,7 @@ static int make_profile(const work_t *self, const model_settings_t *settings,
     model_t *model = model_new(self->recording, settings);
     profile.model = model;
     whatif_all(model, &shares, asked, &whatifs);
-    if (rl_conf_wants(conf, "json"))
+    if (rl_conf_has_flag(conf, "json"))
         profile_json(stdout, &profile);
     else
         profile_text(stdout, &profile);

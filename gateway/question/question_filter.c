@@ -7,7 +7,7 @@
 
 bool question_filter(question_parser_t *self, const char *param, const json_t *value)
 {
-    rl_filter_trouble_t trouble;
+    rl_filter_error_t trouble;
     rl_filter_t *filter = rl_filter_read(value, param, &trouble);
     if (!filter)
         return question_refuse(self, 400, trouble.unknown ? "unknown_parameter" : "invalid_value",

@@ -223,7 +223,7 @@ void request_cancel_generation(request_t *self)
     rl_wire_send(self->generation->worker->push, &msg);
     tasks_end(gateway->tasks, &self->generation);
     if (gateway->waiting_size > 0)
-        rl_proc_again(gateway->proc); // a slot is free: looked at when the turn ends
+        rl_proc_request_turn(gateway->proc); // a slot is free: looked at when the turn ends
 }
 
 // ----------------------------------------------------------------------------------- credit, order
@@ -443,7 +443,7 @@ static void end_generation(request_t *self)
     send_credit(self, false);
     tasks_end(gateway->tasks, &self->generation);
     if (gateway->waiting_size > 0)
-        rl_proc_again(gateway->proc);
+        rl_proc_request_turn(gateway->proc);
 }
 
 void request_done(task_t *task, const rl_done_t *done)

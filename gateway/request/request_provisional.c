@@ -103,7 +103,7 @@ bool request_hold(task_t *task, rl_msg_t *msg)
         if (!provisional->held)
             abort();
     }
-    provisional->held[provisional->held_size++] = rl_msg_ref(msg);
+    provisional->held[provisional->held_size++] = rl_msg_move(msg);
     return true;
 }
 

@@ -49,7 +49,7 @@ static void end_task(gateway_t *gateway, task_t **task)
 {
     if ((*task)->worker->outstanding >= gateway->settings.max_outstanding) {
         gateway->room = true;
-        rl_proc_again(gateway->proc);
+        rl_proc_request_turn(gateway->proc);
     }
     tasks_end(gateway->tasks, task);
 }
@@ -520,7 +520,7 @@ void request_hits(task_t *task, rl_msg_t *msg)
     }
     end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);
     cancel_tasks(self, search); // the loser
-    search->hits = rl_msg_ref(msg);
+    search->hits = rl_msg_move(msg);
     search->state = SEARCH_ANSWERED;
     search->done_us = now;
     search->queue_us = search->hits->hits.queue_us;

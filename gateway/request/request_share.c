@@ -283,7 +283,7 @@ void request_unshare(request_t *self)
         follower->share.orphan = true;
         follower->share.by_itself = in_vain;
         TAILQ_INSERT_TAIL(&gateway->orphans, follower, share.next);
-        rl_proc_again(gateway->proc); // they go on when the turn ends
+        rl_proc_request_turn(gateway->proc); // they go on when the turn ends
     }
 }
 

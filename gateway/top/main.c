@@ -175,7 +175,7 @@ static int columns_of_output(void)
 
 static void read_view(top_t *self, const rl_conf_t *conf)
 {
-    self->json = rl_conf_wants(conf, "json");
+    self->json = rl_conf_has_flag(conf, "json");
     self->view = (top_view_t){
         .sort = (top_sort_t)index_of(top_sort_names, TOP_SORTS, rl_conf_str(conf, "top.sort")),
         .stages = (top_stages_t)index_of(top_stages_names, TOP_STAGE_ORDERS,
@@ -186,9 +186,9 @@ static void read_view(top_t *self, const rl_conf_t *conf)
     const char *term = getenv("TERM");
     bool terminal =
         isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
-    self->mode = rl_conf_wants(conf, "once")                               ? MODE_ONCE
-                 : self->json || rl_conf_wants(conf, "plain") || !terminal ? MODE_LINES
-                                                                           : MODE_SCREEN;
+    self->mode = rl_conf_has_flag(conf, "once")                               ? MODE_ONCE
+                 : self->json || rl_conf_has_flag(conf, "plain") || !terminal ? MODE_LINES
+                                                                              : MODE_SCREEN;
 }
 
 static int run(top_t *self)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "clean.h"
+#include "sanitize.h"
 #include "top_private.h"
 
 // ------------------------------------------------------------------------------------------ head
@@ -18,7 +18,7 @@ static void add_head(const json_t *sum, rl_buf_t *out)
     }
     rl_buf_adds(out, TOP_HEAD "ragline-top" TOP_PLAIN "  ");
     if (json_array_size(gateways) == 1 && there == 1)
-        clean_line(out, top_word(json_array_get(gateways, 0), "url"), 60);
+        rl_sanitize_line(out, top_word(json_array_get(gateways, 0), "url"), 60);
     else
         rl_buf_addf(out, "%s%zu of %zu gateways" TOP_PLAIN,
                     there < json_array_size(gateways) ? TOP_WARN : "", there,
@@ -30,13 +30,13 @@ static void add_head(const json_t *sum, rl_buf_t *out)
         if (!*error && strcmp(state, "stopping") != 0 && strcmp(state, "asked") != 0)
             continue;
         rl_buf_adds(out, *error ? TOP_BAD : TOP_WARN);
-        clean_line(out, top_word(each, "url"), 60);
+        rl_sanitize_line(out, top_word(each, "url"), 60);
         rl_buf_adds(out, ": ");
-        clean_line(out,
-                   *error                        ? error
-                   : strcmp(state, "asked") == 0 ? "asked"
-                                                 : "it is stopping",
-                   200);
+        rl_sanitize_line(out,
+                         *error                        ? error
+                         : strcmp(state, "asked") == 0 ? "asked"
+                                                       : "it is stopping",
+                         200);
         rl_buf_adds(out, TOP_PLAIN "\n");
     }
 }
@@ -64,11 +64,11 @@ static flow_t begin_flow(rl_buf_t *out, const char *title, const top_view_t *vie
 static void add_item(flow_t *self, const char *look, const char *name, const char *value)
 {
     rl_buf_t item = rl_buf_make(MAX_ITEM);
-    clean_line(&item, name, 24);
+    rl_sanitize_line(&item, name, 24);
     for (size_t at = 0; at < item.size; at++)
         item.data[at] = item.data[at] == '_' ? ' ' : item.data[at];
     rl_buf_addf(&item, " %s", value);
-    size_t width = clean_columns(item.data);
+    size_t width = rl_sanitize_columns(item.data);
     if (self->column > TITLE && self->column + width > self->columns) {
         rl_buf_addf(self->out, "\n%*s", TITLE, "");
         self->column = TITLE;
@@ -192,7 +192,7 @@ void top_line(const json_t *sum, const char *clock, rl_buf_t *out)
     json_object_foreach(json_object_get(in_flight, "states"), state, value)
     {
         rl_buf_adds(out, " ");
-        clean_line(out, state, 20);
+        rl_sanitize_line(out, state, 20);
         rl_buf_addf(out, "=%.0f", json_number_value(value));
     }
     for (at = 0; at < sizeof said / sizeof *said; at++)

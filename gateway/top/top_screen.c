@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clean.h"
+#include "sanitize.h"
 #include "top_text.h"
 
 // curses.h names a macro that ours would be
@@ -100,12 +100,12 @@ static int draw_line(const top_screen_t *self, int row, const char *line, size_t
     clrtoeol();
     attrset(A_NORMAL);
     for (size_t at = 0; at < size; at += used) {
-        uint32_t point = clean_next(line + at, size - at, &used);
+        uint32_t point = rl_sanitize_next(line + at, size - at, &used);
         if (TOP_IS_LOOK(point)) {
             attrset(self->looks[point]);
             continue;
         }
-        int width = clean_width(point);
+        int width = rl_sanitize_width(point);
         if (column + width > columns)
             break;
         draw_point(self, line + at, used, point);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "clean.h"
+#include "sanitize.h"
 
 enum {
     NAME = 16, // columns of a stage's name
@@ -226,7 +226,7 @@ static void add_worker(const json_t *worker, rl_buf_t *out)
     top_cell(out, top_count(top_number(worker, "served"), text), -9);
     top_cell(out, seen > 0 ? top_duration(seen, text) : "now", -CELL - 1);
     rl_buf_adds(out, "  ");
-    clean_line(out, top_word(worker, "worker"), 60);
+    rl_sanitize_line(out, top_word(worker, "worker"), 60);
     rl_buf_adds(out, TOP_PLAIN "\n");
 }
 

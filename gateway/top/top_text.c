@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clean.h"
+#include "sanitize.h"
 
 enum {
     MAX_CELL = 4096
@@ -16,9 +16,9 @@ void top_cell(rl_buf_t *out, const char *text, int width)
 {
     rl_buf_t cell = rl_buf_make(MAX_CELL);
     size_t wide = (size_t)abs(width);
-    clean_line(&cell, text, wide);
+    rl_sanitize_line(&cell, text, wide);
     const char *made = cell.data ? cell.data : "";
-    size_t columns = clean_columns(made);
+    size_t columns = rl_sanitize_columns(made);
     int pad = columns < wide ? (int)(wide - columns) : 0;
     rl_buf_addf(out, "%*s%s%*s", width < 0 ? pad : 0, "", made, width < 0 ? 0 : pad, "");
     rl_buf_free(&cell);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "buf.h"
-#include "clean.h"
+#include "sanitize.h"
 #include "fetch.h"
 #include "sse.h"
 #include "top_sum.h"
@@ -101,7 +101,7 @@ static void add_message(rl_buf_t *out, const rl_fetch_result_t *result)
     const char *message =
         json_string_value(json_object_get(json_object_get(body, "error"), "message"));
     if (message && *message)
-        clean_line(out, message, MAX_ERROR);
+        rl_sanitize_line(out, message, MAX_ERROR);
     else
         rl_buf_adds(out, "it answered no snapshot");
     rl_buf_addf(out, " (status %ld).%s", result->status, advice(result->status));
@@ -123,7 +123,7 @@ static char *what_went_wrong(const gateway_t *self, const rl_fetch_result_t *res
         rl_buf_adds(&out, result->status ? "the connection was lost" : "it cannot be reached");
     if (!result->ok && *result->error && !self->stopping && result->status < 300) {
         rl_buf_adds(&out, ": ");
-        clean_line(&out, result->error, MAX_ERROR);
+        rl_sanitize_line(&out, result->error, MAX_ERROR);
     }
     return rl_buf_take(&out);
 }
@@ -224,7 +224,7 @@ static bool add_gateway(top_watch_t *self, const char *base)
     if (begin(gateway))
         return true;
     rl_buf_t name = rl_buf_make(MAX_URL);
-    clean_line(&name, base, MAX_ERROR);
+    rl_sanitize_line(&name, base, MAX_ERROR);
     fprintf(stderr, "ragline-top: %s is not an http:// or https:// address\n",
             name.data ? name.data : "");
     rl_buf_free(&name);
@@ -343,7 +343,7 @@ void top_watch_complain(top_watch_t *self)
             (gateway->complained && strcmp(gateway->complained, gateway->error) == 0))
             continue;
         rl_buf_t line = rl_buf_make(2 * MAX_URL);
-        clean_line(&line, gateway->base, MAX_ERROR);
+        rl_sanitize_line(&line, gateway->base, MAX_ERROR);
         rl_buf_addf(&line, ": %s", gateway->error);
         fprintf(stderr, "ragline-top: %s\n", line.data ? line.data : "");
         rl_buf_free(&line);

@@ -62,7 +62,7 @@ bool filters_fit(registry_t *registry, const question_t *question, http_req_t **
             return false;
         }
     }
-    rl_filter_trouble_t trouble;
+    rl_filter_error_t trouble;
     rl_filter_t *filter = rl_filter_parse(question->filter, strlen(question->filter), &trouble);
     const char *unknown = filter ? rl_filter_each_field(filter, is_there, &looking) : NULL;
     if (unknown) {

@@ -77,9 +77,9 @@ void cite_learn(cite_t *self, const rl_passage_t *passages, size_t size)
         const char *parts[] = {passages[at].title, passages[at].heading, passages[at].text};
         size_t taken = 0;
         for (size_t part = 0; part < 3; part++) {
-            rl_terms_t each = rl_terms(parts[part], strlen(parts[part]));
+            rl_text_terms_t each = rl_text_terms(parts[part], strlen(parts[part]));
             uint32_t hash;
-            while (taken < PASSAGE_TERMS && rl_terms_next(&each, &hash)) {
+            while (taken < PASSAGE_TERMS && rl_text_terms_next(&each, &hash)) {
                 rl_buf_add(&terms, &hash, sizeof hash);
                 taken++;
             }
@@ -109,11 +109,11 @@ static size_t find_term(const words_t *words, uint32_t hash)
 
 static void read_words(words_t *words, const char *text, size_t size)
 {
-    rl_terms_t each = rl_terms(text, size);
+    rl_text_terms_t each = rl_text_terms(text, size);
     uint32_t hash, before = 0;
     bool first = true;
     words->size = words->pairs_size = 0;
-    while (words->size < SENTENCE_TERMS && rl_terms_next(&each, &hash)) {
+    while (words->size < SENTENCE_TERMS && rl_text_terms_next(&each, &hash)) {
         if (find_term(words, hash) == words->size)
             words->terms[words->size++] = hash;
         if (!first && words->pairs_size < SENTENCE_TERMS) {
@@ -126,8 +126,8 @@ static void read_words(words_t *words, const char *text, size_t size)
 }
 
 // Which of the sentence's terms and pairs the passage has.
-static void compare(const cite_t *self, size_t passage, const words_t *words, bool *has,
-                    bool *has_pair)
+static void match_passage(const cite_t *self, size_t passage, const words_t *words, bool *has,
+                          bool *has_pair)
 {
     memset(has, 0, words->size);
     memset(has_pair, 0, words->pairs_size);
@@ -176,7 +176,7 @@ static void score_all(const cite_t *self, words_t *words, double *scores, size_t
 {
     bool has[PASSAGES_MAX][SENTENCE_TERMS], has_pair[PASSAGES_MAX][SENTENCE_TERMS];
     for (size_t passage = 0; passage < self->passages; passage++)
-        compare(self, passage, words, has[passage], has_pair[passage]);
+        match_passage(self, passage, words, has[passage], has_pair[passage]);
     for (size_t at = 0; at < words->size; at++) {
         size_t df = 0;
         for (size_t passage = 0; passage < self->passages; passage++)
@@ -238,7 +238,7 @@ static void note_marks_inside(cite_t *self)
 }
 
 // The sentence is over: what supports it. Returns how many, and starts the next one.
-static size_t finish(cite_t *self, cite_found_t *found)
+static size_t finish_sentence(cite_t *self, cite_found_t *found)
 {
     size_t size = 0;
     if (self->sentence.size > 0 && self->passages > 0) {
@@ -317,7 +317,7 @@ static bool ends_cjk(const cite_t *self)
     return false;
 }
 
-static void add(cite_t *self, char c)
+static void add_byte(cite_t *self, char c)
 {
     // the start of a sentence that is too long is what is compared
     if (self->sentence.size < SENTENCE_MAX)
@@ -360,7 +360,7 @@ static void take_within(cite_t *self, char c)
         self->state = IN_GAP;
     } else {
         bool closing = c == '"' || c == '\'' || c == ')' || c == '*' || c == '`' || c == '_';
-        add(self, c);
+        add_byte(self, c);
         if (is_stop(c))
             self->state = AT_STOP;
         else if (self->state == AT_STOP && !closing)
@@ -381,11 +381,11 @@ size_t cite_take(cite_t *self, const char *text, size_t size, cite_found_t *foun
             char mark[MARK_MAX + 1] = "[";
             size_t mark_size = self->state == IN_MARK ? 1 + self->mark_size : 0;
             memcpy(mark + 1, self->mark, self->mark_size);
-            *found_size = finish(self, found);
+            *found_size = finish_sentence(self, found);
             // It was no number: the next sentence starts with it, less what is given again.
             size_t again = *found_size == 0 ? 0 : at - over < mark_size ? at - over : mark_size;
             for (size_t each = 0; each < mark_size - again; each++)
-                add(self, mark[each]);
+                add_byte(self, mark[each]);
             if (*found_size > 0)
                 return over;
             between = false;
@@ -408,5 +408,5 @@ size_t cite_end(cite_t *self, cite_found_t *found)
 {
     if (!has_content(self))
         return 0;
-    return finish(self, found);
+    return finish_sentence(self, found);
 }

@@ -5,8 +5,8 @@
 // of the passages have them (1 + ln ((N + 1) / (df + 1))), that the passage has too; a quarter of
 // it is the same share of pairs of neighbouring terms, which tells passages with the same
 // vocabulary apart.
-#ifndef GEN_CITE_H
-#define GEN_CITE_H
+#ifndef CITE_H
+#define CITE_H
 
 #include <stdbool.h>
 #include <stddef.h>

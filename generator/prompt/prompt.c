@@ -128,7 +128,7 @@ static size_t fitting_sentences(const char *text, size_t tokens)
 }
 
 // Cuts the passages where the whole, with `others` tokens beside them, has more than `quick`.
-static void trim(work_t *work, size_t others, size_t quick)
+static void trim_passages(work_t *work, size_t others, size_t quick)
 {
     const rl_generate_t *generate = work->generate;
     prompt_t *out = work->out;
@@ -349,7 +349,7 @@ static size_t fixed_tokens(work_t *work)
     return tokens;
 }
 
-static int fill(work_t *work, size_t budget, size_t quick)
+static int fill_prompt(work_t *work, size_t budget, size_t quick)
 {
     gather_system(work);
     size_t fixed = fixed_tokens(work);
@@ -360,7 +360,7 @@ static int fill(work_t *work, size_t budget, size_t quick)
     size_t left = budget - fixed, for_turns = left / 3;
     left = left - for_turns + keep_turns(work, for_turns);
     if (quick > 0)
-        trim(work, budget - left, quick);
+        trim_passages(work, budget - left, quick);
     left = add_passages(work, left);
     if (work->template->has_turns)
         left = keep_turns(work, left);
@@ -392,7 +392,7 @@ int prompt_build(const prompt_template_t *self, const rl_generate_t *generate, s
         .cuts = calloc(generate->passages_size + 1, sizeof *work.cuts),
         .out = out,
     };
-    int rc = work.kept && work.cuts ? fill(&work, budget, quick) : -1;
+    int rc = work.kept && work.cuts ? fill_prompt(&work, budget, quick) : -1;
     rl_buf_free(&work.passages);
     rl_buf_free(&work.turns);
     rl_buf_free(&work.system);

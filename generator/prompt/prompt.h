@@ -14,8 +14,8 @@
 // that start with # before the first section are comments. System turns of the client are put
 // before a system text that has {passages}, behind one that has none, or make a system message of
 // their own.
-#ifndef GEN_PROMPT_H
-#define GEN_PROMPT_H
+#ifndef PROMPT_H
+#define PROMPT_H
 
 #include <stddef.h>
 

@@ -24,7 +24,7 @@ typedef struct pairs {
     size_t size;
 } pairs_t;
 
-static int compare(const void *a, const void *b)
+static int compare_hashes(const void *a, const void *b)
 {
     uint64_t one = *(const uint64_t *)a, two = *(const uint64_t *)b;
     return one < two ? -1 : one > two;
@@ -33,18 +33,18 @@ static int compare(const void *a, const void *b)
 static pairs_t pairs_of(const char *text)
 {
     pairs_t pairs = {.hashes = malloc(PAIRS * sizeof *pairs.hashes)};
-    rl_terms_t terms = rl_terms(text, strlen(text));
+    rl_text_terms_t terms = rl_text_terms(text, strlen(text));
     uint32_t before, term;
     size_t size = 0, kept = 0;
     if (!pairs.hashes)
         abort();
-    if (!rl_terms_next(&terms, &before))
+    if (!rl_text_terms_next(&terms, &before))
         return pairs;
-    while (size < PAIRS && rl_terms_next(&terms, &term)) {
+    while (size < PAIRS && rl_text_terms_next(&terms, &term)) {
         pairs.hashes[size++] = (uint64_t)before << 32 | term;
         before = term;
     }
-    qsort(pairs.hashes, size, sizeof *pairs.hashes, compare);
+    qsort(pairs.hashes, size, sizeof *pairs.hashes, compare_hashes);
     for (size_t at = 0; at < size; at++)
         if (at == 0 || pairs.hashes[at] != pairs.hashes[at - 1])
             pairs.hashes[kept++] = pairs.hashes[at];
@@ -52,7 +52,7 @@ static pairs_t pairs_of(const char *text)
     return pairs;
 }
 
-static bool repeats(const pairs_t *self, const pairs_t *better)
+static bool repeats_better(const pairs_t *self, const pairs_t *better)
 {
     size_t common = 0, other = 0;
     for (size_t at = 0; at < self->size; at++) {
@@ -73,7 +73,7 @@ static void leave_out_repeated(const rl_generate_t *generate, prompt_cut_t *cuts
         pairs[at] = pairs_of(generate->passages[at].text);
         for (size_t better = 0; better < at && !cuts[at].left_out; better++)
             cuts[at].left_out = cuts[at].repeats =
-                !cuts[better].left_out && repeats(&pairs[at], &pairs[better]);
+                !cuts[better].left_out && repeats_better(&pairs[at], &pairs[better]);
     }
     for (size_t at = 0; at < size; at++)
         free(pairs[at].hashes);
@@ -90,19 +90,19 @@ typedef struct question_terms {
 static question_terms_t terms_of(const char *question)
 {
     question_terms_t terms = {.size = 0};
-    rl_terms_t each = rl_terms(question, strlen(question));
-    while (terms.size < QUESTION_TERMS && rl_terms_next(&each, &terms.hashes[terms.size]))
+    rl_text_terms_t each = rl_text_terms(question, strlen(question));
+    while (terms.size < QUESTION_TERMS && rl_text_terms_next(&each, &terms.hashes[terms.size]))
         terms.size++;
     return terms;
 }
 
-static unsigned matches(const question_terms_t *question, const char *text, size_t size)
+static unsigned count_matches(const question_terms_t *question, const char *text, size_t size)
 {
     uint64_t has = 0;
     unsigned count = 0;
     uint32_t term;
-    rl_terms_t each = rl_terms(text, size);
-    while (rl_terms_next(&each, &term))
+    rl_text_terms_t each = rl_text_terms(text, size);
+    while (rl_text_terms_next(&each, &term))
         for (size_t at = 0; at < question->size; at++)
             if (question->hashes[at] == term)
                 has |= 1ull << at;
@@ -115,7 +115,7 @@ typedef struct sentence {
     size_t from, to, tokens;
 } sentence_t;
 
-static size_t split(const char *text, sentence_t *sentences)
+static size_t split_sentences(const char *text, sentence_t *sentences)
 {
     size_t size = strlen(text), at = 0, count = 0;
     while (at < size && count < SENTENCES) {
@@ -134,11 +134,11 @@ static void cut_to_match(const char *text, const question_terms_t *question, siz
                          prompt_cut_t *cut)
 {
     sentence_t sentences[SENTENCES];
-    size_t size = split(text, sentences), best = 0;
+    size_t size = split_sentences(text, sentences), best = 0;
     unsigned most = 0;
     for (size_t at = 0; at < size; at++) {
-        unsigned found =
-            matches(question, text + sentences[at].from, sentences[at].to - sentences[at].from);
+        unsigned found = count_matches(question, text + sentences[at].from,
+                                       sentences[at].to - sentences[at].from);
         if (found > most) {
             most = found;
             best = at;
@@ -172,7 +172,7 @@ static void cut_to_match(const char *text, const question_terms_t *question, siz
 
 // ---- all of them ------------------------------------------------------------------------
 
-static size_t sum(const prompt_cut_t *cuts, size_t size, size_t *around, size_t *kept)
+static size_t sum_tokens(const prompt_cut_t *cuts, size_t size, size_t *around, size_t *kept)
 {
     size_t texts = 0;
     *around = *kept = 0;
@@ -190,10 +190,10 @@ static void cut_all(const rl_generate_t *generate, size_t tokens, prompt_cut_t *
 {
     size_t size = generate->passages_size, around, kept;
     question_terms_t question = terms_of(generate->question);
-    size_t texts = sum(cuts, size, &around, &kept);
+    size_t texts = sum_tokens(cuts, size, &around, &kept);
     for (size_t at = size; at-- > 1 && kept * SHORTEST + around > tokens;) {
         cuts[at].left_out = true;
-        texts = sum(cuts, size, &around, &kept);
+        texts = sum_tokens(cuts, size, &around, &kept);
     }
     double share = tokens > around && texts > 0 ? (double)(tokens - around) / (double)texts : 0;
     for (size_t at = 0; at < size; at++) {
@@ -203,7 +203,7 @@ static void cut_all(const rl_generate_t *generate, size_t tokens, prompt_cut_t *
                          &cuts[at]);
     }
     // sentences are not cut, so that it may still be too much
-    for (size_t at = size; at-- > 1 && sum(cuts, size, &around, &kept) + around > tokens;)
+    for (size_t at = size; at-- > 1 && sum_tokens(cuts, size, &around, &kept) + around > tokens;)
         cuts[at].left_out = true;
 }
 
@@ -218,12 +218,12 @@ size_t prompt_trim(const rl_generate_t *generate, size_t tokens, prompt_cut_t *c
         cuts[at].tokens = prompt_tokens(text, length);
         cuts[at].left_out = cuts[at].repeats = false;
     }
-    size_t before = sum(cuts, size, &around, &kept) + around;
+    size_t before = sum_tokens(cuts, size, &around, &kept) + around;
     if (before <= tokens)
         return 0;
     leave_out_repeated(generate, cuts);
-    if (sum(cuts, size, &around, &kept) + around > tokens)
+    if (sum_tokens(cuts, size, &around, &kept) + around > tokens)
         cut_all(generate, tokens, cuts);
-    size_t after = sum(cuts, size, &around, &kept) + around;
+    size_t after = sum_tokens(cuts, size, &around, &kept) + around;
     return before > after ? before - after : 0;
 }

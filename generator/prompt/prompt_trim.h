@@ -2,8 +2,8 @@
 // one says are left out, the others are cut to the sentences around what matches the question, and
 // the last ones are left out where even that is too much. What stays depends on nothing but the
 // question, the passages and the number of tokens.
-#ifndef GEN_PROMPT_TRIM_H
-#define GEN_PROMPT_TRIM_H
+#ifndef PROMPT_TRIM_H
+#define PROMPT_TRIM_H
 
 #include <stdbool.h>
 #include <stddef.h>

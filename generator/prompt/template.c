@@ -58,7 +58,7 @@ typedef struct reader {
     size_t why_size;
 } reader_t;
 
-static int refuse(reader_t *reader, const char *what, const char *name, size_t size)
+static int refuse_template(reader_t *reader, const char *what, const char *name, size_t size)
 {
     snprintf(reader->why, reader->why_size, "%s:%zu: %s%.*s", reader->file, reader->line, what,
              (int)(size < 64 ? size : 64), name);
@@ -71,7 +71,7 @@ static int add_part(reader_t *reader, template_what_t what, const char *text, si
     if (what == PART_TEXT && size == 0)
         return 0;
     if (section->size == TEMPLATE_PARTS)
-        return refuse(reader, "too many placeholders in one section", "", 0);
+        return refuse_template(reader, "too many placeholders in one section", "", 0);
     section->parts[section->size++] = (template_part_t){what, text, size};
     return 0;
 }
@@ -98,11 +98,11 @@ static int add_placeholder(reader_t *reader, const char *name, size_t size)
         reader->template->has_turns |= placeholders[at].what == PART_TURNS;
         return add_part(reader, placeholders[at].what, NULL, 0);
     }
-    return refuse(reader,
-                  in_passage
-                      ? "a passage has {n} {title} {heading} {where} {source} {text}, but not: "
-                      : "a message has {passages} {question} {turns}, but not: ",
-                  name, size);
+    return refuse_template(
+        reader,
+        in_passage ? "a passage has {n} {title} {heading} {where} {source} {text}, but not: "
+                   : "a message has {passages} {question} {turns}, but not: ",
+        name, size);
 }
 
 // The text of a section, less the line ends around it.
@@ -135,15 +135,15 @@ static int open_section(reader_t *reader, const char *name, size_t size)
     while (at < all && (strlen(kinds[at].name) != size || memcmp(kinds[at].name, name, size) != 0))
         at++;
     if (at == all)
-        return refuse(reader, "sections are [passage] [system] [turns] [user], but not: ", name,
-                      size);
+        return refuse_template(
+            reader, "sections are [passage] [system] [turns] [user], but not: ", name, size);
     if (kinds[at].kind == SECTION_PASSAGE) {
         if (reader->has_passage)
-            return refuse(reader, "there is a [passage] already", "", 0);
+            return refuse_template(reader, "there is a [passage] already", "", 0);
         reader->has_passage = true;
         reader->section = &template->passage;
     } else if (template->sections_size == TEMPLATE_SECTIONS) {
-        return refuse(reader, "too many sections", "", 0);
+        return refuse_template(reader, "too many sections", "", 0);
     } else {
         reader->section = &template->sections[template->sections_size++];
     }
@@ -180,7 +180,7 @@ static int read_sections(reader_t *reader, const char *text, const char *end)
     const char *at = text;
     for (; at < end && !header_size(at, end); at = next_line(at, end), reader->line++)
         if (*at != '#' && *at != '\n' && *at != '\r')
-            return refuse(reader, "text before the first section, such as [user]", "", 0);
+            return refuse_template(reader, "text before the first section, such as [user]", "", 0);
     while (at < end) {
         size_t line = reader->line;
         if (open_section(reader, at + 1, header_size(at, end)) != 0)
@@ -192,14 +192,14 @@ static int read_sections(reader_t *reader, const char *text, const char *end)
         if (read_parts(reader, body, next) != 0)
             return -1;
         if (reader->section->kind == SECTION_TURNS && reader->section->size > 0)
-            return refuse(reader, "[turns] takes no text", "", 0);
+            return refuse_template(reader, "[turns] takes no text", "", 0);
         reader->line = line + 1;
         at = next;
     }
     if (!reader->has_question || !reader->has_passages)
-        return refuse(reader, "a template needs {passages} and {question}", "", 0);
+        return refuse_template(reader, "a template needs {passages} and {question}", "", 0);
     if (!reader->has_passage)
-        return refuse(reader, "a template needs a section [passage]", "", 0);
+        return refuse_template(reader, "a template needs a section [passage]", "", 0);
     return 0;
 }
 

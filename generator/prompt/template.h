@@ -1,6 +1,6 @@
 // template: a prompt template as read from its file; prompt.h has the form of the file.
-#ifndef GEN_TEMPLATE_H
-#define GEN_TEMPLATE_H
+#ifndef TEMPLATE_H
+#define TEMPLATE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -48,7 +48,7 @@ void breaker_done(breaker_t *self)
     self->failures = self->openings = 0;
 }
 
-static void open(breaker_t *self, uint64_t now_us, uint64_t at_least_us, double dice)
+static void open_breaker(breaker_t *self, uint64_t now_us, uint64_t at_least_us, double dice)
 {
     uint64_t longest = self->pause_us * BREAKER_LONGEST;
     uint64_t pause = self->openings < 5 ? self->pause_us << self->openings : longest;
@@ -67,10 +67,10 @@ void breaker_failed(breaker_t *self, bool probe, uint64_t now_us, uint64_t at_le
         return;
     if (self->state == BREAKER_CLOSED) {
         if (++self->failures >= self->limit)
-            open(self, now_us, at_least_us, dice);
+            open_breaker(self, now_us, at_least_us, dice);
     } else if (self->state == BREAKER_HALF_OPEN && probe) {
         self->failures++;
-        open(self, now_us, at_least_us, dice);
+        open_breaker(self, now_us, at_least_us, dice);
     } // else it was asked before the breaker opened, and adds nothing to what is known
 }
 

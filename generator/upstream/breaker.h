@@ -3,8 +3,8 @@
 // the breaker, on trial until an answer came whole; its failure opens it for twice as long, up to
 // BREAKER_LONGEST times the first pause. No clock and no chance of its own: times and dice are
 // given.
-#ifndef GEN_BREAKER_H
-#define GEN_BREAKER_H
+#ifndef BREAKER_H
+#define BREAKER_H
 
 #include <stdbool.h>
 #include <stdint.h>

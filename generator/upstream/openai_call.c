@@ -7,7 +7,7 @@
 
 #include "clock.h"
 #include "openai_chunk.h"
-#include "openai_trouble.h"
+#include "openai_failure.h"
 
 enum {
     EVENT_MAX = 1 << 20, // bytes of one chunk of the stream
@@ -34,7 +34,7 @@ void openai_call_destroy(openai_call_t *call)
 
 static void openai_call_done(openai_call_t *call)
 {
-    upstream_times_t times = call->times;
+    backend_times_t times = call->times;
     call->over = call->answered = true;
     call->end.finish = call->finish[0] ? call->finish : "stop";
     call->end.model = call->model ? call->model : call->server->model;
@@ -42,22 +42,22 @@ static void openai_call_done(openai_call_t *call)
 }
 
 // Some servers say in their error which key they were given.
-static void hide(char *message, const char *key)
+static void mask_key(char *message, const char *key)
 {
     size_t size = strlen(key);
     for (char *at = size ? strstr(message, key) : NULL; at; at = strstr(at + 1, key))
         memset(at, '*', size);
 }
 
-static void openai_call_failed(openai_call_t *call, const upstream_failure_t *failure)
+static void openai_call_failed(openai_call_t *call, const backend_failure_t *failure)
 {
     if (call->over)
         return;
     call->over = true;
     char message[OPENAI_MESSAGE];
     snprintf(message, sizeof message, "%s", failure->message);
-    hide(message, call->server->key);
-    upstream_failure_t told = *failure;
+    mask_key(message, call->server->key);
+    backend_failure_t told = *failure;
     told.message = message;
     call->events.failed(call->arg, &told);
 }
@@ -68,24 +68,24 @@ void openai_call_broken(openai_call_t *call, const char *what, const char *sampl
     openai_error_text(sample, size, told, sizeof told);
     snprintf(message, sizeof message, "the LLM server at %s sent %s%s%s", call->server->peer, what,
              told[0] ? ": " : "", told);
-    openai_call_failed(call, &(upstream_failure_t){.trouble = UPSTREAM_BROKEN,
-                                                   .status = 502,
-                                                   .code = "llm_broken_answer",
-                                                   .message = message,
-                                                   .retry_after_s = -1});
+    openai_call_failed(call, &(backend_failure_t){.kind = BACKEND_BROKEN,
+                                                  .status = 502,
+                                                  .code = "llm_broken_answer",
+                                                  .message = message,
+                                                  .retry_after_s = -1});
 }
 
 void openai_call_fail(openai_call_t *call, const rl_fetch_result_t *result)
 {
     char message[OPENAI_MESSAGE];
-    upstream_failure_t failure;
-    openai_trouble(result, call->server, call->has_params, &failure, message, sizeof message);
+    backend_failure_t failure;
+    openai_failure(result, call->server, call->has_params, &failure, message, sizeof message);
     openai_call_failed(call, &failure);
 }
 
 // ---- time limits ------------------------------------------------------------------------
 
-void openai_call_limit(openai_call_t *call, long ms)
+void openai_call_set_limit(openai_call_t *call, long ms)
 {
     struct timeval time = {ms / 1000, ms % 1000 * 1000};
     evtimer_add(&call->limit, &time);
@@ -108,7 +108,7 @@ void openai_call_on_limit(evutil_socket_t fd, short what, void *arg)
     uint64_t since = rl_now_us() - (call->spoke ? call->active : call->started);
     long left_ms = limit_ms - (long)(since / 1000);
     if (left_ms > 0) {
-        openai_call_limit(call, left_ms);
+        openai_call_set_limit(call, left_ms);
         return;
     }
     char message[400];
@@ -117,11 +117,11 @@ void openai_call_on_limit(evutil_socket_t fd, short what, void *arg)
                  ? "the LLM server at %s fell silent for %ld ms within its answer (%sidle_ms)"
                  : "the LLM server at %s sent no token within %ld ms (%sfirst_token_ms)",
              server->peer, limit_ms, server->where);
-    openai_call_failed(call, &(upstream_failure_t){.trouble = UPSTREAM_DOWN,
-                                                   .status = 504,
-                                                   .code = "llm_timeout",
-                                                   .message = message,
-                                                   .retry_after_s = -1});
+    openai_call_failed(call, &(backend_failure_t){.kind = BACKEND_DOWN,
+                                                  .status = 504,
+                                                  .code = "llm_timeout",
+                                                  .message = message,
+                                                  .retry_after_s = -1});
     openai_call_destroy(call);
 }
 
@@ -131,7 +131,7 @@ static void take_text(openai_call_t *call, const char *text, size_t size)
 {
     if (!call->spoke) {
         call->spoke = true;
-        openai_call_limit(call, call->server->idle_ms);
+        openai_call_set_limit(call, call->server->idle_ms);
     }
     if (!call->events.text(call->arg, text, size))
         call->paused = true;
@@ -153,11 +153,11 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
         openai_error_text(chunk->error, strlen(chunk->error), told, sizeof told);
         snprintf(message, sizeof message, "the LLM server at %s reported: %s", call->server->peer,
                  told);
-        openai_call_failed(call, &(upstream_failure_t){.trouble = UPSTREAM_DOWN,
-                                                       .status = 502,
-                                                       .code = "llm_failed",
-                                                       .message = message,
-                                                       .retry_after_s = -1});
+        openai_call_failed(call, &(backend_failure_t){.kind = BACKEND_DOWN,
+                                                      .status = 502,
+                                                      .code = "llm_failed",
+                                                      .message = message,
+                                                      .retry_after_s = -1});
         return;
     }
     if (chunk->model && !call->model)
@@ -178,7 +178,7 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
     if (chunk->reasoning && !call->thought) {
         call->thought = true;
         if (!call->spoke)
-            openai_call_limit(call, call->server->idle_ms);
+            openai_call_set_limit(call, call->server->idle_ms);
         call->spoke = true; // the silence is over
         call->events.progress(call->arg, "reasoning", "The model is thinking…");
     }
@@ -210,7 +210,7 @@ static bool on_event(void *arg, const char *name, const char *data, size_t size)
 
 static void note_times(openai_call_t *call)
 {
-    upstream_times_t *times = &call->times;
+    backend_times_t *times = &call->times;
     rl_fetch_times(call->fetch, &times->connect_us, &times->sent_us, &times->first_byte_us);
     times->sent_us += call->asked_after;
     times->first_byte_us += call->asked_after;
@@ -249,7 +249,7 @@ bool openai_call_on_data(void *arg, const char *data, size_t size)
         return !call->paused;
     // after [DONE] only the end of the response is awaited, so that its connection can be used
     // again; anything else ends it here
-    openai_call_limit(call, call->answered ? DRAIN_MS : 0);
+    openai_call_set_limit(call, call->answered ? DRAIN_MS : 0);
     return true;
 }
 

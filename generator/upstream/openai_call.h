@@ -1,14 +1,14 @@
 // openai_call: one request for a chat completion while its response comes: the stream, its time
-// limits, its end. For upstream_openai.c alone, which starts and cancels it.
-#ifndef GEN_OPENAI_CALL_H
-#define GEN_OPENAI_CALL_H
+// limits, its end. For backend_openai.c alone, which starts and cancels it.
+#ifndef OPENAI_CALL_H
+#define OPENAI_CALL_H
 
 #include <event2/event_struct.h>
 #include <sys/queue.h>
 
 #include "openai_server.h"
 #include "sse.h"
-#include "upstream.h"
+#include "backend.h"
 
 enum {
     OPENAI_WHOLE_MAX = 1 << 20, // bytes of an answer that is not streamed
@@ -24,7 +24,7 @@ typedef enum openai_body {
 typedef struct openai_call {
     openai_server_t *server;
     LIST_ENTRY(openai_call) list;
-    upstream_events_t events;
+    backend_events_t events;
     void *arg;
     rl_fetch_t *fetch;
     rl_sse_t *sse;
@@ -38,7 +38,7 @@ typedef struct openai_call {
     uint64_t started, active; // µs; active: of the last sign of life
     uint64_t asked_after;     // µs spent on the model's name
     uint64_t told_reading;    // when it was told how far the prompt is read
-    upstream_times_t times;
+    backend_times_t times;
     bool spoke;   // text or thoughts have come
     bool thought; // reasoning was told of
     bool paused;
@@ -47,7 +47,7 @@ typedef struct openai_call {
     bool busy;     // a callback of ours is on the stack
     char finish[32];
     char *model; // as the server calls it
-    upstream_end_t end;
+    backend_end_t end;
 } openai_call_t;
 
 void openai_call_destroy(openai_call_t *call);
@@ -58,7 +58,7 @@ void openai_call_broken(openai_call_t *call, const char *what, const char *sampl
 void openai_call_fail(openai_call_t *call, const rl_fetch_result_t *result);
 
 // Looks in so long whether there were signs of life; its timer's function.
-void openai_call_limit(openai_call_t *call, long ms);
+void openai_call_set_limit(openai_call_t *call, long ms);
 void openai_call_on_limit(evutil_socket_t fd, short what, void *arg);
 
 // The response: rl_fetch_request_t's on_data and on_done.

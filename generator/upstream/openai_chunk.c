@@ -41,7 +41,7 @@ static bool is_surrogate(const char *at, const char *end, char low, char high)
 }
 
 // A copy that the parser takes if it takes it at all.
-static char *wrap(const char *data, size_t size, size_t *out_size)
+static char *wrap_invalid(const char *data, size_t size, size_t *out_size)
 {
     char *out = malloc(size * 4 + 1);
     const char *at = data, *end = data + size;
@@ -77,7 +77,7 @@ static char *wrap(const char *data, size_t size, size_t *out_size)
 }
 
 // Puts wrapped bytes back. The result is no longer than the text.
-static char *unwrap(const char *text, size_t size, size_t *out_size)
+static char *unwrap_invalid(const char *text, size_t size, size_t *out_size)
 {
     char *out = malloc(size + 1);
     size_t used = 0;
@@ -97,14 +97,14 @@ static char *unwrap(const char *text, size_t size, size_t *out_size)
     return out;
 }
 
-static json_t *parse(const char *data, size_t size, bool *wrapped)
+static json_t *parse_lenient(const char *data, size_t size, bool *wrapped)
 {
     json_error_t error;
     json_t *root = json_loadb(data, size, JSON_ALLOW_NUL, &error);
     if (root)
         return root;
     size_t copy_size = 0;
-    char *copy = wrap(data, size, &copy_size);
+    char *copy = wrap_invalid(data, size, &copy_size);
     if (copy && (copy_size != size || memcmp(copy, data, size) != 0)) {
         root = json_loadb(copy, copy_size, JSON_ALLOW_NUL, &error);
         *wrapped = root != NULL;
@@ -188,7 +188,7 @@ static void read_choice(openai_chunk_t *chunk, const json_t *choice, bool wrappe
     chunk->text = json_string_value(content);
     chunk->text_size = json_string_length(content);
     if (wrapped) {
-        chunk->raw = unwrap(chunk->text, chunk->text_size, &chunk->text_size);
+        chunk->raw = unwrap_invalid(chunk->text, chunk->text_size, &chunk->text_size);
         chunk->text = chunk->raw;
     }
 }
@@ -292,7 +292,7 @@ int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, cons
     free(chunk->raw);
     *chunk =
         (openai_chunk_t){.cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1, .reading = -1};
-    chunk->root = parse(data, size, &wrapped);
+    chunk->root = parse_lenient(data, size, &wrapped);
     if (!json_is_object(chunk->root)) {
         *why = chunk->root ? "JSON that is no object" : "malformed JSON";
         return -1;

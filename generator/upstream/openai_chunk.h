@@ -1,7 +1,7 @@
 // openai_chunk: reads what an OpenAI-compatible chat server sends: a chunk of a stream, a whole
 // answer, an error. Only values that are there and of the right type are taken.
-#ifndef GEN_OPENAI_CHUNK_H
-#define GEN_OPENAI_CHUNK_H
+#ifndef OPENAI_CHUNK_H
+#define OPENAI_CHUNK_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -139,7 +139,7 @@ void openai_server_learn_again(evutil_socket_t fd, short what, void *arg)
     learn_at_leisure(arg);
 }
 
-void openai_server_learn_on(openai_server_t *self)
+void openai_server_keep_learning(openai_server_t *self)
 {
     learn_at_leisure(self);
 }

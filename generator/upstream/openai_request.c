@@ -17,7 +17,7 @@ static bool is_ours(const char *field)
 }
 
 // Fields that say whose readings are used.
-static bool parts(const char *field)
+static bool is_cache_field(const char *field)
 {
     return strcmp(field, "cache_prompt") == 0 || strcmp(field, "cache_salt") == 0 ||
            strcmp(field, "id_slot") == 0;
@@ -29,7 +29,7 @@ static void write_params(rl_buf_t *out, json_t *params, const json_t *except, bo
     json_t *value;
     json_object_foreach(params, field, value)
     {
-        if (is_ours(field) || (salted && parts(field)) || json_object_get(except, field))
+        if (is_ours(field) || (salted && is_cache_field(field)) || json_object_get(except, field))
             continue;
         char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         rl_buf_adds(out, ",");
@@ -45,7 +45,7 @@ static void write_llama(rl_buf_t *out, const json_t *params, const json_t *defau
 {
     static const char *const fields[] = {"cache_prompt", "return_progress"};
     for (size_t at = 0; at < sizeof fields / sizeof *fields; at++)
-        if (!(salted && parts(fields[at])) && !json_object_get(params, fields[at]) &&
+        if (!(salted && is_cache_field(fields[at])) && !json_object_get(params, fields[at]) &&
             !json_object_get(defaults, fields[at]))
             rl_buf_addf(out, ",\"%s\":true", fields[at]);
 }
@@ -63,7 +63,7 @@ void openai_request_part(rl_buf_t *out, openai_kind_t kind, const char *salt)
     }
 }
 
-int openai_request_write(rl_buf_t *out, const upstream_ask_t *ask, json_t *defaults,
+int openai_request_write(rl_buf_t *out, const backend_request_t *ask, json_t *defaults,
                          openai_reading_t reading, bool *has_params)
 {
     const prompt_t *prompt = ask->prompt;

@@ -1,13 +1,13 @@
 // openai_request: the body of a request for a chat completion.
-#ifndef GEN_OPENAI_REQUEST_H
-#define GEN_OPENAI_REQUEST_H
+#ifndef OPENAI_REQUEST_H
+#define OPENAI_REQUEST_H
 
 #include <jansson.h>
 #include <stdbool.h>
 
 #include "buf.h"
 #include "openai_server.h"
-#include "upstream.h"
+#include "backend.h"
 
 typedef enum openai_reading {
     OPENAI_SAYS_NOTHING, // of what it has read
@@ -20,7 +20,7 @@ typedef enum openai_reading {
 // fields of the request are the gateway's to check, here they only must be an object; `defaults`
 // (NULL: none) are those where the request does not say. *has_params: whether it said any. Returns
 // 0, or -1 when it is too long.
-int openai_request_write(rl_buf_t *out, const upstream_ask_t *ask, json_t *defaults,
+int openai_request_write(rl_buf_t *out, const backend_request_t *ask, json_t *defaults,
                          openai_reading_t reading, bool *has_params);
 
 // Appends the field, if the server knows one, that keeps what it reads for this request apart from

@@ -46,7 +46,7 @@ static void read_peer(openai_server_t *self)
     snprintf(self->peer, sizeof self->peer, "%.*s", (int)(size < 190 ? size : 190), host);
 }
 
-bool openai_server_check(const upstream_settings_t *settings, char *why, size_t why_size)
+bool openai_server_check(const backend_settings_t *settings, char *why, size_t why_size)
 {
     const char *url = settings->url, *text = settings->params;
     if (*url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
@@ -80,7 +80,7 @@ static void set_kind(openai_server_t *self, const char *prefill, bool moved)
         self->slots = 0;
 }
 
-bool openai_server_configure(openai_server_t *self, const upstream_settings_t *settings)
+bool openai_server_configure(openai_server_t *self, const backend_settings_t *settings)
 {
     const char *model = settings->model;
     json_error_t error;
@@ -104,7 +104,7 @@ bool openai_server_configure(openai_server_t *self, const upstream_settings_t *s
     self->warm_ms = settings->warm_ms;
     set_kind(self, settings->prefill, moved);
     read_peer(self);
-    openai_server_learn_on(self);
+    openai_server_keep_learning(self);
     return moved;
 }
 

@@ -1,8 +1,8 @@
 // openai_server: an LLM server as configured: where it is, its key, its limits; and what it says of
 // itself: its model's name, where none is configured, and what kind of server it is. It is asked
 // for its list of models, which also keeps a connection to it open (openai_learn.c).
-#ifndef GEN_OPENAI_SERVER_H
-#define GEN_OPENAI_SERVER_H
+#ifndef OPENAI_SERVER_H
+#define OPENAI_SERVER_H
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #include "fetch.h"
-#include "upstream.h"
+#include "backend.h"
 
 enum {
     OPENAI_MODELS_MS = 5000
@@ -47,10 +47,10 @@ void openai_server_init(openai_server_t *self, struct event_base *loop, rl_fetch
 void openai_server_free(openai_server_t *self);
 
 // Whether these settings hold; false with what is wrong in `why`.
-bool openai_server_check(const upstream_settings_t *settings, char *why, size_t why_size);
+bool openai_server_check(const backend_settings_t *settings, char *why, size_t why_size);
 // Takes over settings that hold, and begins to learn the model's name if need be. Returns whether
 // it is another server from now on.
-bool openai_server_configure(openai_server_t *self, const upstream_settings_t *settings);
+bool openai_server_configure(openai_server_t *self, const backend_settings_t *settings);
 
 // Starts a request for this path behind the url ("/props": behind its host); url, key and
 // connection limit are filled in.
@@ -64,7 +64,7 @@ rl_fetch_t *openai_server_fetch(const openai_server_t *self, const char *path,
 bool openai_server_learn(openai_server_t *self, const rl_fetch_result_t *result);
 // Asks for what is not known, and again when the connection was idle for warm_ms; goes on by
 // itself. Settings may have changed.
-void openai_server_learn_on(openai_server_t *self);
+void openai_server_keep_learning(openai_server_t *self);
 // Its timer.
 void openai_server_learn_again(evutil_socket_t fd, short what, void *arg);
 

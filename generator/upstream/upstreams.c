@@ -9,7 +9,7 @@
 #include "clock.h"
 #include "log.h"
 #include "upstreams_read.h"
-#include "writer.h"
+#include "model_fingerprint.h"
 
 enum {
     LATER_S = 1000000,   // longest Retry-After that counts
@@ -18,13 +18,13 @@ enum {
 
 // ---- the order --------------------------------------------------------------------------
 
-void gen_upstreams_init(gen_upstreams_t *self, struct event_base *loop, rl_fetcher_t *fetcher)
+void upstreams_init(upstreams_t *self, struct event_base *loop, rl_fetcher_t *fetcher)
 {
-    *self = (gen_upstreams_t){.loop = loop, .fetcher = fetcher};
+    *self = (upstreams_t){.loop = loop, .fetcher = fetcher};
     LIST_INIT(&self->all);
 }
 
-static void let_go(gen_upstream_t *upstream)
+static void free_upstream(upstream_t *upstream)
 {
     LIST_REMOVE(upstream, list);
     if (upstream->warming)
@@ -34,27 +34,27 @@ static void let_go(gen_upstream_t *upstream)
     free(upstream);
 }
 
-void gen_upstreams_free(gen_upstreams_t *self)
+void upstreams_free(upstreams_t *self)
 {
     while (!LIST_EMPTY(&self->all))
-        let_go(LIST_FIRST(&self->all));
+        free_upstream(LIST_FIRST(&self->all));
     self->size = 0;
 }
 
-void gen_upstreams_sweep(gen_upstreams_t *self)
+void upstreams_sweep(upstreams_t *self)
 {
-    gen_upstream_t *next;
-    for (gen_upstream_t *at = LIST_FIRST(&self->all); at; at = next) {
+    upstream_t *next;
+    for (upstream_t *at = LIST_FIRST(&self->all); at; at = next) {
         next = LIST_NEXT(at, list);
-        if (at->calls == 0 && gen_upstreams_place(self, at) < 0)
-            let_go(at);
+        if (at->calls == 0 && upstreams_index_of(self, at) < 0)
+            free_upstream(at);
     }
 }
 
 // The one of this name, or a new one. "extractive" is the name of nothing else.
-static gen_upstream_t *by_name(gen_upstreams_t *self, const char *name)
+static upstream_t *find_or_add(upstreams_t *self, const char *name)
 {
-    gen_upstream_t *upstream;
+    upstream_t *upstream;
     LIST_FOREACH(upstream, &self->all, list)
     {
         if (strcmp(upstream->name, name) == 0)
@@ -65,17 +65,17 @@ static gen_upstream_t *by_name(gen_upstreams_t *self, const char *name)
         abort();
     snprintf(upstream->name, sizeof upstream->name, "%s", name);
     upstream->backend = strcmp(name, "extractive") == 0
-                            ? upstream_extractive_new(self->loop)
-                            : upstream_openai_new(self->loop, self->fetcher);
+                            ? backend_extractive_new(self->loop)
+                            : backend_openai_new(self->loop, self->fetcher);
     if (!upstream->backend)
         abort();
     LIST_INSERT_HEAD(&self->all, upstream, list);
     return upstream;
 }
 
-static void take_over(gen_upstreams_t *self, upstream_plan_t *plan, const rl_conf_t *conf)
+static void take_over(upstreams_t *self, upstream_plan_t *plan, const rl_conf_t *conf)
 {
-    gen_upstream_t *upstream = by_name(self, plan->name);
+    upstream_t *upstream = find_or_add(self, plan->name);
     if (upstream->backend->type->configure(upstream->backend, &plan->settings)) {
         breaker_reset(&upstream->breaker);
         upstream->reading_rate = upstream->planned_rate = 0;
@@ -91,18 +91,17 @@ static void take_over(gen_upstreams_t *self, upstream_plan_t *plan, const rl_con
     upstream->prefill_slots = plan->prefill_slots;
     upstream->prefill_reserve = plan->prefill_reserve;
     upstream->target_us = plan->target_us;
-    upstream->settings = gen_writer_settings(upstream, &plan->settings);
+    upstream->settings = model_fingerprint_of_settings(upstream, &plan->settings);
     upstream->warmed = false;
     self->order[self->size++] = upstream;
 }
 
-bool gen_upstreams_configure(gen_upstreams_t *self, const rl_conf_t *conf, char *why,
-                             size_t why_size)
+bool upstreams_configure(upstreams_t *self, const rl_conf_t *conf, char *why, size_t why_size)
 {
     upstreams_plan_t plan;
     bool good = upstreams_plan_read(&plan, conf, why, why_size);
     for (size_t at = 0; good && at < plan.size; at++) {
-        const upstream_type_t *type = by_name(self, plan.llms[at].name)->backend->type;
+        const backend_type_t *type = find_or_add(self, plan.llms[at].name)->backend->type;
         good = type->check(&plan.llms[at].settings, why, why_size);
     }
     if (good) {
@@ -111,18 +110,18 @@ bool gen_upstreams_configure(gen_upstreams_t *self, const rl_conf_t *conf, char 
         for (size_t at = 0; at < plan.size; at++)
             take_over(self, &plan.llms[at], conf);
         if (plan.extractive) {
-            gen_upstream_t *last = self->order[self->size++] = by_name(self, "extractive");
+            upstream_t *last = self->order[self->size++] = find_or_add(self, "extractive");
             last->max_tokens = (size_t)rl_conf_int(conf, "llm.max_tokens");
-            last->settings = gen_writer_settings(last, NULL);
+            last->settings = model_fingerprint_of_settings(last, NULL);
         }
     }
     upstreams_plan_free(&plan);
     return good;
 }
 
-const char *gen_upstreams_model(const gen_upstreams_t *self)
+const char *upstreams_model(const upstreams_t *self)
 {
-    const gen_upstream_t *first = self->order[0];
+    const upstream_t *first = self->order[0];
     for (size_t at = 0; at < self->size; at++)
         if (self->order[at]->breaker.state == BREAKER_CLOSED) {
             first = self->order[at];
@@ -131,7 +130,7 @@ const char *gen_upstreams_model(const gen_upstreams_t *self)
     return first->backend->type->model(first->backend);
 }
 
-int gen_upstreams_next(const gen_upstreams_t *self, unsigned tried, bool llm)
+int upstreams_next(const upstreams_t *self, unsigned tried, bool llm)
 {
     uint64_t now = rl_now_us();
     for (size_t at = 0; at < self->size; at++)
@@ -141,7 +140,7 @@ int gen_upstreams_next(const gen_upstreams_t *self, unsigned tried, bool llm)
     return -1;
 }
 
-int gen_upstreams_least_bad(const gen_upstreams_t *self, unsigned tried)
+int upstreams_least_bad(const upstreams_t *self, unsigned tried)
 {
     int best = -1;
     for (size_t at = 0; at < self->size; at++)
@@ -151,7 +150,7 @@ int gen_upstreams_least_bad(const gen_upstreams_t *self, unsigned tried)
     return best;
 }
 
-int gen_upstreams_place(const gen_upstreams_t *self, const gen_upstream_t *upstream)
+int upstreams_index_of(const upstreams_t *self, const upstream_t *upstream)
 {
     for (size_t at = 0; at < self->size; at++)
         if (self->order[at] == upstream)
@@ -159,14 +158,13 @@ int gen_upstreams_place(const gen_upstreams_t *self, const gen_upstream_t *upstr
     return -1;
 }
 
-upstream_keeps_t gen_upstream_keeps(const gen_upstream_t *upstream)
+prompt_cache_t upstream_prompt_cache(const upstream_t *upstream)
 {
-    const upstream_type_t *type = upstream->backend->type;
-    return upstream->template && type->keeps ? type->keeps(upstream->backend)
-                                             : (upstream_keeps_t){0};
+    const backend_type_t *type = upstream->backend->type;
+    return upstream->template && type->keeps ? type->keeps(upstream->backend) : (prompt_cache_t){0};
 }
 
-void gen_upstream_measured(gen_upstream_t *upstream, double tokens, double seconds)
+void upstream_measured(upstream_t *upstream, double tokens, double seconds)
 {
     if (tokens < LEAST_MEASURED || seconds <= 0)
         return;
@@ -182,7 +180,7 @@ void gen_upstream_measured(gen_upstream_t *upstream, double tokens, double secon
 
 // ---- what becomes of answers ------------------------------------------------------------
 
-void gen_upstream_why_open(const gen_upstream_t *upstream, char *why, size_t why_size)
+void upstream_why_open(const upstream_t *upstream, char *why, size_t why_size)
 {
     const breaker_t *breaker = &upstream->breaker;
     uint64_t now = rl_now_us();
@@ -195,7 +193,7 @@ void gen_upstream_why_open(const gen_upstream_t *upstream, char *why, size_t why
                  upstream->name, breaker->failures);
 }
 
-static void log_change(gen_upstream_t *upstream, breaker_state_t before, const char *reason)
+static void log_change(upstream_t *upstream, breaker_state_t before, const char *reason)
 {
     const breaker_t *breaker = &upstream->breaker;
     char why[240];
@@ -207,7 +205,7 @@ static void log_change(gen_upstream_t *upstream, breaker_state_t before, const c
         rl_info("the upstream %s answers again", upstream->name);
         break;
     case BREAKER_OPEN:
-        gen_upstream_why_open(upstream, why, sizeof why);
+        upstream_why_open(upstream, why, sizeof why);
         rl_warn("%s: %s", why, reason);
         break;
     case BREAKER_HALF_OPEN:
@@ -216,14 +214,14 @@ static void log_change(gen_upstream_t *upstream, breaker_state_t before, const c
     }
 }
 
-static double dice(void)
+static double random_share(void)
 {
     unsigned char byte;
     evutil_secure_rng_get_bytes(&byte, sizeof byte);
     return byte / 255.0;
 }
 
-bool gen_upstream_begin(gen_upstream_t *upstream)
+bool upstream_begin(upstream_t *upstream)
 {
     breaker_state_t before = upstream->breaker.state;
     bool probe = breaker_ask(&upstream->breaker, rl_now_us());
@@ -232,14 +230,14 @@ bool gen_upstream_begin(gen_upstream_t *upstream)
     return probe;
 }
 
-void gen_upstream_speaks(gen_upstream_t *upstream)
+void upstream_responded(upstream_t *upstream)
 {
     breaker_state_t before = upstream->breaker.state;
     breaker_speaks(&upstream->breaker);
     log_change(upstream, before, "");
 }
 
-void gen_upstream_done(gen_upstream_t *upstream)
+void upstream_done(upstream_t *upstream)
 {
     breaker_state_t before = upstream->breaker.state;
     upstream->calls--;
@@ -247,26 +245,26 @@ void gen_upstream_done(gen_upstream_t *upstream)
     log_change(upstream, before, "");
 }
 
-void gen_upstream_failed(gen_upstream_t *upstream, bool probe, const upstream_failure_t *failure)
+void upstream_failed(upstream_t *upstream, bool probe, const backend_failure_t *failure)
 {
     breaker_state_t before = upstream->breaker.state;
-    upstream_trouble_t trouble = failure->trouble;
+    backend_failure_kind_t kind = failure->kind;
     long later_s = failure->retry_after_s < 0 ? 0 : failure->retry_after_s;
     uint64_t later = (uint64_t)(later_s < LATER_S ? later_s : LATER_S) * 1000000;
     upstream->calls--;
-    if (trouble == UPSTREAM_MISTAKE && probe)
+    if (kind == BACKEND_MISTAKE && probe)
         breaker_speaks(&upstream->breaker); // it is there; what is wrong is said to the client
-    else if (trouble == UPSTREAM_DOWN || trouble == UPSTREAM_BUSY || probe)
-        breaker_failed(&upstream->breaker, probe, rl_now_us(), later, dice());
+    else if (kind == BACKEND_DOWN || kind == BACKEND_BUSY || probe)
+        breaker_failed(&upstream->breaker, probe, rl_now_us(), later, random_share());
     log_change(upstream, before, failure->message);
 }
 
-void gen_upstream_left(gen_upstream_t *upstream, bool probe, bool overdue)
+void upstream_abandoned(upstream_t *upstream, bool probe, bool overdue)
 {
     breaker_state_t before = upstream->breaker.state;
     upstream->calls--;
     if (probe && overdue)
-        breaker_failed(&upstream->breaker, probe, rl_now_us(), 0, dice());
+        breaker_failed(&upstream->breaker, probe, rl_now_us(), 0, random_share());
     else
         breaker_left(&upstream->breaker, probe, rl_now_us());
     log_change(upstream, before, overdue ? "it said nothing" : "nobody waits for its answer");

@@ -52,7 +52,7 @@ static bool read_one(upstream_plan_t *plan, const rl_conf_t *conf, const char *n
         snprintf(plan->where, sizeof plan->where, "[upstream %s] ", name);
     else
         snprintf(plan->where, sizeof plan->where, "llm.");
-    plan->settings = (upstream_settings_t){
+    plan->settings = (backend_settings_t){
         .where = plan->where,
         .url = own_of(conf, name, "url"),
         .model = own_of(conf, name, "model"),

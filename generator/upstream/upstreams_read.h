@@ -1,14 +1,14 @@
 // upstreams_read: the order of the upstreams as the configuration has it, read and checked whole
 // before anything changes.
-#ifndef GEN_UPSTREAMS_READ_H
-#define GEN_UPSTREAMS_READ_H
+#ifndef UPSTREAMS_READ_H
+#define UPSTREAMS_READ_H
 
 #include "upstreams.h"
 
 typedef struct upstream_plan {
     char name[80], where[120];
-    upstream_settings_t settings; // looks into `where` and the configuration
-    prompt_template_t *template;  // owned
+    backend_settings_t settings; // looks into `where` and the configuration
+    prompt_template_t *template; // owned
     size_t context_tokens, max_tokens, prefill_slots, prefill_reserve;
     uint64_t target_us;
 } upstream_plan_t;

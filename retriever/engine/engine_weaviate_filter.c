@@ -202,7 +202,7 @@ static void put_filter(filtering_t *self, const rl_filter_t *filter)
 // " where:{…}", or nothing without a filter. Returns -1 after making the result a failure.
 int weaviate_put_where(engine_place_t *self, const char *text, rl_buf_t *out, result_t *result)
 {
-    rl_filter_trouble_t trouble;
+    rl_filter_error_t trouble;
     if (!text)
         return 0;
     rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);

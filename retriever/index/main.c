@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     rl_proc_t *proc = rl_proc_new(RL_INDEX, "index", usage, argc, argv, &status);
     if (!proc)
         return status;
-    if (rl_conf_wants(rl_proc_conf(proc), "check")) {
+    if (rl_conf_has_flag(rl_proc_conf(proc), "check")) {
         status = check(rl_proc_conf(proc));
         rl_proc_destroy(&proc);
         return status;

@@ -148,7 +148,7 @@ static delta_memo_t *memo_of(delta_t *self, const char *filter)
         if (memo->used < oldest->used)
             oldest = memo;
     }
-    rl_filter_trouble_t trouble;
+    rl_filter_error_t trouble;
     forget(oldest);
     oldest->text = strdup(filter);
     oldest->filter = rl_filter_parse(filter, strlen(filter), &trouble);

@@ -402,7 +402,7 @@ static bool is_kept(void *arg, const char *field)
 
 static selection_t *select_passages(looking_t *self, const char *text)
 {
-    rl_filter_trouble_t trouble;
+    rl_filter_error_t trouble;
     rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);
     if (!filter) {
         self->wrong = true;

@@ -55,7 +55,7 @@ static bool is_spooled(const build_t *self)
 static int begin_store(build_t *self, const document_t *first)
 {
     const plan_t *plan = self->plan;
-    if (rl_conf_wants(plan->conf, "lexical-only"))
+    if (rl_conf_has_flag(plan->conf, "lexical-only"))
         self->mode = BUILD_LEXICAL;
     else if (first->vector)
         self->mode = BUILD_SUPPLIED;
@@ -64,8 +64,8 @@ static int begin_store(build_t *self, const document_t *first)
     if (self->mode == BUILD_LEXICAL) {
         progress_clear(self->meter);
         rl_info("%s: the collection is searched by words only",
-                rl_conf_wants(plan->conf, "lexical-only") ? "--lexical-only"
-                                                          : "no embed.url is set");
+                rl_conf_has_flag(plan->conf, "lexical-only") ? "--lexical-only"
+                                                             : "no embed.url is set");
     }
     char *json = plan_json(plan);
     if (!json) {

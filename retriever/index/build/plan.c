@@ -129,7 +129,7 @@ int plan_make(const rl_conf_t *conf, plan_t *plan, char *why, size_t why_size)
         .retries = (unsigned)rl_conf_int(conf, "index.retries"),
         .timeout_ms = rl_conf_int(conf, "index.timeout_ms"),
     };
-    plan->lexical_only = rl_conf_wants(conf, "lexical-only") || !*plan->url;
+    plan->lexical_only = rl_conf_has_flag(conf, "lexical-only") || !*plan->url;
     if (rl_conf_args(conf) == 0) {
         snprintf(why, why_size, "nothing to index: name files or folders");
         return -1;

@@ -212,7 +212,7 @@ static const change_mode_t *mode_of(const rl_conf_t *conf, bool *several)
     const change_mode_t *mode = NULL;
     *several = false;
     for (size_t at = 0; at < sizeof modes / sizeof *modes; at++)
-        if (rl_conf_wants(conf, modes[at]->flag)) {
+        if (rl_conf_has_flag(conf, modes[at]->flag)) {
             *several |= mode != NULL;
             mode = modes[at];
         }

@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (used > size || msg->type <= 0 || msg->type >= RL_MSG_TYPES)
             abort();
         check_again(msg);
-        rl_msg_t *kept = rl_msg_ref(msg);
+        rl_msg_t *kept = rl_msg_move(msg);
         rl_msg_free(&msg);
         rl_msg_free(&kept);
         data += used;

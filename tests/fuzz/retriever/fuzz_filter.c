@@ -10,7 +10,7 @@
 
 static void read_filter(const char *text, size_t size)
 {
-    rl_filter_trouble_t trouble = {0};
+    rl_filter_error_t trouble = {0};
     rl_filter_t *filter = rl_filter_parse(text, size, &trouble);
     if (!filter) {
         if (!*trouble.param || !*trouble.message ||

@@ -249,16 +249,16 @@ static void the_folder_of_those_allowed_changes(void **state)
     write_file(self->allowed, "broken", "this is no certificate");
     write_file(self->allowed, "short", "curve\n    public-key = \"abc\"\n");
     write_file(self->allowed, ".hidden", "curve\n");
-    rl_allowed_look(allowed);
+    rl_allowed_refresh(allowed);
     assert_int_equal(rl_allowed_size(allowed), 2);
     assert_true(rl_allowed_has(allowed, stranger));
     unlink(to);
-    rl_allowed_look(allowed);
+    rl_allowed_refresh(allowed);
     assert_false(rl_allowed_has(allowed, stranger));
     // a folder that is lost takes nobody's right away
     snprintf(to, sizeof to, "%s/elsewhere", self->folder);
     assert_int_equal(rename(self->allowed, to), 0);
-    rl_allowed_look(allowed);
+    rl_allowed_refresh(allowed);
     assert_true(rl_allowed_has(allowed, worker));
     rl_allowed_destroy(&allowed);
     assert_null(rl_allowed_new(self->allowed, why, sizeof why));

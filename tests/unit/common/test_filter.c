@@ -14,7 +14,7 @@
 
 static void same(const char *text, const char *canonical)
 {
-    rl_filter_trouble_t trouble = {0};
+    rl_filter_error_t trouble = {0};
     rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);
     if (!filter)
         fail_msg("%s: %s", text, trouble.message);
@@ -64,7 +64,7 @@ static void what_says_the_same_has_one_text(void **state)
 
 static void refused(const char *text, const char *param, bool unknown)
 {
-    rl_filter_trouble_t trouble = {0};
+    rl_filter_error_t trouble = {0};
     rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);
     if (filter)
         fail_msg("taken: %s", text);
@@ -117,7 +117,7 @@ static void bounds_hold(void **state)
     (void)state;
     static char text[400000];
     for (int deep = RL_FILTER_MAX_DEPTH; deep <= RL_FILTER_MAX_DEPTH + 2; deep++) {
-        rl_filter_trouble_t trouble;
+        rl_filter_error_t trouble;
         size_t size = 0;
         for (int at = 0; at < deep; at++)
             size += (size_t)sprintf(text + size, "{\"%s\":[", at % 2 ? "and" : "or");
@@ -135,7 +135,7 @@ static void bounds_hold(void **state)
         for (int at = 1; at < many; at++)
             size += (size_t)sprintf(text + size, ",%d", at);
         strcpy(text + size, "]}");
-        rl_filter_trouble_t trouble;
+        rl_filter_error_t trouble;
         rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);
         assert_int_equal(filter != NULL, many == RL_FILTER_MAX_VALUES);
         rl_filter_destroy(&filter);
@@ -145,7 +145,7 @@ static void bounds_hold(void **state)
         for (int at = 1; at < many; at++)
             size += (size_t)sprintf(text + size, ",{\"field\":\"a\",\"eq\":%d}", at);
         strcpy(text + size, "]}");
-        rl_filter_trouble_t trouble;
+        rl_filter_error_t trouble;
         rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);
         assert_int_equal(filter != NULL, many == RL_FILTER_MAX_CONDITIONS);
         rl_filter_destroy(&filter);
@@ -173,7 +173,7 @@ static void fields_are_told(void **state)
     static const char text[] =
         "{\"and\":[{\"field\":\"a\",\"eq\":1},{\"not\":{\"field\":\"stop\",\"gt\":0}},"
         "{\"field\":\"b\",\"prefix\":\"x\"}]}";
-    rl_filter_trouble_t trouble;
+    rl_filter_error_t trouble;
     int told = 0;
     rl_filter_t *filter = rl_filter_parse(text, sizeof text - 1, &trouble);
     assert_string_equal(rl_filter_each_field(filter, count, &told), "stop");

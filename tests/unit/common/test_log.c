@@ -237,12 +237,12 @@ static void a_flood_is_counted_instead_of_written(void **state)
     assert_int_equal(count(lines, "trouble"), 20);
     assert_int_equal(count(lines, "news"), 1000);
     assert_int_equal(count(lines, "another place"), 1);
-    rl_log_settle(false); // not yet
+    rl_log_report_held(false); // not yet
     assert_string_equal(caught(), "");
-    rl_log_settle(true);
+    rl_log_report_held(true);
     lines = caught();
     assert_non_null(strstr(lines, "warn tester: 980 more like this one within 10 s: trouble 20\n"));
-    rl_log_settle(true);
+    rl_log_report_held(true);
     assert_string_equal(caught(), "");
     rl_log_toggle_debug(); // somebody wants to see everything
     for (int number = 0; number < 100; number++)

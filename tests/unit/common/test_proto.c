@@ -202,7 +202,7 @@ static void a_kept_message_outlives_the_one_it_came_in(void **state)
     (void)state;
     rl_msg_t in = {.type = RL_LEAVE, .leave = {.worker = "somebody"}};
     rl_buf_t bytes = encode(&in);
-    rl_msg_t *out = decode(&bytes), *kept = rl_msg_ref(out);
+    rl_msg_t *out = decode(&bytes), *kept = rl_msg_move(out);
     rl_msg_free(&out);
     assert_string_equal(kept->leave.worker, "somebody");
     rl_msg_free(&kept);

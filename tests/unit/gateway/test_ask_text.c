@@ -12,7 +12,7 @@
 #include <locale.h>
 
 #include "cites.h"
-#include "clean.h"
+#include "sanitize.h"
 #include "style.h"
 #include "words.h"
 
@@ -24,7 +24,7 @@ static const style_t narrow = {.terminal = true, .columns = 21, .unicode = true}
 static void expect_line(const char *text, size_t columns, const char *wanted)
 {
     rl_buf_t out = rl_buf_make(4096);
-    clean_line(&out, text, columns);
+    rl_sanitize_line(&out, text, columns);
     assert_string_equal(out.data ? out.data : "", wanted);
     rl_buf_free(&out);
 }
@@ -56,7 +56,7 @@ static void long_lines_are_cut_at_columns(void **state)
     expect_line("abcdefg", 6, "abcde…");
     expect_line("ØMQ äöü long", 6, "ØMQ ä…");
     expect_line("日本語日本語", 5, "日本…");
-    assert_int_equal(clean_columns("日本…"), 5);
+    assert_int_equal(rl_sanitize_columns("日本…"), 5);
 }
 
 static void json_keeps_its_meaning(void **state)
@@ -64,7 +64,7 @@ static void json_keeps_its_meaning(void **state)
     (void)state;
     const char json[] = "{\"a\":\"\x7f\302\233\u202Eü\\n\"}\n";
     rl_buf_t out = rl_buf_make(4096);
-    clean_json(&out, json, sizeof json - 1);
+    rl_sanitize_json(&out, json, sizeof json - 1);
     assert_string_equal(out.data, "{\"a\":\"\\u007f\\u009b\\u202eü\\n\"}\n");
     rl_buf_free(&out);
 }

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "clean.h"
+#include "sanitize.h"
 #include "histogram.h"
 #include "live.h"
 #include "top_page.h"
@@ -241,7 +241,7 @@ static void test_rows_of_items_keep_to_the_columns(void **state)
         assert_non_null(end);
         *end = '\0';
         for (char *line = strtok(page, "\n"); line; line = strtok(NULL, "\n"))
-            assert_true(clean_columns(line) <= (size_t)columns);
+            assert_true(rl_sanitize_columns(line) <= (size_t)columns);
         free(page);
     }
     json_decref(sum);

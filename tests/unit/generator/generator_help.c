@@ -43,7 +43,7 @@ static void on_message(void *arg, rl_msg_t *msg)
 {
     genworld_t *world = arg;
     assert_true(world->messages_size < HELP_MESSAGES);
-    world->messages[world->messages_size++] = rl_msg_ref(msg);
+    world->messages[world->messages_size++] = rl_msg_move(msg);
 }
 
 static void on_request(void *arg, loopback_conn_t *conn, const char *head, const char *body)
@@ -92,7 +92,7 @@ int genworld_setup(void **state)
     genworld_listen(world, "tcp://127.0.0.1:*");
     world->llm = loopback_new(rl_proc_base(world->proc), on_request, world);
     world->guard = evtimer_new(rl_proc_base(world->proc), on_guard, world);
-    rl_proc_at_turn_look(world->proc, on_turn, world);
+    rl_proc_on_turn(world->proc, on_turn, world);
     *state = world;
     return world->hub && world->tokens ? 0 : -1;
 }

@@ -147,15 +147,15 @@ static void words_meet_their_other_forms(void **state)
                                           {"sizes", "size"}};
     for (size_t at = 0; at < sizeof same / sizeof *same; at++) {
         uint32_t one = 0, two = 0;
-        rl_terms_t first = rl_terms(same[at][0], strlen(same[at][0]));
-        rl_terms_t second = rl_terms(same[at][1], strlen(same[at][1]));
-        assert_true(rl_terms_next(&first, &one) && rl_terms_next(&second, &two));
+        rl_text_terms_t first = rl_text_terms(same[at][0], strlen(same[at][0]));
+        rl_text_terms_t second = rl_text_terms(same[at][1], strlen(same[at][1]));
+        assert_true(rl_text_terms_next(&first, &one) && rl_text_terms_next(&second, &two));
         if (one != two)
             fail_msg("%s and %s differ", same[at][0], same[at][1]);
     }
     uint32_t hash;
-    rl_terms_t none = rl_terms("the of and, to - ?!", 19);
-    assert_false(rl_terms_next(&none, &hash));
+    rl_text_terms_t none = rl_text_terms("the of and, to - ?!", 19);
+    assert_false(rl_text_terms_next(&none, &hash));
 }
 
 static void sentences_end_where_they_should(void **state)

@@ -9,13 +9,13 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
-#include "upstream.h"
+#include "backend.h"
 
 typedef struct heard {
     char text[4096];
     bool done, pause;
-    upstream_t *upstream;
-    upstream_call_t *call;
+    backend_t *upstream;
+    backend_call_t *call;
 } heard_t;
 
 static rl_passage_t passages[] = {
@@ -44,7 +44,7 @@ static void on_cite(void *arg, unsigned passage, double score)
     strcat(heard->text, mark);
 }
 
-static void on_done(void *arg, const upstream_end_t *end, const upstream_times_t *times)
+static void on_done(void *arg, const backend_end_t *end, const backend_times_t *times)
 {
     heard_t *heard = arg;
     (void)times;
@@ -55,13 +55,13 @@ static void on_done(void *arg, const upstream_end_t *end, const upstream_times_t
     heard->call = NULL;
 }
 
-static const upstream_events_t events = {.text = on_text, .cite = on_cite, .done = on_done};
+static const backend_events_t events = {.text = on_text, .cite = on_cite, .done = on_done};
 
 static void start(struct event_base *base, heard_t *heard, const char *question, size_t size)
 {
     rl_generate_t generate = {.question = question, .passages = passages, .passages_size = size};
-    upstream_ask_t ask = {.generate = &generate, .max_tokens = 256};
-    heard->upstream = upstream_extractive_new(base);
+    backend_request_t ask = {.generate = &generate, .max_tokens = 256};
+    heard->upstream = backend_extractive_new(base);
     heard->call = heard->upstream->type->start(heard->upstream, &ask, &events, heard);
     assert_non_null(heard->call);
     assert_string_equal(heard->text, ""); // never from within start

@@ -12,8 +12,8 @@
 static void the_first_measurement_counts(void **state)
 {
     (void)state;
-    gen_upstream_t upstream = {0};
-    gen_upstream_measured(&upstream, 500, 1);
+    upstream_t upstream = {0};
+    upstream_measured(&upstream, 500, 1);
     assert_float_equal(upstream.reading_rate, 500, 0.001);
     assert_float_equal(upstream.planned_rate, 500, 0.001);
 }
@@ -21,9 +21,9 @@ static void the_first_measurement_counts(void **state)
 static void a_few_tokens_prove_nothing(void **state)
 {
     (void)state;
-    gen_upstream_t upstream = {0};
-    gen_upstream_measured(&upstream, 20, 1);
-    gen_upstream_measured(&upstream, 500, 0);
+    upstream_t upstream = {0};
+    upstream_measured(&upstream, 20, 1);
+    upstream_measured(&upstream, 500, 0);
     assert_float_equal(upstream.reading_rate, 0, 0);
     assert_float_equal(upstream.planned_rate, 0, 0);
 }
@@ -31,29 +31,29 @@ static void a_few_tokens_prove_nothing(void **state)
 static void what_differs_by_little_changes_no_prompt(void **state)
 {
     (void)state;
-    gen_upstream_t upstream = {0};
-    gen_upstream_measured(&upstream, 500, 1);
+    upstream_t upstream = {0};
+    upstream_measured(&upstream, 500, 1);
     for (int at = 0; at < 100; at++)
-        gen_upstream_measured(&upstream, at % 2 ? 450 : 560, 1);
+        upstream_measured(&upstream, at % 2 ? 450 : 560, 1);
     assert_float_equal(upstream.planned_rate, 500, 0.001);
 }
 
 static void a_server_that_became_slower_is_noticed(void **state)
 {
     (void)state;
-    gen_upstream_t upstream = {0};
-    gen_upstream_measured(&upstream, 500, 1);
+    upstream_t upstream = {0};
+    upstream_measured(&upstream, 500, 1);
     for (int at = 0; at < 20; at++)
-        gen_upstream_measured(&upstream, 100, 1);
+        upstream_measured(&upstream, 100, 1);
     assert_true(upstream.planned_rate < 130 && upstream.planned_rate > 99);
 }
 
 static void one_prompt_that_was_cached_without_saying_so_is_no_new_speed(void **state)
 {
     (void)state;
-    gen_upstream_t upstream = {0};
-    gen_upstream_measured(&upstream, 500, 1);
-    gen_upstream_measured(&upstream, 500, 0.001);
+    upstream_t upstream = {0};
+    upstream_measured(&upstream, 500, 1);
+    upstream_measured(&upstream, 500, 0.001);
     assert_true(upstream.reading_rate < 700);
 }
 

@@ -1,7 +1,7 @@
-// gen_gateways: the way of tokens to each gateway.
+// gateway_links: the way of tokens to each gateway.
 //
 //     silent → (WELCOME) → connected → (subscription seen) → ready → (no subscription) → connected
-#include "gen_gateways.h"
+#include "gateway_links.h"
 
 #include <event2/event_struct.h>
 #include <stdio.h>
@@ -17,8 +17,8 @@ enum {
     LOOK_AGAIN_US = 2000,
 };
 
-struct gen_gateway {
-    gen_gateways_t *all;
+struct gateway_link {
+    gateway_links_t *all;
     uint64_t route;    // that it was welcomed by
     rl_wire_t *tokens; // PUB, from WELCOME on
     char *id;          // of the gateway's instance, its topic; NULL before WELCOME
@@ -28,18 +28,18 @@ struct gen_gateway {
     uint64_t unready_us; // since when it is not ready, 0: it is, or answers were given up
 };
 
-struct gen_gateways {
+struct gateway_links {
     rl_proc_t *proc;
-    gen_gateways_events_t events;
+    gateway_links_events_t events;
     void *arg;
     rl_gateways_t *hubs;
-    gen_gateway_t gateways[RL_GATEWAYS_MAX]; // by slot
+    gateway_link_t gateways[RL_GATEWAYS_MAX]; // by slot
     uint64_t orphan_us;
     struct event look; // at those that are behind
     bool news;         // someone became ready: announce at once
 };
 
-static void close_tokens(gen_gateway_t *gateway)
+static void close_tokens(gateway_link_t *gateway)
 {
     rl_wire_destroy(&gateway->tokens);
     free(gateway->id);
@@ -49,7 +49,7 @@ static void close_tokens(gen_gateway_t *gateway)
     gateway->unready_us = 0;
 }
 
-static void drop_tokens(gen_gateway_t *gateway)
+static void drop_tokens(gateway_link_t *gateway)
 {
     if (gateway->tokens)
         gateway->all->events.lost(gateway->all->arg, gateway);
@@ -58,12 +58,12 @@ static void drop_tokens(gen_gateway_t *gateway)
 
 static void look_at_those_behind(evutil_socket_t fd, short what, void *arg)
 {
-    gen_gateways_t *self = arg;
+    gateway_links_t *self = arg;
     bool more = false;
     (void)fd;
     (void)what;
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
-        gen_gateway_t *gateway = &self->gateways[at];
+        gateway_link_t *gateway = &self->gateways[at];
         if (!gateway->behind)
             continue;
         if (rl_wire_waiting(gateway->tokens) < CAUGHT_UP_BYTES) {
@@ -79,14 +79,14 @@ static void look_at_those_behind(evutil_socket_t fd, short what, void *arg)
 
 static void on_gone(void *arg, size_t slot)
 {
-    gen_gateways_t *self = arg;
+    gateway_links_t *self = arg;
     drop_tokens(&self->gateways[slot]);
 }
 
-gen_gateways_t *gen_gateways_new(rl_proc_t *proc, const gen_gateways_events_t *events, void *arg,
-                                 char *why, size_t why_size)
+gateway_links_t *gateway_links_new(rl_proc_t *proc, const gateway_links_events_t *events, void *arg,
+                                   char *why, size_t why_size)
 {
-    gen_gateways_t *self = calloc(1, sizeof *self);
+    gateway_links_t *self = calloc(1, sizeof *self);
     if (!self)
         abort();
     self->proc = proc;
@@ -98,13 +98,13 @@ gen_gateways_t *gen_gateways_new(rl_proc_t *proc, const gen_gateways_events_t *e
         self->gateways[at].all = self;
     self->hubs = rl_gateways_new(proc, on_gone, self, why, why_size);
     if (!self->hubs)
-        gen_gateways_destroy(&self);
+        gateway_links_destroy(&self);
     return self;
 }
 
-void gen_gateways_destroy(gen_gateways_t **self_p)
+void gateway_links_destroy(gateway_links_t **self_p)
 {
-    gen_gateways_t *self = *self_p;
+    gateway_links_t *self = *self_p;
     if (!self)
         return;
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
@@ -117,26 +117,26 @@ void gen_gateways_destroy(gen_gateways_t **self_p)
 
 static bool is_ready(void *arg, size_t slot, uint64_t route)
 {
-    const gen_gateways_t *self = arg;
+    const gateway_links_t *self = arg;
     return self->gateways[slot].ready && self->gateways[slot].route == route;
 }
 
-void gen_gateways_announce(gen_gateways_t *self, const rl_announce_t *announce)
+void gateway_links_announce(gateway_links_t *self, const rl_announce_t *announce)
 {
     rl_gateways_announce(self->hubs, announce, is_ready, self);
 }
 
-void gen_gateways_leave(gen_gateways_t *self, const char *worker)
+void gateway_links_leave(gateway_links_t *self, const char *worker)
 {
     rl_msg_t msg = {.type = RL_LEAVE, .leave = {.worker = worker}};
     rl_gateways_send_all(self->hubs, &msg);
 }
 
-void gen_gateways_sweep(gen_gateways_t *self)
+void gateway_links_sweep(gateway_links_t *self)
 {
     uint64_t now = rl_now_us();
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
-        gen_gateway_t *gateway = &self->gateways[at];
+        gateway_link_t *gateway = &self->gateways[at];
         if (!gateway->unready_us || now - gateway->unready_us < self->orphan_us)
             continue;
         rl_warn("gateway %s has been gone for %llu ms: its answers are given up", gateway->id,
@@ -148,7 +148,7 @@ void gen_gateways_sweep(gen_gateways_t *self)
 
 static void on_subscribed(void *arg, const char *topic, bool subscribed)
 {
-    gen_gateway_t *gateway = arg;
+    gateway_link_t *gateway = arg;
     (void)topic;
     if (subscribed == gateway->ready)
         return;
@@ -161,7 +161,7 @@ static void on_subscribed(void *arg, const char *topic, bool subscribed)
         gateway->all->events.returned(gateway->all->arg, gateway);
 }
 
-bool gen_gateways_welcome(gen_gateways_t *self, const rl_welcome_t *welcome)
+bool gateway_links_welcome(gateway_links_t *self, const rl_welcome_t *welcome)
 {
     char why[256];
     int slot = rl_gateways_slot(self->hubs, welcome->route);
@@ -170,7 +170,7 @@ bool gen_gateways_welcome(gen_gateways_t *self, const rl_welcome_t *welcome)
                 (unsigned long long)welcome->route);
         return false;
     }
-    gen_gateway_t *gateway = &self->gateways[slot];
+    gateway_link_t *gateway = &self->gateways[slot];
     if (gateway->tokens && gateway->route == welcome->route &&
         strcmp(gateway->id, welcome->gateway) == 0 &&
         strcmp(gateway->endpoint, welcome->tokens) == 0)
@@ -179,7 +179,7 @@ bool gen_gateways_welcome(gen_gateways_t *self, const rl_welcome_t *welcome)
     gateway->route = welcome->route;
     gateway->id = strdup(welcome->gateway);
     gateway->endpoint = strdup(welcome->tokens);
-    rl_gateways_named(self->hubs, welcome->route, welcome->gateway);
+    rl_gateways_set_id(self->hubs, welcome->route, welcome->gateway);
     if (!gateway->id || !gateway->endpoint)
         abort();
     gateway->tokens = rl_wire_pub(self->proc, gateway->endpoint, gateway->id, on_subscribed,
@@ -194,34 +194,34 @@ bool gen_gateways_welcome(gen_gateways_t *self, const rl_welcome_t *welcome)
     return true;
 }
 
-bool gen_gateways_news(gen_gateways_t *self)
+bool gateway_links_take_change(gateway_links_t *self)
 {
     bool news = self->news;
     self->news = false;
     return news;
 }
 
-gen_gateway_t *gen_gateways_find(gen_gateways_t *self, uint64_t route, const char *id)
+gateway_link_t *gateway_links_find(gateway_links_t *self, uint64_t route, const char *id)
 {
     int slot = rl_gateways_slot(self->hubs, route);
     if (slot < 0)
         return NULL;
-    gen_gateway_t *gateway = &self->gateways[slot];
+    gateway_link_t *gateway = &self->gateways[slot];
     return gateway->tokens && gateway->route == route && strcmp(gateway->id, id) == 0 ? gateway
                                                                                       : NULL;
 }
 
-rl_wire_t *gen_gateway_wire(gen_gateway_t *gateway)
+rl_wire_t *gateway_link_wire(gateway_link_t *gateway)
 {
     return gateway->tokens;
 }
 
-uint64_t gen_gateway_route(const gen_gateway_t *gateway)
+uint64_t gateway_link_route(const gateway_link_t *gateway)
 {
     return gateway->route;
 }
 
-bool gen_gateway_behind(gen_gateway_t *gateway)
+bool gateway_link_is_behind(gateway_link_t *gateway)
 {
     if (!gateway->behind && rl_wire_waiting(gateway->tokens) > BEHIND_BYTES) {
         struct timeval time = {0, LOOK_AGAIN_US};
@@ -231,7 +231,7 @@ bool gen_gateway_behind(gen_gateway_t *gateway)
     return gateway->behind;
 }
 
-void gen_gateways_dump(const gen_gateways_t *self, rl_dump_t *dump)
+void gateway_links_dump(const gateway_links_t *self, rl_dump_t *dump)
 {
     uint64_t now = rl_now_us();
     size_t size = 0;
@@ -240,7 +240,7 @@ void gen_gateways_dump(const gen_gateways_t *self, rl_dump_t *dump)
         size += self->gateways[at].tokens != NULL;
     rl_dump_list(dump, "token_streams", size);
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
-        const gen_gateway_t *gateway = &self->gateways[at];
+        const gateway_link_t *gateway = &self->gateways[at];
         if (!gateway->tokens)
             continue;
         if (!rl_dump_item(dump, NULL))

@@ -1,10 +1,10 @@
-// task_words: the words of an answer as they come from an upstream, with citations, up to DONE.
+// task_stream: the words of an answer as they come from an upstream, with citations, up to DONE.
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "probes.h"
-#include "task_parts.h"
+#include "task_private.h"
 #include "utf8.h"
 
 enum {
@@ -13,23 +13,23 @@ enum {
 
 // ---- what goes to the gateway -----------------------------------------------------------
 
-static void emit_cites(gen_task_t *self, const cite_found_t *found, size_t size)
+static void emit_cites(task_t *self, const cite_found_t *found, size_t size)
 {
-    for (size_t at = 0; at < size && self->state == GEN_STREAMING; at++) {
+    for (size_t at = 0; at < size && self->state == TASK_STREAMING; at++) {
         rl_msg_t msg = {.type = RL_TOKEN,
                         .token = {.task = self->id,
                                   .text = "",
                                   .cite = found[at].passage,
                                   .cite_score = found[at].score}};
-        gen_task_emit(self, &msg);
+        task_send(self, &msg);
     }
 }
 
 // `text` is valid UTF-8, `size` bytes of it; not always followed by a NUL.
-static void emit_text(gen_task_t *self, const char *text, size_t size)
+static void emit_text(task_t *self, const char *text, size_t size)
 {
     rl_buf_t *scratch = &self->generator->scratch;
-    if (size == 0 || self->state != GEN_STREAMING)
+    if (size == 0 || self->state != TASK_STREAMING)
         return;
     if (text[size] != '\0') {
         rl_buf_clear(scratch);
@@ -38,43 +38,43 @@ static void emit_text(gen_task_t *self, const char *text, size_t size)
         text = scratch->data;
     }
     rl_msg_t msg = {.type = RL_TOKEN, .token = {.task = self->id, .text = text}};
-    gen_task_emit(self, &msg);
+    task_send(self, &msg);
 }
 
 // ---- words ------------------------------------------------------------------------------
 
 // Takes from the request what citing needs; the request itself is not needed any more.
-static void learn_passages(gen_task_t *self)
+static void learn_passages(task_t *self)
 {
     if (!self->generate)
         return;
     if (self->cite)
-        cite_learn(self->cite, gen_task_generate(self)->passages, self->passages_used);
+        cite_learn(self->cite, task_generate(self)->passages, self->passages_used);
     rl_msg_free(&self->generate);
 }
 
 // The first words: from here on there is no other upstream.
-static void begin_streaming(gen_task_t *self, size_t size)
+static void begin_streaming(task_t *self, size_t size)
 {
-    const char *prefix = gen_task_generate(self)->prefix;
+    const char *prefix = task_generate(self)->prefix;
     cite_found_t found[CITE_MAX];
     size_t found_size;
-    gen_task_enter(self, GEN_STREAMING);
-    gen_task_heard(self);
-    self->first_token_us = self->at_us[GEN_STREAMING];
+    task_set_state(self, TASK_STREAMING);
+    task_upstream_responded(self);
+    self->first_token_us = self->at_us[TASK_STREAMING];
     RL_PROBE_LLM_FIRST_TOKEN(self->request, self->id,
-                             self->first_token_us - self->at_us[GEN_RECEIVED],
-                             self->first_token_us - self->at_us[GEN_ASKING]);
+                             self->first_token_us - self->at_us[TASK_RECEIVED],
+                             self->first_token_us - self->at_us[TASK_ASKING]);
     if (self->cite) // the sentence may have begun before the answer was broken off
         cite_take(self->cite, prefix, strlen(prefix), found, &found_size);
     if (size >= LEARN_AT_ONCE || *prefix)
         learn_passages(self);
 }
 
-static void say(gen_task_t *self, const char *text, size_t size)
+static void stream_text(task_t *self, const char *text, size_t size)
 {
     cite_found_t found[CITE_MAX];
-    while (size > 0 && self->state == GEN_STREAMING) {
+    while (size > 0 && self->state == TASK_STREAMING) {
         size_t found_size = 0, part = size;
         if (self->cite)
             part = cite_take(self->cite, text, size, found, &found_size);
@@ -85,33 +85,33 @@ static void say(gen_task_t *self, const char *text, size_t size)
     }
 }
 
-static void say_repaired(gen_task_t *self, const char *text, size_t size)
+static void stream_repaired(task_t *self, const char *text, size_t size)
 {
     size_t repaired_size = 0;
     char *repaired = rl_utf8_repair(text, size, &repaired_size);
     if (repaired)
-        say(self, repaired, repaired_size);
+        stream_text(self, repaired, repaired_size);
     free(repaired);
 }
 
 // Text of which the last character may be incomplete: its bytes are held until the rest comes.
-static void say_whole(gen_task_t *self, const char *text, size_t size)
+static void stream_whole_characters(task_t *self, const char *text, size_t size)
 {
     size_t whole = rl_utf8_whole(text, size);
     if (rl_utf8_valid(text, whole))
-        say(self, text, whole);
+        stream_text(self, text, whole);
     else
-        say_repaired(self, text, whole);
+        stream_repaired(self, text, whole);
     self->held_size = size - whole;
     memcpy(self->held, text + whole, self->held_size);
 }
 
-bool gen_task_on_text(void *arg, const char *text, size_t size)
+bool task_on_text(void *arg, const char *text, size_t size)
 {
-    gen_task_t *self = arg;
-    if (size == 0 || self->state >= GEN_DONE)
+    task_t *self = arg;
+    if (size == 0 || self->state >= TASK_DONE)
         return true;
-    if (self->state != GEN_STREAMING)
+    if (self->state != TASK_STREAMING)
         begin_streaming(self, size);
     else
         learn_passages(self); // not before the first words were on their way
@@ -123,17 +123,17 @@ bool gen_task_on_text(void *arg, const char *text, size_t size)
         memcpy(joined, self->held, self->held_size);
         memcpy(joined + self->held_size, text, size);
         joined[self->held_size + size] = '\0';
-        say_whole(self, joined, self->held_size + size);
+        stream_whole_characters(self, joined, self->held_size + size);
         free(joined);
     } else {
-        say_whole(self, text, size);
+        stream_whole_characters(self, text, size);
     }
-    self->paused = self->state < GEN_DONE &&
-                   (outbox_blocked(&self->outbox) || gen_gateway_behind(self->gateway));
+    self->paused = self->state < TASK_DONE &&
+                   (outbox_is_blocked(&self->outbox) || gateway_link_is_behind(self->gateway));
     return !self->paused;
 }
 
-void gen_task_on_cite(void *arg, unsigned passage, double score)
+void task_on_cite(void *arg, unsigned passage, double score)
 {
     emit_cites(arg, &(cite_found_t){passage, score}, 1);
 }
@@ -146,12 +146,12 @@ static void add_mark(rl_buf_t *out, const char *name, uint64_t us)
         rl_buf_addf(out, ",\"%s\":%llu", name, (unsigned long long)us);
 }
 
-void gen_task_write_timings(const gen_task_t *self, const upstream_end_t *end,
-                            const upstream_times_t *times, rl_buf_t *out)
+void task_write_timings(const task_t *self, const backend_end_t *end, const backend_times_t *times,
+                        rl_buf_t *out)
 {
-    uint64_t from = self->at_us[GEN_RECEIVED];
-    uint64_t queued = self->at_us[GEN_PROMPTED] ? self->at_us[GEN_PROMPTED] - from : 0;
-    uint64_t asked = self->at_us[GEN_ASKING] ? self->at_us[GEN_ASKING] - from : 0;
+    uint64_t from = self->at_us[TASK_RECEIVED];
+    uint64_t queued = self->at_us[TASK_PROMPTED] ? self->at_us[TASK_PROMPTED] - from : 0;
+    uint64_t asked = self->at_us[TASK_ASKING] ? self->at_us[TASK_ASKING] - from : 0;
     rl_buf_addf(out, "{\"queue_us\":%llu", (unsigned long long)queued);
     add_mark(out, "prompt_us", self->waited ? self->built_us - from : asked);
     if (self->waited)
@@ -182,8 +182,8 @@ void gen_task_write_timings(const gen_task_t *self, const upstream_end_t *end,
     add_mark(out, "prompt_tokens", end->counted ? end->prompt_tokens : self->prompt_tokens);
 }
 
-void gen_task_measure(const gen_task_t *self, const upstream_end_t *end,
-                      const upstream_times_t *times)
+void task_measure_reading(const task_t *self, const backend_end_t *end,
+                          const backend_times_t *times)
 {
     double cached = end->cached_tokens > 0 ? (double)end->cached_tokens : 0;
     double prompt = (double)end->prompt_tokens, seconds = end->prefill_ms / 1000;
@@ -191,36 +191,36 @@ void gen_task_measure(const gen_task_t *self, const upstream_end_t *end,
         return;
     double read = end->read_tokens >= 0 ? (double)end->read_tokens : prompt - cached;
     if (end->prefill_ms < 0) { // by our own clock
-        uint64_t sent = self->at_us[GEN_ASKING] + times->sent_us;
+        uint64_t sent = self->at_us[TASK_ASKING] + times->sent_us;
         if (!times->sent_us || self->first_token_us <= sent)
             return;
         seconds = (double)(self->first_token_us - sent) / 1e6;
     }
     // in tokens as prompts are counted before they are sent
-    gen_upstream_measured(self->upstream, read * (double)self->prompt_tokens / prompt, seconds);
+    upstream_measured(self->upstream, read * (double)self->prompt_tokens / prompt, seconds);
 }
 
-void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times_t *times)
+void task_on_done(void *arg, const backend_end_t *end, const backend_times_t *times)
 {
-    gen_task_t *self = arg;
+    task_t *self = arg;
     cite_found_t found[CITE_MAX] = {{0}};
     size_t found_size = 0;
     rl_buf_t timings = rl_buf_make(4096);
     self->call = NULL;
-    gen_upstream_done(self->upstream);
-    if (self->state == GEN_STREAMING) {
+    upstream_done(self->upstream);
+    if (self->state == TASK_STREAMING) {
         learn_passages(self);
         if (self->held_size > 0)
-            say_repaired(self, self->held, self->held_size); // its rest never came
+            stream_repaired(self, self->held, self->held_size); // its rest never came
         if (self->cite)
             found_size = cite_end(self->cite, found);
         emit_cites(self, found, found_size);
     }
-    gen_task_measure(self, end, times);
-    gen_task_write_timings(self, end, times, &timings);
+    task_measure_reading(self, end, times);
+    task_write_timings(self, end, times, &timings);
     rl_buf_adds(&timings, "}");
-    char writer[GEN_WRITER]; // settings may have changed since it was asked
-    gen_writer(&self->generator->upstreams, self->upstream, writer);
+    char fingerprint[MODEL_FINGERPRINT]; // settings may have changed since it was asked
+    model_fingerprint(&self->generator->upstreams, self->upstream, fingerprint);
     rl_msg_t msg = {
         .type = RL_DONE,
         .done = {.task = self->id,
@@ -232,12 +232,13 @@ void gen_task_on_done(void *arg, const upstream_end_t *end, const upstream_times
                  .counted = end->counted,
                  .passages_used = self->passages_used,
                  .timings = timings.data,
-                 .fingerprint = strcmp(writer, self->writer) == 0 ? writer : ""}};
-    if (self->state < GEN_DONE)
-        gen_task_emit(self, &msg);
+                 .fingerprint =
+                     strcmp(fingerprint, self->model_fingerprint) == 0 ? fingerprint : ""}};
+    if (self->state < TASK_DONE)
+        task_send(self, &msg);
     rl_buf_free(&timings);
-    if (self->state >= GEN_DONE)
+    if (self->state >= TASK_DONE)
         return; // failed at the last moment
-    gen_task_enter(self, GEN_DONE);
-    gen_task_stop(self);
+    task_set_state(self, TASK_DONE);
+    task_release(self);
 }

@@ -1,5 +1,5 @@
-// writer: what writes answers, as one short text.
-#include "writer.h"
+// model_fingerprint: what writes answers, as one short text.
+#include "model_fingerprint.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,35 +12,37 @@ enum {
 };
 
 // Lengths tell where one part ends.
-static void add(rl_buf_t *text, const char *part)
+static void add_part(rl_buf_t *text, const char *part)
 {
     rl_buf_addf(text, "%zu:", strlen(part));
     rl_buf_adds(text, part);
 }
 
-uint64_t gen_writer_settings(const gen_upstream_t *upstream, const upstream_settings_t *settings)
+uint64_t model_fingerprint_of_settings(const upstream_t *upstream,
+                                       const backend_settings_t *settings)
 {
     rl_buf_t text = rl_buf_make(MAX_TEXT);
-    add(&text, RAGLINE_VERSION); // the form of a prompt may change with it
-    add(&text, upstream->backend->type->name);
+    add_part(&text, RAGLINE_VERSION); // the form of a prompt may change with it
+    add_part(&text, upstream->backend->type->name);
     rl_buf_addf(&text, "%zu,%zu,%llu,", upstream->context_tokens, upstream->max_tokens,
                 (unsigned long long)upstream->target_us);
     if (settings) {
-        add(&text, settings->url);
-        add(&text, settings->params);
+        add_part(&text, settings->url);
+        add_part(&text, settings->params);
     }
     if (upstream->template)
-        add(&text, upstream->template->source);
+        add_part(&text, upstream->template->source);
     uint64_t hash = rl_hash64(text.data, text.size);
     rl_buf_free(&text);
     return hash;
 }
 
-void gen_writer(const gen_upstreams_t *self, const gen_upstream_t *upstream, char out[GEN_WRITER])
+void model_fingerprint(const upstreams_t *self, const upstream_t *upstream,
+                       char out[MODEL_FINGERPRINT])
 {
     const char *model = upstream->backend->type->model(upstream->backend);
     *out = '\0';
-    if (gen_upstreams_place(self, upstream) == 0 && *model)
-        snprintf(out, GEN_WRITER, "%016llx",
+    if (upstreams_index_of(self, upstream) == 0 && *model)
+        snprintf(out, MODEL_FINGERPRINT, "%016llx",
                  (unsigned long long)(upstream->settings ^ rl_hash64(model, strlen(model))));
 }

@@ -1,5 +1,5 @@
-// openai_trouble: what a failed request to the LLM server means.
-#include "openai_trouble.h"
+// openai_failure: what a failed request to the LLM server means.
+#include "openai_failure.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,19 +9,19 @@
 // By HTTP status; the first row that fits. "@" stands for "llm." or the section's name.
 static const struct {
     long from, to;
-    upstream_trouble_t trouble;
+    backend_failure_kind_t kind;
     const char *code;
     const char *hint;
 } rows[] = {
-    {300, 399, UPSTREAM_MISTAKE, "llm_not_found", "set @url to where it leads"},
-    {401, 401, UPSTREAM_MISTAKE, "llm_unauthorized", "check @key or @key_file"},
-    {403, 403, UPSTREAM_MISTAKE, "llm_unauthorized", "check @key and that it may use @model"},
-    {404, 405, UPSTREAM_MISTAKE, "llm_not_found", "check @url (it ends in /v1) and @model"},
-    {408, 408, UPSTREAM_DOWN, "llm_timeout", "it took too long there"},
-    {429, 429, UPSTREAM_BUSY, "llm_busy", "it has too much to do"},
-    {400, 499, UPSTREAM_MISTAKE, "llm_bad_request", "check @model and @context_tokens"},
-    {500, 599, UPSTREAM_DOWN, "llm_failed", "its own log says why"},
-    {0, 999, UPSTREAM_BROKEN, "llm_broken_answer", "is @url right?"},
+    {300, 399, BACKEND_MISTAKE, "llm_not_found", "set @url to where it leads"},
+    {401, 401, BACKEND_MISTAKE, "llm_unauthorized", "check @key or @key_file"},
+    {403, 403, BACKEND_MISTAKE, "llm_unauthorized", "check @key and that it may use @model"},
+    {404, 405, BACKEND_MISTAKE, "llm_not_found", "check @url (it ends in /v1) and @model"},
+    {408, 408, BACKEND_DOWN, "llm_timeout", "it took too long there"},
+    {429, 429, BACKEND_BUSY, "llm_busy", "it has too much to do"},
+    {400, 499, BACKEND_MISTAKE, "llm_bad_request", "check @model and @context_tokens"},
+    {500, 599, BACKEND_DOWN, "llm_failed", "its own log says why"},
+    {0, 999, BACKEND_BROKEN, "llm_broken_answer", "is @url right?"},
 };
 
 static void add_hint(char *message, size_t size, const char *hint, const char *where)
@@ -32,23 +32,23 @@ static void add_hint(char *message, size_t size, const char *hint, const char *w
                                       : snprintf(message + used, size - used, "%c", *hint));
 }
 
-static void trouble_of_status(const rl_fetch_result_t *result, const openai_server_t *server,
-                              bool has_params, upstream_failure_t *failure, char *message,
+static void failure_of_status(const rl_fetch_result_t *result, const openai_server_t *server,
+                              bool has_params, backend_failure_t *failure, char *message,
                               size_t size)
 {
     char told[300] = "";
     size_t at = 0;
     while (result->status < rows[at].from || result->status > rows[at].to)
         at++;
-    failure->trouble = rows[at].trouble;
+    failure->kind = rows[at].kind;
     failure->code = rows[at].code;
     failure->retry_after_s = result->retry_after_s;
     if (result->status == 503 && result->retry_after_s >= 0) {
-        failure->trouble = UPSTREAM_BUSY;
+        failure->kind = BACKEND_BUSY;
         failure->code = "llm_busy";
     }
-    failure->status = failure->trouble == UPSTREAM_BUSY ? 503 : 502;
-    const char *hint = failure->trouble == UPSTREAM_BUSY ? "it has too much to do" : rows[at].hint;
+    failure->status = failure->kind == BACKEND_BUSY ? 503 : 502;
+    const char *hint = failure->kind == BACKEND_BUSY ? "it has too much to do" : rows[at].hint;
     if (result->status == 400 || result->status == 422) {
         // what the client asked for may be what it refuses
         failure->status = has_params ? 400 : 502;
@@ -62,15 +62,15 @@ static void trouble_of_status(const rl_fetch_result_t *result, const openai_serv
     add_hint(message, size, hint, server->where);
 }
 
-void openai_trouble(const rl_fetch_result_t *result, const openai_server_t *server, bool has_params,
-                    upstream_failure_t *failure, char *message, size_t message_size)
+void openai_failure(const rl_fetch_result_t *result, const openai_server_t *server, bool has_params,
+                    backend_failure_t *failure, char *message, size_t message_size)
 {
-    *failure = (upstream_failure_t){.message = message, .retry_after_s = -1, .status = 502};
+    *failure = (backend_failure_t){.message = message, .retry_after_s = -1, .status = 502};
     if (result->status >= 300 || (result->ok && result->status < 200)) {
-        trouble_of_status(result, server, has_params, failure, message, message_size);
+        failure_of_status(result, server, has_params, failure, message, message_size);
         return;
     }
-    failure->trouble = UPSTREAM_DOWN;
+    failure->kind = BACKEND_DOWN;
     if (result->refused) {
         failure->code = "llm_unreachable";
         snprintf(message, message_size, "the LLM server cannot be reached (%surl): %s",

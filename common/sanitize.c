@@ -1,10 +1,10 @@
-// clean: text that came from outside, made harmless for a terminal.
-#include "clean.h"
+// sanitize: text that came from outside, made harmless for a terminal.
+#include "sanitize.h"
 
 #include <string.h>
 #include <wchar.h>
 
-uint32_t clean_next(const char *text, size_t size, size_t *used)
+uint32_t rl_sanitize_next(const char *text, size_t size, size_t *used)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *p = (const unsigned char *)text;
@@ -30,31 +30,31 @@ uint32_t clean_next(const char *text, size_t size, size_t *used)
     return point;
 }
 
-bool clean_harmful(uint32_t point)
+bool rl_sanitize_is_harmful(uint32_t point)
 {
     return point < 0x20 || (point >= 0x7F && point < 0xA0) ||
            (point >= 0x202A && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069) ||
            point == 0x2028 || point == 0x2029 || point == 0xFEFF;
 }
 
-int clean_width(uint32_t point)
+int rl_sanitize_width(uint32_t point)
 {
     int width = wcwidth((wchar_t)point);
     return width < 0 ? 1 : width;
 }
 
-void clean_line(rl_buf_t *out, const char *text, size_t columns)
+void rl_sanitize_line(rl_buf_t *out, const char *text, size_t columns)
 {
     size_t size = strlen(text), used, column = 0,
            mark = out->size; // mark: where "…" would still fit
     bool gap = false, any = false;
     for (size_t at = 0; at < size; at += used) {
-        uint32_t point = clean_next(text + at, size - at, &used);
+        uint32_t point = rl_sanitize_next(text + at, size - at, &used);
         if (point == ' ' || point == '\n' || point == '\t' || point == '\r') {
             gap = any;
             continue;
         }
-        size_t width = (size_t)clean_width(point) + gap;
+        size_t width = (size_t)rl_sanitize_width(point) + gap;
         if (columns && column + width > columns) {
             out->size = mark;
             if (out->data)
@@ -64,7 +64,7 @@ void clean_line(rl_buf_t *out, const char *text, size_t columns)
         }
         if (gap)
             rl_buf_adds(out, " ");
-        if (clean_harmful(point) || point == 0xFFFD)
+        if (rl_sanitize_is_harmful(point) || point == 0xFFFD)
             rl_buf_adds(out, "\uFFFD");
         else
             rl_buf_add(out, text + at, used);
@@ -76,21 +76,21 @@ void clean_line(rl_buf_t *out, const char *text, size_t columns)
     }
 }
 
-size_t clean_columns(const char *text)
+size_t rl_sanitize_columns(const char *text)
 {
     size_t size = strlen(text), used, columns = 0;
     for (size_t at = 0; at < size; at += used)
-        columns += (size_t)clean_width(clean_next(text + at, size - at, &used));
+        columns += (size_t)rl_sanitize_width(rl_sanitize_next(text + at, size - at, &used));
     return columns;
 }
 
-void clean_json(rl_buf_t *out, const char *json, size_t size)
+void rl_sanitize_json(rl_buf_t *out, const char *json, size_t size)
 {
     size_t used, from = 0;
     for (size_t at = 0; at < size; at += used) {
-        uint32_t point = clean_next(json + at, size - at, &used);
+        uint32_t point = rl_sanitize_next(json + at, size - at, &used);
         bool layout = point == '\n' || point == '\t' || point == '\r';
-        if (layout || !clean_harmful(point))
+        if (layout || !rl_sanitize_is_harmful(point))
             continue;
         rl_buf_add(out, json + from, at - from);
         rl_buf_addf(out, "\\u%04x", point);

@@ -1,7 +1,7 @@
-// clean: text that came from outside, made harmless for a terminal: no escape sequences, no control
-// characters, nothing that turns the direction of what follows (CVE-2021-42574).
-#ifndef CLEAN_H
-#define CLEAN_H
+// sanitize: text that came from outside, made harmless for a terminal: no escape sequences, no
+// control characters, nothing that turns the direction of what follows (CVE-2021-42574).
+#ifndef RL_SANITIZE_H
+#define RL_SANITIZE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -9,24 +9,24 @@
 #include "buf.h"
 
 // The next code point of `text` (size > 0) and in *used its bytes; an invalid byte is U+FFFD.
-uint32_t clean_next(const char *text, size_t size, size_t *used);
+uint32_t rl_sanitize_next(const char *text, size_t size, size_t *used);
 
 // Whether a terminal could take this code point as a command or as a change of direction.
 // \n and \t are among them.
-bool clean_harmful(uint32_t point);
+bool rl_sanitize_is_harmful(uint32_t point);
 
 // Columns of a code point on a terminal: 0, 1 or 2.
-int clean_width(uint32_t point);
+int rl_sanitize_width(uint32_t point);
 
 // Appends `text` with every harmful code point as U+FFFD, and white space of any kind as one space.
 // At most `columns` columns (0: no limit); what is cut ends with "…".
-void clean_line(rl_buf_t *out, const char *text, size_t columns);
+void rl_sanitize_line(rl_buf_t *out, const char *text, size_t columns);
 
 // Columns of a clean line.
-size_t clean_columns(const char *text);
+size_t rl_sanitize_columns(const char *text);
 
 // Makes JSON harmless and keeps its meaning: DEL, C1 controls and changes of direction, which JSON
 // allows in strings as they are, become \uXXXX.
-void clean_json(rl_buf_t *out, const char *json, size_t size);
+void rl_sanitize_json(rl_buf_t *out, const char *json, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
-// task_ask: whom a task asks, and what it does when that fails: wait for one that is busy, go to
-// the next one, or end.
+// task_upstream: whom a task asks, and what it does when that fails: wait for one that is busy, go
+// to the next one, or end.
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "log.h"
 #include "prefill.h"
 #include "probes.h"
-#include "task_parts.h"
+#include "task_private.h"
 #include "hash.h"
 
 enum {
@@ -19,78 +19,78 @@ enum {
     MARGIN_TOKENS = 16, // of the context, for what chat templates add
 };
 
-static bool go_on(gen_task_t *self, const upstream_failure_t *failure);
+static bool try_next(task_t *self, const backend_failure_t *failure);
 
-static unsigned bit(int place)
+static unsigned place_bit(int place)
 {
     return 1u << place;
 }
 
 // ---- what a call tells ------------------------------------------------------------------
 
-void gen_task_heard(gen_task_t *self)
+void task_upstream_responded(task_t *self)
 {
-    gen_upstream_speaks(self->upstream);
+    upstream_responded(self->upstream);
     self->probe = false;
 }
 
 static void on_progress(void *arg, const char *stage, const char *message)
 {
-    gen_task_heard(arg);
-    gen_task_tell(arg, stage, message);
+    task_upstream_responded(arg);
+    task_report(arg, stage, message);
 }
 
-void gen_task_tell_reading(gen_task_t *self, unsigned percent)
+void task_report_reading(task_t *self, unsigned percent)
 {
     rl_buf_t data = rl_buf_make(256);
-    if (percent > 0 && self->state < GEN_STREAMING) {
+    if (percent > 0 && self->state < TASK_STREAMING) {
         rl_buf_addf(&data, "{\"message\":\"Reading passages %u %%…\",\"percent\":%u}", percent,
                     percent);
-        gen_task_tell_data(self, "reading", &data);
+        task_report_data(self, "reading", &data);
     }
 }
 
 static void on_reading(void *arg, unsigned percent)
 {
-    gen_task_tell_reading(arg, percent);
+    task_report_reading(arg, percent);
 }
 
-static void on_failed(void *arg, const upstream_failure_t *failure)
+static void on_failed(void *arg, const backend_failure_t *failure)
 {
-    gen_task_t *self = arg;
-    upstream_trouble_t trouble = failure->trouble;
+    task_t *self = arg;
+    backend_failure_kind_t kind = failure->kind;
     self->call = NULL;
-    gen_upstream_failed(self->upstream, self->probe, failure);
-    if (self->state != GEN_STREAMING && trouble != UPSTREAM_MISTAKE && go_on(self, failure))
+    upstream_failed(self->upstream, self->probe, failure);
+    if (self->state != TASK_STREAMING && kind != BACKEND_MISTAKE && try_next(self, failure))
         return;
-    gen_task_fail(self, failure->status, failure->code, failure->message,
-                  trouble == UPSTREAM_BUSY || trouble == UPSTREAM_DOWN, failure->retry_after_s);
+    task_fail(self, failure->status, failure->code, failure->message,
+              kind == BACKEND_BUSY || kind == BACKEND_DOWN, failure->retry_after_s);
 }
 
-void gen_task_leave(gen_task_t *self)
+void task_leave_upstream(task_t *self)
 {
     if (!self->call)
         return;
     self->upstream->backend->type->cancel(&self->call);
     if (self->prefill) {
-        prefill_left(self->upstream);
+        prefill_call_ended(self->upstream);
         return;
     }
-    gen_upstream_left(self->upstream, self->probe, self->overdue);
+    upstream_abandoned(self->upstream, self->probe, self->overdue);
 }
 
 // ---- asking one -------------------------------------------------------------------------
 
-static const upstream_events_t events = {
-    .text = gen_task_on_text,
-    .cite = gen_task_on_cite,
+static const backend_events_t events = {
+    .text = task_on_text,
+    .cite = task_on_cite,
     .progress = on_progress,
     .reading = on_reading,
-    .done = gen_task_on_done,
+    .done = task_on_done,
     .failed = on_failed,
 };
 
-static void tell_prompted(gen_task_t *self, const prompt_t *prompt)
+static void tell_prompted(task_t *self, const prompt_t *prompt)
 {
     rl_buf_t data = rl_buf_make(4096);
     size_t passages = prompt->passages_used + prompt->passages_dropped;
@@ -114,43 +114,43 @@ static void tell_prompted(gen_task_t *self, const prompt_t *prompt)
         rl_buf_addf(&data, ",\"passages_repeated\":%zu,\"passages_cut\":%zu,\"tokens_trimmed\":%zu",
                     prompt->repeated, prompt->cut, prompt->tokens_trimmed);
     rl_buf_adds(&data, "}");
-    gen_task_tell_data(self, "prompted", &data);
+    task_report_data(self, "prompted", &data);
 }
 
 // The question does not fit into this one's context, but may into another's.
-static void too_long(gen_task_t *self, size_t tokens, size_t context, size_t budget,
-                     size_t max_tokens)
+static void handle_too_long(task_t *self, size_t tokens, size_t context, size_t budget,
+                            size_t max_tokens)
 {
     char message[400];
     snprintf(message, sizeof message,
              "the question with its template takes about %zu tokens, and %scontext_tokens (%zu) "
              "leaves %zu beside the answer's %zu (max_tokens)",
              tokens, self->upstream->where, context, budget, max_tokens);
-    self->tried |= bit(gen_upstreams_place(&self->generator->upstreams, self->upstream));
-    if (gen_upstreams_next(&self->generator->upstreams, self->tried, true) >= 0)
-        gen_task_ask(self);
+    self->tried |= place_bit(upstreams_index_of(&self->generator->upstreams, self->upstream));
+    if (upstreams_next(&self->generator->upstreams, self->tried, true) >= 0)
+        task_ask_upstream(self);
     else
-        gen_task_fail(self, 400, "question_too_long", message, false, -1);
+        task_fail(self, 400, "question_too_long", message, false, -1);
 }
 
-uint64_t gen_task_max_tokens(const gen_task_t *self)
+uint64_t task_max_tokens(const task_t *self)
 {
-    uint64_t wanted = gen_task_generate(self)->max_tokens, most = self->upstream->max_tokens;
+    uint64_t wanted = task_generate(self)->max_tokens, most = self->upstream->max_tokens;
     return wanted > 0 && wanted < most ? wanted : most;
 }
 
 // Of the context, what the answer leaves for the prompt.
-static size_t prompt_budget(const gen_upstream_t *upstream, uint64_t max_tokens)
+static size_t prompt_budget(const upstream_t *upstream, uint64_t max_tokens)
 {
     size_t context = upstream->context_tokens, reserved = max_tokens + MARGIN_TOKENS;
     return context > reserved ? context - reserved : 0;
 }
 
-int gen_task_build(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt)
+int task_build_prompt(task_t *self, uint64_t max_tokens, prompt_t *prompt)
 {
-    const gen_upstream_t *upstream = self->upstream;
+    const upstream_t *upstream = self->upstream;
     size_t budget = prompt_budget(upstream, max_tokens);
-    const rl_generate_t *generate = gen_task_generate(self);
+    const rl_generate_t *generate = task_generate(self);
     uint64_t target_us = generate->target_first_token_ms ? generate->target_first_token_ms * 1000
                                                          : upstream->target_us;
     double quick = upstream->planned_rate * (double)target_us / 1e6;
@@ -166,14 +166,14 @@ int gen_task_build(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt)
 }
 
 // Returns false when it does not fit: then the task has gone on or failed.
-static bool build_prompt(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt)
+static bool build_prompt(task_t *self, uint64_t max_tokens, prompt_t *prompt)
 {
-    const gen_upstream_t *upstream = self->upstream;
-    if (gen_task_build(self, max_tokens, prompt) != 0) {
+    const upstream_t *upstream = self->upstream;
+    if (task_build_prompt(self, max_tokens, prompt) != 0) {
         size_t tokens = prompt->tokens;
         prompt_free(prompt);
-        too_long(self, tokens, upstream->context_tokens, prompt_budget(upstream, max_tokens),
-                 (size_t)max_tokens);
+        handle_too_long(self, tokens, upstream->context_tokens, prompt_budget(upstream, max_tokens),
+                        (size_t)max_tokens);
         return false;
     }
     self->cite = cite_new();
@@ -181,50 +181,51 @@ static bool build_prompt(gen_task_t *self, uint64_t max_tokens, prompt_t *prompt
     bool news = !self->told || self->passages_used != prompt->passages_used;
     self->told = true;
     self->passages_used = prompt->passages_used;
-    RL_PROBE_PROMPT_BUILT(self->request, self->id, rl_now_us() - self->at_us[GEN_RECEIVED],
+    RL_PROBE_PROMPT_BUILT(self->request, self->id, rl_now_us() - self->at_us[TASK_RECEIVED],
                           prompt->tokens, prompt->passages_used);
     if (news)
         tell_prompted(self, prompt);
     return true;
 }
 
-static void ask_this(gen_task_t *self, gen_upstream_t *upstream)
+static void ask_this(task_t *self, upstream_t *upstream)
 {
-    const rl_generate_t *generate = gen_task_generate(self);
+    const rl_generate_t *generate = task_generate(self);
     prompt_t prompt = {0};
     self->upstream = upstream;
     self->prompt_hash = 0;
-    uint64_t max_tokens = gen_task_max_tokens(self);
-    if (self->state != GEN_PROMPTED)
-        gen_task_enter(self, GEN_PROMPTED);
+    uint64_t max_tokens = task_max_tokens(self);
+    if (self->state != TASK_PROMPTED)
+        task_set_state(self, TASK_PROMPTED);
     cite_destroy(&self->cite);
     if (!upstream->template)
         self->passages_used = generate->passages_size;
     else if (!build_prompt(self, max_tokens, &prompt))
         return;
     // it could not even be told; or what is read already need not be read again beside it
-    if (self->state >= GEN_DONE || prefill_make_way(self, &prompt)) {
+    if (self->state >= TASK_DONE || prefill_yield_to(self, &prompt)) {
         prompt_free(&prompt);
         return;
     }
-    gen_task_enter(self, GEN_ASKING);
-    gen_writer(&self->generator->upstreams, upstream, self->writer);
-    RL_PROBE_LLM_ASKED(self->request, self->id, self->at_us[GEN_ASKING] - self->at_us[GEN_RECEIVED],
-                       upstream->name);
-    self->probe = gen_upstream_begin(upstream);
+    task_set_state(self, TASK_ASKING);
+    model_fingerprint(&self->generator->upstreams, upstream, self->model_fingerprint);
+    RL_PROBE_LLM_ASKED(self->request, self->id,
+                       self->at_us[TASK_ASKING] - self->at_us[TASK_RECEIVED], upstream->name);
+    self->probe = upstream_begin(upstream);
     self->call = upstream->backend->type->start(
-        upstream->backend, &(upstream_ask_t){generate, &prompt, max_tokens, false}, &events, self);
+        upstream->backend, &(backend_request_t){generate, &prompt, max_tokens, false}, &events,
+        self);
     prompt_free(&prompt);
     if (!self->call) {
-        gen_upstream_left(upstream, self->probe, false);
-        gen_task_fail(self, 503, "out_of_memory", "the generator could not start the request", true,
-                      -1);
+        upstream_abandoned(upstream, self->probe, false);
+        task_fail(self, 503, "out_of_memory", "the generator could not start the request", true,
+                  -1);
     }
 }
 
 // ---- whom -------------------------------------------------------------------------------
 
-static void tell_fallback(gen_task_t *self, const gen_upstream_t *from, const gen_upstream_t *to,
+static void tell_fallback(task_t *self, const upstream_t *from, const upstream_t *to,
                           const char *reason, const char *code)
 {
     rl_buf_t data = rl_buf_make(8192);
@@ -240,13 +241,13 @@ static void tell_fallback(gen_task_t *self, const gen_upstream_t *from, const ge
                 ",\"breaker\":\"%s\",\"upstream\":", breaker_state_name(from->breaker.state));
     rl_buf_add_json(&data, to->name, strlen(to->name));
     rl_buf_adds(&data, "}");
-    gen_task_tell_data(self, "fallback", &data);
+    task_report_data(self, "fallback", &data);
 }
 
 // The options were read again: what was learnt of the old order says nothing of the new one.
-static void follow_order(gen_task_t *self)
+static void follow_order(task_t *self)
 {
-    const gen_upstreams_t *upstreams = &self->generator->upstreams;
+    const upstreams_t *upstreams = &self->generator->upstreams;
     if (self->version == upstreams->version)
         return;
     self->version = upstreams->version;
@@ -254,27 +255,27 @@ static void follow_order(gen_task_t *self)
     memset(self->ready_us, 0, sizeof self->ready_us);
 }
 
-void gen_task_ask(gen_task_t *self)
+void task_ask_upstream(task_t *self)
 {
-    const gen_upstreams_t *upstreams = &self->generator->upstreams;
+    const upstreams_t *upstreams = &self->generator->upstreams;
     char why[240];
     follow_order(self);
-    int place = gen_upstreams_next(upstreams, self->tried, false);
+    int place = upstreams_next(upstreams, self->tried, false);
     if (place < 0) // an answer late is worth more than none
-        place = gen_upstreams_least_bad(upstreams, self->tried);
+        place = upstreams_least_bad(upstreams, self->tried);
     if (place < 0)
         place = 0;
     if (place > 0 && self->tried == 0) {
-        gen_upstream_why_open(upstreams->order[0], why, sizeof why);
+        upstream_why_open(upstreams->order[0], why, sizeof why);
         tell_fallback(self, upstreams->order[0], upstreams->order[place], why, "upstream_resting");
     }
-    if (self->state < GEN_DONE)
+    if (self->state < TASK_DONE)
         ask_this(self, upstreams->order[place]);
 }
 
 // Waits until the server at `place` may be asked again. False when the task's time does not allow
 // it.
-static bool wait_for(gen_task_t *self, int place)
+static bool wait_for(task_t *self, int place)
 {
     uint64_t now = rl_now_us(), ready = self->ready_us[place];
     char message[160];
@@ -282,19 +283,19 @@ static bool wait_for(gen_task_t *self, int place)
         return false;
     uint64_t wait = ready > now + LEAST_US ? ready - now : LEAST_US;
     self->retries++;
-    self->tried &= ~bit(place);
+    self->tried &= ~place_bit(place);
     self->ready_us[place] = 0;
     snprintf(message, sizeof message, "The language model is busy; asking again in %llu s…",
              (unsigned long long)((wait + 500000) / 1000000));
-    gen_task_tell(self, "retry", message);
+    task_report(self, "retry", message);
     struct timeval time = {(time_t)(wait / 1000000), (suseconds_t)(wait % 1000000)};
-    if (self->state < GEN_DONE)
+    if (self->state < TASK_DONE)
         evtimer_add(&self->retry, &time);
     return true;
 }
 
 // Of those that said "later", the one that is ready first.
-static bool wait_for_any(gen_task_t *self)
+static bool wait_for_any(task_t *self)
 {
     int best = -1;
     for (int place = 0; place < UPSTREAMS_MAX; place++)
@@ -306,14 +307,14 @@ static bool wait_for_any(gen_task_t *self)
 // After a failure before the first word. A server that is busy is waited for where its time is
 // short or no other server may be asked; only then comes what needs no server. False when there is
 // nothing left to ask.
-static bool go_on(gen_task_t *self, const upstream_failure_t *failure)
+static bool try_next(task_t *self, const backend_failure_t *failure)
 {
-    const gen_upstreams_t *upstreams = &self->generator->upstreams;
+    const upstreams_t *upstreams = &self->generator->upstreams;
     follow_order(self);
-    int place = gen_upstreams_place(upstreams, self->upstream);
+    int place = upstreams_index_of(upstreams, self->upstream);
     if (place >= 0)
-        self->tried |= bit(place);
-    if (place >= 0 && failure->trouble == UPSTREAM_BUSY) {
+        self->tried |= place_bit(place);
+    if (place >= 0 && failure->kind == BACKEND_BUSY) {
         bool said = failure->retry_after_s >= 0;
         uint64_t wait_s = said ? (uint64_t)failure->retry_after_s : 1u << self->retries;
         wait_s = wait_s < NEVER_S ? wait_s : NEVER_S;
@@ -321,25 +322,25 @@ static bool go_on(gen_task_t *self, const upstream_failure_t *failure)
         if (said && wait_s <= SHORT_S && self->retries == 0 && wait_for(self, place))
             return true;
     }
-    int next = gen_upstreams_next(upstreams, self->tried, true);
+    int next = upstreams_next(upstreams, self->tried, true);
     if (next < 0 && wait_for_any(self))
         return true;
     if (next < 0)
-        next = gen_upstreams_next(upstreams, self->tried, false);
+        next = upstreams_next(upstreams, self->tried, false);
     if (next < 0)
-        next = gen_upstreams_least_bad(upstreams, self->tried);
+        next = upstreams_least_bad(upstreams, self->tried);
     if (next < 0)
         return false;
     tell_fallback(self, self->upstream, upstreams->order[next], failure->message, failure->code);
-    if (self->state < GEN_DONE)
+    if (self->state < TASK_DONE)
         ask_this(self, upstreams->order[next]);
     return true;
 }
 
-void gen_task_start(gen_task_t *self)
+void task_start(task_t *self)
 {
     if (self->prefill)
         prefill_start(self);
     else
-        gen_task_ask(self);
+        task_ask_upstream(self);
 }

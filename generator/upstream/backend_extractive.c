@@ -1,6 +1,6 @@
-// upstream_extractive: answers without a model: the sentences of the passages that match the
+// backend_extractive: answers without a model: the sentences of the passages that match the
 // question best (extract.h), cited.
-#include "upstream.h"
+#include "backend.h"
 
 #include <event2/event_struct.h>
 #include <stdlib.h>
@@ -15,12 +15,12 @@ enum {
 static const char nothing_found[] = "The passages hold nothing that matches the question's words.";
 
 typedef struct extractive {
-    upstream_t base;
+    backend_t base;
     struct event_base *loop;
 } extractive_t;
 
 typedef struct extractive_call {
-    upstream_events_t events;
+    backend_events_t events;
     void *arg;
     struct event next;
     char *texts[ANSWER_SENTENCES]; // what is said, in this order
@@ -32,7 +32,7 @@ typedef struct extractive_call {
 
 // ---- choosing ---------------------------------------------------------------------------
 
-static int choose_answer(extractive_call_t *call, const upstream_ask_t *ask)
+static int choose_answer(extractive_call_t *call, const backend_request_t *ask)
 {
     const rl_generate_t *generate = ask->generate;
     rl_extracted_t chosen[ANSWER_SENTENCES];
@@ -68,14 +68,14 @@ static void extractive_free(extractive_call_t *call)
     free(call);
 }
 
-static void finish(extractive_call_t *call)
+static void finish_call(extractive_call_t *call)
 {
-    static const upstream_times_t none = {0};
-    upstream_end_t end = {.finish = "stop",
-                          .model = "extractive",
-                          .cached_tokens = -1,
-                          .read_tokens = -1,
-                          .prefill_ms = -1};
+    static const backend_times_t none = {0};
+    backend_end_t end = {.finish = "stop",
+                         .model = "extractive",
+                         .cached_tokens = -1,
+                         .read_tokens = -1,
+                         .prefill_ms = -1};
     call->events.done(call->arg, &end, &none);
     extractive_free(call);
 }
@@ -86,7 +86,7 @@ static void say_next(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (call->said == call->size) {
-        finish(call);
+        finish_call(call);
         return;
     }
     size_t at = call->said++;
@@ -101,8 +101,8 @@ static void say_next(evutil_socket_t fd, short what, void *arg)
         event_active(&call->next, EV_TIMEOUT, 1);
 }
 
-static upstream_call_t *extractive_start(upstream_t *base, const upstream_ask_t *ask,
-                                         const upstream_events_t *events, void *arg)
+static backend_call_t *extractive_start(backend_t *base, const backend_request_t *ask,
+                                        const backend_events_t *events, void *arg)
 {
     extractive_t *self = (extractive_t *)base;
     extractive_call_t *call = calloc(1, sizeof *call);
@@ -116,10 +116,10 @@ static upstream_call_t *extractive_start(upstream_t *base, const upstream_ask_t 
         return NULL;
     }
     event_active(&call->next, EV_TIMEOUT, 1);
-    return (upstream_call_t *)call;
+    return (backend_call_t *)call;
 }
 
-static void extractive_resume(upstream_call_t *base)
+static void extractive_resume(backend_call_t *base)
 {
     extractive_call_t *call = (extractive_call_t *)base;
     if (!call->paused)
@@ -128,7 +128,7 @@ static void extractive_resume(upstream_call_t *base)
     event_active(&call->next, EV_TIMEOUT, 1);
 }
 
-static void extractive_cancel(upstream_call_t **base_p)
+static void extractive_cancel(backend_call_t **base_p)
 {
     extractive_call_t *call = (extractive_call_t *)*base_p;
     *base_p = NULL;
@@ -141,7 +141,7 @@ static void extractive_cancel(upstream_call_t **base_p)
 
 // ---- the backend ------------------------------------------------------------------------
 
-static bool extractive_check(const upstream_settings_t *settings, char *why, size_t why_size)
+static bool extractive_check(const backend_settings_t *settings, char *why, size_t why_size)
 {
     (void)settings; // nothing to set
     (void)why;
@@ -149,26 +149,26 @@ static bool extractive_check(const upstream_settings_t *settings, char *why, siz
     return true;
 }
 
-static bool extractive_configure(upstream_t *base, const upstream_settings_t *settings)
+static bool extractive_configure(backend_t *base, const backend_settings_t *settings)
 {
     (void)base;
     (void)settings;
     return false;
 }
 
-static const char *extractive_model(const upstream_t *base)
+static const char *extractive_model(const backend_t *base)
 {
     (void)base;
     return "extractive";
 }
 
-static void extractive_destroy(upstream_t **base_p)
+static void extractive_destroy(backend_t **base_p)
 {
     free(*base_p);
     *base_p = NULL;
 }
 
-static const upstream_type_t extractive_type = {
+static const backend_type_t extractive_type = {
     .name = "extractive",
     .check = extractive_check,
     .configure = extractive_configure,
@@ -179,7 +179,7 @@ static const upstream_type_t extractive_type = {
     .destroy = extractive_destroy,
 };
 
-upstream_t *upstream_extractive_new(struct event_base *base)
+backend_t *backend_extractive_new(struct event_base *base)
 {
     extractive_t *self = calloc(1, sizeof *self);
     if (!self)

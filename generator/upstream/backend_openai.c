@@ -1,8 +1,8 @@
-// upstream_openai: asks any OpenAI-compatible server for a streamed chat completion.
+// backend_openai: asks any OpenAI-compatible server for a streamed chat completion.
 //
 //     start → (GET models, while the model's name is not known) → POST chat/completions
 //           → text… → done | failed
-#include "upstream.h"
+#include "backend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ enum {
 };
 
 typedef struct openai {
-    upstream_t base;
+    backend_t base;
     openai_server_t server;
     LIST_HEAD(openai_calls, openai_call) calls;
 } openai_t;
@@ -72,19 +72,19 @@ static void on_models(void *arg, const rl_fetch_result_t *result)
 
 // ---- the backend ------------------------------------------------------------------------
 
-static void openai_resume(upstream_call_t *base)
+static void openai_resume(backend_call_t *base)
 {
     openai_call_t *call = (openai_call_t *)base;
     if (!call->paused || call->over)
         return;
     call->paused = false;
     call->active = rl_now_us();
-    openai_call_limit(call, call->server->idle_ms);
+    openai_call_set_limit(call, call->server->idle_ms);
     if (call->fetch)
         rl_fetch_resume(call->fetch);
 }
 
-static void openai_cancel(upstream_call_t **base_p)
+static void openai_cancel(backend_call_t **base_p)
 {
     openai_call_t *call = (openai_call_t *)*base_p;
     *base_p = NULL;
@@ -93,7 +93,7 @@ static void openai_cancel(upstream_call_t **base_p)
     call->over = true;
     rl_fetch_cancel(&call->fetch);
     if (call->busy)
-        openai_call_limit(call, 0); // from within one of its callbacks
+        openai_call_set_limit(call, 0); // from within one of its callbacks
     else
         openai_call_destroy(call);
 }
@@ -105,8 +105,8 @@ static openai_reading_t reading_of(const openai_server_t *server, bool prefill)
     return prefill ? OPENAI_READS_ONE : OPENAI_SAYS_NOTHING;
 }
 
-static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask,
-                                     const upstream_events_t *events, void *arg)
+static backend_call_t *openai_start(backend_t *base, const backend_request_t *ask,
+                                    const backend_events_t *events, void *arg)
 {
     openai_t *self = (openai_t *)base;
     openai_call_t *call = calloc(1, sizeof *call);
@@ -127,7 +127,7 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
     const char *tracestate = ask->generate->tracestate;
     call->tracestate = tracestate && *tracestate ? strdup(tracestate) : NULL;
     evtimer_assign(&call->limit, self->server.loop, openai_call_on_limit, call);
-    openai_call_limit(call, self->server.first_token_ms);
+    openai_call_set_limit(call, self->server.first_token_ms);
     snprintf(call->salt, sizeof call->salt, "%s", ask->generate->salt ? ask->generate->salt : "");
     bool kind_matters = call->salt[0] && self->server.kind == OPENAI_UNKNOWN;
     int bad = openai_request_write(&call->request, ask, self->server.params,
@@ -140,32 +140,32 @@ static upstream_call_t *openai_start(upstream_t *base, const upstream_ask_t *ask
                                                                 .on_done = on_models,
                                                                 .arg = call});
     if (!bad && call->fetch)
-        return (upstream_call_t *)call;
+        return (backend_call_t *)call;
     openai_call_destroy(call);
     return NULL;
 }
 
-static bool openai_configure(upstream_t *base, const upstream_settings_t *settings)
+static bool openai_configure(backend_t *base, const backend_settings_t *settings)
 {
     return openai_server_configure(&((openai_t *)base)->server, settings);
 }
 
-static const char *openai_model(const upstream_t *base)
+static const char *openai_model(const backend_t *base)
 {
     return ((const openai_t *)base)->server.model;
 }
 
-static upstream_keeps_t openai_keeps(const upstream_t *base)
+static prompt_cache_t openai_keeps(const backend_t *base)
 {
     const openai_server_t *server = &((const openai_t *)base)->server;
     bool kind = server->kind == OPENAI_LLAMA || server->kind == OPENAI_VLLM;
-    return (upstream_keeps_t){.prompts = server->keeps && kind && server->model[0],
-                              .whole = server->kind == OPENAI_LLAMA,
-                              .parts = server->kind == OPENAI_VLLM,
-                              .slots = server->slots};
+    return (prompt_cache_t){.prompts = server->keeps && kind && server->model[0],
+                            .whole = server->kind == OPENAI_LLAMA,
+                            .parts = server->kind == OPENAI_VLLM,
+                            .slots = server->slots};
 }
 
-static void openai_destroy(upstream_t **base_p)
+static void openai_destroy(backend_t **base_p)
 {
     openai_t *self = (openai_t *)*base_p;
     if (!self)
@@ -177,7 +177,7 @@ static void openai_destroy(upstream_t **base_p)
     *base_p = NULL;
 }
 
-static const upstream_type_t openai_type = {
+static const backend_type_t openai_type = {
     .name = "openai",
     .check = openai_server_check,
     .configure = openai_configure,
@@ -189,7 +189,7 @@ static const upstream_type_t openai_type = {
     .destroy = openai_destroy,
 };
 
-upstream_t *upstream_openai_new(struct event_base *base, rl_fetcher_t *fetcher)
+backend_t *backend_openai_new(struct event_base *base, rl_fetcher_t *fetcher)
 {
     openai_t *self = calloc(1, sizeof *self);
     if (!self)
