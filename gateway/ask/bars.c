@@ -15,13 +15,13 @@ enum {
     MAX_LABEL = 1024, // bytes
 };
 
-static double number(const json_t *object, const char *key)
+static double number_at(const json_t *object, const char *key)
 {
     double value = json_number_value(json_object_get(object, key));
     return value >= 0 && value < 1e12 ? value : 0;
 }
 
-static const char *text(const json_t *object, const char *key)
+static const char *text_at(const json_t *object, const char *key)
 {
     const char *value = json_string_value(json_object_get(object, key));
     return value ? value : "";
@@ -88,7 +88,7 @@ static void write_spans(FILE *out, const style_t *style, const json_t *spans, do
     json_array_foreach(spans, at, span)
     {
         char label[256];
-        const char *stage = text(span, "stage"), *source = text(span, "source");
+        const char *stage = text_at(span, "stage"), *source = text_at(span, "source");
         if (at == MAX_SPANS) {
             fprintf(out, "  and %zu more\n", json_array_size(spans) - at);
             return;
@@ -96,13 +96,14 @@ static void write_spans(FILE *out, const style_t *style, const json_t *spans, do
         bool search = strcmp(stage, "search") == 0 && *source;
         snprintf(label, sizeof label, "%s%s%s", search ? "" : stage, *source && !search ? " " : "",
                  source);
-        write_row(out, style, 2, label, stage, number(span, "start_ms"), number(span, "ms"), total);
+        write_row(out, style, 2, label, stage, number_at(span, "start_ms"), number_at(span, "ms"),
+                  total);
     }
 }
 
 void bars_write(FILE *out, const style_t *style, const json_t *timings)
 {
-    double total = number(timings, "total_ms");
+    double total = number_at(timings, "total_ms");
     const json_t *states = json_object_get(timings, "states"), *state;
     size_t at;
     char whole[32], first[32];
@@ -110,19 +111,20 @@ void bars_write(FILE *out, const style_t *style, const json_t *timings)
         return;
     json_array_foreach(states, at, state)
     {
-        const char *name = text(state, "state");
-        write_row(out, style, 0, name, name, number(state, "start_ms"), number(state, "ms"), total);
+        const char *name = text_at(state, "state");
+        write_row(out, style, 0, name, name, number_at(state, "start_ms"), number_at(state, "ms"),
+                  total);
     }
     write_spans(out, style, json_object_get(timings, "spans"), total);
     fprintf(out, "%s%s in all", style_on(style, STYLE_DIM), style_duration(total, whole));
     if (json_is_number(json_object_get(timings, "first_token_ms")))
         fprintf(out, ", first word after %s",
-                style_duration(number(timings, "first_token_ms"), first));
+                style_duration(number_at(timings, "first_token_ms"), first));
     if (json_is_number(json_object_get(timings, "found_ms")))
         fprintf(out, ", first passages after %s",
-                style_duration(number(timings, "found_ms"), first));
+                style_duration(number_at(timings, "found_ms"), first));
     if (json_is_number(json_object_get(timings, "quick_answer_ms")))
         fprintf(out, ", quotation after %s",
-                style_duration(number(timings, "quick_answer_ms"), first));
+                style_duration(number_at(timings, "quick_answer_ms"), first));
     fprintf(out, "%s\n", style_on(style, STYLE_OFF));
 }

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "pace.h"
 
 enum {
@@ -47,7 +48,7 @@ static void on_info(void *arg, const rl_fetch_result_t *result)
 }
 
 // It opens a connection, too, which the question can use.
-static void look(drafting_t *self)
+static void send_if_due(drafting_t *self)
 {
     if (!self->on && !self->info)
         self->info = talk_beside(self->talk, "info", NULL, INFO_MS, on_info, self);
@@ -56,7 +57,7 @@ static void look(drafting_t *self)
 // ---- drafts
 // ---------------------------------------------------------------------------------------
 
-static void forget(char **text)
+static void forget_text(char **text)
 {
     free(*text);
     *text = NULL;
@@ -69,7 +70,7 @@ static void on_drafted(void *arg, const rl_fetch_result_t *result)
     if (result->ok && result->status == 200)
         return;
     self->rest_until_us = rl_now_us() + REST_US; // 202: skipped, too much to do
-    forget(&self->sent);
+    forget_text(&self->sent);
 }
 
 static void begin_session(drafting_t *self)
@@ -83,7 +84,7 @@ static void begin_session(drafting_t *self)
         snprintf(self->session + 2 * at, 3, "%02x", bytes[at]);
 }
 
-static size_t words(const char *text)
+static size_t count_words(const char *text)
 {
     size_t count = 0;
     while (*(text += strspn(text, " "))) {
@@ -94,15 +95,13 @@ static size_t words(const char *text)
 }
 
 // Blanks around it are no part of a question.
-static char *trimmed(const char *text)
+static char *copy_trimmed(const char *text)
 {
     text += strspn(text, " ");
     size_t size = strlen(text);
     while (size > 0 && text[size - 1] == ' ')
         size--;
-    char *copy = strndup(text, size);
-    if (!copy)
-        abort();
+    char *copy = rl_strndup(text, size);
     return copy;
 }
 
@@ -113,7 +112,7 @@ static void on_pause(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (!self->on || !self->now || rl_now_us() < self->rest_until_us)
         return;
-    if (words(self->now) < LEAST_WORDS || strlen(self->now) > MOST_BYTES ||
+    if (count_words(self->now) < LEAST_WORDS || strlen(self->now) > MOST_BYTES ||
         (self->sent && strcmp(self->now, self->sent) == 0))
         return;
     rl_fetch_cancel(&self->draft);
@@ -121,8 +120,8 @@ static void on_pause(evutil_socket_t fd, short what, void *arg)
     char *body = talk_body(self->talk, TALK_DRAFT, self->now, self->session);
     self->draft = talk_beside(self->talk, "draft", body, TIMEOUT_MS, on_drafted, self);
     free(body);
-    forget(&self->sent);
-    self->sent = self->draft ? strdup(self->now) : NULL;
+    forget_text(&self->sent);
+    self->sent = self->draft ? rl_strdup(self->now) : NULL;
 }
 
 // ---- the outside
@@ -130,14 +129,10 @@ static void on_pause(evutil_socket_t fd, short what, void *arg)
 
 drafting_t *drafting_new(struct event_base *base, talk_t *talk)
 {
-    drafting_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    drafting_t *self = rl_new(*self);
     self->talk = talk;
-    self->timer = evtimer_new(base, on_pause, self);
-    if (!self->timer)
-        abort();
-    look(self);
+    self->timer = rl_must(evtimer_new(base, on_pause, self));
+    send_if_due(self);
     return self;
 }
 
@@ -157,7 +152,7 @@ void drafting_destroy(drafting_t **self_p)
 
 void drafting_typed(drafting_t *self, const char *text)
 {
-    char *now = trimmed(text);
+    char *now = copy_trimmed(text);
     bool same = self->now && strcmp(self->now, now) == 0;
     long ms = pace_typed(&self->pace, text, rl_now_us());
     free(self->now);
@@ -170,16 +165,16 @@ void drafting_typed(drafting_t *self, const char *text)
 
 const char *drafting_take(drafting_t *self, const char *question)
 {
-    char *asked = trimmed(question);
+    char *asked = copy_trimmed(question);
     evtimer_del(self->timer);
     if (!self->sent || strcmp(self->sent, asked) != 0)
         rl_fetch_cancel(&self->draft);
     free(asked);
     memcpy(self->taken, self->session, sizeof self->taken);
     *self->session = '\0';
-    forget(&self->now);
-    forget(&self->sent);
+    forget_text(&self->now);
+    forget_text(&self->sent);
     pace_again(&self->pace);
-    look(self); // it may not have been there before
+    send_if_due(self); // it may not have been there before
     return *self->taken ? self->taken : NULL;
 }

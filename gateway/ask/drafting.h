@@ -1,6 +1,6 @@
 // drafting: while a question is typed, its words so far are sent as a draft (POST /v1/draft), whose
-// passages then wait for the question. It is help that nobody asked for: what goes wrong with it is
-// not told, and ends it for a while.
+// passages then wait for the question. Drafts only save time: a failure is not shown, and stops
+// them for a while.
 #ifndef DRAFTING_H
 #define DRAFTING_H
 

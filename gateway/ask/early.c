@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "words.h"
 
 enum {
@@ -18,9 +19,7 @@ struct early {
 
 early_t *early_new(FILE *out, const style_t *style)
 {
-    early_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    early_t *self = rl_new(*self);
     self->out = out;
     self->style = *style;
     self->most = style->rows > LEFT ? (size_t)style->rows - LEFT : 1;
@@ -50,7 +49,7 @@ void early_text(early_t *self, const char *text)
     FILE *memory = open_memstream(&wrapped, &size);
     words_t *words = memory ? words_new(memory, &self->style, strlen(text) + 1) : NULL;
     if (!words)
-        abort();
+        rl_out_of_memory();
     words_add(words, text, strlen(text));
     words_end(words);
     words_destroy(&words);

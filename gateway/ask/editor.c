@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "line.h"
+#include "mem.h"
 #include "typed.h"
 
 enum {
@@ -36,7 +37,7 @@ struct editor {
     struct event *stopped, *resized;
 };
 
-static void say(const char *text, size_t size)
+static void write_terminal(const char *text, size_t size)
 {
     fwrite(text, 1, size, stderr);
     fflush(stderr);
@@ -56,12 +57,12 @@ static void take_terminal(editor_t *self)
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
     tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-    say("\033[?2004h", 8);
+    write_terminal("\033[?2004h", 8);
 }
 
 static void give_back(editor_t *self)
 {
-    say("\033[?2004l", 8);
+    write_terminal("\033[?2004l", 8);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &self->before);
 }
 
@@ -100,7 +101,7 @@ static void move_up(rl_buf_t *out, size_t rows)
 }
 
 // Draws the line with the cursor behind `cursor` bytes.
-static void draw(editor_t *self, size_t cursor)
+static void draw_line(editor_t *self, size_t cursor)
 {
     const char *text = line_text(self->line);
     size_t columns, rows;
@@ -121,14 +122,14 @@ static void draw(editor_t *self, size_t cursor)
     rl_buf_adds(&out, "\r");
     if (place.column > 0)
         rl_buf_addf(&out, "\033[%zuC", place.column);
-    say(out.data, out.size);
+    write_terminal(out.data, out.size);
     rl_buf_free(&all);
     rl_buf_free(&out);
 }
 
 static void draw_now(editor_t *self)
 {
-    draw(self, line_cursor(self->line));
+    draw_line(self, line_cursor(self->line));
 }
 
 // ---- signals
@@ -160,7 +161,7 @@ static struct event *on_signal(struct event_base *base, int number, event_callba
 {
     struct event *event = evsignal_new(base, number, fn, arg);
     if (!event || event_add(event, NULL) != 0)
-        abort();
+        rl_out_of_memory();
     return event;
 }
 
@@ -172,9 +173,7 @@ editor_t *editor_new(struct event_base *base, const style_t *style, size_t max,
 {
     if (!style->terminal || !isatty(STDIN_FILENO))
         return NULL;
-    editor_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    editor_t *self = rl_new(*self);
     *self = (editor_t){
         .style = *style, .events = *events, .line = line_new(max), .ahead = rl_buf_make(MAX_AHEAD)};
     self->stopped = on_signal(base, SIGTSTP, on_stopped, self);
@@ -205,8 +204,8 @@ void editor_pause(editor_t *self)
 {
     if (!self->active)
         return;
-    draw(self, strlen(line_text(self->line)));
-    say("\r\n", 2);
+    draw_line(self, strlen(line_text(self->line)));
+    write_terminal("\r\n", 2);
     self->row = 0;
     self->active = false;
     give_back(self);
@@ -215,19 +214,19 @@ void editor_pause(editor_t *self)
 // ---- keys
 // -----------------------------------------------------------------------------------------
 
-static void insert(editor_t *self, const char *bytes, size_t size)
+static void insert_text(editor_t *self, const char *bytes, size_t size)
 {
     if (line_insert(self->line, bytes, size))
         self->news = true;
     else
-        say("\a", 1);
+        write_terminal("\a", 1);
 }
 
 // An empty line is no question: the next one begins below it.
-static void enter(editor_t *self)
+static void enter_line(editor_t *self)
 {
     const char *text = line_text(self->line);
-    char *line = strspn(text, " ") < strlen(text) ? strdup(text) : NULL;
+    char *line = strspn(text, " ") < strlen(text) ? rl_strdup(text) : NULL;
     editor_pause(self);
     line_done(self->line);
     self->news = false;
@@ -255,13 +254,13 @@ static void take_key(editor_t *self, typed_key_t key)
     case TYPED_NOTHING:
         break;
     case TYPED_TEXT:
-        insert(self, self->typed.bytes, self->typed.size);
+        insert_text(self, self->typed.bytes, self->typed.size);
         break;
     case TYPED_ENTER:
         if (self->pasting)
-            insert(self, " ", 1); // a question is one line
+            insert_text(self, " ", 1); // a question is one line
         else
-            enter(self);
+            enter_line(self);
         break;
     case TYPED_END_OF_INPUT:
         end_of_input(self);
@@ -271,7 +270,7 @@ static void take_key(editor_t *self, typed_key_t key)
         self->pasting = key == TYPED_PASTE;
         break;
     case TYPED_REDRAW:
-        say("\033[H\033[2J", 7);
+        write_terminal("\033[H\033[2J", 7);
         self->row = 0;
         break;
     default:
@@ -314,7 +313,7 @@ void editor_begin(editor_t *self)
 void editor_take(editor_t *self, const char *bytes, size_t size)
 {
     if (rl_buf_add(&self->ahead, bytes, size) != 0) {
-        say("\a", 1);
+        write_terminal("\a", 1);
         rl_buf_clear(&self->ahead);
         self->ahead.full = false;
     }

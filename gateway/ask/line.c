@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "sanitize.h"
 
 enum {
@@ -22,17 +23,13 @@ struct line {
 
 static char *copy_of(const char *text, size_t size)
 {
-    char *copy = strndup(text, size);
-    if (!copy)
-        abort();
+    char *copy = rl_strndup(text, size);
     return copy;
 }
 
 line_t *line_new(size_t max)
 {
-    line_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    line_t *self = rl_new(*self);
     self->text = rl_buf_make(max);
     self->taken = copy_of("", 0);
     rl_buf_adds(&self->text, "");
@@ -73,7 +70,7 @@ static size_t width_at(const line_t *self, size_t at, size_t *used)
 }
 
 // The character behind `at`, with the marks on it.
-static size_t after(const line_t *self, size_t at)
+static size_t next_character(const line_t *self, size_t at)
 {
     size_t used;
     if (at >= self->text.size)
@@ -85,7 +82,7 @@ static size_t after(const line_t *self, size_t at)
     return at;
 }
 
-static size_t before(const line_t *self, size_t at)
+static size_t previous_character(const line_t *self, size_t at)
 {
     size_t used;
     while (at > 0) {
@@ -138,7 +135,7 @@ bool line_insert(line_t *self, const char *bytes, size_t size)
     return true;
 }
 
-static bool cut(line_t *self, size_t from, size_t to, bool take)
+static bool cut_text(line_t *self, size_t from, size_t to, bool take)
 {
     rl_buf_t *text = &self->text;
     if (from == to)
@@ -153,14 +150,14 @@ static bool cut(line_t *self, size_t from, size_t to, bool take)
     return true;
 }
 
-static bool move(line_t *self, size_t to)
+static bool move_cursor(line_t *self, size_t to)
 {
     bool moved = to != self->cursor;
     self->cursor = to;
     return moved;
 }
 
-static void set(line_t *self, const char *text)
+static void set_text(line_t *self, const char *text)
 {
     rl_buf_clear(&self->text);
     rl_buf_adds(&self->text, "");
@@ -169,7 +166,7 @@ static void set(line_t *self, const char *text)
 }
 
 // Shows the line that was kept nth, or the new one (0).
-static bool show(line_t *self, size_t nth)
+static bool show_earlier(line_t *self, size_t nth)
 {
     if (nth > self->kept_size || nth == self->shown)
         return false;
@@ -178,7 +175,7 @@ static bool show(line_t *self, size_t nth)
         self->pending = copy_of(line_text(self), self->text.size);
     }
     self->shown = nth;
-    set(self, nth == 0 ? self->pending : self->kept[nth - 1]);
+    set_text(self, nth == 0 ? self->pending : self->kept[nth - 1]);
     return true;
 }
 
@@ -187,33 +184,33 @@ bool line_key(line_t *self, typed_key_t key)
     size_t at = self->cursor, end = self->text.size;
     switch (key) {
     case TYPED_LEFT:
-        return move(self, before(self, at));
+        return move_cursor(self, previous_character(self, at));
     case TYPED_RIGHT:
-        return move(self, after(self, at));
+        return move_cursor(self, next_character(self, at));
     case TYPED_WORD_LEFT:
-        return move(self, word_before(self, at));
+        return move_cursor(self, word_before(self, at));
     case TYPED_WORD_RIGHT:
-        return move(self, word_after(self, at));
+        return move_cursor(self, word_after(self, at));
     case TYPED_HOME:
-        return move(self, 0);
+        return move_cursor(self, 0);
     case TYPED_END:
-        return move(self, end);
+        return move_cursor(self, end);
     case TYPED_UP:
-        return show(self, self->shown + 1);
+        return show_earlier(self, self->shown + 1);
     case TYPED_DOWN:
-        return self->shown > 0 && show(self, self->shown - 1);
+        return self->shown > 0 && show_earlier(self, self->shown - 1);
     case TYPED_ERASE:
-        return cut(self, before(self, at), at, false);
+        return cut_text(self, previous_character(self, at), at, false);
     case TYPED_DELETE:
-        return cut(self, at, after(self, at), false);
+        return cut_text(self, at, next_character(self, at), false);
     case TYPED_ERASE_WORD:
-        return cut(self, word_before(self, at), at, true);
+        return cut_text(self, word_before(self, at), at, true);
     case TYPED_DELETE_WORD:
-        return cut(self, at, word_after(self, at), true);
+        return cut_text(self, at, word_after(self, at), true);
     case TYPED_ERASE_LINE:
-        return cut(self, 0, at, true);
+        return cut_text(self, 0, at, true);
     case TYPED_DELETE_LINE:
-        return cut(self, at, end, true);
+        return cut_text(self, at, end, true);
     case TYPED_YANK:
         return line_insert(self, self->taken, strlen(self->taken));
     default:
@@ -221,7 +218,7 @@ bool line_key(line_t *self, typed_key_t key)
     }
 }
 
-static void keep(line_t *self)
+static void keep_line(line_t *self)
 {
     const char *text = line_text(self);
     if (strspn(text, " ") == self->text.size ||
@@ -236,9 +233,9 @@ static void keep(line_t *self)
 
 void line_done(line_t *self)
 {
-    keep(self);
+    keep_line(self);
     self->shown = 0;
-    set(self, "");
+    set_text(self, "");
 }
 
 // ---- on the screen

@@ -11,6 +11,7 @@
 #include "drafting.h"
 #include "editor.h"
 #include "log.h"
+#include "mem.h"
 #include "proc.h"
 #include "style.h"
 #include "talk.h"
@@ -68,7 +69,7 @@ static void on_stop(void *arg)
 }
 
 // The next question may be typed.
-static void prompt(ask_t *self)
+static void show_prompt(ask_t *self)
 {
     if (self->editor) {
         editor_begin(self->editor);
@@ -87,12 +88,12 @@ static void on_answered(void *arg, int status)
         return;
     }
     fputc('\n', stderr);
-    prompt(self);
+    show_prompt(self);
     take_lines(self);
 }
 
 // What a question must be before it is worth sending; says what it is not.
-static bool askable(const char *question, size_t size)
+static bool is_askable(const char *question, size_t size)
 {
     const char *wrong = NULL;
     if (strspn(question, " \t\r\n") == size)
@@ -106,7 +107,7 @@ static bool askable(const char *question, size_t size)
     return wrong == NULL;
 }
 
-static void start(ask_t *self, const char *question)
+static void start_question(ask_t *self, const char *question)
 {
     const char *draft = self->drafting ? drafting_take(self->drafting, question) : NULL;
     talk_start(self->talk, question, draft, on_answered, self);
@@ -119,10 +120,10 @@ static void take_line(ask_t *self, char *line, size_t size)
         talk_stop(self->talk);
         fputs("Stopped.\n\n", stderr);
     }
-    if (strspn(line, " \t\r") == size || !askable(line, size))
-        prompt(self);
+    if (strspn(line, " \t\r") == size || !is_askable(line, size))
+        show_prompt(self);
     else
-        start(self, line);
+        start_question(self, line);
 }
 
 static void take_lines(ask_t *self)
@@ -131,9 +132,7 @@ static void take_lines(ask_t *self)
     while (self->read.size > 0 && (end = memchr(self->read.data, '\n', self->read.size))) {
         *end = '\0';
         size_t size = (size_t)(end - self->read.data);
-        char *line = strdup(self->read.data);
-        if (!line)
-            abort();
+        char *line = rl_strdup(self->read.data);
         rl_buf_drop(&self->read, size + 1);
         take_line(self, line, strlen(line));
         free(line);
@@ -153,7 +152,7 @@ static void end_of_input(ask_t *self)
     }
     size_t size = self->read.size;
     const char *question = self->read.data ? self->read.data : "";
-    if (self->read.full || strlen(question) != size || !askable(question, size)) {
+    if (self->read.full || strlen(question) != size || !is_askable(question, size)) {
         if (self->read.full)
             fputs("ragline-ask: the question is too long\n", stderr);
         else if (strlen(question) != size)
@@ -161,7 +160,7 @@ static void end_of_input(ask_t *self)
         rl_proc_end(self->proc, TALK_WRONG_USE);
         return;
     }
-    start(self, question);
+    start_question(self, question);
 }
 
 // Reads what is there; false at the end.
@@ -189,10 +188,10 @@ static void on_changed(void *arg, const char *text)
 static void on_line(void *arg, const char *text)
 {
     ask_t *self = arg;
-    if (askable(text, strlen(text)))
-        start(self, text);
+    if (is_askable(text, strlen(text)))
+        start_question(self, text);
     else
-        prompt(self);
+        show_prompt(self);
 }
 
 static void on_end(void *arg)
@@ -241,11 +240,11 @@ static void start_input(ask_t *self)
     self->input =
         event_new(rl_proc_base(self->proc), STDIN_FILENO, EV_READ | EV_PERSIST, on_input, self);
     if (!self->input || event_add(self->input, NULL) != 0)
-        abort();
+        rl_out_of_memory();
     if (self->interactive) {
         fputs("Ask a question; Ctrl-D ends.\n", stderr);
         start_editor(self, rl_proc_conf(self->proc));
-        prompt(self);
+        show_prompt(self);
     }
 }
 
@@ -257,10 +256,10 @@ static void start_arguments(ask_t *self, const rl_conf_t *conf)
     if (question.full) {
         fputs("ragline-ask: the question is too long\n", stderr);
         rl_proc_end(self->proc, TALK_WRONG_USE);
-    } else if (!askable(question.data ? question.data : "", question.size)) {
+    } else if (!is_askable(question.data ? question.data : "", question.size)) {
         rl_proc_end(self->proc, TALK_WRONG_USE);
     } else {
-        start(self, question.data);
+        start_question(self, question.data);
     }
     rl_buf_free(&question);
 }
@@ -280,7 +279,7 @@ static bool is_json(const char *filter)
     return good;
 }
 
-static int run(ask_t *self)
+static int run_program(ask_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     bool workers = rl_conf_has_flag(conf, "workers"), search = rl_conf_has_flag(conf, "search");
@@ -298,7 +297,7 @@ static int run(ask_t *self)
         return TALK_WRONG_USE;
     rl_proc_on_stop(self->proc, on_stop, self);
     if (workers)
-        start(self, NULL);
+        start_question(self, NULL);
     else if (rl_conf_args(conf) > 0)
         start_arguments(self, conf);
     else
@@ -313,11 +312,11 @@ int main(int argc, char **argv)
     ask_t self = {.proc = rl_proc_new(RL_ASK, "ask", usage, argc, argv, &status)};
     if (!self.proc)
         return status;
-    // a signal is the person's own doing here, and no news
+    // the person sent the signal: there is nothing to report
     const rl_conf_t *conf = rl_proc_conf(self.proc);
     if (!rl_conf_given(conf, "log.level"))
         rl_log_setup("ragline-ask", "warn", strcmp(rl_conf_str(conf, "log.format"), "json") == 0);
-    status = run(&self);
+    status = run_program(&self);
     editor_destroy(&self.editor);
     drafting_destroy(&self.drafting);
     talk_destroy(&self.talk);

@@ -7,6 +7,7 @@
 #include "bars.h"
 #include "sanitize.h"
 #include "early.h"
+#include "mem.h"
 #include "trouble.h"
 #include "words.h"
 
@@ -32,17 +33,13 @@ struct show {
 
 show_t *show_new(const style_t *out, const style_t *err, bool quiet)
 {
-    show_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    show_t *self = rl_new(*self);
     self->out = *out;
     self->err = *err;
     self->quiet = quiet;
     self->words = words_new(stdout, out, MAX_TEXT);
     if (err->terminal && !quiet)
         self->early = early_new(stderr, err);
-    if (!self->words)
-        show_destroy(&self);
     return self;
 }
 
@@ -71,7 +68,7 @@ static void clear_status(show_t *self)
     self->status_shown = false;
 }
 
-// What stood there until now goes.
+// Erases what stood there until now.
 static void clear_early(show_t *self)
 {
     clear_status(self);
@@ -84,7 +81,7 @@ void show_status(show_t *self, const char *message)
     if (self->quiet || (self->last_status && strcmp(self->last_status, message) == 0))
         return;
     free(self->last_status);
-    self->last_status = strdup(message);
+    self->last_status = rl_strdup(message);
     rl_buf_t line = rl_buf_make(MAX_LINE);
     rl_sanitize_line(&line, message, self->err.terminal ? (size_t)self->err.columns - 1 : 0);
     clear_status(self);
@@ -292,7 +289,7 @@ void show_passages(show_t *self, const json_t *answer)
 static void on_status(show_t *self, const json_t *data)
 {
     show_status(self, string_of(data, "message"));
-    // what changes the answer's nature stays on the screen
+    // what changes how the answer is made stays on the screen
     const char *state = string_of(data, "state");
     if (self->status_shown &&
         (strcmp(state, "fallback") == 0 || strcmp(state, "embedding_failed") == 0)) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mem.h"
 #include "sanitize.h"
 #include "show.h"
 #include "sse.h"
@@ -64,9 +65,7 @@ static char *make_url(const char *base, const char *path)
 talk_t *talk_new(struct event_base *base, const rl_conf_t *conf, talk_form_t form, bool json,
                  bool quiet)
 {
-    talk_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    talk_t *self = rl_new(*self);
     self->base = base;
     self->conf = conf;
     self->form = json && form == TALK_STREAM ? TALK_WHOLE : form;
@@ -112,7 +111,7 @@ bool talk_busy(const talk_t *self)
 
 // ---------------------------------------------------------------------------------- the answer
 
-static void remember(talk_t *self, const char *role, const char *text)
+static void remember_turn(talk_t *self, const char *role, const char *text)
 {
     json_array_append_new(self->messages, json_pack("{s:s, s:s}", "role", role, "content", text));
     if (json_array_size(self->messages) > 2 * MAX_TURNS)
@@ -125,7 +124,7 @@ static bool on_event(void *arg, const char *name, const char *data, size_t size)
     json_t *json = json_loadb(data, size, 0, NULL);
     if (!json) {
         self->broken =
-            strdup("the gateway sent an event that is not JSON: is it of another version?");
+            rl_strdup("the gateway sent an event that is not JSON: is it of another version?");
         return false;
     }
     show_event(self->show, name, json);
@@ -162,7 +161,7 @@ static bool on_data(void *arg, const char *data, size_t size)
 {
     talk_t *self = arg;
     if (!self->broken && rl_sse_feed(self->sse, data, size) != 0)
-        self->broken = strdup("the gateway sent an event that is too large");
+        self->broken = rl_strdup("the gateway sent an event that is too large");
     if (ferror(stdout)) { // nobody reads on: the work behind the answer ends with the connection
         rl_fetch_cancel(&self->fetch);
         say_unwritten(self);
@@ -171,7 +170,7 @@ static bool on_data(void *arg, const char *data, size_t size)
     return true;
 }
 
-static void problem(talk_t *self, const rl_fetch_result_t *result)
+static void tell_problem(talk_t *self, const rl_fetch_result_t *result)
 {
     rl_buf_t text = rl_buf_make(MAX_TROUBLE);
     if (self->broken)
@@ -194,11 +193,11 @@ static int end_of_stream(talk_t *self, const rl_fetch_result_t *result)
     if (outcome.failed)
         return TALK_NO_ANSWER;
     if (!outcome.done || self->broken) {
-        problem(self, result);
+        tell_problem(self, result);
         return result->status == 200 ? TALK_NO_ANSWER : TALK_UNREACHED;
     }
-    remember(self, "user", self->question);
-    remember(self, "assistant", outcome.text);
+    remember_turn(self, "user", self->question);
+    remember_turn(self, "assistant", outcome.text);
     return outcome.incomplete ? TALK_INCOMPLETE : *outcome.text ? TALK_ANSWERED : TALK_NO_ANSWER;
 }
 
@@ -228,8 +227,8 @@ static int end_of_body(talk_t *self, const rl_fetch_result_t *result)
     if (!json_is_object(body)) {
         json_decref(body);
         if (result->ok && result->status == 200)
-            self->broken = strdup("the gateway's answer is not JSON: is it of another version?");
-        problem(self, result);
+            self->broken = rl_strdup("the gateway's answer is not JSON: is it of another version?");
+        tell_problem(self, result);
         return TALK_UNREACHED;
     }
     if (self->json)
@@ -302,10 +301,10 @@ void talk_start(talk_t *self, const char *question, const char *draft,
     self->arg = arg;
     self->show = show_new(&self->out, &self->err, self->quiet);
     self->sse = rl_sse_new(MAX_EVENT, on_event, self);
-    self->question = question ? strdup(question) : NULL;
+    self->question = question ? rl_strdup(question) : NULL;
     char *body = question ? talk_body(self, self->form, question, draft) : NULL;
     if (!self->show || !self->sse || (question && !body))
-        abort();
+        rl_out_of_memory();
     bool stream = self->form == TALK_STREAM;
     rl_fetch_request_t request = {
         .url = self->url,
@@ -314,7 +313,7 @@ void talk_start(talk_t *self, const char *question, const char *draft,
         .body = body,
         .body_size = body ? strlen(body) : 0,
         .idle_timeout_ms = stream ? IDLE_MS : 0,
-        .timeout_ms = limit > 0 ? limit + 1000 : 0, // the gateway's own limit speaks first
+        .timeout_ms = limit > 0 ? limit + 1000 : 0, // the gateway's own limit applies first
         .max_body = MAX_BODY,
         .on_data = stream ? on_data : NULL,
         .on_done = on_done,

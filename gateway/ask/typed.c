@@ -93,7 +93,7 @@ static typed_key_t of_control(const typed_t *self, char last)
     return key;
 }
 
-static typed_key_t begin(typed_t *self, char byte)
+static typed_key_t begin_key(typed_t *self, char byte)
 {
     unsigned char c = (unsigned char)byte;
     self->bytes[0] = byte;
@@ -121,7 +121,7 @@ static typed_key_t go_on_character(typed_t *self, char byte)
     size_t used;
     if (((unsigned char)byte & 0xC0) != 0x80) { // it was none; this one may be
         self->state = TYPED_PLAIN;
-        return begin(self, byte);
+        return begin_key(self, byte);
     }
     self->bytes[self->size++] = byte;
     if (self->size < self->wanted)
@@ -178,5 +178,5 @@ typed_key_t typed_take(typed_t *self, char byte)
     case TYPED_PLAIN:
         break;
     }
-    return begin(self, byte);
+    return begin_key(self, byte);
 }

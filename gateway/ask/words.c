@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cites.h"
+#include "mem.h"
 #include "sanitize.h"
 
 enum {
@@ -41,13 +42,11 @@ struct words {
 
 words_t *words_new(FILE *out, const style_t *style, size_t max_text)
 {
-    words_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    words_t *self = rl_new(*self);
     self->out = out;
     self->style = *style;
     if (style->terminal) {
-        // the last column stays free: a terminal that has filled it is neither here nor there
+        // the last column stays free: terminals differ in when they wrap after filling it
         self->columns = style->columns > WIDEST ? WIDEST : style->columns - 1;
     }
     self->text = rl_buf_make(max_text);
@@ -86,7 +85,7 @@ static void new_line(words_t *self)
 }
 
 // Goes on at the next line of the same paragraph.
-static void wrap(words_t *self)
+static void wrap_line(words_t *self)
 {
     fprintf(self->out, "\n%*s", self->indent, "");
     self->column = self->word_start = self->indent;
@@ -117,7 +116,7 @@ static void write_space(words_t *self, char c)
         self->indent = self->column + 1 < self->columns / 2 ? self->column + 1 : self->indent;
     end_word(self);
     if (self->columns && !self->code && self->column + 1 >= self->columns) {
-        wrap(self);
+        wrap_line(self);
         return;
     }
     fputc(c, self->out);
@@ -125,7 +124,7 @@ static void write_space(words_t *self, char c)
     self->word_start = self->column;
 }
 
-static void release(words_t *self)
+static void write_held(words_t *self)
 {
     size_t size = self->held_size;
     self->held_size = 0;
@@ -133,30 +132,30 @@ static void release(words_t *self)
         write_space(self, self->held[at]);
 }
 
-static void hold(words_t *self, char c)
+static void hold_back(words_t *self, char c)
 {
     if (!self->any)
         return; // the answer begins with its first visible character
     if (self->held_size == MAX_HELD)
-        release(self);
+        write_held(self);
     self->held[self->held_size++] = c;
 }
 
-// The word at the end of the line is too long for it: away with it and the blank before it, and
-// again on the next line.
+// The word at the end of the line is too long for it: it and the blank before it are erased, and it
+// is written again on the next line.
 static void move_word(words_t *self)
 {
     int width = self->column - self->word_start;
     fprintf(self->out, "\033[%dD\033[K", width + 1);
-    wrap(self);
+    wrap_line(self);
     if (width > 0)
         fwrite(self->word.data, 1, self->word.size, self->out);
     self->column += width;
 }
 
-static void put(words_t *self, const char *bytes, size_t size, int width)
+static void write_bytes(words_t *self, const char *bytes, size_t size, int width)
 {
-    release(self);
+    write_held(self);
     if (self->line_seen < 3)
         self->line_start[self->line_seen++] = *bytes;
     if (self->line_seen == 1 && *bytes == '#' && !self->code) {
@@ -168,7 +167,7 @@ static void put(words_t *self, const char *bytes, size_t size, int width)
             self->indent + self->column - self->word_start + width <= self->columns)
             move_word(self);
         else
-            wrap(self);
+            wrap_line(self);
     }
     rl_buf_add(&self->word, bytes, size);
     fwrite(bytes, 1, size, self->out);
@@ -185,14 +184,14 @@ void words_add(words_t *self, const char *text, size_t size)
         if (point == '\r')
             continue;
         if (point == ' ' || point == '\n' || point == '\t') {
-            hold(self, point == '\t' && self->columns ? ' ' : text[at]);
+            hold_back(self, point == '\t' && self->columns ? ' ' : text[at]);
             continue;
         }
         self->cited_size = 0;
         if (point == 0xFFFD || rl_sanitize_is_harmful(point))
-            put(self, "\uFFFD", 3, 1);
+            write_bytes(self, "\uFFFD", 3, 1);
         else
-            put(self, text + at, used, rl_sanitize_width(point));
+            write_bytes(self, text + at, used, rl_sanitize_width(point));
     }
     fflush(self->out);
 }
@@ -212,9 +211,9 @@ void words_cite(words_t *self, unsigned n)
     memcpy(held, self->held, held_size);
     self->held_size = 0;
     snprintf(mark, sizeof mark, "[%u]", n);
-    hold(self, ' ');
+    hold_back(self, ' ');
     for (const char *p = mark; *p; p++)
-        put(self, p, 1, 1);
+        write_bytes(self, p, 1, 1);
     memcpy(self->held, held, held_size);
     self->held_size = held_size;
     fflush(self->out);

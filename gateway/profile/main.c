@@ -53,7 +53,7 @@ static void on_value(void *arg, const json_t *value)
     recording_take(arg, value);
 }
 
-static int complain(const char *from, const char *why, int status)
+static int complain_about(const char *from, const char *why, int status)
 {
     fprintf(stderr, "ragline-profile: %s: %s\n", from, why);
     return status;
@@ -68,7 +68,7 @@ static int read_file(work_t *self)
     char data[READ_BYTES];
     size_t got;
     if (!in)
-        return complain(self->from, strerror(errno), NO_PROFILE);
+        return complain_about(self->from, strerror(errno), NO_PROFILE);
     while ((got = fread(data, 1, sizeof data, in)) > 0 &&
            reading_feed(self->reading, data, got) == 0)
         ;
@@ -76,9 +76,9 @@ static int read_file(work_t *self)
     if (!standard)
         fclose(in);
     if (fault)
-        return complain(self->from, strerror(fault), NO_PROFILE);
+        return complain_about(self->from, strerror(fault), NO_PROFILE);
     if (reading_end(self->reading) != 0)
-        return complain(self->from, reading_error(self->reading), NO_PROFILE);
+        return complain_about(self->from, reading_error(self->reading), NO_PROFILE);
     return ENDED_WELL;
 }
 
@@ -97,8 +97,8 @@ static void on_metrics(void *arg, const rl_fetch_result_t *result)
     rl_proc_end(self->proc, ENDED_WELL); // it goes without them as well
 }
 
-static bool fetch(work_t *self, const char *path, bool (*data)(void *, const char *, size_t),
-                  void (*done)(void *, const rl_fetch_result_t *));
+static bool fetch_traces(work_t *self, const char *path, bool (*data)(void *, const char *, size_t),
+                         void (*done)(void *, const rl_fetch_result_t *));
 
 static void on_traces(void *arg, const rl_fetch_result_t *result)
 {
@@ -106,18 +106,18 @@ static void on_traces(void *arg, const rl_fetch_result_t *result)
     char why[300];
     int status = ENDED_WELL;
     if (!result->ok)
-        status = complain(self->from, result->error, UNREACHED);
+        status = complain_about(self->from, result->error, UNREACHED);
     else if (result->status != 200) {
         snprintf(why, sizeof why, "HTTP %ld%s", result->status,
                  result->status == 404   ? ": it keeps no traces (gateway.traces) or is no gateway"
                  : result->status == 401 ? ": it wants an API key (profile.key)"
                  : result->status == 403 ? ": this API key may not see traces"
                                          : "");
-        status = complain(self->from, why, UNREACHED);
+        status = complain_about(self->from, why, UNREACHED);
     } else if (reading_end(self->reading) != 0) {
-        status = complain(self->from, reading_error(self->reading), NO_PROFILE);
+        status = complain_about(self->from, reading_error(self->reading), NO_PROFILE);
     }
-    if (status != ENDED_WELL || !fetch(self, "/metrics", NULL, on_metrics))
+    if (status != ENDED_WELL || !fetch_traces(self, "/metrics", NULL, on_metrics))
         rl_proc_end(self->proc, status);
 }
 
@@ -143,8 +143,8 @@ static char *make_url(const char *from, const char *path)
     return rl_buf_take(&url);
 }
 
-static bool fetch(work_t *self, const char *path, bool (*data)(void *, const char *, size_t),
-                  void (*done)(void *, const rl_fetch_result_t *))
+static bool fetch_traces(work_t *self, const char *path, bool (*data)(void *, const char *, size_t),
+                         void (*done)(void *, const rl_fetch_result_t *))
 {
     char *url = make_url(self->from, path);
     rl_fetch_request_t request = {.url = url ? url : self->from,
@@ -164,8 +164,8 @@ static int read_url(work_t *self)
     self->fetcher = rl_fetcher_new(rl_proc_base(self->proc), 1);
     rl_proc_on_stop(self->proc, on_stop, self);
     // 10,000 are the most that it gives
-    if (!self->fetcher || !fetch(self, "/v1/traces?limit=10000", on_data, on_traces))
-        return complain(self->from, "is no http(s) URL", WRONG_USE);
+    if (!self->fetcher || !fetch_traces(self, "/v1/traces?limit=10000", on_data, on_traces))
+        return complain_about(self->from, "is no http(s) URL", WRONG_USE);
     return rl_proc_run(self->proc);
 }
 
@@ -196,7 +196,7 @@ static bool read_settings(const rl_conf_t *conf, model_settings_t *model, whatif
     return true;
 }
 
-static int enough(const work_t *self)
+static int has_enough(const work_t *self)
 {
     char why[300];
     size_t answers = recording_size(self->recording);
@@ -209,7 +209,7 @@ static int enough(const work_t *self)
     else
         snprintf(why, sizeof why, "%zu answer%s: a profile wants %d at least", answers,
                  answers == 1 ? "" : "s", MIN_ANSWERS);
-    return complain(self->from, why, NO_PROFILE);
+    return complain_about(self->from, why, NO_PROFILE);
 }
 
 static int make_profile(const work_t *self, const model_settings_t *settings,
@@ -224,13 +224,13 @@ static int make_profile(const work_t *self, const model_settings_t *settings,
                          .whatifs = &whatifs,
                          .window_s = rl_conf_num(conf, "profile.window_s"),
                          .read = recording_size(self->recording)};
-    int status = enough(self);
+    int status = has_enough(self);
     if (status != ENDED_WELL)
         return status;
     recording_busiest(self->recording, profile.window_s);
     shares_of(self->recording, &shares);
     if (shares.answers < MIN_ANSWERS)
-        return complain(self->from, "too few of its answers have a first token", NO_PROFILE);
+        return complain_about(self->from, "too few of its answers have a first token", NO_PROFILE);
     model_t *model = model_new(self->recording, settings);
     profile.model = model;
     whatif_all(model, &shares, asked, &whatifs);
@@ -239,10 +239,10 @@ static int make_profile(const work_t *self, const model_settings_t *settings,
     else
         profile_text(stdout, &profile);
     model_destroy(&model);
-    return fflush(stdout) == 0 ? ENDED_WELL : complain("standard output", strerror(errno), 1);
+    return fflush(stdout) == 0 ? ENDED_WELL : complain_about("standard output", strerror(errno), 1);
 }
 
-static int run(work_t *self)
+static int run_program(work_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     model_settings_t settings;
@@ -273,7 +273,7 @@ int main(int argc, char **argv)
     if (!rl_conf_given(conf, "log.level"))
         rl_log_setup("ragline-profile", "warn",
                      strcmp(rl_conf_str(conf, "log.format"), "json") == 0);
-    status = run(&self);
+    status = run_program(&self);
     reading_destroy(&self.reading);
     recording_destroy(&self.recording);
     rl_fetcher_destroy(&self.fetcher);

@@ -1,9 +1,11 @@
 // model: copies with more workers, and how busy each station is.
-#include "model_private.h"
+#include "model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "mem.h"
 
 void model_destroy(model_t **self_p)
 {
@@ -21,9 +23,9 @@ void model_destroy(model_t **self_p)
     *self_p = NULL;
 }
 
-static void *same(const void *data, size_t count, size_t room, size_t size)
+static void *copy_array(const void *data, size_t count, size_t room, size_t size)
 {
-    void *out = model_room(room, size);
+    void *out = rl_alloc_array(room, size);
     if (count > 0)
         memcpy(out, data, count * size);
     return out;
@@ -31,19 +33,21 @@ static void *same(const void *data, size_t count, size_t room, size_t size)
 
 model_t *model_copy(const model_t *from)
 {
-    model_t *self = same(from, 1, 1, sizeof *self);
-    self->demands = same(from->demands, from->demands_size, from->demands_size, sizeof(demand_t));
-    self->searches =
-        same(from->searches, from->searches_size, from->searches_size, sizeof(demand_search_t));
-    self->retrievers =
-        same(from->retrievers, from->retrievers_size, MODEL_MAX_PROCESSES, sizeof(model_process_t));
-    self->generators =
-        same(from->generators, from->generators_size, MODEL_MAX_PROCESSES, sizeof(model_process_t));
+    model_t *self = copy_array(from, 1, 1, sizeof *self);
+    self->demands =
+        copy_array(from->demands, from->demands_size, from->demands_size, sizeof(demand_t));
+    self->searches = copy_array(from->searches, from->searches_size, from->searches_size,
+                                sizeof(demand_search_t));
+    self->retrievers = copy_array(from->retrievers, from->retrievers_size, MODEL_MAX_PROCESSES,
+                                  sizeof(model_process_t));
+    self->generators = copy_array(from->generators, from->generators_size, MODEL_MAX_PROCESSES,
+                                  sizeof(model_process_t));
     self->sources =
-        same(from->sources, from->sources_size, MODEL_MAX_SOURCES, sizeof(model_source_t));
+        copy_array(from->sources, from->sources_size, MODEL_MAX_SOURCES, sizeof(model_source_t));
     for (size_t at = 0; at < self->sources_size; at++)
-        self->sources[at].processes = same(from->sources[at].processes, from->sources[at].size,
-                                           from->sources[at].size, sizeof(uint32_t));
+        self->sources[at].processes =
+            copy_array(from->sources[at].processes, from->sources[at].size, from->sources[at].size,
+                       sizeof(uint32_t));
     return self;
 }
 
@@ -63,9 +67,7 @@ static void clone_retriever(model_t *self, size_t like)
         if (!serves)
             continue;
         source->processes =
-            realloc(source->processes, (source->size + 1) * sizeof *source->processes);
-        if (!source->processes)
-            abort();
+            rl_realloc(source->processes, source->size + 1, sizeof *source->processes);
         source->processes[source->size++] = number;
     }
 }
@@ -122,7 +124,7 @@ void model_multiply_generators(model_t *self, unsigned times)
 
 // ---- how busy -----------------------------------------------------------------------------------
 
-static void weigh(const model_t *self, station_t *station)
+static void weigh_station(const model_t *self, station_t *station)
 {
     double per_s = self->lasted_ms > 0 && self->demands_size > 1
                        ? 1000 * (double)(self->demands_size - 1) / self->lasted_ms
@@ -159,7 +161,7 @@ static bool of_station(const model_process_t *process, uint32_t number)
     return process->station == number;
 }
 
-static bool any(const model_process_t *process, uint32_t number)
+static bool any_process(const model_process_t *process, uint32_t number)
 {
     (void)number;
     return process != NULL;
@@ -200,7 +202,7 @@ bool model_station(const model_t *self, size_t at, station_t *out)
         sum_processes(self, self->retrievers, self->retrievers_size, of_station, out);
     } else if (at == 2 + self->stations) {
         out->kind = STATION_GENERATORS;
-        sum_processes(self, self->generators, self->generators_size, any, out);
+        sum_processes(self, self->generators, self->generators_size, any_process, out);
     } else if (at == 3 + self->stations) {
         out->kind = STATION_LLM;
         out->processes = self->llm_ms > 0;
@@ -210,7 +212,7 @@ bool model_station(const model_t *self, size_t at, station_t *out)
     } else {
         return false;
     }
-    weigh(self, out);
+    weigh_station(self, out);
     return true;
 }
 

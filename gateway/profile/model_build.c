@@ -1,22 +1,15 @@
 // model_build: the model from a recording.
-#include "model_private.h"
+#include "model.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "overlap.h"
 #include "values.h"
 
 static const double WAITED_MS = 0.5; // less is the way, not a queue
-
-void *model_room(size_t count, size_t size)
-{
-    void *room = calloc(count + 1, size);
-    if (!room)
-        abort();
-    return room;
-}
 
 // 0 for all where it is not known: then only durations count.
 static double arrival_of(const model_t *self, const answer_record_t *answer)
@@ -52,21 +45,19 @@ static size_t find_process(model_process_t *list, size_t *size, uint32_t name)
     return at;
 }
 
-static void serve(model_source_t *source, uint32_t process)
+static void add_service(model_source_t *source, uint32_t process)
 {
     for (size_t at = 0; at < source->size; at++)
         if (source->processes[at] == process)
             return;
-    source->processes = realloc(source->processes, (source->size + 1) * sizeof *source->processes);
-    if (!source->processes)
-        abort();
+    source->processes = rl_realloc(source->processes, source->size + 1, sizeof *source->processes);
     source->processes[source->size++] = process;
 }
 
 // Retrievers that serve the same sources are one station.
 static void find_stations(model_t *self)
 {
-    uint64_t *signs = model_room(self->retrievers_size, sizeof *signs);
+    uint64_t *signs = rl_alloc_array(self->retrievers_size, sizeof *signs);
     for (size_t at = 0; at < self->sources_size; at++)
         for (size_t n = 0; n < self->sources[at].size; n++) // FNV-1a over the sources' numbers
             signs[self->sources[at].processes[n]] =
@@ -128,7 +119,7 @@ static void add_pieces_of_searches(model_t *self, const answer_record_t *answer,
         size_t process = find_process(self->retrievers, &self->retrievers_size, name);
         double begun =
             arrival_of(self, answer) + seek->start_ms + seek->network_ms / 2 + seek->queue_ms;
-        serve(&self->sources[find_source(self, seek->source)], (uint32_t)process);
+        add_service(&self->sources[find_source(self, seek->source)], (uint32_t)process);
         pieces[(*size)++] = (piece_t){.process = (uint32_t)process,
                                       .waited = seek->queue_ms > WAITED_MS,
                                       .start_ms = begun,
@@ -138,7 +129,7 @@ static void add_pieces_of_searches(model_t *self, const answer_record_t *answer,
 
 static void find_retrievers(model_t *self, const model_settings_t *settings, bool timed)
 {
-    piece_t *pieces = model_room(self->searches_size, sizeof *pieces);
+    piece_t *pieces = rl_alloc_array(self->searches_size, sizeof *pieces);
     size_t size = 0;
     for (size_t at = 0; at < recording_size(self->recording); at++)
         add_pieces_of_searches(self, recording_at(self->recording, at), pieces, &size);
@@ -150,7 +141,7 @@ static void find_retrievers(model_t *self, const model_settings_t *settings, boo
 static void find_generators(model_t *self, const model_settings_t *settings, bool timed)
 {
     size_t size = 0;
-    piece_t *pieces = model_room(recording_size(self->recording), sizeof *pieces);
+    piece_t *pieces = rl_alloc_array(recording_size(self->recording), sizeof *pieces);
     for (size_t at = 0; at < recording_size(self->recording); at++) {
         const answer_record_t *answer = recording_at(self->recording, at);
         if (answer->generate_ms < 0 || answer->generator == (uint32_t)RECORDING_NONE)
@@ -180,7 +171,7 @@ static beyond_t look_beyond(model_t *self, piece_t *pieces, size_t size, unsigne
                             void (*set)(demand_t *, double waited_ms))
 {
     beyond_t out = {.most = overlap_of(pieces, size, 0).most};
-    double *came = model_room(self->demands_size, sizeof *came), sum = 0;
+    double *came = rl_alloc_array(self->demands_size, sizeof *came), sum = 0;
     for (size_t at = 0; at < size; at++)
         came[pieces[at].process] = pieces[at].start_ms;
     overlap_unqueue(pieces, size, slots);
@@ -209,8 +200,8 @@ static void llm_waited(demand_t *demand, double waited_ms)
 static void find_beyond(model_t *self, const model_settings_t *settings, bool timed)
 {
     size_t embeds = 0, asked = 0;
-    piece_t *embed = model_room(self->demands_size, sizeof *embed);
-    piece_t *llm = model_room(self->demands_size, sizeof *llm);
+    piece_t *embed = rl_alloc_array(self->demands_size, sizeof *embed);
+    piece_t *llm = rl_alloc_array(self->demands_size, sizeof *llm);
     for (size_t at = 0; at < self->demands_size; at++) {
         const answer_record_t *answer = recording_at(self->recording, at);
         double zero = arrival_of(self, answer);
@@ -292,18 +283,18 @@ static double work_of_gateway(const model_t *self)
 
 model_t *model_new(const recording_t *recording, const model_settings_t *settings)
 {
-    model_t *self = model_room(1, sizeof *self);
+    model_t *self = rl_new(*self);
     size_t answers = recording_size(recording), searches = 0;
     bool timed = recording_lasted_ms(recording) > 0;
     for (size_t at = 0; at < answers; at++)
         searches += recording_at(recording, at)->seeks_size;
     self->recording = recording;
     self->lasted_ms = recording_lasted_ms(recording);
-    self->demands = model_room(answers, sizeof *self->demands);
-    self->searches = model_room(searches, sizeof *self->searches);
-    self->sources = model_room(MODEL_MAX_SOURCES, sizeof *self->sources);
-    self->retrievers = model_room(MODEL_MAX_PROCESSES, sizeof *self->retrievers);
-    self->generators = model_room(MODEL_MAX_PROCESSES, sizeof *self->generators);
+    self->demands = rl_alloc_array(answers, sizeof *self->demands);
+    self->searches = rl_alloc_array(searches, sizeof *self->searches);
+    self->sources = rl_alloc_array(MODEL_MAX_SOURCES, sizeof *self->sources);
+    self->retrievers = rl_alloc_array(MODEL_MAX_PROCESSES, sizeof *self->retrievers);
+    self->generators = rl_alloc_array(MODEL_MAX_PROCESSES, sizeof *self->generators);
     for (; self->demands_size < answers; self->demands_size++)
         read_demand(self, recording_at(recording, self->demands_size),
                     &self->demands[self->demands_size]);

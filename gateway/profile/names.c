@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 enum {
     SLOTS = 1 << 18, // four times NAMES_MAX: probes stay short
 };
@@ -16,12 +18,8 @@ struct names {
 
 names_t *names_new(void)
 {
-    names_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
-    self->texts = calloc(NAMES_MAX + 1, sizeof *self->texts);
-    if (!self->texts)
-        abort();
+    names_t *self = rl_new(*self);
+    self->texts = rl_alloc_array(NAMES_MAX + 1, sizeof *self->texts);
     return self;
 }
 
@@ -47,7 +45,7 @@ static uint32_t hash_of(const char *text, size_t size)
 }
 
 // The string's number plus one, or 0 and the slot where it belongs.
-static uint32_t find(const names_t *self, const char *text, size_t size, uint32_t *slot)
+static uint32_t find_slot(const names_t *self, const char *text, size_t size, uint32_t *slot)
 {
     uint32_t at = hash_of(text, size) % SLOTS;
     for (; self->slots[at]; at = (at + 1) % SLOTS) {
@@ -62,17 +60,15 @@ static uint32_t find(const names_t *self, const char *text, size_t size, uint32_
 uint32_t names_number(names_t *self, const char *text, size_t size)
 {
     static const char others[] = "others";
-    uint32_t slot, found = find(self, text, size, &slot);
+    uint32_t slot, found = find_slot(self, text, size, &slot);
     if (!found && self->size >= NAMES_MAX) {
         text = others;
         size = sizeof others - 1;
-        found = find(self, text, size, &slot);
+        found = find_slot(self, text, size, &slot);
     }
     if (found)
         return found - 1;
-    self->texts[self->size] = strndup(text, size);
-    if (!self->texts[self->size])
-        abort();
+    self->texts[self->size] = rl_strndup(text, size);
     self->slots[slot] = ++self->size;
     return self->size - 1;
 }

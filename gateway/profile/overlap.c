@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "mem.h"
 #include "values.h"
 
 static const double FULL = 0.75; // of the most that are at work at a time, but for one in a hundred
@@ -13,7 +14,7 @@ static int by_start(const void *one, const void *other)
     return a < b ? -1 : a > b;
 }
 
-static int ascending(const void *one, const void *other)
+static int by_time(const void *one, const void *other)
 {
     double a = *(const double *)one, b = *(const double *)other;
     return a < b ? -1 : a > b;
@@ -25,13 +26,11 @@ overlap_t overlap_of(piece_t *pieces, size_t size, double slack_ms)
     values_t waited = {0}, all = {0};
     if (size == 0)
         return out;
-    double *ends = calloc(size, sizeof *ends);
-    if (!ends)
-        abort();
+    double *ends = rl_alloc_array(size, sizeof *ends);
     qsort(pieces, size, sizeof *pieces, by_start);
     for (size_t at = 0; at < size; at++)
         ends[at] = pieces[at].end_ms;
-    qsort(ends, size, sizeof *ends, ascending);
+    qsort(ends, size, sizeof *ends, by_time);
     for (size_t at = 0, over = 0; at < size; at++) {
         while (over < size && ends[over] <= pieces[at].start_ms + slack_ms)
             over++;
@@ -71,9 +70,7 @@ void overlap_unqueue(piece_t *pieces, size_t size, unsigned servers)
     qsort(pieces, size, sizeof *pieces, by_start);
     if (servers == 0 || servers >= size)
         return;
-    double *free_at = calloc(servers, sizeof *free_at);
-    if (!free_at)
-        abort();
+    double *free_at = rl_alloc_array(servers, sizeof *free_at);
     for (unsigned at = 0; at < servers; at++)
         free_at[at] = -1e300;
     for (size_t at = 0; at < size; at++) {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *duration(double ms, char out[32])
+static const char *format_duration(double ms, char out[32])
 {
     if (fabs(ms) >= 999.5)
         snprintf(out, 32, "%.2f s", ms / 1000);
@@ -29,7 +29,7 @@ static const char *rate_of(double rate, char out[32])
 }
 
 // Right-aligned in `columns` of a terminal: bytes of a character after the first take none.
-static void cell(FILE *out, int columns, const char *text)
+static void print_cell(FILE *out, int columns, const char *text)
 {
     int wide = 0;
     for (const char *at = text; *at; at++)
@@ -44,12 +44,12 @@ static void text_head(FILE *out, const profile_t *self)
     double lasted = recording_lasted_ms(self->recording);
     fprintf(out, "%zu answers", recording_size(self->recording));
     if (lasted > 0)
-        fprintf(out, " in %s, %s", duration(lasted, a),
+        fprintf(out, " in %s, %s", format_duration(lasted, a),
                 rate_of(recording_rate(self->recording), b));
     if (recording_size(self->recording) < self->read)
         fprintf(out, " (the busiest %g s of %zu)", self->window_s, self->read);
-    fprintf(out, "; first token p50 %s, p99 %s, mean %s", duration(shares->p50_ms, a),
-            duration(shares->p99_ms, b), duration(shares->mean_ms, c));
+    fprintf(out, "; first token p50 %s, p99 %s, mean %s", format_duration(shares->p50_ms, a),
+            format_duration(shares->p99_ms, b), format_duration(shares->mean_ms, c));
     if (shares->answers < recording_size(self->recording))
         fprintf(out, "; %zu without one", recording_size(self->recording) - shares->answers);
     fputc('\n', out);
@@ -78,16 +78,16 @@ static void text_shares(FILE *out, const profile_t *self)
         if (row->p50_ms < 0.005 && row->p99_ms < 0.005)
             continue;
         fprintf(out, "  %-24s", names_text(names, row->stage));
-        cell(out, 14, duration(row->p50_ms, a));
+        print_cell(out, 14, format_duration(row->p50_ms, a));
         snprintf(text, sizeof text, "%.0f %%", 100 * row->p50_ms / fmax(shares->p50_ms, 1e-9));
-        cell(out, 6, text);
-        cell(out, 11, duration(row->p99_ms, b));
+        print_cell(out, 6, text);
+        print_cell(out, 11, format_duration(row->p99_ms, b));
         double slow = row->without_99_ms, all = 0;
         for (size_t n = 0; n < shares->size; n++)
             all += shares->rows[n].p99_ms;
         snprintf(text, sizeof text, "%.0f %%", 100 * row->p99_ms / fmax(all, 1e-9));
-        cell(out, 6, text);
-        cell(out, 14, duration(slow, c));
+        print_cell(out, 6, text);
+        print_cell(out, 14, format_duration(slow, c));
         if (row->source != (uint32_t)RECORDING_NONE)
             fprintf(out, "  %.0f %% of it %s", 100 * row->source_part,
                     names_text(names, row->source));
@@ -119,16 +119,16 @@ static void text_stations(FILE *out, const profile_t *self)
             snprintf(text, sizeof text, "?");
         if (station.kind == STATION_GATEWAY)
             snprintf(text, sizeof text, "%.0f", station.servers);
-        cell(out, 13, text);
+        print_cell(out, 13, text);
         snprintf(text, sizeof text, "%s%s",
                  station.kind == STATION_GATEWAY && !station.known ? "≤ " : "",
-                 duration(station.demand_ms, a));
-        cell(out, 12, text);
+                 format_duration(station.demand_ms, a));
+        print_cell(out, 12, text);
         snprintf(text, sizeof text, station.busy >= 0 ? "%.0f %%" : "–", 100 * station.busy);
-        cell(out, 8, text);
+        print_cell(out, 8, text);
         snprintf(text, sizeof text, "%s%s", station.saturates > 0 && !station.known ? "≥ " : "",
                  rate_of(station.saturates, b));
-        cell(out, 14, text);
+        print_cell(out, 14, text);
         if (any && station.kind == first.kind && station.number == first.number)
             fputs("  ◀ the first", out);
         fputc('\n', out);
@@ -151,8 +151,8 @@ static void text_whatifs(FILE *out, const profile_t *self)
     fputs("\nWhat would change (simulated)                  p50         p99  saturates at\n", out);
     if (whatifs->compared) {
         fprintf(out, "  %-36s", "measured");
-        cell(out, 13, duration(self->shares->p50_ms, a));
-        cell(out, 12, duration(self->shares->p99_ms, b));
+        print_cell(out, 13, format_duration(self->shares->p50_ms, a));
+        print_cell(out, 12, format_duration(self->shares->p99_ms, b));
         fputc('\n', out);
     }
     for (size_t at = 0; at < whatifs->size; at++) {
@@ -160,9 +160,9 @@ static void text_whatifs(FILE *out, const profile_t *self)
         if (!row->possible)
             continue;
         fprintf(out, "  %-36s", row->name);
-        cell(out, 13, duration(row->sim.p50_ms, a));
-        cell(out, 12, duration(row->sim.p99_ms, b));
-        cell(out, 14, rate_of(row->saturates, c));
+        print_cell(out, 13, format_duration(row->sim.p50_ms, a));
+        print_cell(out, 12, format_duration(row->sim.p99_ms, b));
+        print_cell(out, 14, rate_of(row->saturates, c));
         if (at == 0 && whatifs->compared)
             fprintf(out, "  error %.1f %%, %.1f %%", 100 * fabs(whatifs->error_p50),
                     100 * fabs(whatifs->error_p99));
@@ -184,7 +184,7 @@ void profile_text(FILE *out, const profile_t *self)
 
 // ---- JSON ---------------------------------------------------------------------------------------
 
-static void set(json_t *object, const char *key, double value)
+static void set_number(json_t *object, const char *key, double value)
 {
     // six digits after the point: no reader needs more, and the text is the same everywhere
     json_object_set_new(object, key, json_real(round(value * 1e6) / 1e6));
@@ -200,15 +200,15 @@ static json_t *stages_json(const profile_t *self)
         json_object_set_new(out, "stage", json_string(names_text(names, row->stage)));
         if (row->source != (uint32_t)RECORDING_NONE) {
             json_object_set_new(out, "source", json_string(names_text(names, row->source)));
-            set(out, "source_share", row->source_part);
+            set_number(out, "source_share", row->source_part);
         }
         json_object_set_new(out, "on_path", json_integer((json_int_t)row->on_path));
-        set(out, "p50_ms", row->p50_ms);
-        set(out, "p99_ms", row->p99_ms);
-        set(out, "without_p50_ms", row->without_50_ms);
-        set(out, "without_p99_ms", row->without_99_ms);
-        set(out, "own_p50_ms", row->own_p50_ms);
-        set(out, "own_p99_ms", row->own_p99_ms);
+        set_number(out, "p50_ms", row->p50_ms);
+        set_number(out, "p99_ms", row->p99_ms);
+        set_number(out, "without_p50_ms", row->without_50_ms);
+        set_number(out, "without_p99_ms", row->without_99_ms);
+        set_number(out, "own_p50_ms", row->own_p50_ms);
+        set_number(out, "own_p99_ms", row->own_p99_ms);
         json_array_append_new(list, out);
     }
     return list;
@@ -227,13 +227,13 @@ static json_t *stations_json(const profile_t *self)
         json_object_set_new(out, "station", json_string(name));
         json_object_set_new(out, "processes", json_integer((json_int_t)station.processes));
         if (station.servers < MODEL_ENDLESS)
-            set(out, "servers", station.servers);
+            set_number(out, "servers", station.servers);
         json_object_set_new(out, "servers_measured", json_boolean(station.known));
-        set(out, "demand_ms", station.demand_ms);
+        set_number(out, "demand_ms", station.demand_ms);
         if (station.saturates > 0)
-            set(out, "saturates_per_s", station.saturates);
+            set_number(out, "saturates_per_s", station.saturates);
         if (station.busy >= 0)
-            set(out, "busy", station.busy);
+            set_number(out, "busy", station.busy);
         json_array_append_new(list, out);
     }
     return list;
@@ -248,15 +248,15 @@ static json_t *whatifs_json(const profile_t *self)
             continue;
         json_t *out = json_object();
         json_object_set_new(out, "what", json_string(row->name));
-        set(out, "rate_per_s", row->sim.rate);
-        set(out, "p50_ms", row->sim.p50_ms);
-        set(out, "p90_ms", row->sim.p90_ms);
-        set(out, "p99_ms", row->sim.p99_ms);
-        set(out, "mean_ms", row->sim.mean_ms);
-        set(out, "search_wait_ms", row->sim.search_wait_ms);
-        set(out, "slot_wait_ms", row->sim.slot_wait_ms);
+        set_number(out, "rate_per_s", row->sim.rate);
+        set_number(out, "p50_ms", row->sim.p50_ms);
+        set_number(out, "p90_ms", row->sim.p90_ms);
+        set_number(out, "p99_ms", row->sim.p99_ms);
+        set_number(out, "mean_ms", row->sim.mean_ms);
+        set_number(out, "search_wait_ms", row->sim.search_wait_ms);
+        set_number(out, "slot_wait_ms", row->sim.slot_wait_ms);
         if (row->saturates > 0) {
-            set(out, "saturates_per_s", row->saturates);
+            set_number(out, "saturates_per_s", row->saturates);
             json_object_set_new(out, "saturates_first", json_string(row->first));
         }
         json_array_append_new(list, out);
@@ -271,20 +271,20 @@ void profile_json(FILE *out, const profile_t *self)
     json_object_set_new(all, "answers", json_integer((json_int_t)recording_size(self->recording)));
     json_object_set_new(all, "with_first_token", json_integer((json_int_t)self->shares->answers));
     if (recording_rate(self->recording) > 0) {
-        set(all, "seconds", recording_lasted_ms(self->recording) / 1000);
-        set(all, "rate_per_s", recording_rate(self->recording));
+        set_number(all, "seconds", recording_lasted_ms(self->recording) / 1000);
+        set_number(all, "rate_per_s", recording_rate(self->recording));
     }
-    set(first, "p50_ms", self->shares->p50_ms);
-    set(first, "p99_ms", self->shares->p99_ms);
-    set(first, "mean_ms", self->shares->mean_ms);
+    set_number(first, "p50_ms", self->shares->p50_ms);
+    set_number(first, "p99_ms", self->shares->p99_ms);
+    set_number(first, "mean_ms", self->shares->mean_ms);
     json_object_set_new(all, "first_token", first);
     json_object_set_new(all, "stages", stages_json(self));
     json_object_set_new(all, "stations", stations_json(self));
     json_object_set_new(all, "simulated", whatifs_json(self));
     if (self->whatifs->compared) {
         json_t *error = json_object();
-        set(error, "p50", self->whatifs->error_p50);
-        set(error, "p99", self->whatifs->error_p99);
+        set_number(error, "p50", self->whatifs->error_p50);
+        set_number(error, "p99", self->whatifs->error_p99);
         json_object_set_new(all, "error", error);
     }
     json_dumpf(all, out, JSON_INDENT(1));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "mem.h"
 
 typedef enum where {
     BETWEEN, // two values
@@ -38,9 +39,7 @@ struct reading {
 
 reading_t *reading_new(void (*take)(void *, const json_t *), void *arg)
 {
-    reading_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    reading_t *self = rl_new(*self);
     self->take = take;
     self->arg = arg;
     self->line = 1;
@@ -58,8 +57,9 @@ void reading_destroy(reading_t **self_p)
     *self_p = NULL;
 }
 
-static int fail(reading_t *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int fail(reading_t *self, const char *format, ...)
+static int fail_reading(reading_t *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static int fail_reading(reading_t *self, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -70,10 +70,11 @@ static int fail(reading_t *self, const char *format, ...)
 
 static int not_json(reading_t *self)
 {
-    return fail(self,
-                "line %zu is not JSON; what is read is timelines: the answer of GET /v1/traces, or "
-                "timings objects, one after the other",
-                self->line);
+    return fail_reading(
+        self,
+        "line %zu is not JSON; what is read is timelines: the answer of GET /v1/traces, or "
+        "timings objects, one after the other",
+        self->line);
 }
 
 static int end_value(reading_t *self)
@@ -81,8 +82,8 @@ static int end_value(reading_t *self)
     json_error_t error;
     json_t *value = json_loadb(self->value.data, self->value.size, 0, &error);
     if (!value)
-        return fail(self, "the value that begins in line %zu (byte %zu) is not JSON: %s",
-                    self->value_line, self->value_at, error.text);
+        return fail_reading(self, "the value that begins in line %zu (byte %zu) is not JSON: %s",
+                            self->value_line, self->value_at, error.text);
     self->values++;
     self->take(self->arg, value);
     json_decref(value);
@@ -96,7 +97,7 @@ static int end_value(reading_t *self)
 }
 
 // A byte of a value; the end of the outermost bracket ends it.
-static int inside(reading_t *self, char c)
+static int read_inside(reading_t *self, char c)
 {
     if (self->where == ESCAPE) {
         self->where = STRING;
@@ -112,7 +113,7 @@ static int inside(reading_t *self, char c)
     return 0;
 }
 
-static int between(reading_t *self, char c)
+static int read_between(reading_t *self, char c)
 {
     bool start = self->line_start;
     self->line_start = c == '\n';
@@ -138,7 +139,7 @@ static int between(reading_t *self, char c)
     return 0;
 }
 
-static int field(reading_t *self, char c)
+static int read_field(reading_t *self, char c)
 {
     static const char *const passed[] = {"event", "id", "retry"};
     if (c != ':') {
@@ -165,9 +166,9 @@ static int take_byte(reading_t *self, char c)
 {
     switch (self->where) {
     case BETWEEN:
-        return between(self, c);
+        return read_between(self, c);
     case FIELD:
-        return field(self, c);
+        return read_field(self, c);
     case REST:
         if (c == '\n') {
             self->where = BETWEEN;
@@ -178,9 +179,9 @@ static int take_byte(reading_t *self, char c)
         break;
     }
     if (rl_buf_add(&self->value, &c, 1) != 0)
-        return fail(self, "the value that begins in line %zu is larger than %d MiB",
-                    self->value_line, READ_MAX_VALUE >> 20);
-    return inside(self, c) ? end_value(self) : 0;
+        return fail_reading(self, "the value that begins in line %zu is larger than %d MiB",
+                            self->value_line, READ_MAX_VALUE >> 20);
+    return read_inside(self, c) ? end_value(self) : 0;
 }
 
 int reading_feed(reading_t *self, const char *data, size_t size)
@@ -200,14 +201,15 @@ int reading_end(reading_t *self)
     if (*self->error)
         return -1;
     if (self->where >= INSIDE)
-        return fail(self,
-                    "it ends in the middle of the value that begins in line %zu (byte %zu), after "
-                    "%zu whole ones: was it cut off?",
-                    self->value_line, self->value_at, self->values);
+        return fail_reading(
+            self,
+            "it ends in the middle of the value that begins in line %zu (byte %zu), after "
+            "%zu whole ones: was it cut off?",
+            self->value_line, self->value_at, self->values);
     if (self->where == FIELD)
         return not_json(self);
     if (self->values == 0)
-        return fail(self, "there is no answer in it");
+        return fail_reading(self, "there is no answer in it");
     return 0;
 }
 

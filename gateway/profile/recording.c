@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 struct recording {
     names_t *names;
     answer_record_t **answers; // a ring while it is filled
@@ -13,17 +15,13 @@ struct recording {
 
 recording_t *recording_new(void)
 {
-    recording_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    recording_t *self = rl_new(*self);
     self->names = names_new();
-    self->answers = calloc(RECORDING_MAX_ANSWERS, sizeof(answer_record_t *));
-    if (!self->answers)
-        abort();
+    self->answers = rl_alloc_array(RECORDING_MAX_ANSWERS, sizeof(answer_record_t *));
     return self;
 }
 
-static answer_record_t **place(const recording_t *self, size_t at)
+static answer_record_t **find_place(const recording_t *self, size_t at)
 {
     return &self->answers[(self->first + at) % RECORDING_MAX_ANSWERS];
 }
@@ -34,7 +32,7 @@ void recording_destroy(recording_t **self_p)
     if (!self)
         return;
     for (size_t at = 0; at < self->size; at++)
-        free(*place(self, at));
+        free(*find_place(self, at));
     free(self->answers);
     names_destroy(&self->names);
     free(self);
@@ -48,7 +46,7 @@ static size_t pieces_of(const answer_record_t *answer)
 
 static void drop_first(recording_t *self)
 {
-    answer_record_t **first = place(self, 0);
+    answer_record_t **first = find_place(self, 0);
     self->pieces -= pieces_of(*first);
     free(*first);
     *first = NULL;
@@ -57,12 +55,12 @@ static void drop_first(recording_t *self)
     self->dropped++;
 }
 
-static void keep(recording_t *self, answer_record_t *answer)
+static void keep_answer(recording_t *self, answer_record_t *answer)
 {
     self->pieces += pieces_of(answer);
     if (self->size == RECORDING_MAX_ANSWERS)
         drop_first(self);
-    *place(self, self->size++) = answer;
+    *find_place(self, self->size++) = answer;
     while (self->pieces > RECORDING_MAX_PIECES && self->size > 1)
         drop_first(self);
 }
@@ -71,7 +69,7 @@ static void take_one(recording_t *self, const json_t *value)
 {
     answer_record_t *answer = recording_read(self->names, value);
     if (answer)
-        keep(self, answer);
+        keep_answer(self, answer);
     else
         self->foreign++;
 }
@@ -94,7 +92,7 @@ size_t recording_size(const recording_t *self)
 
 const answer_record_t *recording_at(const recording_t *self, size_t at)
 {
-    return *place(self, at);
+    return *find_place(self, at);
 }
 
 names_t *recording_names(const recording_t *self)
@@ -130,20 +128,18 @@ static bool arrivals_known(const recording_t *self)
 }
 
 // Turns the ring so that its first answer stands first.
-static void straighten(recording_t *self)
+static void sort_answers(recording_t *self)
 {
-    answer_record_t **straight = calloc(RECORDING_MAX_ANSWERS, sizeof(answer_record_t *));
-    if (!straight)
-        abort();
+    answer_record_t **straight = rl_alloc_array(RECORDING_MAX_ANSWERS, sizeof(answer_record_t *));
     for (size_t at = 0; at < self->size; at++)
-        straight[at] = *place(self, at);
+        straight[at] = *find_place(self, at);
     free(self->answers);
     self->answers = straight;
     self->first = 0;
 }
 
 // Keeps [from, from + size).
-static void cut(recording_t *self, size_t from, size_t size)
+static void cut_answers(recording_t *self, size_t from, size_t size)
 {
     for (size_t at = 0; at < self->size; at++)
         if (at < from || at >= from + size)
@@ -157,7 +153,7 @@ void recording_busiest(recording_t *self, double window_s)
     size_t best = 0, most = 0, from = 0;
     if (!arrivals_known(self))
         return;
-    straighten(self);
+    sort_answers(self);
     qsort(self->answers, self->size, sizeof(answer_record_t *), by_arrival);
     for (size_t at = 0; at < self->size; at++) {
         while (self->answers[at]->at_ms - self->answers[from]->at_ms > window_s * 1000)
@@ -167,7 +163,7 @@ void recording_busiest(recording_t *self, double window_s)
             best = from;
         }
     }
-    cut(self, best, most);
+    cut_answers(self, best, most);
 }
 
 double recording_lasted_ms(const recording_t *self)

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 static const double MOST_MS = 1e9; // eleven days: no answer lasts longer
 
-static bool number(const json_t *object, const char *key, double *out)
+static bool read_number(const json_t *object, const char *key, double *out)
 {
     const json_t *value = json_object_get(object, key);
     double found = json_number_value(value);
@@ -21,7 +23,7 @@ static bool number(const json_t *object, const char *key, double *out)
 static float ms_of(const json_t *object, const char *key, double otherwise)
 {
     double found;
-    return (float)(number(object, key, &found) && found <= MOST_MS ? found : otherwise);
+    return (float)(read_number(object, key, &found) && found <= MOST_MS ? found : otherwise);
 }
 
 static uint32_t name_of(names_t *names, const json_t *object, const char *key)
@@ -126,7 +128,7 @@ static float found_ms(const answer_record_t *self)
     return last;
 }
 
-static void derive(answer_record_t *self, float waiting_ms)
+static void derive_times(answer_record_t *self, float waiting_ms)
 {
     self->found_ms = found_ms(self);
     self->merge_ms = waiting_ms > self->found_ms ? waiting_ms - self->found_ms : 0;
@@ -158,7 +160,7 @@ static void read_charges(names_t *names, const json_t *path, charge_t *out, size
 static double arrival_of(const json_t *trace)
 {
     double found;
-    return number(trace, "unix_ms", &found) && found < 1e15 ? found : NAN; // the year 33,658
+    return read_number(trace, "unix_ms", &found) && found < 1e15 ? found : NAN; // the year 33,658
 }
 
 answer_record_t *recording_read(names_t *names, const json_t *trace)
@@ -169,14 +171,12 @@ answer_record_t *recording_read(names_t *names, const json_t *trace)
                  *spans = json_object_get(timeline, "spans"),
                  *path = json_object_get(timeline, "critical_path");
     double total;
-    if (!number(timeline, "total_ms", &total) || total > MOST_MS || !json_is_array(states))
+    if (!read_number(timeline, "total_ms", &total) || total > MOST_MS || !json_is_array(states))
         return NULL;
     size_t seeks = count_seeks(spans), charges = json_array_size(path);
     charges = charges < RECORDING_MAX_STEPS ? charges : RECORDING_MAX_STEPS;
     answer_record_t *self =
-        calloc(1, sizeof *self + seeks * sizeof(seek_t) + charges * sizeof(charge_t));
-    if (!self)
-        abort();
+        rl_alloc(sizeof *self + seeks * sizeof(seek_t) + charges * sizeof(charge_t));
     seek_t *seek = (seek_t *)(self + 1);
     charge_t *charge = (charge_t *)(seek + seeks);
     float waiting_ms;
@@ -200,7 +200,7 @@ answer_record_t *recording_read(names_t *names, const json_t *trace)
             read_span(names, span, self);
     }
     read_states(states, self, &waiting_ms);
-    derive(self, waiting_ms);
+    derive_times(self, waiting_ms);
     read_charges(names, path, charge, charges);
     return self;
 }

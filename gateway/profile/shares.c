@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "values.h"
 
 enum {
@@ -95,12 +96,10 @@ static void name_source(share_t *share, const gather_t *gather, size_t row)
 
 void shares_of(const recording_t *recording, shares_t *out)
 {
-    gather_t *gather = calloc(1, sizeof *gather);
+    gather_t *gather = rl_new(*gather);
     values_t firsts = {0};
     double middle_sum = 0, slow_sum = 0;
     size_t middles = 0;
-    if (!gather)
-        abort();
     memset(out, 0, sizeof *out);
     for (size_t at = 0; at < recording_size(recording); at++)
         if (recording_at(recording, at)->first_ms >= 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "balance.h"
+#include "mem.h"
 #include "values.h"
 
 typedef enum event_kind {
@@ -64,16 +65,8 @@ typedef struct sim {
     size_t seeks, generated, embedded, passed;
 } sim_t;
 
-static void *room(size_t count, size_t size)
-{
-    void *out = calloc(count + 1, size);
-    if (!out)
-        abort();
-    return out;
-}
-
 // SplitMix64, Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators".
-static uint64_t random64(sim_t *self)
+static uint64_t next_random(sim_t *self)
 {
     uint64_t z = self->random += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -83,45 +76,44 @@ static uint64_t random64(sim_t *self)
 
 static uint32_t random_below(sim_t *self, size_t bound)
 {
-    return (uint32_t)(random64(self) % bound);
+    return (uint32_t)(next_random(self) % bound);
 }
 
 // ---- events -------------------------------------------------------------------------------------
 
-static bool sooner(const event_t *a, const event_t *b)
+static bool is_sooner(const event_t *a, const event_t *b)
 {
     return a->at < b->at || (a->at == b->at && a->number < b->number);
 }
 
-static void put_event(sim_t *self, event_t event)
+static void push_event(sim_t *self, event_t event)
 {
     event.number = self->made++;
     if (self->heap_size == self->heap_room) {
         self->heap_room = self->heap_room ? 2 * self->heap_room : 1024;
-        self->heap = realloc(self->heap, self->heap_room * sizeof *self->heap);
-        if (!self->heap)
-            abort();
+        self->heap = rl_realloc(self->heap, self->heap_room, sizeof *self->heap);
     }
     size_t hole = self->heap_size++;
-    while (hole > 0 && sooner(&event, &self->heap[(hole - 1) / 2])) {
+    while (hole > 0 && is_sooner(&event, &self->heap[(hole - 1) / 2])) {
         self->heap[hole] = self->heap[(hole - 1) / 2];
         hole = (hole - 1) / 2;
     }
     self->heap[hole] = event;
 }
 
-static void put(sim_t *self, double at, event_kind_t kind, uint32_t question, uint32_t extra)
+static void put_event(sim_t *self, double at, event_kind_t kind, uint32_t question, uint32_t extra)
 {
-    put_event(self, (event_t){.at = at, .kind = kind, .question = question, .extra = extra});
+    push_event(self, (event_t){.at = at, .kind = kind, .question = question, .extra = extra});
 }
 
-static event_t take(sim_t *self)
+static event_t take_event(sim_t *self)
 {
     event_t first = self->heap[0], last = self->heap[--self->heap_size];
     size_t hole = 0, child;
     while ((child = 2 * hole + 1) < self->heap_size) {
-        child += child + 1 < self->heap_size && sooner(&self->heap[child + 1], &self->heap[child]);
-        if (!sooner(&self->heap[child], &last))
+        child +=
+            child + 1 < self->heap_size && is_sooner(&self->heap[child + 1], &self->heap[child]);
+        if (!is_sooner(&self->heap[child], &last))
             break;
         self->heap[hole] = self->heap[child];
         hole = child;
@@ -136,12 +128,12 @@ static servers_t servers_new(unsigned size)
 {
     servers_t self = {NULL, size < MODEL_ENDLESS ? size : 0};
     if (self.size > 0)
-        self.free_at = room(self.size, sizeof *self.free_at);
+        self.free_at = rl_alloc_array(self.size, sizeof *self.free_at);
     return self;
 }
 
 // When a task that comes now is taken up; the server is then busy for `ms`.
-static double serve(servers_t *self, double now, double ms)
+static double serve_next(servers_t *self, double now, double ms)
 {
     if (self->size == 0)
         return now;
@@ -178,7 +170,7 @@ static void retrieval_over(sim_t *self, uint32_t question, double now)
     const demand_t *demand = &self->model->demands[self->lives[question].demand];
     double over = pass_gateway(self, self->lives[question].gateway, now, demand->merge_ms);
     if (demand->generates)
-        put(self, over + demand->lost_ms, GENERATE, question, 0);
+        put_event(self, over + demand->lost_ms, GENERATE, question, 0);
 }
 
 static void piece_over(sim_t *self, uint32_t question, double now)
@@ -193,7 +185,7 @@ static void send_searches(sim_t *self, uint32_t question, double now, bool after
     for (uint32_t at = 0; at < demand->searches_size; at++) {
         const demand_search_t *search = &self->model->searches[demand->searches + at];
         if (search->after_embed == after_embed)
-            put(self, now + search->gap_ms, SEEK, question, demand->searches + at);
+            put_event(self, now + search->gap_ms, SEEK, question, demand->searches + at);
     }
 }
 
@@ -205,26 +197,26 @@ static void on_arrive(sim_t *self, uint32_t question, double now)
     life->pending = demand->searches_size + (demand->embed_ms >= 0);
     double read = pass_gateway(self, life->gateway, now, demand->read_ms);
     if (demand->embed_ms >= 0)
-        put(self, read + demand->embed_gap_ms, EMBED, question, 0);
+        put_event(self, read + demand->embed_gap_ms, EMBED, question, 0);
     send_searches(self, question, read, false);
     if (life->pending == 0) {
         life->pending = 1;
-        put(self, read, GIVEN_UP, question, 0);
+        put_event(self, read, GIVEN_UP, question, 0);
     }
 }
 
 static void on_embed(sim_t *self, uint32_t question, double now)
 {
     const demand_t *demand = &self->model->demands[self->lives[question].demand];
-    double start = serve(&self->embed, now, demand->embed_ms);
+    double start = serve_next(&self->embed, now, demand->embed_ms);
     self->embed_wait += start - now;
     self->embedded++;
-    put(self, start + demand->embed_ms, EMBEDDED, question, 0);
+    put_event(self, start + demand->embed_ms, EMBEDDED, question, 0);
 }
 
 static size_t pick_replica(sim_t *self, replica_t *replicas, size_t size)
 {
-    uint64_t random = random64(self) | 1, fastest = 0;
+    uint64_t random = next_random(self) | 1, fastest = 0;
     for (size_t at = 0; at < size; at++)
         if (replicas[at].recent.median_us && (!fastest || replicas[at].recent.median_us < fastest))
             fastest = replicas[at].recent.median_us;
@@ -243,21 +235,21 @@ static void on_seek(sim_t *self, uint32_t question, uint32_t number, double now)
     const demand_search_t *search = &self->model->searches[number];
     const model_source_t *source = &self->model->sources[search->source];
     if (search->missing || source->size == 0) {
-        put(self, now + search->work_ms, GIVEN_UP, question, 0);
+        put_event(self, now + search->work_ms, GIVEN_UP, question, 0);
         return;
     }
     replica_t *replicas = &self->replicas[self->replicas_of[search->source]];
     size_t chosen = pick_replica(self, replicas, source->size);
     double there = now + search->network_ms / 2;
-    double start = serve(&self->retrievers[source->processes[chosen]], there, search->work_ms);
+    double start = serve_next(&self->retrievers[source->processes[chosen]], there, search->work_ms);
     replicas[chosen].outstanding++;
     self->search_wait += start - there;
     self->seeks++;
-    put_event(self, (event_t){.at = start + search->work_ms + search->network_ms / 2,
-                              .kind = SOUGHT,
-                              .question = question,
-                              .extra = (uint32_t)(replicas + chosen - self->replicas),
-                              .since = now});
+    push_event(self, (event_t){.at = start + search->work_ms + search->network_ms / 2,
+                               .kind = SOUGHT,
+                               .question = question,
+                               .extra = (uint32_t)(replicas + chosen - self->replicas),
+                               .since = now});
 }
 
 static void take_slot(sim_t *self, uint32_t question, double now)
@@ -266,7 +258,7 @@ static void take_slot(sim_t *self, uint32_t question, double now)
     self->running++;
     self->generated++;
     self->slot_wait += now - self->lives[question].waited;
-    put(self, now + demand->ask_ms, ASK, question, 0);
+    put_event(self, now + demand->ask_ms, ASK, question, 0);
 }
 
 static void on_generate(sim_t *self, uint32_t question, double now)
@@ -289,11 +281,11 @@ static void on_ask(sim_t *self, uint32_t question, double now)
 {
     const life_t *life = &self->lives[question];
     const demand_t *demand = &self->model->demands[life->demand];
-    double start = serve(&self->llm, now, demand->hold_ms);
+    double start = serve_next(&self->llm, now, demand->hold_ms);
     self->llm_wait += start - now;
     if (demand->counts)
         values_add(&self->firsts, start + demand->first_ms + demand->relay_ms - life->arrived);
-    put(self, start + demand->hold_ms, SLOT_FREE, question, 0);
+    put_event(self, start + demand->hold_ms, SLOT_FREE, question, 0);
 }
 
 static void on_slot_free(sim_t *self, double now)
@@ -306,7 +298,7 @@ static void on_slot_free(sim_t *self, double now)
     take_slot(self, next, now);
 }
 
-static void handle(sim_t *self, const event_t *event)
+static void handle_event(sim_t *self, const event_t *event)
 {
     switch (event->kind) {
     case ARRIVE:
@@ -378,7 +370,7 @@ static void arrive_as_recorded(sim_t *self, double scale)
     double first = recording_at(recording, 0)->at_ms;
     for (size_t at = 0; at < size; at++) {
         self->lives[at].arrived = (recording_at(recording, at)->at_ms - first) * scale;
-        put(self, self->lives[at].arrived, ARRIVE, (uint32_t)at, 0);
+        put_event(self, self->lives[at].arrived, ARRIVE, (uint32_t)at, 0);
     }
 }
 
@@ -386,28 +378,28 @@ static void arrive_at_random(sim_t *self, size_t size, double rate)
 {
     double now = 0;
     for (size_t at = 0; at < size; at++) {
-        double uniform = ((double)(random64(self) >> 11) + 1) / 9007199254740993.0; // (0, 1]
+        double uniform = ((double)(next_random(self) >> 11) + 1) / 9007199254740993.0; // (0, 1]
         now -= 1000 / rate * log(uniform);
         self->lives[at].demand = random_below(self, self->model->demands_size);
         self->lives[at].arrived = now;
-        put(self, now, ARRIVE, (uint32_t)at, 0);
+        put_event(self, now, ARRIVE, (uint32_t)at, 0);
     }
 }
 
 static sim_t *sim_new(const model_t *model, uint64_t seed, size_t questions)
 {
-    sim_t *self = room(1, sizeof *self);
+    sim_t *self = rl_new(*self);
     self->model = model;
     self->random = seed;
-    self->lives = room(questions, sizeof *self->lives);
-    self->gateway_free = room(model->gateways, sizeof *self->gateway_free);
-    self->replicas_of = room(model->sources_size, sizeof *self->replicas_of);
+    self->lives = rl_alloc_array(questions, sizeof *self->lives);
+    self->gateway_free = rl_alloc_array(model->gateways, sizeof *self->gateway_free);
+    self->replicas_of = rl_alloc_array(model->sources_size, sizeof *self->replicas_of);
     for (size_t at = 0; at < model->sources_size; at++) {
         self->replicas_of[at] = self->replicas_size;
         self->replicas_size += model->sources[at].size;
     }
-    self->replicas = room(self->replicas_size, sizeof *self->replicas);
-    self->retrievers = room(model->retrievers_size, sizeof *self->retrievers);
+    self->replicas = rl_alloc_array(self->replicas_size, sizeof *self->replicas);
+    self->retrievers = rl_alloc_array(model->retrievers_size, sizeof *self->retrievers);
     for (size_t at = 0; at < model->retrievers_size; at++)
         self->retrievers[at] = servers_new(model->retrievers[at].servers);
     for (size_t at = 0; at < model->generators_size; at++)
@@ -435,23 +427,23 @@ static void sim_free(sim_t *self)
     free(self);
 }
 
-static double per(double sum, size_t count)
+static double mean_of(double sum, size_t count)
 {
     return count ? sum / (double)count : 0;
 }
 
-static void tell(sim_t *self, sim_result_t *out)
+static void write_result(sim_t *self, sim_result_t *out)
 {
     out->questions = self->firsts.size;
     out->p50_ms = values_share(&self->firsts, 0.5);
     out->p90_ms = values_share(&self->firsts, 0.9);
     out->p99_ms = values_share(&self->firsts, 0.99);
     out->mean_ms = values_mean(&self->firsts);
-    out->search_wait_ms = per(self->search_wait, self->seeks);
-    out->slot_wait_ms = per(self->slot_wait, self->generated);
-    out->gateway_wait_ms = per(self->gateway_wait, self->passed);
-    out->embed_wait_ms = per(self->embed_wait, self->embedded);
-    out->llm_wait_ms = per(self->llm_wait, self->generated);
+    out->search_wait_ms = mean_of(self->search_wait, self->seeks);
+    out->slot_wait_ms = mean_of(self->slot_wait, self->generated);
+    out->gateway_wait_ms = mean_of(self->gateway_wait, self->passed);
+    out->embed_wait_ms = mean_of(self->embed_wait, self->embedded);
+    out->llm_wait_ms = mean_of(self->llm_wait, self->generated);
 }
 
 bool sim_run(const model_t *model, const sim_load_t *load, sim_result_t *out)
@@ -474,11 +466,11 @@ bool sim_run(const model_t *model, const sim_load_t *load, sim_result_t *out)
         else
             arrive_as_recorded(self, recorded / rate);
         while (self->heap_size > 0) {
-            event_t event = take(self);
-            handle(self, &event);
+            event_t event = take_event(self);
+            handle_event(self, &event);
         }
     }
-    tell(self, out);
+    write_result(self, out);
     bool any = self->firsts.size > 0;
     sim_free(self);
     return any;

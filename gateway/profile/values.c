@@ -4,13 +4,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "mem.h"
+
 void values_add(values_t *self, double value)
 {
     if (self->size == self->room) {
         self->room = self->room ? 2 * self->room : 64;
-        self->data = realloc(self->data, self->room * sizeof *self->data);
-        if (!self->data)
-            abort();
+        self->data = rl_realloc(self->data, self->room, sizeof *self->data);
     }
     self->data[self->size++] = value;
 }
@@ -21,7 +21,7 @@ void values_free(values_t *self)
     *self = (values_t){0};
 }
 
-static int ascending(const void *one, const void *other)
+static int by_value(const void *one, const void *other)
 {
     double a = *(const double *)one, b = *(const double *)other;
     return a < b ? -1 : a > b;
@@ -31,7 +31,7 @@ double values_share(values_t *self, double share)
 {
     if (self->size == 0)
         return 0;
-    qsort(self->data, self->size, sizeof *self->data, ascending);
+    qsort(self->data, self->size, sizeof *self->data, by_value);
     double rank = ceil(share * (double)self->size);
     size_t at = rank < 1 ? 0 : (size_t)rank - 1;
     return self->data[at < self->size ? at : self->size - 1];

@@ -61,7 +61,7 @@ static whatif_t *add_row(whatifs_t *self, const model_t *model, const whatif_set
     return row;
 }
 
-static void change(model_t *model, const whatif_settings_t *settings)
+static void apply_change(model_t *model, const whatif_settings_t *settings)
 {
     model_multiply_retrievers(model, settings->retrievers.times);
     model_add_retrievers(model, settings->retrievers.add);
@@ -95,7 +95,7 @@ static void add_asked(whatifs_t *self, const model_t *model, const whatif_settin
     if (!*name)
         return;
     model_t *changed = model_copy(model);
-    change(changed, settings);
+    apply_change(changed, settings);
     add_row(self, changed, settings, settings->rate, name);
     model_destroy(&changed);
 }
@@ -113,7 +113,7 @@ static void add_usual(whatifs_t *self, const model_t *model, const whatif_settin
     else
         snprintf(whole, sizeof whole, "%s", name);
     model_t *changed = model_copy(model);
-    change(changed, &usual);
+    apply_change(changed, &usual);
     add_row(self, changed, settings, settings->rate, whole);
     model_destroy(&changed);
 }

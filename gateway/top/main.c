@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "mem.h"
 #include "proc.h"
 #include "top_page.h"
 #include "top_screen.h"
@@ -57,7 +58,7 @@ typedef struct top {
     bool news; // something came since the last line
 } top_t;
 
-static void end(void *arg)
+static void end_program(void *arg)
 {
     top_t *self = arg;
     bool reached = self->watch && top_watch_reached(self->watch);
@@ -70,7 +71,7 @@ static void write_json(json_t *sum)
 {
     char *text = json_dumps(sum, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
     if (!text)
-        abort();
+        rl_out_of_memory();
     puts(text);
     free(text);
 }
@@ -110,7 +111,7 @@ static void write_sum(top_t *self)
     json_decref(sum);
     fflush(stdout);
     if (ferror(stdout)) // nobody reads on
-        end(self);
+        end_program(self);
 }
 
 // ------------------------------------------------------------------------------------ what comes
@@ -150,7 +151,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
     top_watch_complain(self->watch);
     if (!top_watch_reached(self->watch)) {
         if (top_watch_settled(self->watch))
-            end(self);
+            end_program(self);
     } else if (self->news) {
         self->news = false;
         write_sum(self);
@@ -191,7 +192,7 @@ static void read_view(top_t *self, const rl_conf_t *conf)
                                                                               : MODE_SCREEN;
 }
 
-static int run(top_t *self)
+static int run_program(top_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     struct event_base *base = rl_proc_base(self->proc);
@@ -201,7 +202,7 @@ static int run(top_t *self)
     if (!self->watch)
         return WRONG_USE;
     if (self->mode == MODE_SCREEN) {
-        self->screen = top_screen_new(base, &self->view, end, self);
+        self->screen = top_screen_new(base, &self->view, end_program, self);
         if (!self->screen) {
             fprintf(stderr,
                     "ragline-top: the terminal \"%s\" (TERM) is not known here; lines then\n",
@@ -209,10 +210,10 @@ static int run(top_t *self)
             self->mode = MODE_LINES;
         }
     }
-    rl_proc_on_stop(self->proc, end, self);
+    rl_proc_on_stop(self->proc, end_program, self);
     self->second = event_new(base, -1, EV_PERSIST, on_second, self);
     if (!self->second || event_add(self->second, &second) != 0)
-        abort();
+        rl_out_of_memory();
     return rl_proc_run(self->proc);
 }
 
@@ -223,11 +224,11 @@ int main(int argc, char **argv)
     top_t self = {.proc = rl_proc_new(RL_TOP, "top", usage, argc, argv, &status)};
     if (!self.proc)
         return status;
-    // a signal is the person's own doing here, and no news
+    // the person sent the signal: there is nothing to report
     const rl_conf_t *conf = rl_proc_conf(self.proc);
     if (!rl_conf_given(conf, "log.level"))
         rl_log_setup("ragline-top", "warn", strcmp(rl_conf_str(conf, "log.format"), "json") == 0);
-    status = run(&self);
+    status = run_program(&self);
     if (self.second)
         event_free(self.second);
     top_screen_destroy(&self.screen);

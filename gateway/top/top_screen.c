@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mem.h"
 #include "sanitize.h"
 #include "top_text.h"
 
@@ -169,7 +170,7 @@ static int count_lines(const char *text)
 }
 
 // The head stays, the keys stay, what is between them scrolls.
-static void draw(top_screen_t *self)
+static void draw_page(top_screen_t *self)
 {
     rl_buf_t page = rl_buf_make(MAX_PAGE);
     self->view.columns = COLS;
@@ -207,7 +208,7 @@ static void take_back(char *text)
     text[size > 0 ? size - 1 : 0] = '\0';
 }
 
-static void type(top_screen_t *self, int key)
+static void type_filter(top_screen_t *self, int key)
 {
     size_t size = strlen(self->filter);
     if (key == '\n' || key == '\r' || key == KEY_ENTER) {
@@ -258,7 +259,7 @@ static void scroll_to(top_screen_t *self, int key)
 }
 
 // Returns false to end.
-static bool press(top_screen_t *self, int key)
+static bool press_key(top_screen_t *self, int key)
 {
     switch (key) {
     case 'q':
@@ -312,13 +313,13 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
     }
     while ((key = getch()) != ERR) {
         if (self->typing)
-            type(self, key);
-        else if (!press(self, key)) {
+            type_filter(self, key);
+        else if (!press_key(self, key)) {
             self->quit(self->arg);
             return;
         }
     }
-    draw(self);
+    draw_page(self);
 }
 
 static void on_resized(evutil_socket_t fd, short what, void *arg)
@@ -329,7 +330,7 @@ static void on_resized(evutil_socket_t fd, short what, void *arg)
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0)
         resizeterm(size.ws_row, size.ws_col);
     clear();
-    draw(arg);
+    draw_page(arg);
 }
 
 // ---------------------------------------------------------------------------------- begin and end
@@ -337,9 +338,7 @@ static void on_resized(evutil_socket_t fd, short what, void *arg)
 top_screen_t *top_screen_new(struct event_base *base, const top_view_t *view,
                              void (*quit)(void *arg), void *arg)
 {
-    top_screen_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    top_screen_t *self = rl_new(*self);
     self->view = *view;
     snprintf(self->filter, sizeof self->filter, "%s", view->filter);
     self->quit = quit;
@@ -361,8 +360,8 @@ top_screen_t *top_screen_new(struct event_base *base, const top_view_t *view,
     self->input = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, self);
     if (!self->resized || !self->input || event_add(self->resized, NULL) != 0 ||
         event_add(self->input, NULL) != 0)
-        abort();
-    draw(self);
+        rl_out_of_memory();
+    draw_page(self);
     return self;
 }
 
@@ -388,5 +387,5 @@ void top_screen_show(top_screen_t *self, json_t *sum)
         json_decref(self->sum);
         self->sum = sum;
     }
-    draw(self);
+    draw_page(self);
 }

@@ -12,7 +12,7 @@ enum {
 
 static const char *const windows[] = {"10", "60"};
 
-static double number(const json_t *object, const char *key)
+static double number_at(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
     return json_is_number(value) ? json_number_value(value) : 0;
@@ -39,12 +39,13 @@ static void add_numbers(json_t *sum, json_t *more)
                 sum, key,
                 json_integer(sum_of(json_integer_value(so_far), json_integer_value(value))));
         else
-            json_object_set_new(sum, key, json_real(json_number_value(value) + number(sum, key)));
+            json_object_set_new(sum, key,
+                                json_real(json_number_value(value) + number_at(sum, key)));
     }
 }
 
 // The object of this name in `sum`, made if it is not there.
-static json_t *part(json_t *sum, const char *key)
+static json_t *part_of(json_t *sum, const char *key)
 {
     json_t *object = json_object_get(sum, key);
     if (object)
@@ -58,7 +59,7 @@ static json_t *part(json_t *sum, const char *key)
 
 static uint64_t us_of(const json_t *object, const char *key)
 {
-    double ms = number(object, key);
+    double ms = number_at(object, key);
     return ms > 0 && ms < 1e12 ? (uint64_t)(ms * 1000 + 0.5) : 0;
 }
 
@@ -119,7 +120,7 @@ static void add_histograms(json_t *sum, json_t *more)
         rl_histogram_t so_far, here;
         if (!json_object_get(sum, key) && json_object_size(sum) >= MAX_NAMES)
             continue;
-        json_t *out = part(sum, key);
+        json_t *out = part_of(sum, key);
         read_histogram(out, &so_far);
         read_histogram(value, &here);
         rl_histogram_merge(&so_far, &here);
@@ -127,7 +128,7 @@ static void add_histograms(json_t *sum, json_t *more)
         if (json_object_get(value, "first_token_ms"))
             json_object_set_new(
                 out, "first_token_ms",
-                json_real(number(out, "first_token_ms") + number(value, "first_token_ms")));
+                json_real(number_at(out, "first_token_ms") + number_at(value, "first_token_ms")));
     }
 }
 
@@ -139,12 +140,12 @@ static void set_shares(json_t *stages)
     json_t *value;
     json_object_foreach(stages, key, value)
     {
-        whole += number(value, "first_token_ms");
+        whole += number_at(value, "first_token_ms");
     }
     json_object_foreach(stages, key, value)
     {
         json_object_set_new(value, "first_token_share",
-                            json_real(whole > 0 ? number(value, "first_token_ms") / whole : 0));
+                            json_real(whole > 0 ? number_at(value, "first_token_ms") / whole : 0));
     }
 }
 
@@ -161,12 +162,12 @@ static void drop_buckets(json_t *histograms)
 
 static void add_window(json_t *sum, json_t *more)
 {
-    double seconds = number(more, "seconds");
-    add_numbers(part(sum, "counts"), json_object_get(more, "counts"));
-    add_numbers(part(sum, "per_second"), json_object_get(more, "per_second"));
-    add_histograms(part(sum, "times"), json_object_get(more, "times"));
-    add_histograms(part(sum, "stages"), json_object_get(more, "stages"));
-    if (seconds > number(sum, "seconds")) // they run side by side
+    double seconds = number_at(more, "seconds");
+    add_numbers(part_of(sum, "counts"), json_object_get(more, "counts"));
+    add_numbers(part_of(sum, "per_second"), json_object_get(more, "per_second"));
+    add_histograms(part_of(sum, "times"), json_object_get(more, "times"));
+    add_histograms(part_of(sum, "stages"), json_object_get(more, "stages"));
+    if (seconds > number_at(sum, "seconds")) // they run side by side
         json_object_set_new(sum, "seconds", json_real(seconds));
 }
 
@@ -181,17 +182,17 @@ static void add_to_worker(json_t *sum, json_t *worker)
                                     json_integer_value(json_object_get(worker, "outstanding")));
     double largest[2];
     for (int at = 0; at < 2; at++)
-        largest[at] = number(sum, worst[at]) > number(worker, worst[at])
-                          ? number(sum, worst[at])
-                          : number(worker, worst[at]);
-    if (number(worker, "last_seen_ms") < number(sum, "last_seen_ms"))
+        largest[at] = number_at(sum, worst[at]) > number_at(worker, worst[at])
+                          ? number_at(sum, worst[at])
+                          : number_at(worker, worst[at]);
+    if (number_at(worker, "last_seen_ms") < number_at(sum, "last_seen_ms"))
         json_object_update(sum, worker);
     json_object_set_new(sum, "outstanding", json_integer(outstanding));
     for (int at = 0; at < 2; at++)
         json_object_set_new(sum, worst[at], json_real(largest[at]));
 }
 
-static const char *word(const json_t *object, const char *key)
+static const char *text_at(const json_t *object, const char *key)
 {
     const char *value = json_string_value(json_object_get(object, key));
     return value ? value : "";
@@ -205,8 +206,8 @@ static void add_workers(json_t *sum, json_t *known, const json_t *workers)
     size_t at;
     json_array_foreach(workers, at, worker)
     {
-        snprintf(name, sizeof name, "%s %s %s %lld", word(worker, "worker"), word(worker, "kind"),
-                 word(worker, "collection"),
+        snprintf(name, sizeof name, "%s %s %s %lld", text_at(worker, "worker"),
+                 text_at(worker, "kind"), text_at(worker, "collection"),
                  (long long)json_integer_value(json_object_get(worker, "shard")));
         json_t *before = json_object_get(known, name);
         if (before) {
@@ -223,10 +224,10 @@ static void add_workers(json_t *sum, json_t *known, const json_t *workers)
 
 static void add_in_flight(json_t *sum, json_t *more)
 {
-    double oldest = number(sum, "oldest_ms"), here = number(more, "oldest_ms");
+    double oldest = number_at(sum, "oldest_ms"), here = number_at(more, "oldest_ms");
     add_numbers(sum, more);
     json_object_set_new(sum, "oldest_ms", json_real(oldest > here ? oldest : here));
-    add_numbers(part(sum, "states"), json_object_get(more, "states"));
+    add_numbers(part_of(sum, "states"), json_object_get(more, "states"));
 }
 
 json_t *top_sum(json_t *const *snapshots, size_t size)
@@ -237,11 +238,11 @@ json_t *top_sum(json_t *const *snapshots, size_t size)
     };
     for (size_t at = 0; at < size; at++) {
         const json_t *more = snapshots[at];
-        add_in_flight(part(sum, "in_flight"), json_object_get(more, "in_flight"));
-        add_numbers(part(sum, "connections"), json_object_get(more, "connections"));
-        add_numbers(part(sum, "totals"), json_object_get(more, "totals"));
+        add_in_flight(part_of(sum, "in_flight"), json_object_get(more, "in_flight"));
+        add_numbers(part_of(sum, "connections"), json_object_get(more, "connections"));
+        add_numbers(part_of(sum, "totals"), json_object_get(more, "totals"));
         for (int window = 0; window < WINDOWS; window++)
-            add_window(part(part(sum, "windows"), windows[window]),
+            add_window(part_of(part_of(sum, "windows"), windows[window]),
                        json_object_get(json_object_get(more, "windows"), windows[window]));
         add_workers(workers, known, json_object_get(more, "workers"));
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "mem.h"
 #include "sanitize.h"
 
 enum {
@@ -230,7 +231,7 @@ static void add_worker(const json_t *worker, rl_buf_t *out)
     rl_buf_adds(out, TOP_PLAIN "\n");
 }
 
-static bool has(const char *line, const char *word)
+static bool has_word(const char *line, const char *word)
 {
     size_t size = strlen(word);
     for (; *line; line++)
@@ -248,9 +249,7 @@ void top_workers(const json_t *sum, const top_view_t *view, rl_buf_t *out)
                   {"MEAN", -9}, {"P95", -9},    {"SERVED", -9}, {"SEEN", -9}};
     const json_t *workers = json_object_get(sum, "workers"), *worker;
     size_t size = json_array_size(workers), at, shown = 0;
-    row_t *rows = calloc(size + 1, sizeof *rows);
-    if (!rows)
-        abort();
+    row_t *rows = rl_alloc_array(size + 1, sizeof *rows);
     json_array_foreach(workers, at, worker)
     {
         rows[at] = (row_t){worker, view};
@@ -264,7 +263,7 @@ void top_workers(const json_t *sum, const top_view_t *view, rl_buf_t *out)
     for (at = 0; at < size; at++) {
         rl_buf_t line = rl_buf_make(MAX_LINE);
         add_worker(rows[at].worker, &line);
-        if (line.data && has(line.data, view->filter)) {
+        if (line.data && has_word(line.data, view->filter)) {
             rl_buf_add(out, line.data, line.size);
             shown++;
         }

@@ -8,6 +8,7 @@
 #include "buf.h"
 #include "sanitize.h"
 #include "fetch.h"
+#include "mem.h"
 #include "sse.h"
 #include "top_sum.h"
 
@@ -47,11 +48,11 @@ struct top_watch {
     size_t size;
 };
 
-static void start(gateway_t *self);
+static void start_stream(gateway_t *self);
 
 // ------------------------------------------------------------------------------ what comes back
 
-static void take(gateway_t *self, const char *data, size_t size)
+static void take_snapshot(gateway_t *self, const char *data, size_t size)
 {
     json_t *snapshot = json_loadb(data, size, 0, NULL);
     if (!snapshot || !json_is_object(json_object_get(snapshot, "windows"))) {
@@ -76,7 +77,7 @@ static bool on_event(void *arg, const char *name, const char *data, size_t size)
     if (strcmp(name, "stopping") == 0)
         self->stopping = true;
     else
-        take(self, data, size);
+        take_snapshot(self, data, size);
     return true;
 }
 
@@ -88,7 +89,7 @@ static bool on_data(void *arg, const char *data, size_t size)
     return true;
 }
 
-static const char *advice(long status)
+static const char *advice_for(long status)
 {
     return status == 401   ? " Give an API key with --top-key-file FILE or RAGLINE_TOP_KEY."
            : status == 404 ? " Is it a ragline gateway that has GET /v1/live?"
@@ -104,7 +105,7 @@ static void add_message(rl_buf_t *out, const rl_fetch_result_t *result)
         rl_sanitize_line(out, message, MAX_ERROR);
     else
         rl_buf_adds(out, "it answered no snapshot");
-    rl_buf_addf(out, " (status %ld).%s", result->status, advice(result->status));
+    rl_buf_addf(out, " (status %ld).%s", result->status, advice_for(result->status));
     json_decref(body);
 }
 
@@ -132,7 +133,7 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    start(arg);
+    start_stream(arg);
 }
 
 static void again_later(gateway_t *self)
@@ -140,7 +141,7 @@ static void again_later(gateway_t *self)
     struct timeval wait = {self->again_ms / 1000, self->again_ms % 1000 * 1000};
     self->again_ms = self->again_ms * 2 < AGAIN_MOST_MS ? self->again_ms * 2 : AGAIN_MOST_MS;
     if (event_add(self->again, &wait) != 0)
-        abort();
+        rl_out_of_memory();
 }
 
 static void on_done(void *arg, const rl_fetch_result_t *result)
@@ -149,7 +150,7 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
     self->fetch = NULL;
     rl_sse_destroy(&self->sse);
     if (self->watch->once && result->ok && result->status == 200)
-        take(self, result->body, result->body_size);
+        take_snapshot(self, result->body, result->body_size);
     if (self->watch->once && self->snapshot)
         return;
     self->failed = true;
@@ -164,7 +165,7 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
 
 // ----------------------------------------------------------------------------------- connections
 
-static bool begin(gateway_t *self)
+static bool begin_stream(gateway_t *self)
 {
     bool once = self->watch->once;
     self->unreadable = self->stopping = false;
@@ -182,14 +183,14 @@ static bool begin(gateway_t *self)
         .arg = self,
     };
     if (!self->sse)
-        abort();
+        rl_out_of_memory();
     self->fetch = rl_fetch_start(self->watch->fetcher, &request);
     return self->fetch != NULL;
 }
 
-static void start(gateway_t *self)
+static void start_stream(gateway_t *self)
 {
-    if (!begin(self))
+    if (!begin_stream(self))
         abort(); // the same address was good before
 }
 
@@ -216,12 +217,10 @@ static bool add_gateway(top_watch_t *self, const char *base)
 {
     gateway_t *gateway = &self->gateways[self->size++];
     *gateway = (gateway_t){.watch = self, .again_ms = AGAIN_MS};
-    gateway->base = strdup(base);
+    gateway->base = rl_strdup(base);
     gateway->url = url_of(base);
-    gateway->again = evtimer_new(self->base, on_again, gateway);
-    if (!gateway->base || !gateway->url || !gateway->again)
-        abort();
-    if (begin(gateway))
+    gateway->again = rl_must(evtimer_new(self->base, on_again, gateway));
+    if (begin_stream(gateway))
         return true;
     rl_buf_t name = rl_buf_make(MAX_URL);
     rl_sanitize_line(&name, base, MAX_ERROR);
@@ -241,14 +240,10 @@ top_watch_t *top_watch_new(struct event_base *base, const rl_conf_t *conf, bool 
                      : "no gateway is named: top.urls is empty");
         return NULL;
     }
-    top_watch_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    top_watch_t *self = rl_new(*self);
     *self = (top_watch_t){.base = base, .conf = conf, .once = once, .changed = changed, .arg = arg};
-    self->fetcher = rl_fetcher_new(base, (long)size);
-    self->gateways = calloc(size, sizeof *self->gateways);
-    if (!self->fetcher || !self->gateways)
-        abort();
+    self->fetcher = rl_must(rl_fetcher_new(base, (long)size));
+    self->gateways = rl_alloc_array(size, sizeof *self->gateways);
     for (size_t at = 0; self && at < size; at++)
         if (!add_gateway(self, base_at(conf, at)))
             top_watch_destroy(&self);
@@ -348,6 +343,6 @@ void top_watch_complain(top_watch_t *self)
         fprintf(stderr, "ragline-top: %s\n", line.data ? line.data : "");
         rl_buf_free(&line);
         free(gateway->complained);
-        gateway->complained = strdup(gateway->error);
+        gateway->complained = rl_strdup(gateway->error);
     }
 }
