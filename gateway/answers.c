@@ -1,10 +1,12 @@
 // answers: coming back to an answer (GET /v1/answers/{id}/events), and stopping one
 // (DELETE /v1/answers/{id}).
-#include "request.h"
+#include "gateway.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "request.h"
 
 enum {
     MAX_ID = 64
@@ -59,7 +61,7 @@ void gateway_get_answer(void *arg, http_req_t *req)
     }
     if (!read_seen(&req, &seen))
         return;
-    replay_t *replay = replays_find(self->replays, id, keys_name(http_caller(req)));
+    replay_t *replay = replays_find(self->pipeline->replays, id, keys_name(http_caller(req)));
     if (replay)
         replay_attach(replay, &req, seen);
     else if (relays_may_have(self->relays, id))
@@ -75,8 +77,8 @@ void gateway_get_answer(void *arg, http_req_t *req)
 // none.
 static const char *stop(gateway_t *self, const char *id, const char *caller)
 {
-    bool stopped = request_cancel(self, id, caller);
-    replay_t *replay = replays_find(self->replays, id, caller);
+    bool stopped = request_cancel(self->pipeline, id, caller);
+    replay_t *replay = replays_find(self->pipeline->replays, id, caller);
     const char *was = stopped ? "cancelled" : replay ? "complete" : NULL;
     replay_destroy(&replay);
     return was;
@@ -106,5 +108,5 @@ void gateway_resume(gateway_t *self, const rl_resume_t *resume)
     if (resume->stop)
         stop(self, resume->answer, resume->caller);
     else
-        replays_resume(self->replays, resume);
+        replays_resume(self->pipeline->replays, resume);
 }

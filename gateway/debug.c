@@ -34,12 +34,12 @@ static const char *const counter_names[COUNTERS] = {
 static void dump_counters(const gateway_t *self, rl_dump_t *dump)
 {
     const http_counts_t *http = http_server_counts(self->http);
-    registry_counts_t registry = registry_counts(self->registry);
+    registry_counts_t registry = registry_counts(self->pipeline->registry);
     rl_dump_begin(dump, "counters");
     for (int counter = 0; counter < COUNTERS; counter++)
         if (counter_names[counter])
             rl_dump_number(dump, counter_names[counter],
-                           metrics_value(self->metrics, (counter_t)counter));
+                           metrics_value(self->pipeline->metrics, (counter_t)counter));
     rl_dump_number(dump, "http_requests", http->requests);
     rl_dump_number(dump, "http_2xx", http->responses_2xx);
     rl_dump_number(dump, "http_4xx", http->responses_4xx);
@@ -59,18 +59,18 @@ static void dump_queues(const gateway_t *self, rl_dump_t *dump)
     const http_counts_t *http = http_server_counts(self->http);
     size_t states[REQUEST_STATES] = {0};
     rl_dump_begin(dump, "queues");
-    rl_dump_number(dump, "questions", self->in_flight);
-    rl_dump_number(dump, "questions_most", self->settings.max_in_flight);
-    rl_dump_number(dump, "wait_for_generator", self->waiting_size);
-    rl_dump_number(dump, "tasks", tasks_size(self->tasks));
+    rl_dump_number(dump, "questions", self->pipeline->in_flight);
+    rl_dump_number(dump, "questions_most", self->pipeline->settings.max_in_flight);
+    rl_dump_number(dump, "wait_for_generator", self->pipeline->waiting_size);
+    rl_dump_number(dump, "tasks", tasks_size(self->pipeline->tasks));
     rl_dump_number(dump, "clients_of_other_gateways", relays_size(self->relays));
     rl_dump_number(dump, "connections", http->open_connections);
     rl_dump_number(dump, "streams", http->open_streams);
     rl_dump_number(dump, "connections_unfinished", http->unfinished);
-    rl_dump_number(dump, "traces", traces_size(self->traces));
+    rl_dump_number(dump, "traces", traces_size(self->pipeline->traces));
     rl_dump_flag(dump, "draining", self->draining);
     rl_dump_end(dump);
-    request_count_states(self, states);
+    request_count_states(self->pipeline, states);
     rl_dump_begin(dump, "states");
     for (int state = 0; state < REQUEST_DONE; state++)
         rl_dump_number(dump, request_state_names[state], states[state]);
@@ -100,7 +100,7 @@ static bool dump_worker(const worker_t *worker, uint64_t now, rl_dump_t *dump)
 void gateway_dump(void *arg, rl_dump_t *dump)
 {
     gateway_t *self = arg;
-    registry_counts_t counts = registry_counts(self->registry);
+    registry_counts_t counts = registry_counts(self->pipeline->registry);
     uint64_t now = rl_now_us();
     size_t workers = 0;
     bool room = true;
@@ -110,11 +110,11 @@ void gateway_dump(void *arg, rl_dump_t *dump)
     dump_queues(self, dump);
     rl_wire_dump(dump);
     rl_dump_list(dump, "workers", workers);
-    for (worker_t *worker = registry_first(self->registry); worker && room;
+    for (worker_t *worker = registry_first(self->pipeline->registry); worker && room;
          worker = registry_next(worker))
         room = dump_worker(worker, now, dump);
     rl_dump_list_end(dump);
-    request_dump(self, dump);
+    request_dump(self->pipeline, dump);
 }
 
 void gateway_get_debug(void *arg, http_req_t *req)

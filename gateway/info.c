@@ -15,7 +15,7 @@ void gateway_get_health(void *arg, http_req_t *req)
 void gateway_get_ready(void *arg, http_req_t *req)
 {
     gateway_t *self = arg;
-    registry_counts_t counts = registry_counts(self->registry);
+    registry_counts_t counts = registry_counts(self->pipeline->registry);
     size_t retrievers = counts.ready[ROLE_DENSE] + counts.ready[ROLE_LEXICAL];
     size_t generators = counts.ready[ROLE_GENERATOR];
     json_t *missing = json_array();
@@ -37,13 +37,13 @@ void gateway_get_workers(void *arg, http_req_t *req)
     gateway_t *self = arg;
     http_reply_json(&req, 200,
                     json_pack("{s:s, s:o}", "gateway", rl_proc_id(self->proc), "workers",
-                              registry_workers_json(self->registry)));
+                              registry_workers_json(self->pipeline->registry)));
 }
 
 // Leaves out what the caller may not read.
 static json_t *readable_collections(gateway_t *self, const keys_caller_t *caller)
 {
-    json_t *all = registry_collections_json(self->registry), *out = json_array(), *each;
+    json_t *all = registry_collections_json(self->pipeline->registry), *out = json_array(), *each;
     size_t at;
     json_array_foreach(all, at, each)
     {
@@ -58,7 +58,7 @@ static json_t *readable_collections(gateway_t *self, const keys_caller_t *caller
 static json_t *writing_models(gateway_t *self)
 {
     json_t *list = json_array(), *each;
-    for (worker_t *worker = registry_first(self->registry); worker;
+    for (worker_t *worker = registry_first(self->pipeline->registry); worker;
          worker = registry_next(worker)) {
         bool seen = worker->role != ROLE_GENERATOR;
         size_t at;
@@ -78,7 +78,7 @@ void gateway_get_info(void *arg, http_req_t *req)
     json_t *body = json_pack(
         "{s:s, s:s, s:o, s:o, s:b}", "version", RAGLINE_VERSION, "gateway", rl_proc_id(self->proc),
         "collections", readable_collections(self, http_caller(req)), "models", writing_models(self),
-        "drafts", self->settings.share && self->settings.drafts > 0);
+        "drafts", self->pipeline->settings.share && self->pipeline->settings.drafts > 0);
     http_reply_json(&req, 200, body);
 }
 
@@ -114,7 +114,7 @@ void gateway_get_model(void *arg, http_req_t *req)
     const char *collection = strncmp(name, "ragline/", 8) == 0 ? name + 8 : NULL;
     if (strcmp(name, "ragline") == 0)
         http_reply_json(&req, 200, model_json(self, ""));
-    else if (collection && registry_knows(self->registry, collection) &&
+    else if (collection && registry_knows(self->pipeline->registry, collection) &&
              keys_may_read(http_caller(req), collection))
         http_reply_json(&req, 200, model_json(self, collection));
     else

@@ -48,7 +48,7 @@ static group_t *group_of(gateway_t *gateway, groups_t *self, const char *collect
                          worker_role_t role)
 {
     const char *name =
-        role == ROLE_GENERATOR ? "" : metrics_collection(gateway->metrics, collection);
+        role == ROLE_GENERATOR ? "" : metrics_collection(gateway->pipeline->metrics, collection);
     size_t at = 0;
     while (at < self->size && strcmp(self->names[at], name) != 0)
         at++;
@@ -61,7 +61,7 @@ static group_t *group_of(gateway_t *gateway, groups_t *self, const char *collect
 static void add_workers(gateway_t *gateway, groups_t *groups)
 {
     group_of(gateway, groups, "", ROLE_GENERATOR); // that there is none is worth saying, too
-    for (worker_t *worker = registry_first(gateway->registry); worker;
+    for (worker_t *worker = registry_first(gateway->pipeline->registry); worker;
          worker = registry_next(worker)) {
         group_t *group = group_of(gateway, groups, worker->collection, worker->role);
         group->workers[worker->leaving ? STATE_LEAVING
@@ -82,21 +82,21 @@ static void add_shards(gateway_t *gateway, groups_t *groups)
     };
     source_t *sources = calloc(MAX_SHARDS, sizeof *sources);
     size_t size;
-    const char **names = registry_collections(gateway->registry, &size);
+    const char **names = registry_collections(gateway->pipeline->registry, &size);
     if (!sources)
         abort();
     for (size_t at = 0; at < size; at++)
         for (int kind = 0; kind < KINDS; kind++) {
             const bool kinds[KINDS] = {
                 [KIND_DENSE] = kind == KIND_DENSE, [KIND_LEXICAL] = kind == KIND_LEXICAL};
-            size_t shards =
-                registry_sources(gateway->registry, names[at], kinds, sources, MAX_SHARDS);
+            size_t shards = registry_sources(gateway->pipeline->registry, names[at], kinds, sources,
+                                             MAX_SHARDS);
             if (shards == 0)
                 continue;
             group_t *group = group_of(gateway, groups, names[at], (worker_role_t)kind);
             group->shards += (double)shards;
             for (size_t shard = 0; shard < shards; shard++)
-                group->served += registry_has_replica(gateway->registry, &sources[shard]);
+                group->served += registry_has_replica(gateway->pipeline->registry, &sources[shard]);
         }
     free(names);
     free(sources);
@@ -162,7 +162,7 @@ static void write_workers(gateway_t *self, metrics_text_t *text)
 
 static void write_membership(gateway_t *self, metrics_text_t *text)
 {
-    registry_counts_t counts = registry_counts(self->registry);
+    registry_counts_t counts = registry_counts(self->pipeline->registry);
     metrics_text_one(text, "ragline_workers_joined_total", "counter", "Workers that joined.",
                      (double)counts.joined);
     metrics_text_one(text, "ragline_workers_left_total", "counter", "Workers that said they leave.",
@@ -223,14 +223,14 @@ static void write_http(gateway_t *self, metrics_text_t *text)
 static void write_questions(gateway_t *self, metrics_text_t *text)
 {
     metrics_text_one(text, "ragline_questions_in_flight", "gauge", "Questions at work.",
-                     (double)self->in_flight);
+                     (double)self->pipeline->in_flight);
     metrics_text_one(text, "ragline_questions_in_flight_limit", "gauge",
                      "Questions that may be at work at a time (gateway.max_in_flight).",
-                     (double)self->settings.max_in_flight);
+                     (double)self->pipeline->settings.max_in_flight);
     metrics_text_one(text, "ragline_questions_waiting", "gauge",
-                     "Questions that wait for a generator.", (double)self->waiting_size);
+                     "Questions that wait for a generator.", (double)self->pipeline->waiting_size);
     size_t counts[REQUEST_STATES] = {0};
-    uint64_t oldest_us = request_count_states(self, counts), now = rl_now_us();
+    uint64_t oldest_us = request_count_states(self->pipeline, counts), now = rl_now_us();
     metrics_text_family(text, "ragline_questions_by_state", "gauge",
                         "Questions at work, by what they are at.");
     for (int state = 0; state < REQUEST_DONE; state++) {
@@ -245,7 +245,7 @@ static void write_questions(gateway_t *self, metrics_text_t *text)
 
 static void write_otlp(gateway_t *self, metrics_text_t *text)
 {
-    otlp_counts_t counts = otlp_counts(self->otlp);
+    otlp_counts_t counts = otlp_counts(self->pipeline->otlp);
     static const char name[] = "ragline_otlp_spans_total";
     metrics_text_family(text, name, "counter",
                         "Spans for the OpenTelemetry collector, by what became of them.");
@@ -260,8 +260,8 @@ static void write_caches(gateway_t *self, metrics_text_t *text)
 {
     static const char embeddings[] = "ragline_embedding_cache_requests_total",
                       bytes[] = "ragline_cache_bytes", drafts[] = "ragline_drafts_total";
-    embed_counts_t embed = embedder_counts(self->embedder);
-    const drafts_counts_t *draft = drafts_counts(self->drafts);
+    embed_counts_t embed = embedder_counts(self->pipeline->embedder);
+    const drafts_counts_t *draft = drafts_counts(self->pipeline->drafts);
     metrics_text_family(text, embeddings, "counter",
                         "Embeddings wanted, by whether they were in the cache; shared: another "
                         "question was waiting for the same.");
@@ -271,9 +271,9 @@ static void write_caches(gateway_t *self, metrics_text_t *text)
     metrics_text_family(text, bytes, "gauge", "What the caches hold.");
     metrics_text_value(text, bytes, "cache=\"embeddings\"", (double)embed.bytes);
     metrics_text_value(text, bytes, "cache=\"passages\"",
-                       (double)passage_cache_counts(self->hits)->cost);
+                       (double)passage_cache_counts(self->pipeline->hits)->cost);
     metrics_text_value(text, bytes, "cache=\"answers\"",
-                       (double)answer_cache_counts(self->answers)->cost);
+                       (double)answer_cache_counts(self->pipeline->answers)->cost);
     metrics_text_family(text, drafts, "counter",
                         "Drafts of questions that are being typed, by what became of them.");
     metrics_text_value(text, drafts, "outcome=\"used\"", (double)draft->used);
@@ -298,7 +298,7 @@ void gateway_get_metrics(void *arg, http_req_t *req)
     metrics_text_t text = metrics_text_make(http_header(req, "accept"));
     write_build(&text);
     write_questions(self, &text);
-    metrics_write(self->metrics, &text);
+    metrics_write(self->pipeline->metrics, &text);
     write_workers(self, &text);
     write_membership(self, &text);
     write_messages(&text);

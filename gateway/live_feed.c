@@ -42,8 +42,9 @@ static double wall_s(void)
 static void write_in_flight(gateway_t *gateway, rl_buf_t *out)
 {
     size_t states[REQUEST_STATES] = {0};
-    uint64_t oldest_us = request_count_states(gateway, states), now = rl_now_us();
-    rl_buf_addf(out, "\"in_flight\":{\"total\":%zu,\"oldest_ms\":%.3f", gateway->in_flight,
+    uint64_t oldest_us = request_count_states(gateway->pipeline, states), now = rl_now_us();
+    rl_buf_addf(out, "\"in_flight\":{\"total\":%zu,\"oldest_ms\":%.3f",
+                gateway->pipeline->in_flight,
                 oldest_us && now > oldest_us ? (double)(now - oldest_us) / 1000 : 0);
     rl_buf_adds(out, ",\"states\":{");
     for (int state = 0; state < REQUEST_DONE; state++)
@@ -54,7 +55,7 @@ static void write_in_flight(gateway_t *gateway, rl_buf_t *out)
 
 static void write_workers(gateway_t *gateway, rl_buf_t *out)
 {
-    json_t *workers = registry_workers_json(gateway->registry);
+    json_t *workers = registry_workers_json(gateway->pipeline->registry);
     char *text = json_dumps(workers, JSON_COMPACT);
     if (!text)
         abort();
@@ -72,7 +73,7 @@ static void write_snapshot(gateway_t *gateway, unsigned parts, rl_buf_t *out)
     write_in_flight(gateway, out);
     rl_buf_addf(out, ",\"connections\":{\"open\":%llu,\"streams\":%llu},",
                 (unsigned long long)http->open_connections, (unsigned long long)http->open_streams);
-    live_write(gateway->live, parts, out);
+    live_write(gateway->pipeline->live, parts, out);
     rl_buf_adds(out, ",");
     write_workers(gateway, out);
     rl_buf_adds(out, "}");
@@ -116,7 +117,8 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
     watcher_t *watcher;
     (void)fd;
     (void)what;
-    live_tick(gateway->live, gateway->metrics, gateway->in_flight, rl_now_us());
+    live_tick(gateway->pipeline->live, gateway->pipeline->metrics, gateway->pipeline->in_flight,
+              rl_now_us());
     for (unsigned parts = 0; parts <= LIVE_BUCKETS; parts++)
         made[parts] = rl_buf_make(SNAPSHOT_MAX_BYTES);
     TAILQ_FOREACH(watcher, &self->watchers, all)

@@ -38,11 +38,11 @@ static void tell(request_t *self)
     RL_PROBE_REQUEST_DONE(self->id, request_state_names[self->state], self->timeline->end_us,
                           self->tokens);
     if (self->question->form != FORM_DRAFT) { // nobody waits for a draft
-        metrics_answer(self->gateway->metrics, self->timeline);
-        live_answer(self->gateway->live, self->timeline);
+        metrics_answer(self->pipeline->metrics, self->timeline);
+        live_answer(self->pipeline->live, self->timeline);
     }
-    otlp_answer(self->gateway->otlp, self->timeline);
-    traces_keep(self->gateway->traces, &self->timeline);
+    otlp_answer(self->pipeline->otlp, self->timeline);
+    traces_keep(self->pipeline->traces, &self->timeline);
 }
 
 // Nothing will be added to the timeline.
@@ -67,20 +67,20 @@ static void stop_timers(request_t *self)
 
 static void destroy(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     stop_timers(self);
     request_unshare(self);
     if (self->drafting)
-        drafts_end(gateway->drafts, self->caller, self->question->draft, self);
+        drafts_end(pipeline->drafts, self->caller, self->question->draft, self);
     request_cancel_searches(self);
     request_cancel_generation(self);
     followup_cancel(&self->rewrite);
     if (self->queued) {
-        TAILQ_REMOVE(&gateway->waiting, self, wait);
-        gateway->waiting_size--;
+        TAILQ_REMOVE(&pipeline->waiting, self, wait);
+        pipeline->waiting_size--;
     }
-    TAILQ_REMOVE(&gateway->requests, self, all);
-    gateway->in_flight--;
+    TAILQ_REMOVE(&pipeline->requests, self, all);
+    pipeline->in_flight--;
     response_destroy(&self->face);
     keys_unref(&self->caller);
     question_destroy(&self->question);
@@ -143,7 +143,7 @@ void request_status(request_t *self, const char *state, const char *message, con
 uint64_t request_time_left_ms(const request_t *self)
 {
     long limit = self->question->timeout_ms ? self->question->timeout_ms
-                                            : self->gateway->settings.timeout_ms;
+                                            : self->pipeline->settings.timeout_ms;
     uint64_t used = (rl_now_us() - self->received_us) / 1000;
     return used < (uint64_t)limit ? (uint64_t)limit - used : 1;
 }
@@ -156,7 +156,7 @@ static void set_timer(request_t *self, struct event **timer, long ms, event_call
     if (ms < 0)
         return;
     struct timeval wait = {ms / 1000, ms % 1000 * 1000};
-    *timer = event_new(rl_proc_base(self->gateway->proc), -1, 0, fn, self);
+    *timer = event_new(rl_proc_base(self->pipeline->proc), -1, 0, fn, self);
     if (!*timer || event_add(*timer, &wait) != 0)
         abort();
 }
@@ -175,7 +175,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
                  "the answer was not complete within %ld ms (gateway.timeout_ms, timeout_ms); it "
                  "was %s then",
                  self->question->timeout_ms ? self->question->timeout_ms
-                                            : self->gateway->settings.timeout_ms,
+                                            : self->pipeline->settings.timeout_ms,
                  request_state_names[self->state]);
 }
 
@@ -212,12 +212,12 @@ static timeline_t *make_timeline(const request_t *self, const http_req_t *req)
     return timeline;
 }
 
-static request_t *make(gateway_t *gateway, http_req_t **req, question_t *question)
+static request_t *make(pipeline_t *pipeline, http_req_t **req, question_t *question)
 {
     request_t *self = calloc(1, sizeof *self);
     if (!self)
         abort();
-    *self = (request_t){.gateway = gateway, .question = question};
+    *self = (request_t){.pipeline = pipeline, .question = question};
     self->received_us = http_received_us(*req);
     snprintf(self->id, sizeof self->id, "%s", http_id(*req));
     self->timeline = make_timeline(self, *req);
@@ -225,35 +225,35 @@ static request_t *make(gateway_t *gateway, http_req_t **req, question_t *questio
         .id = self->id, .created = (int64_t)time(NULL), .text = rl_buf_make(ANSWER_MAX_BYTES)};
     self->state = REQUEST_RECEIVED;
     TAILQ_INIT(&self->share.followers);
-    TAILQ_INSERT_TAIL(&gateway->requests, self, all);
-    gateway->in_flight++;
+    TAILQ_INSERT_TAIL(&pipeline->requests, self, all);
+    pipeline->in_flight++;
     if (question->form != FORM_DRAFT)
-        metrics_count(gateway->metrics, COUNT_QUESTIONS, 1);
+        metrics_count(pipeline->metrics, COUNT_QUESTIONS, 1);
     self->caller = keys_ref(http_caller(*req));
     http_on_client(*req, on_client_gone, on_client_drained, self);
     replay_t *replay = NULL;
     if (question->resumable && question->stream) {
         replay_events_t events = {on_client_gone, on_client_drained, self};
-        replay = replay_new(gateway->replays, self->id, self->caller, &events);
+        replay = replay_new(pipeline->replays, self->id, self->caller, &events);
     }
     self->face = response_new(req, question, replay);
     return self;
 }
 
 // Whether this question can be taken at all; if not, the request has been answered.
-static bool admit(gateway_t *gateway, http_req_t **req, question_form_t form)
+static bool admit(pipeline_t *pipeline, http_req_t **req, question_form_t form)
 {
-    if (gateway->in_flight >= gateway->settings.max_in_flight) {
-        metrics_count(gateway->metrics, COUNT_REFUSED, 1);
+    if (pipeline->in_flight >= pipeline->settings.max_in_flight) {
+        metrics_count(pipeline->metrics, COUNT_REFUSED, 1);
         http_reply_error(req, 429, "too_many_questions", NULL, 1,
                          "%zu questions are at work, as many as gateway.max_in_flight allows; try "
                          "again in a moment",
-                         gateway->in_flight);
+                         pipeline->in_flight);
         return false;
     }
     long wait = form == FORM_DRAFT ? 0 : keys_take(http_caller(*req), rl_now_us());
     if (wait > 0) {
-        metrics_count(gateway->metrics, COUNT_REFUSED_RATE, 1);
+        metrics_count(pipeline->metrics, COUNT_REFUSED_RATE, 1);
         http_reply_error(req, 429, "rate_limit_exceeded", NULL, wait,
                          "this API key has used up its rate; try again in %ld s", wait);
         return false;
@@ -263,17 +263,17 @@ static bool admit(gateway_t *gateway, http_req_t **req, question_form_t form)
 
 // The collections to search: as named, or the configured ones, or all; those that the caller may
 // not read are left out of a default; `forbidden` if that leaves none. Names what is unknown.
-static const char *resolve_collections(gateway_t *gateway, question_t *question,
+static const char *resolve_collections(pipeline_t *pipeline, question_t *question,
                                        const keys_caller_t *caller, bool *forbidden)
 {
     for (size_t at = 0; at < question->collections_size; at++)
-        if (!registry_knows(gateway->registry, question->collections[at]))
+        if (!registry_knows(pipeline->registry, question->collections[at]))
             return question->collections[at];
     if (question->collections_size > 0)
         return NULL;
-    const rl_conf_t *conf = rl_proc_conf(gateway->proc);
+    const rl_conf_t *conf = rl_proc_conf(pipeline->proc);
     size_t configured = rl_conf_list_size(conf, "gateway.collections"), size;
-    const char **known = registry_collections(gateway->registry, &size);
+    const char **known = registry_collections(pipeline->registry, &size);
     size_t count = configured ? configured : size;
     for (size_t at = 0; at < count && question->collections_size < QUESTION_MAX_COLLECTIONS; at++) {
         const char *name =
@@ -287,16 +287,16 @@ static const char *resolve_collections(gateway_t *gateway, question_t *question,
 }
 
 // Drafts yield to questions: only so many at a time, and none while the gateway is half full.
-static bool admit_draft(gateway_t *gateway, http_req_t **req)
+static bool admit_draft(pipeline_t *pipeline, http_req_t **req)
 {
-    size_t running = drafts_running(gateway->drafts), questions = gateway->in_flight - running;
-    if (running < gateway->settings.drafts && questions < gateway->settings.max_in_flight / 2)
+    size_t running = drafts_running(pipeline->drafts), questions = pipeline->in_flight - running;
+    if (running < pipeline->settings.drafts && questions < pipeline->settings.max_in_flight / 2)
         return true;
-    drafts_refused(gateway->drafts);
+    drafts_refused(pipeline->drafts);
     http_reply_json(req, 202,
                     json_pack("{s:s, s:s}", "state", "skipped", "message",
-                              gateway->settings.drafts ? "there is too much else to do"
-                                                       : "drafts are off (gateway.drafts)"));
+                              pipeline->settings.drafts ? "there is too much else to do"
+                                                        : "drafts are off (gateway.drafts)"));
     return false;
 }
 
@@ -313,21 +313,21 @@ static void end_quietly(request_t *self, const char *code, const char *message)
 static void begin_draft(request_t *self)
 {
     request_t *earlier =
-        drafts_begin(self->gateway->drafts, self->caller, self->question->draft, self);
+        drafts_begin(self->pipeline->drafts, self->caller, self->question->draft, self);
     self->drafting = true;
     if (earlier)
         end_quietly(earlier, "superseded", "a later draft of this question has come");
 }
 
-void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
+void request_start(pipeline_t *pipeline, http_req_t *req, question_form_t form)
 {
-    if (!admit(gateway, &req, form))
+    if (!admit(pipeline, &req, form))
         return;
     question_t *question = question_read(&req, form);
     if (!question)
         return;
     bool forbidden = false;
-    const char *unknown = resolve_collections(gateway, question, http_caller(req), &forbidden);
+    const char *unknown = resolve_collections(pipeline, question, http_caller(req), &forbidden);
     if (forbidden) {
         http_reply_error(&req, 403, "collection_forbidden", "collection", 0,
                          "this API key may read none of the collections that are there");
@@ -345,32 +345,32 @@ void request_start(gateway_t *gateway, http_req_t *req, question_form_t form)
         question_destroy(&question);
         return;
     }
-    if (!filters_fit(gateway->registry, question, &req)) {
+    if (!filters_fit(pipeline->registry, question, &req)) {
         question_destroy(&question);
         return;
     }
-    if (form != FORM_SEARCH && form != FORM_DRAFT && !registry_has_generator(gateway->registry)) {
+    if (form != FORM_SEARCH && form != FORM_DRAFT && !registry_has_generator(pipeline->registry)) {
         http_reply_error(&req, 503, "no_generator", NULL, 1,
                          "no generator is there to write an answer; start ragline-generator and "
                          "check its cluster.gateways (POST /v1/search finds passages meanwhile)");
         question_destroy(&question);
         return;
     }
-    if (form == FORM_DRAFT && !admit_draft(gateway, &req)) {
+    if (form == FORM_DRAFT && !admit_draft(pipeline, &req)) {
         question_destroy(&question);
         return;
     }
-    request_t *self = make(gateway, &req, question);
+    request_t *self = make(pipeline, &req, question);
     if (form == FORM_DRAFT)
         begin_draft(self);
     set_timer(self, &self->timer, (long)request_time_left_ms(self), on_timeout);
     request_search(self);
 }
 
-bool request_cancel(gateway_t *gateway, const char *id, const char *caller)
+bool request_cancel(pipeline_t *pipeline, const char *id, const char *caller)
 {
     request_t *self;
-    TAILQ_FOREACH(self, &gateway->requests, all)
+    TAILQ_FOREACH(self, &pipeline->requests, all)
     {
         if (strcmp(self->id, id) == 0 && strcmp(keys_name(self->caller), caller) == 0)
             break;
@@ -379,6 +379,54 @@ bool request_cancel(gateway_t *gateway, const char *id, const char *caller)
         return false;
     end_quietly(self, "cancelled", "the answer was stopped by its caller");
     return true;
+}
+
+// The task that a message is about, NULL if nobody waits for it any more (or never did). Work done
+// is a sign of life as good as an announcement, which may wait behind it in the queue.
+static task_t *find_task(pipeline_t *pipeline, uint64_t id, const char *worker)
+{
+    task_t *task = tasks_find(pipeline->tasks, id);
+    bool generates = task && (task->kind == TASK_GENERATION || task->kind == TASK_PREFILL);
+    // a retriever may speak of its own tasks only
+    if (!task || generates != !worker || (worker && strcmp(task->worker->id, worker) != 0)) {
+        metrics_count(pipeline->metrics, COUNT_STRAY_MESSAGES, 1);
+        return NULL;
+    }
+    task->worker->seen_us = rl_now_us();
+    return task;
+}
+
+void request_found(pipeline_t *pipeline, rl_msg_t *msg, uint64_t id, const char *worker)
+{
+    task_t *task = find_task(pipeline, id, worker);
+    if (task && msg->type == RL_HITS)
+        request_hits(task, msg);
+    else if (task)
+        request_search_failed(task, &msg->failed);
+}
+
+void request_generated(pipeline_t *pipeline, rl_msg_t *msg, uint64_t id)
+{
+    task_t *task = find_task(pipeline, id, NULL);
+    if (!task || request_hold(task, msg))
+        return;
+    if (msg->type == RL_PROGRESS)
+        request_progress(task, &msg->progress);
+    else if (msg->type == RL_TOKEN)
+        request_token(task, &msg->token);
+    else if (msg->type == RL_DONE)
+        request_done(task, &msg->done);
+    else
+        request_generate_failed(task, &msg->failed);
+}
+
+void request_take_generated(pipeline_t *pipeline, rl_msg_t *msg)
+{
+    request_generated(pipeline, msg,
+                      msg->type == RL_PROGRESS ? msg->progress.task
+                      : msg->type == RL_TOKEN  ? msg->token.task
+                      : msg->type == RL_DONE   ? msg->done.task
+                                               : msg->failed.task);
 }
 
 void request_task_lost(task_t *task)
@@ -400,10 +448,10 @@ void request_task_lost(task_t *task)
         request_search_failed(task, &failed);
 }
 
-void request_stop_all(gateway_t *gateway)
+void request_stop_all(pipeline_t *pipeline)
 {
-    while (!TAILQ_EMPTY(&gateway->requests))
-        request_fail(TAILQ_FIRST(&gateway->requests), 503, "shutting_down", 1,
+    while (!TAILQ_EMPTY(&pipeline->requests))
+        request_fail(TAILQ_FIRST(&pipeline->requests), 503, "shutting_down", 1,
                      "this gateway is shutting down and the answer was not finished within "
                      "gateway.grace_ms");
 }

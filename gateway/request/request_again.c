@@ -25,7 +25,7 @@ enum {
 static bool may_use(const request_t *self)
 {
     question_form_t form = self->question->form;
-    return answer_cache_on(self->gateway->answers) && (form == FORM_ASK || form == FORM_CHAT);
+    return answer_cache_on(self->pipeline->answers) && (form == FORM_ASK || form == FORM_CHAT);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ static void key_of(const request_t *self, const char *writer, char out[LRU_KEY])
 
 bool request_again_find(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     const char *writers[MAX_WRITERS];
     char key[LRU_KEY];
     if (!may_use(self))
@@ -69,12 +69,12 @@ bool request_again_find(request_t *self)
     make_key(self);
     if (looked || self->question->fresh)
         return false;
-    size_t size = registry_fingerprints(gateway->registry, writers, MAX_WRITERS);
+    size_t size = registry_fingerprints(pipeline->registry, writers, MAX_WRITERS);
     for (size_t at = 0; at < size && !self->again.answer; at++) {
         key_of(self, writers[at], key);
-        self->again.answer = answer_cache_find(gateway->answers, key);
+        self->again.answer = answer_cache_find(pipeline->answers, key);
     }
-    metrics_count(gateway->metrics,
+    metrics_count(pipeline->metrics,
                   self->again.answer ? COUNT_ANSWER_CACHE_HITS : COUNT_ANSWER_CACHE_MISSES, 1);
     return self->again.answer != NULL;
 }
@@ -138,7 +138,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 void request_again_go_on(request_t *self)
 {
     const cached_answer_t *from = self->again.answer;
-    size_t most = self->gateway->settings.client_buffer / 2;
+    size_t most = self->pipeline->settings.client_buffer / 2;
     for (unsigned given = 0; self->again.given < from->ends_size; given++) {
         if (response_backlog(self->face) > most) {
             self->paused = true; // request_client_caught_up comes back to it
@@ -222,7 +222,7 @@ void request_again_keep(request_t *self, const char *writer)
         strcmp(self->answer.finish, "stop") != 0)
         return;
     key_of(self, writer, key);
-    answer_cache_put(self->gateway->answers, key,
+    answer_cache_put(self->pipeline->answers, key,
                      cached_answer_new(&self->answer, self->hits, again->ends, again->ends_size));
     again->ends = NULL;
     again->ends_size = 0;

@@ -17,7 +17,7 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     for (size_t at = 0; at < self->searches_size; at++)
-        tasks_end(self->gateway->tasks, &self->searches[at].check);
+        tasks_end(self->pipeline->tasks, &self->searches[at].check);
     self->share.checks = 0;
     self->share.checking = false;
     self->share.unchecked = true;
@@ -28,22 +28,22 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
 // Whether the source is asked.
 static bool ask(request_t *self, search_t *search)
 {
-    gateway_t *gateway = self->gateway;
-    worker_t *worker = registry_pick(gateway->registry, &search->source, NULL, SIZE_MAX);
-    search->check = worker ? tasks_begin_light(gateway->tasks, worker, self) : NULL;
+    pipeline_t *pipeline = self->pipeline;
+    worker_t *worker = registry_pick(pipeline->registry, &search->source, NULL, SIZE_MAX);
+    search->check = worker ? tasks_begin(pipeline->tasks, TASK_REVALIDATION, worker, self,
+                                         (unsigned)(search - self->searches))
+                           : NULL;
     if (!search->check)
         return false;
-    search->check->check = true;
-    search->check->source = (unsigned)(search - self->searches);
     rl_msg_t msg = {.type = RL_SEARCH,
-                    .search = {.gateway = rl_proc_id(gateway->proc),
+                    .search = {.gateway = rl_proc_id(pipeline->proc),
                                .route = worker->route,
                                .task = search->check->id,
                                .request = self->id,
                                .deadline_ms = CHECK_MS}};
     if (rl_wire_send(worker->push, &msg) == 0)
         return true;
-    tasks_end(gateway->tasks, &search->check);
+    tasks_end(pipeline->tasks, &search->check);
     return false;
 }
 
@@ -51,7 +51,7 @@ bool request_check(request_t *self)
 {
     for (size_t at = 0; at < self->searches_size; at++) {
         search_t *search = &self->searches[at];
-        if (!registry_takes_changes(self->gateway->registry, &search->source))
+        if (!registry_takes_changes(self->pipeline->registry, &search->source))
             continue;
         if (ask(self, search))
             self->share.checks++;
@@ -67,7 +67,7 @@ bool request_check(request_t *self)
 void request_checked(task_t *task, const rl_hits_t *hits)
 {
     request_t *self = task->request;
-    tasks_end(self->gateway->tasks, &self->searches[task->source].check);
+    tasks_end(self->pipeline->tasks, &self->searches[task->source].check);
     self->share.unchecked |= !hits;
     if (--self->share.checks > 0)
         return;

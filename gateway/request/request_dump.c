@@ -76,12 +76,12 @@ static bool dump_one(const request_t *self, uint64_t now, rl_dump_t *dump)
     return true;
 }
 
-void request_dump(const gateway_t *gateway, rl_dump_t *out)
+void request_dump(const pipeline_t *pipeline, rl_dump_t *out)
 {
     uint64_t now = rl_now_us();
     const request_t *self;
-    rl_dump_list(out, "requests", gateway->in_flight);
-    TAILQ_FOREACH(self, &gateway->requests, all)
+    rl_dump_list(out, "requests", pipeline->in_flight);
+    TAILQ_FOREACH(self, &pipeline->requests, all)
     {
         if (!dump_one(self, now, out))
             break;

@@ -41,28 +41,28 @@ static void make_salt(const request_t *self, char out[LRU_KEY])
 {
     const char *const parts[] = {"prefixes", keys_rights(self->caller)};
     out[0] = '\0';
-    if (self->gateway->settings.part_prefixes && keys_parted(self->caller))
+    if (self->pipeline->settings.part_prefixes && keys_parted(self->caller))
         lru_key(out, parts, 2);
 }
 
 bool request_send_generate(request_t *self, worker_t *worker)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     const question_t *question = self->question;
     bool prefill = question->form == FORM_DRAFT;
-    task_t *task = prefill ? tasks_begin_light(gateway->tasks, worker, self)
-                           : tasks_begin(gateway->tasks, worker, self, 0);
+    task_t *task =
+        tasks_begin(pipeline->tasks, prefill ? TASK_PREFILL : TASK_GENERATION, worker, self, 0);
     if (!task)
         return false;
     trace_headers_t trace =
-        otlp_headers(gateway->otlp, self->timeline, TRACE_CHAT, self->generator_tries);
+        otlp_headers(pipeline->otlp, self->timeline, TRACE_CHAT, self->generator_tries);
     char salt[LRU_KEY];
     make_salt(self, salt);
     // merge gives the passages in one row
     rl_passage_t *passages =
         self->answer.passages_size ? (rl_passage_t *)self->answer.passages[0].passage : NULL;
     rl_msg_t msg = {.type = RL_GENERATE,
-                    .generate = {.gateway = rl_proc_id(gateway->proc),
+                    .generate = {.gateway = rl_proc_id(pipeline->proc),
                                  .route = worker->route,
                                  .task = task->id,
                                  .request = self->id,
@@ -78,18 +78,18 @@ bool request_send_generate(request_t *self, worker_t *worker)
                                  .max_tokens = tokens_left(self),
                                  .deadline_ms = request_time_left_ms(self),
                                  .target_first_token_ms = (uint64_t)question->target_first_token_ms,
-                                 .window = gateway->settings.window,
+                                 .window = pipeline->settings.window,
                                  .prefill = prefill,
                                  .salt = salt}};
     RL_PROBE_GENERATION_SENT(self->id, task->id, worker->id, self->answer.passages_size);
     uint64_t now = rl_now_us(); // before: the generator may be at work before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {
-        tasks_end(gateway->tasks, &task);
+        tasks_end(pipeline->tasks, &task);
         return false;
     }
     self->generation = task;
     self->seq = 0;
-    self->granted = gateway->settings.window;
+    self->granted = pipeline->settings.window;
     self->generator_tries++;
     task->sent_us = self->generate_sent_us = self->heard_us = now;
     free(self->generator);
@@ -101,8 +101,8 @@ static void leave_queue(request_t *self)
 {
     if (!self->queued)
         return;
-    TAILQ_REMOVE(&self->gateway->waiting, self, wait);
-    self->gateway->waiting_size--;
+    TAILQ_REMOVE(&self->pipeline->waiting, self, wait);
+    self->pipeline->waiting_size--;
     self->queued = false;
 }
 
@@ -118,11 +118,11 @@ static void on_no_generator(evutil_socket_t fd, short what, void *arg)
 
 static void join_queue(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
-    bool alone = !registry_has_generator(gateway->registry);
+    pipeline_t *pipeline = self->pipeline;
+    bool alone = !registry_has_generator(pipeline->registry);
     if (!self->queued) {
-        TAILQ_INSERT_TAIL(&gateway->waiting, self, wait);
-        gateway->waiting_size++;
+        TAILQ_INSERT_TAIL(&pipeline->waiting, self, wait);
+        pipeline->waiting_size++;
         self->queued = true;
         request_status(self, "waiting", "Waiting for a free generator…", NULL);
     }
@@ -136,10 +136,10 @@ static void join_queue(request_t *self)
 static worker_t *preferred(const request_t *self, const worker_t *except)
 {
     worker_t *worker = *self->reader && !except
-                           ? registry_find_generator(self->gateway->registry, self->reader)
+                           ? registry_find_generator(self->pipeline->registry, self->reader)
                            : NULL;
     if (worker)
-        metrics_count(self->gateway->metrics, COUNT_PREFILLS_USED, 1);
+        metrics_count(self->pipeline->metrics, COUNT_PREFILLS_USED, 1);
     return worker;
 }
 
@@ -150,9 +150,9 @@ static void try_generators(request_t *self, const worker_t *except)
         request_enter(self, REQUEST_WAITING);
     worker_t *worker = preferred(self, except);
     if (!worker)
-        worker = registry_pick_generator(self->gateway->registry, except);
+        worker = registry_pick_generator(self->pipeline->registry, except);
     if (!worker && except)
-        worker = registry_pick_generator(self->gateway->registry, NULL);
+        worker = registry_pick_generator(self->pipeline->registry, NULL);
     if (worker) // before it is sent: the generator may be at work before the call returns
         request_enter(self, REQUEST_GENERATING);
     if (!worker || !request_send_generate(self, worker)) {
@@ -179,7 +179,7 @@ void request_generate(request_t *self)
 void request_prefill(request_t *self)
 {
     worker_t *worker =
-        self->gateway->settings.prefill ? registry_pick_prefiller(self->gateway->registry) : NULL;
+        self->pipeline->settings.prefill ? registry_pick_prefiller(self->pipeline->registry) : NULL;
     if (worker)
         request_enter(self, REQUEST_GENERATING);
     if (!worker || !request_send_generate(self, worker)) {
@@ -187,8 +187,8 @@ void request_prefill(request_t *self)
         request_complete(self);
         return;
     }
-    metrics_count(self->gateway->metrics, COUNT_PREFILLS, 1);
-    drafts_prefilled_by(self->gateway->drafts, self->caller, self->question->draft, worker->id);
+    metrics_count(self->pipeline->metrics, COUNT_PREFILLS, 1);
+    drafts_prefilled_by(self->pipeline->drafts, self->caller, self->question->draft, worker->id);
 }
 
 // A prompt has been read ahead, or not: its draft is complete in either case.
@@ -202,9 +202,9 @@ static void end_prefill(request_t *self, const char *how)
     request_complete(self);
 }
 
-void request_generators_free(gateway_t *gateway)
+void request_generators_free(pipeline_t *pipeline)
 {
-    for (request_t *self = TAILQ_FIRST(&gateway->waiting), *next; self; self = next) {
+    for (request_t *self = TAILQ_FIRST(&pipeline->waiting), *next; self; self = next) {
         next = TAILQ_NEXT(self, wait);
         try_generators(self, NULL);
         if (self->queued && !self->alone)
@@ -214,16 +214,16 @@ void request_generators_free(gateway_t *gateway)
 
 void request_cancel_generation(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     if (!self->generation)
         return;
     rl_msg_t msg = {
         .type = RL_CANCEL,
         .cancel = {.task = self->generation->id, .route = self->generation->worker->route}};
     rl_wire_send(self->generation->worker->push, &msg);
-    tasks_end(gateway->tasks, &self->generation);
-    if (gateway->waiting_size > 0)
-        rl_proc_request_turn(gateway->proc); // a slot is free: looked at when the turn ends
+    tasks_end(pipeline->tasks, &self->generation);
+    if (pipeline->waiting_size > 0)
+        rl_proc_request_turn(pipeline->proc); // a slot is free: looked at when the turn ends
 }
 
 // ----------------------------------------------------------------------------------- credit, order
@@ -232,7 +232,7 @@ static void send_credit(request_t *self, bool again)
 {
     if (!self->generation)
         return;
-    uint64_t window = self->paused ? 0 : self->gateway->settings.window;
+    uint64_t window = self->paused ? 0 : self->pipeline->settings.window;
     rl_msg_t msg = {.type = RL_CREDIT,
                     .credit = {.task = self->generation->id,
                                .route = self->generation->worker->route,
@@ -247,7 +247,7 @@ static void send_credit(request_t *self, bool again)
 // Grants more when half of the window is used, unless the client is behind.
 static void grant(request_t *self)
 {
-    const settings_t *settings = &self->gateway->settings;
+    const settings_t *settings = &self->pipeline->settings;
     if (self->granted > self->seq + settings->window / 2)
         return;
     self->paused = response_backlog(self->face) > settings->client_buffer / 2;
@@ -277,7 +277,7 @@ static bool take_number(request_t *self, uint64_t seq)
         return true;
     }
     if (seq > self->seq && now - self->gap_us > GAP_AGAIN_US) {
-        metrics_count(self->gateway->metrics, COUNT_GAPS, 1);
+        metrics_count(self->pipeline->metrics, COUNT_GAPS, 1);
         rl_log(RL_LOG_WARN, self->id, "gap in the tokens: %llu came after %llu; asked again",
                (unsigned long long)seq, (unsigned long long)self->seq);
         self->gap_us = now;
@@ -294,10 +294,10 @@ static bool never_arrived(const request_t *self, uint64_t now)
            now - self->generate_sent_us > UNHEARD_US;
 }
 
-void request_look_after_silent(gateway_t *gateway)
+void request_look_after_silent(pipeline_t *pipeline)
 {
     uint64_t now = rl_now_us();
-    for (request_t *self = TAILQ_FIRST(&gateway->requests), *next; self; self = next) {
+    for (request_t *self = TAILQ_FIRST(&pipeline->requests), *next; self; self = next) {
         next = TAILQ_NEXT(self, all);
         if (!self->generation || self->paused || now - self->heard_us < SILENT_US)
             continue;
@@ -315,8 +315,8 @@ void request_look_after_silent(gateway_t *gateway)
 // One LLM server has failed, another one answers.
 static void count_fallback(request_t *self, const char *code)
 {
-    metrics_count(self->gateway->metrics, COUNT_FALLBACKS, 1);
-    metrics_count_failure(self->gateway->metrics, FAILURE_UPSTREAM, code ? code : "");
+    metrics_count(self->pipeline->metrics, COUNT_FALLBACKS, 1);
+    metrics_count_failure(self->pipeline->metrics, FAILURE_UPSTREAM, code ? code : "");
 }
 
 void request_progress(task_t *task, const rl_progress_t *progress)
@@ -329,7 +329,7 @@ void request_progress(task_t *task, const rl_progress_t *progress)
     if (strcmp(progress->stage, "fallback") == 0)
         count_fallback(self, json_string_value(json_object_get(detail, "code")));
     if (strcmp(progress->stage, "retry") == 0) // of the same LLM server, which said "later"
-        metrics_count_failure(self->gateway->metrics, FAILURE_UPSTREAM, "llm_busy");
+        metrics_count_failure(self->pipeline->metrics, FAILURE_UPSTREAM, "llm_busy");
     request_status(self, progress->stage, message ? message : progress->stage,
                    json_is_object(detail) ? detail : NULL);
     json_decref(detail);
@@ -427,7 +427,7 @@ void request_token(task_t *task, const rl_token_t *token)
         }
         self->text_length += rl_utf8_length(token->text, size);
         request_again_note(self);
-        metrics_count(self->gateway->metrics, COUNT_TOKENS, 1);
+        metrics_count(self->pipeline->metrics, COUNT_TOKENS, 1);
         self->tokens++;
         self->face->ops->token(self->face, token->text, size);
     }
@@ -439,11 +439,11 @@ void request_token(task_t *task, const rl_token_t *token)
 // The generator may forget what it kept to send again.
 static void end_generation(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     send_credit(self, false);
-    tasks_end(gateway->tasks, &self->generation);
-    if (gateway->waiting_size > 0)
-        rl_proc_request_turn(gateway->proc);
+    tasks_end(pipeline->tasks, &self->generation);
+    if (pipeline->waiting_size > 0)
+        rl_proc_request_turn(pipeline->proc);
 }
 
 void request_done(task_t *task, const rl_done_t *done)
@@ -497,17 +497,17 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
         return;
     if (failed->seq > 0 && !take_number(self, failed->seq))
         return;
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     const worker_t *worker = task->worker;
     bool lost = strcmp(failed->code, "worker_lost") == 0;
     RL_PROBE_GENERATION_FAILED(self->id, task->id, worker->id, rl_now_us() - task->sent_us,
                                failed->code);
     request_note_lost_generation(self);
-    metrics_count_failure(gateway->metrics, FAILURE_GENERATOR, failed->code);
+    metrics_count_failure(pipeline->metrics, FAILURE_GENERATOR, failed->code);
     if (strncmp(failed->code, "llm_", 4) == 0)
-        metrics_count_failure(gateway->metrics, FAILURE_UPSTREAM, failed->code);
+        metrics_count_failure(pipeline->metrics, FAILURE_UPSTREAM, failed->code);
     if (lost) {
-        tasks_end(gateway->tasks, &self->generation);
+        tasks_end(pipeline->tasks, &self->generation);
         self->generators_lost++;
     } else {
         end_generation(self);
@@ -517,7 +517,7 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
         return;
     }
     if (self->timeline->first_token_us && may_continue(self, failed, lost)) {
-        metrics_count(gateway->metrics, COUNT_RETRIES, 1);
+        metrics_count(pipeline->metrics, COUNT_RETRIES, 1);
         self->continuations++;
         self->timeline->continuations++;
         self->tokens_before = self->tokens;
@@ -527,7 +527,7 @@ void request_generate_failed(task_t *task, const rl_failed_t *failed)
                      "the answer broke off after %zu characters: %s", self->text_length,
                      lost ? "its generator was lost" : failed->message);
     } else if (may_try_again(self, failed, lost)) {
-        metrics_count(gateway->metrics, COUNT_RETRIES, 1);
+        metrics_count(pipeline->metrics, COUNT_RETRIES, 1);
         self->timeline->retries++;
         try_generators(self, worker);
     } else {

@@ -23,15 +23,15 @@ enum {
 
 static void hedge(request_t *self, search_t *search)
 {
-    gateway_t *gateway = self->gateway;
-    worker_t *other = registry_pick(gateway->registry, &search->source, search->task->worker,
-                                    gateway->settings.max_outstanding);
+    pipeline_t *pipeline = self->pipeline;
+    worker_t *other = registry_pick(pipeline->registry, &search->source, search->task->worker,
+                                    pipeline->settings.max_outstanding);
     if (!other || !request_send_search(self, search, other, &search->hedge))
         return;
-    gateway->hedge_budget -= 1;
+    pipeline->hedge_budget -= 1;
     search->hedged = true;
     self->timeline->hedges++;
-    metrics_count(gateway->metrics, COUNT_HEDGES, 1);
+    metrics_count(pipeline->metrics, COUNT_HEDGES, 1);
 }
 
 // `next` is 0 where nothing is awaited yet.
@@ -54,13 +54,13 @@ static uint64_t hedge_due(request_t *self)
         }
         if (search->state != SEARCH_ASKED || !search->task || search->hedged)
             continue;
-        uint64_t after = registry_hedge_after_us(self->gateway->registry, &search->source);
+        uint64_t after = registry_hedge_after_us(self->pipeline->registry, &search->source);
         uint64_t due = search->sent_us + after;
         if (!after)
             continue;
-        if (self->gateway->hedge_budget < REQUEST_HEDGES_SAVED / 2)
+        if (self->pipeline->hedge_budget < REQUEST_HEDGES_SAVED / 2)
             due += after;
-        if (due <= now && self->gateway->hedge_budget >= 1) {
+        if (due <= now && self->pipeline->hedge_budget >= 1) {
             hedge(self, search);
             continue;
         }
@@ -77,7 +77,7 @@ void request_hedge_later(request_t *self)
         return;
     if (!self->hedge_timer)
         self->hedge_timer =
-            event_new(rl_proc_base(self->gateway->proc), -1, 0, on_hedge_timer, self);
+            event_new(rl_proc_base(self->pipeline->proc), -1, 0, on_hedge_timer, self);
     struct timeval wait = {(time_t)(next / 1000000), (suseconds_t)(next % 1000000)};
     if (self->hedge_timer)
         event_add(self->hedge_timer, &wait);

@@ -67,7 +67,7 @@ static void list_missing(request_t *self)
 
 merged_passage_t *request_merge_now(const request_t *self, size_t *passages_size)
 {
-    const settings_t *settings = &self->gateway->settings;
+    const settings_t *settings = &self->pipeline->settings;
     merge_input_t *inputs = calloc(self->searches_size, sizeof *inputs);
     merge_settings_t how = {.fusion = settings->fusion,
                             .candidates = request_candidates_wanted(self),
@@ -135,7 +135,7 @@ void request_merge(request_t *self)
 static void note_draft(request_t *self)
 {
     self->answer.settled = self->answer.missing_size == 0 &&
-                           drafts_found(self->gateway->drafts, self->caller, self->question->draft,
+                           drafts_found(self->pipeline->drafts, self->caller, self->question->draft,
                                         self->search_text, self->share.rest, self->hits);
 }
 

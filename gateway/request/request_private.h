@@ -53,7 +53,7 @@ typedef struct share {
     uint64_t changes, reloads;        // of the registry and the settings until the keys were made
     bool leads;                       // others may wait for what this one finds
     request_t *leader;                // that is waited for, NULL if none
-    bool orphan;                      // waits for nobody any more: in gateway->orphans
+    bool orphan;                      // waits for nobody any more: in pipeline->orphans
     passage_set_t *found;             // what its leader found for it; NULL: nothing
     bool by_itself;                   // has waited in vain: it waits for nobody again
     struct request_queue followers;
@@ -90,7 +90,7 @@ typedef struct progressive {
 } progressive_t;
 
 struct request {
-    gateway_t *gateway;
+    pipeline_t *pipeline;
     question_t *question;
     response_t *face;
     answer_t answer;
@@ -103,7 +103,7 @@ struct request {
     struct event *hedge_timer; // NULL while no search may be hedged
     struct event *phase;       // the phase at hand: retrieval's deadlines, a wait for a generator
     bool shown;                // a first status has gone out
-    bool queued;               // stands in gateway->waiting
+    bool queued;               // stands in pipeline->waiting
     bool alone;                // and no generator is there: it fails if none comes
     // retrieval
     char *search_text; // what is looked for: the question, made to stand on its own
@@ -244,5 +244,14 @@ void request_again_end(request_t *self);
 void request_note_searches(request_t *self);
 void request_note_generation(request_t *self, const rl_done_t *done);
 void request_note_lost_generation(request_t *self);
+
+void request_hits(task_t *task, rl_msg_t *msg);
+void request_search_failed(task_t *task, const rl_failed_t *failed);
+bool request_hold(task_t *task, rl_msg_t *msg);
+void request_progress(task_t *task, const rl_progress_t *progress);
+void request_token(task_t *task, const rl_token_t *token);
+void request_done(task_t *task, const rl_done_t *done);
+void request_generate_failed(task_t *task, const rl_failed_t *failed);
+void request_take_generated(pipeline_t *pipeline, rl_msg_t *msg);
 
 #endif

@@ -82,7 +82,7 @@ static void tell(request_t *self, const request_t *from, const merged_passage_t 
     timeline_t *timeline = self->timeline;
     if (timeline->found == 0) {
         timeline->found_us = timeline_at(timeline, rl_now_us());
-        metrics_count(self->gateway->metrics, COUNT_PROGRESSIVE, 1);
+        metrics_count(self->pipeline->metrics, COUNT_PROGRESSIVE, 1);
     }
     timeline->found++;
 }
@@ -90,7 +90,7 @@ static void tell(request_t *self, const request_t *from, const merged_passage_t 
 // A client that is behind gets what is final and nothing else.
 static bool is_behind(const request_t *self)
 {
-    return response_backlog(self->face) > self->gateway->settings.client_buffer / 2;
+    return response_backlog(self->face) > self->pipeline->settings.client_buffer / 2;
 }
 
 static void show(request_t *self)
@@ -133,12 +133,12 @@ static bool is_wanted(const request_t *self)
 
 void request_progressive_later(request_t *self)
 {
-    long ms = self->gateway->settings.progressive_ms;
+    long ms = self->pipeline->settings.progressive_ms;
     progressive_t *progressive = &self->progressive;
     if (ms == 0 || progressive->timer || !is_wanted(self))
         return;
     progressive->from_us = rl_now_us();
-    progressive->timer = event_new(rl_proc_base(self->gateway->proc), -1, 0, on_time, self);
+    progressive->timer = event_new(rl_proc_base(self->pipeline->proc), -1, 0, on_time, self);
     if (!progressive->timer)
         abort();
     arm(progressive, (uint64_t)ms * 1000);

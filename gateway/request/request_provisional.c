@@ -17,11 +17,11 @@ enum {
 
 static bool may_begin(const request_t *self)
 {
-    const gateway_t *gateway = self->gateway;
+    const pipeline_t *pipeline = self->pipeline;
     question_form_t form = self->question->form;
-    return gateway->settings.provisional_ms > 0 && self->state == REQUEST_SEARCHING &&
+    return pipeline->settings.provisional_ms > 0 && self->state == REQUEST_SEARCHING &&
            (form == FORM_ASK || form == FORM_CHAT) && !self->provisional.hits &&
-           gateway->provisional_budget >= 1 && gateway->waiting_size == 0;
+           pipeline->provisional_budget >= 1 && pipeline->waiting_size == 0;
 }
 
 // At least `quorum` of all sources, and at least one.
@@ -30,14 +30,14 @@ static bool enough_have_answered(const request_t *self)
     size_t answered = 0;
     for (size_t at = 0; at < self->searches_size; at++)
         answered += self->searches[at].state == SEARCH_ANSWERED;
-    return answered > 0 && (double)answered >= self->gateway->settings.provisional_quorum *
+    return answered > 0 && (double)answered >= self->pipeline->settings.provisional_quorum *
                                                    (double)self->searches_size;
 }
 
 static void begin(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
-    worker_t *worker = registry_pick_generator(gateway->registry, NULL);
+    pipeline_t *pipeline = self->pipeline;
+    worker_t *worker = registry_pick_generator(pipeline->registry, NULL);
     if (!worker || worker->outstanding >= (worker->slots + 1) / 2)
         return; // it would stand in the way of others
     size_t size;
@@ -48,9 +48,9 @@ static void begin(request_t *self)
     self->answer.passages = passages;
     self->answer.passages_size = size;
     if (request_send_generate(self, worker)) {
-        gateway->provisional_budget -= 1;
+        pipeline->provisional_budget -= 1;
         self->provisional.running = true;
-        metrics_count(gateway->metrics, COUNT_PROVISIONAL, 1);
+        metrics_count(pipeline->metrics, COUNT_PROVISIONAL, 1);
     }
     self->answer.passages_size = 0;
     self->answer.passages = NULL;
@@ -67,15 +67,15 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 
 void request_provisional_later(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
-    long ms = gateway->settings.provisional_ms;
-    gateway->provisional_budget += gateway->settings.provisional_share;
-    if (gateway->provisional_budget > MAX_SAVED)
-        gateway->provisional_budget = MAX_SAVED;
+    pipeline_t *pipeline = self->pipeline;
+    long ms = pipeline->settings.provisional_ms;
+    pipeline->provisional_budget += pipeline->settings.provisional_share;
+    if (pipeline->provisional_budget > MAX_SAVED)
+        pipeline->provisional_budget = MAX_SAVED;
     if (ms == 0 || self->provisional.timer)
         return;
     struct timeval wait = {ms / 1000, ms % 1000 * 1000};
-    self->provisional.timer = event_new(rl_proc_base(gateway->proc), -1, 0, on_time, self);
+    self->provisional.timer = event_new(rl_proc_base(pipeline->proc), -1, 0, on_time, self);
     if (!self->provisional.timer || event_add(self->provisional.timer, &wait) != 0)
         abort();
 }
@@ -117,10 +117,10 @@ static void forget(provisional_t *self)
 }
 
 // The request may end meanwhile: nothing of it is touched.
-static void let_go(gateway_t *gateway, rl_msg_t **held, size_t size)
+static void let_go(pipeline_t *pipeline, rl_msg_t **held, size_t size)
 {
     for (size_t at = 0; at < size; at++) {
-        gateway_take_generated(gateway, held[at]);
+        request_take_generated(pipeline, held[at]);
         rl_msg_free(&held[at]);
     }
     free(held);
@@ -149,7 +149,7 @@ static bool has_words(rl_msg_t *const *held, size_t size)
 
 bool request_provisional_decide(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     provisional_t *provisional = &self->provisional;
     if (!provisional->running)
         return false;
@@ -161,7 +161,7 @@ bool request_provisional_decide(request_t *self)
         forget(provisional);
         return false;
     }
-    metrics_count(gateway->metrics, COUNT_PROVISIONAL_KEPT, 1);
+    metrics_count(pipeline->metrics, COUNT_PROVISIONAL_KEPT, 1);
     self->timeline->provisional = "kept";
     request_enter(self, REQUEST_WAITING);
     request_enter(self, REQUEST_GENERATING);
@@ -171,7 +171,7 @@ bool request_provisional_decide(request_t *self)
         request_quick_answer(self);
     provisional->held = NULL;
     provisional->held_size = 0;
-    let_go(gateway, held, size);
+    let_go(pipeline, held, size);
     return true;
 }
 
@@ -182,7 +182,7 @@ bool request_provisional_failed(request_t *self)
         return false;
     self->provisional.running = false;
     self->timeline->provisional = "failed";
-    tasks_end(self->gateway->tasks, &self->generation);
+    tasks_end(self->pipeline->tasks, &self->generation);
     forget(&self->provisional);
     return true;
 }

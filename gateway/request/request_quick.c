@@ -13,7 +13,7 @@
 static bool is_wanted(const request_t *self)
 {
     const question_t *question = self->question;
-    bool usual = question->form == FORM_ASK && self->gateway->settings.quick_answer;
+    bool usual = question->form == FORM_ASK && self->pipeline->settings.quick_answer;
     return self->face->ops->preview && (question->preview_given ? question->preview : usual);
 }
 
@@ -37,6 +37,6 @@ void request_quick_answer(request_t *self)
     preview.passage++; // from 1, as in citations
     self->face->ops->preview(self->face, &preview);
     self->timeline->preview_us = timeline_at(self->timeline, rl_now_us());
-    metrics_count(self->gateway->metrics, COUNT_PREVIEWS, 1);
+    metrics_count(self->pipeline->metrics, COUNT_PREVIEWS, 1);
     free(text);
 }

@@ -45,16 +45,16 @@ void request_miss(request_t *self, search_t *search, const char *format, ...)
 
 // The task is over; if its worker was full until now, searches that wait for room are asked when
 // the turn ends.
-static void end_task(gateway_t *gateway, task_t **task)
+static void end_task(pipeline_t *pipeline, task_t **task)
 {
-    if ((*task)->worker->outstanding >= gateway->settings.max_outstanding) {
-        gateway->room = true;
-        rl_proc_request_turn(gateway->proc);
+    if ((*task)->worker->outstanding >= pipeline->settings.max_outstanding) {
+        pipeline->room = true;
+        rl_proc_request_turn(pipeline->proc);
     }
-    tasks_end(gateway->tasks, task);
+    tasks_end(pipeline->tasks, task);
 }
 
-static void cancel_task(gateway_t *gateway, task_t **task)
+static void cancel_task(pipeline_t *pipeline, task_t **task)
 {
     if (!*task)
         return;
@@ -62,14 +62,14 @@ static void cancel_task(gateway_t *gateway, task_t **task)
                     .cancel = {.task = (*task)->id, .route = (*task)->worker->route}};
     rl_wire_send((*task)->worker->push, &msg);
     latency_at_least(&(*task)->worker->latency, rl_now_us() - (*task)->sent_us);
-    end_task(gateway, task);
+    end_task(pipeline, task);
 }
 
 static void cancel_tasks(request_t *self, search_t *search)
 {
-    cancel_task(self->gateway, &search->task);
-    cancel_task(self->gateway, &search->hedge);
-    tasks_end(self->gateway->tasks, &search->check);
+    cancel_task(self->pipeline, &search->task);
+    cancel_task(self->pipeline, &search->hedge);
+    tasks_end(self->pipeline->tasks, &search->check);
 }
 
 void request_cancel_searches(request_t *self)
@@ -95,13 +95,13 @@ void request_forget_searches(request_t *self)
 
 unsigned request_passages_wanted(const request_t *self)
 {
-    return self->question->k ? self->question->k : self->gateway->settings.k;
+    return self->question->k ? self->question->k : self->pipeline->settings.k;
 }
 
 // With one kind of retrieval the k best are the k best; fusion needs to see further down.
 unsigned request_candidates_wanted(const request_t *self)
 {
-    unsigned k = request_passages_wanted(self), candidates = self->gateway->settings.candidates;
+    unsigned k = request_passages_wanted(self), candidates = self->pipeline->settings.candidates;
     bool there[KINDS] = {false};
     for (size_t at = 0; at < self->searches_size; at++)
         there[self->searches[at].source.kind] = true;
@@ -123,7 +123,7 @@ static unsigned hits_of_shard(unsigned n, unsigned k, uint64_t shards)
 // A limit of the question, else the largest of its collections, else the gateway's.
 static long limit_of(const request_t *self, const char *key, long asked, long usual)
 {
-    const rl_conf_t *conf = rl_proc_conf(self->gateway->proc);
+    const rl_conf_t *conf = rl_proc_conf(self->pipeline->proc);
     long most = 0;
     for (size_t at = 0; at < self->question->collections_size; at++) {
         const char *name = self->question->collections[at];
@@ -138,7 +138,7 @@ static long limit_of(const request_t *self, const char *key, long asked, long us
 static void read_limits(request_t *self)
 {
     const question_t *question = self->question;
-    const settings_t *usual = &self->gateway->settings;
+    const settings_t *usual = &self->pipeline->settings;
     self->hard_ms = limit_of(self, "hard_ms", question->hard_ms, usual->hard_ms);
     self->soft_ms = limit_of(self, "soft_ms", question->soft_ms, usual->soft_ms);
     self->soft_ms = self->soft_ms < self->hard_ms ? self->soft_ms : self->hard_ms;
@@ -161,14 +161,15 @@ static uint64_t soft_time_left_ms(const request_t *self)
 
 bool request_send_search(request_t *self, search_t *search, worker_t *worker, task_t **task_p)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     task_t *task = *task_p =
-        tasks_begin(gateway->tasks, worker, self, (unsigned)(search - self->searches));
+        tasks_begin(pipeline->tasks, task_p == &search->hedge ? TASK_HEDGE : TASK_SEARCH, worker,
+                    self, (unsigned)(search - self->searches));
     if (!task)
         return false;
     bool dense = search->source.kind == KIND_DENSE;
     rl_msg_t msg = {.type = RL_SEARCH,
-                    .search = {.gateway = rl_proc_id(gateway->proc),
+                    .search = {.gateway = rl_proc_id(pipeline->proc),
                                .route = worker->route,
                                .task = task->id,
                                .request = self->id,
@@ -185,7 +186,7 @@ bool request_send_search(request_t *self, search_t *search, worker_t *worker, ta
     RL_PROBE_SEARCH_SENT(self->id, task->id, worker->id, task_p == &search->hedge);
     uint64_t now = rl_now_us(); // before: the worker may be done before the call returns
     if (rl_wire_send(worker->push, &msg) != 0) {
-        tasks_end(gateway->tasks, task_p);
+        tasks_end(pipeline->tasks, task_p);
         return false;
     }
     task->sent_us = now;
@@ -194,13 +195,13 @@ bool request_send_search(request_t *self, search_t *search, worker_t *worker, ta
 
 static bool send_search(request_t *self, search_t *search, worker_t *worker)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     if (!request_send_search(self, search, worker, &search->task))
         return false;
-    metrics_count(gateway->metrics, COUNT_SEARCHES, 1);
-    gateway->hedge_budget += gateway->settings.hedge_share;
-    if (gateway->hedge_budget > REQUEST_HEDGES_SAVED)
-        gateway->hedge_budget = REQUEST_HEDGES_SAVED;
+    metrics_count(pipeline->metrics, COUNT_SEARCHES, 1);
+    pipeline->hedge_budget += pipeline->settings.hedge_share;
+    if (pipeline->hedge_budget > REQUEST_HEDGES_SAVED)
+        pipeline->hedge_budget = REQUEST_HEDGES_SAVED;
     search->sent_us = search->task->sent_us;
     search->state = SEARCH_ASKED;
     search->again_us = 0;
@@ -214,7 +215,7 @@ static bool fits(request_t *self, search_t *search, const worker_t *worker)
 {
     if (search->source.kind != KIND_DENSE)
         return true;
-    const char *space = embedder_model(self->gateway->embedder);
+    const char *space = embedder_model(self->pipeline->embedder);
     if (*worker->embedding_model && strcmp(worker->embedding_model, space) != 0)
         request_miss(self, search,
                      "its index was built with the embedding model %.48s, the gateway's is %.48s",
@@ -229,10 +230,10 @@ static bool fits(request_t *self, search_t *search, const worker_t *worker)
 
 static void ask(request_t *self, search_t *search, const worker_t *except)
 {
-    gateway_t *gateway = self->gateway;
-    worker_t *worker = registry_pick(gateway->registry, &search->source, except,
-                                     gateway->settings.max_outstanding);
-    bool full = !worker && registry_pick(gateway->registry, &search->source, except, SIZE_MAX);
+    pipeline_t *pipeline = self->pipeline;
+    worker_t *worker = registry_pick(pipeline->registry, &search->source, except,
+                                     pipeline->settings.max_outstanding);
+    bool full = !worker && registry_pick(pipeline->registry, &search->source, except, SIZE_MAX);
     if (!search->asked_us)
         search->asked_us = rl_now_us();
     if (full)
@@ -292,7 +293,7 @@ static void on_embedded(void *arg, const embed_result_t *result)
         take_vector(self, result->vector, result->dimension);
     } else {
         rl_log(RL_LOG_WARN, self->id, "%s", result->why);
-        metrics_count(self->gateway->metrics, COUNT_EMBED_ERRORS, 1);
+        metrics_count(self->pipeline->metrics, COUNT_EMBED_ERRORS, 1);
         request_status(self, "embedding_failed",
                        "The question could not be embedded: searching by words only.", NULL);
     }
@@ -303,11 +304,11 @@ static void on_embedded(void *arg, const embed_result_t *result)
 // The request may be over when this returns.
 static void start_embedding(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     const char *why = "", *rights = keys_rights(self->caller);
     size_t dimension;
     self->embed_start_us = rl_now_us();
-    const float *vector = embedder_find(gateway->embedder, self->search_text, rights, &dimension);
+    const float *vector = embedder_find(pipeline->embedder, self->search_text, rights, &dimension);
     if (vector) {
         note_embedding(self, "cache");
         take_vector(self, vector, dimension);
@@ -315,9 +316,9 @@ static void start_embedding(request_t *self)
             ask_dense(self, "");
         return;
     }
-    trace_headers_t trace = otlp_headers(gateway->otlp, self->timeline, TRACE_EMBED, 0);
-    self->embed =
-        embedder_ask(gateway->embedder, self->search_text, rights, &trace, on_embedded, self, &why);
+    trace_headers_t trace = otlp_headers(pipeline->otlp, self->timeline, TRACE_EMBED, 0);
+    self->embed = embedder_ask(pipeline->embedder, self->search_text, rights, &trace, on_embedded,
+                               self, &why);
     if (self->embed)
         return;
     for (size_t at = 0; at < self->searches_size; at++)
@@ -330,18 +331,18 @@ static void start_embedding(request_t *self)
 
 static bool plan_sources(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     const question_t *question = self->question;
     source_t *sources = calloc(MAX_SOURCES, sizeof *sources);
     bool kinds[KINDS];
     memcpy(kinds, question->kinds, sizeof kinds);
     // Without an embedding server there is no dense retrieval to miss, unless it is asked for
     // alone.
-    if (!embedder_configured(gateway->embedder) && kinds[KIND_LEXICAL])
+    if (!embedder_configured(pipeline->embedder) && kinds[KIND_LEXICAL])
         kinds[KIND_DENSE] = false;
     size_t size = 0;
     for (size_t at = 0; sources && at < question->collections_size; at++)
-        size += registry_sources(gateway->registry, question->collections[at], kinds,
+        size += registry_sources(pipeline->registry, question->collections[at], kinds,
                                  sources + size, MAX_SOURCES - size);
     self->searches = calloc(size + 1, sizeof *self->searches);
     if (!sources || !self->searches)
@@ -380,7 +381,7 @@ static void ask_all(request_t *self)
     bool dense = false;
     for (size_t at = 0; at < self->searches_size; at++) {
         search_t *search = &self->searches[at];
-        const worker_t *any = registry_find_replica(self->gateway->registry, &search->source);
+        const worker_t *any = registry_find_replica(self->pipeline->registry, &search->source);
         if (search->source.kind == KIND_LEXICAL) {
             ask(self, search, NULL);
         } else if (!any) {
@@ -460,13 +461,15 @@ void request_search(request_t *self)
     self->search_text = followup_text(self->question);
     squeeze(self->search_text);
     self->retrieval_us = self->received_us;
-    if (self->gateway->settings.rewrite && self->question->form != FORM_DRAFT &&
+    if (self->pipeline->settings.rewrite && self->question->form != FORM_DRAFT &&
         followup_is(self->question)) {
         request_enter(self, REQUEST_REWRITING);
         request_status(self, "rewriting", "Putting the question in context…", NULL);
-        trace_headers_t trace = otlp_headers(self->gateway->otlp, self->timeline, TRACE_REWRITE, 0);
-        self->rewrite = followup_rewrite(rl_proc_conf(self->gateway->proc), self->gateway->fetcher,
-                                         self->id, self->question, &trace, on_rewritten, self);
+        trace_headers_t trace =
+            otlp_headers(self->pipeline->otlp, self->timeline, TRACE_REWRITE, 0);
+        self->rewrite =
+            followup_rewrite(rl_proc_conf(self->pipeline->proc), self->pipeline->fetcher, self->id,
+                             self->question, &trace, on_rewritten, self);
         if (self->rewrite)
             return;
     }
@@ -475,9 +478,9 @@ void request_search(request_t *self)
 
 // ----------------------------------------------------------------------------------------- answers
 
-void request_searches_again(gateway_t *gateway)
+void request_searches_again(pipeline_t *pipeline)
 {
-    for (request_t *request = TAILQ_FIRST(&gateway->requests), *next; request; request = next) {
+    for (request_t *request = TAILQ_FIRST(&pipeline->requests), *next; request; request = next) {
         next = TAILQ_NEXT(request, all);
         if (request->state != REQUEST_SEARCHING)
             continue;
@@ -496,7 +499,7 @@ static void note_effort(request_t *self, search_t *search, const rl_hits_t *hits
     if (search->effort >= search->effort_wanted)
         return;
     self->share.lowered = true;
-    metrics_count(self->gateway->metrics, COUNT_EFFORT_LOWERED, 1);
+    metrics_count(self->pipeline->metrics, COUNT_EFFORT_LOWERED, 1);
 }
 
 void request_hits(task_t *task, rl_msg_t *msg)
@@ -504,21 +507,21 @@ void request_hits(task_t *task, rl_msg_t *msg)
     request_t *self = task->request;
     search_t *search = &self->searches[task->source];
     uint64_t now = rl_now_us();
-    registry_note_generation(self->gateway->registry, task->worker, msg->hits.generation);
-    if (task->check) {
+    registry_note_generation(self->pipeline->registry, task->worker, msg->hits.generation);
+    if (task->kind == TASK_REVALIDATION) {
         request_checked(task, &msg->hits);
         return;
     }
     latency_add(&task->worker->latency, now - task->sent_us);
     RL_PROBE_SEARCH_ANSWERED(self->id, task->id, task->worker->id, now - task->sent_us,
                              msg->hits.hits_size);
-    if (task == search->hedge) {
-        metrics_count(self->gateway->metrics, COUNT_HEDGES_WON, 1);
+    if (task->kind == TASK_HEDGE) {
+        metrics_count(self->pipeline->metrics, COUNT_HEDGES_WON, 1);
         search->hedge_won = true;
         search->sent_us = task->sent_us; // the span is that of the task that answered
         set_text(&search->worker, task->worker->id);
     }
-    end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);
+    end_task(self->pipeline, task->kind == TASK_HEDGE ? &search->hedge : &search->task);
     cancel_tasks(self, search); // the loser
     search->hits = rl_msg_move(msg);
     search->state = SEARCH_ANSWERED;
@@ -534,7 +537,7 @@ void request_hits(task_t *task, rl_msg_t *msg)
 static bool is_last_choice(const request_t *self, const search_t *search, const worker_t *worker)
 {
     return search->tries >= MAX_TRIES ||
-           !registry_pick(self->gateway->registry, &search->source, worker, SIZE_MAX);
+           !registry_pick(self->pipeline->registry, &search->source, worker, SIZE_MAX);
 }
 
 void request_ask_busy_again(request_t *self)
@@ -545,7 +548,7 @@ void request_ask_busy_again(request_t *self)
         if (search->state != SEARCH_WAITING || !search->again_us || search->again_us > now)
             continue;
         search->again_us = 0;
-        metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
+        metrics_count(self->pipeline->metrics, COUNT_RETRIES, 1);
         self->timeline->retries++;
         ask(self, search, NULL);
     }
@@ -558,16 +561,16 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
     request_t *self = task->request;
     search_t *search = &self->searches[task->source];
     const worker_t *worker = task->worker;
-    if (task->check) {
+    if (task->kind == TASK_REVALIDATION) {
         request_checked(task, NULL);
         return;
     }
-    metrics_count_failure(self->gateway->metrics,
+    metrics_count_failure(self->pipeline->metrics,
                           search->source.kind == KIND_DENSE ? FAILURE_DENSE : FAILURE_LEXICAL,
                           failed->code);
     RL_PROBE_SEARCH_FAILED(self->id, task->id, worker->id, rl_now_us() - task->sent_us,
                            failed->code);
-    end_task(self->gateway, task == search->hedge ? &search->hedge : &search->task);
+    end_task(self->pipeline, task->kind == TASK_HEDGE ? &search->hedge : &search->task);
     if (search->task || search->hedge)
         return; // the other replica is still at it
     if (strcmp(failed->code, "busy") == 0 && is_last_choice(self, search, worker)) {
@@ -577,7 +580,7 @@ void request_search_failed(task_t *task, const rl_failed_t *failed)
         return;
     }
     if (failed->retry && !is_last_choice(self, search, worker)) {
-        metrics_count(self->gateway->metrics, COUNT_RETRIES, 1);
+        metrics_count(self->pipeline->metrics, COUNT_RETRIES, 1);
         self->timeline->retries++;
         ask(self, search, worker);
     } else {
@@ -610,7 +613,7 @@ static bool ask_stale(request_t *self)
             !request_is_stale(self, search))
             continue;
         // another replica may have taken it up sooner
-        registry_t *registry = self->gateway->registry;
+        registry_t *registry = self->pipeline->registry;
         const worker_t *stale = registry_find(registry, search->hits->hits.worker);
         bool other = registry_pick(registry, &search->source, stale, SIZE_MAX);
         rl_msg_free(&search->hits);

@@ -42,13 +42,13 @@ static void add_generations(const request_t *self)
         lru_key_text(source->collection);
         lru_key_number((double)source->shard);
         lru_key_number(source->kind);
-        lru_key_text(registry_generation(self->gateway->registry, source));
+        lru_key_text(registry_generation(self->pipeline->registry, source));
     }
 }
 
 static void add_fusion(const request_t *self)
 {
-    const settings_t *settings = &self->gateway->settings;
+    const settings_t *settings = &self->pipeline->settings;
     lru_key_number(request_passages_wanted(self));
     lru_key_number(request_candidates_wanted(self));
     lru_key_number(settings->fusion);
@@ -66,7 +66,7 @@ static void make_rest(const request_t *self, char out[LRU_KEY])
     add_collections(self);
     add_generations(self);
     add_fusion(self);
-    lru_key_text(embedder_model(self->gateway->embedder));
+    lru_key_text(embedder_model(self->pipeline->embedder));
     lru_key_text(self->question->filter ? self->question->filter : "");
     lru_key_text(keys_rights(self->caller));
     lru_key_end(out);
@@ -76,8 +76,8 @@ static void make_keys(request_t *self)
 {
     char limits[80];
     make_rest(self, self->share.rest);
-    self->share.changes = registry_version(self->gateway->registry);
-    self->share.reloads = self->gateway->reloads;
+    self->share.changes = registry_version(self->pipeline->registry);
+    self->share.reloads = self->pipeline->reloads;
     const char *const words[] = {self->share.rest, self->search_text};
     lru_key(self->share.key, words, 2);
     snprintf(limits, sizeof limits, "%ld/%ld/%zu", self->soft_ms, self->hard_ms, self->quorum);
@@ -109,13 +109,13 @@ static void follow(request_t *self, request_t *leader)
 {
     self->share.leader = leader;
     TAILQ_INSERT_TAIL(&leader->share.followers, self, share.next);
-    metrics_count(self->gateway->metrics, COUNT_RETRIEVALS_SHARED, 1);
+    metrics_count(self->pipeline->metrics, COUNT_RETRIEVALS_SHARED, 1);
     request_progressive_later(self);
 }
 
 static void lead(request_t *self)
 {
-    zhashx_update(self->gateway->leaders, self->share.flight, self);
+    zhashx_update(self->pipeline->leaders, self->share.flight, self);
     self->share.leads = true;
 }
 
@@ -124,28 +124,28 @@ static passage_set_t *take_draft(request_t *self)
 {
     if (!self->question->draft || self->question->form == FORM_DRAFT)
         return NULL;
-    return drafts_take(self->gateway->drafts, self->caller, self->question->draft,
+    return drafts_take(self->pipeline->drafts, self->caller, self->question->draft,
                        self->search_text, self->share.rest, self->reader, sizeof self->reader);
 }
 
 // Whether something of others may serve, so that it is worth asking what is in force.
 static bool may_find(const request_t *self)
 {
-    gateway_t *gateway = self->gateway;
-    passage_set_t *hits = passage_cache_find(gateway->hits, self->share.key);
-    bool found = hits || self->question->draft || gateway->settings.semantic > 0 ||
-                 answer_cache_on(gateway->answers) ||
-                 zhashx_lookup(gateway->leaders, self->share.flight);
+    pipeline_t *pipeline = self->pipeline;
+    passage_set_t *hits = passage_cache_find(pipeline->hits, self->share.key);
+    bool found = hits || self->question->draft || pipeline->settings.semantic > 0 ||
+                 answer_cache_on(pipeline->answers) ||
+                 zhashx_lookup(pipeline->leaders, self->share.flight);
     passage_set_unref(&hits);
     return found;
 }
 
 bool request_share(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     if (!self->share.checked)
         self->share.from_us = rl_now_us();
-    if ((!gateway->settings.share && !answer_cache_on(gateway->answers)) || self->share.unchecked)
+    if ((!pipeline->settings.share && !answer_cache_on(pipeline->answers)) || self->share.unchecked)
         return false;
     make_keys(self);
     if (!self->share.checked && may_find(self) && request_check(self))
@@ -153,7 +153,7 @@ bool request_share(request_t *self)
     if (self->share.unchecked)
         return false;
     bool again = request_again_find(self);
-    if (!gateway->settings.share && !again)
+    if (!pipeline->settings.share && !again)
         return false;
     passage_set_t *drafted = take_draft(self);
     if (again) {
@@ -161,17 +161,17 @@ bool request_share(request_t *self)
         adopt(self, passage_set_ref(self->again.answer->hits), "answer");
         return true;
     }
-    passage_set_t *hits = passage_cache_find(gateway->hits, self->share.key);
+    passage_set_t *hits = passage_cache_find(pipeline->hits, self->share.key);
     const char *how = drafted ? "draft" : "cache";
     if (drafted && !hits)
         hits = passage_set_ref(drafted);
     passage_set_unref(&drafted);
-    metrics_count(gateway->metrics, hits ? COUNT_CACHE_HITS : COUNT_CACHE_MISSES, 1);
+    metrics_count(pipeline->metrics, hits ? COUNT_CACHE_HITS : COUNT_CACHE_MISSES, 1);
     if (hits) {
         adopt(self, hits, how);
         return true;
     }
-    request_t *leader = zhashx_lookup(gateway->leaders, self->share.flight);
+    request_t *leader = zhashx_lookup(pipeline->leaders, self->share.flight);
     if (leader && !self->share.by_itself) {
         follow(self, leader);
         return true;
@@ -195,16 +195,16 @@ static void give(request_t *self, passage_set_t *hits)
 
 bool request_share_near(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
-    double threshold = gateway->settings.semantic;
-    if (!gateway->settings.share || threshold <= 0 || !self->vector ||
+    pipeline_t *pipeline = self->pipeline;
+    double threshold = pipeline->settings.semantic;
+    if (!pipeline->settings.share || threshold <= 0 || !self->vector ||
         self->state != REQUEST_SEARCHING)
         return false;
-    passage_set_t *hits = passage_cache_find_near(gateway->hits, self->share.rest, self->vector,
+    passage_set_t *hits = passage_cache_find_near(pipeline->hits, self->share.rest, self->vector,
                                                   self->dimension, threshold);
     if (!hits)
         return false;
-    metrics_count(gateway->metrics, COUNT_SEMANTIC_HITS, 1);
+    metrics_count(pipeline->metrics, COUNT_SEMANTIC_HITS, 1);
     give(self, hits);
     adopt(self, hits, "semantic");
     return true;
@@ -216,8 +216,8 @@ bool request_share_near(request_t *self)
 static bool same_rest(const request_t *self)
 {
     char rest[LRU_KEY];
-    if (self->share.changes == registry_version(self->gateway->registry) &&
-        self->share.reloads == self->gateway->reloads)
+    if (self->share.changes == registry_version(self->pipeline->registry) &&
+        self->share.reloads == self->pipeline->reloads)
         return true;
     make_rest(self, rest);
     return strcmp(rest, self->share.rest) == 0;
@@ -231,7 +231,7 @@ bool request_share_current(const request_t *self)
         const search_t *search = &self->searches[at];
         if (search->state != SEARCH_ANSWERED ||
             strcmp(search->hits->hits.generation,
-                   registry_generation(self->gateway->registry, &search->source)) != 0)
+                   registry_generation(self->pipeline->registry, &search->source)) != 0)
             return false;
     }
     return true;
@@ -239,20 +239,20 @@ bool request_share_current(const request_t *self)
 
 void request_share_found(request_t *self, bool current)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     bool complete = self->answer.missing_size == 0 && current;
     if (!self->share.leads)
         return;
     if (complete) {
         passage_set_t *hits = self->hits;
         memcpy(hits->rest, self->share.rest, sizeof hits->rest);
-        if (gateway->settings.semantic > 0 && self->vector) {
+        if (pipeline->settings.semantic > 0 && self->vector) {
             hits->vector = self->vector;
             hits->dimension = self->dimension;
             self->vector = NULL;
         }
         if (!self->share.lowered) // later ones may have the time to find better
-            passage_cache_put(gateway->hits, self->share.key, hits);
+            passage_cache_put(pipeline->hits, self->share.key, hits);
         give(self, hits);
     }
     request_unshare(self);
@@ -260,13 +260,13 @@ void request_share_found(request_t *self, bool current)
 
 void request_unshare(request_t *self)
 {
-    gateway_t *gateway = self->gateway;
+    pipeline_t *pipeline = self->pipeline;
     if (self->share.leader) {
         TAILQ_REMOVE(&self->share.leader->share.followers, self, share.next);
         self->share.leader = NULL;
     }
     if (self->share.orphan) {
-        TAILQ_REMOVE(&gateway->orphans, self, share.next);
+        TAILQ_REMOVE(&pipeline->orphans, self, share.next);
         self->share.orphan = false;
     }
     passage_set_unref(&self->share.found);
@@ -276,14 +276,14 @@ void request_unshare(request_t *self)
     // would wait for one after the other; where only its client has gone, one searches for all.
     bool in_vain = self->state != REQUEST_CANCELLED;
     self->share.leads = false;
-    zhashx_delete(gateway->leaders, self->share.flight);
+    zhashx_delete(pipeline->leaders, self->share.flight);
     for (request_t *follower; (follower = TAILQ_FIRST(&self->share.followers));) {
         TAILQ_REMOVE(&self->share.followers, follower, share.next);
         follower->share.leader = NULL;
         follower->share.orphan = true;
         follower->share.by_itself = in_vain;
-        TAILQ_INSERT_TAIL(&gateway->orphans, follower, share.next);
-        rl_proc_request_turn(gateway->proc); // they go on when the turn ends
+        TAILQ_INSERT_TAIL(&pipeline->orphans, follower, share.next);
+        rl_proc_request_turn(pipeline->proc); // they go on when the turn ends
     }
 }
 
@@ -292,10 +292,10 @@ bool request_waits_for_another(const request_t *self)
     return self->share.leader || self->share.orphan || self->share.checking;
 }
 
-void request_orphans_search(gateway_t *gateway)
+void request_orphans_search(pipeline_t *pipeline)
 {
-    for (request_t *self; (self = TAILQ_FIRST(&gateway->orphans));) {
-        TAILQ_REMOVE(&gateway->orphans, self, share.next);
+    for (request_t *self; (self = TAILQ_FIRST(&pipeline->orphans));) {
+        TAILQ_REMOVE(&pipeline->orphans, self, share.next);
         self->share.orphan = false;
         passage_set_t *found = self->share.found;
         self->share.found = NULL;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "mem.h"
 #include "registry.h"
 
 enum {
@@ -21,10 +22,7 @@ struct tasks {
 
 tasks_t *tasks_new(void)
 {
-    tasks_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
-    return self;
+    return rl_new(tasks_t);
 }
 
 void tasks_destroy(tasks_t **self_p)
@@ -47,18 +45,22 @@ static task_t *make_slot(tasks_t *self)
     size_t room = self->size + 1;
     if ((self->size & (self->size - 1)) == 0) { // grow by doubling
         room = self->size ? self->size * 2 : 64;
-        self->slots = realloc(self->slots, room * sizeof *self->slots);
-        self->free = realloc(self->free, room * sizeof *self->free);
+        self->slots = rl_realloc(self->slots, room, sizeof *self->slots);
+        self->free = rl_realloc(self->free, room, sizeof *self->free);
     }
-    task_t *task = calloc(1, sizeof *task);
-    if (!task || !self->slots || !self->free)
-        abort();
+    task_t *task = rl_new(*task);
     task->id = self->size; // its slot, until it gets a serial number
     self->slots[self->size++] = task;
     return task;
 }
 
-task_t *tasks_begin(tasks_t *self, struct worker *worker, struct request *request, unsigned source)
+static bool is_outstanding(task_kind_t kind)
+{
+    return kind != TASK_REVALIDATION && kind != TASK_PREFILL;
+}
+
+task_t *tasks_begin(tasks_t *self, task_kind_t kind, struct worker *worker, struct request *request,
+                    unsigned source)
 {
     task_t *task =
         self->free_size > 0 ? self->slots[self->free[--self->free_size]] : make_slot(self);
@@ -68,20 +70,11 @@ task_t *tasks_begin(tasks_t *self, struct worker *worker, struct request *reques
     *task = (task_t){.id = ++self->serial << SLOT_BITS | slot,
                      .worker = worker,
                      .request = request,
+                     .kind = kind,
                      .source = source};
     LIST_INSERT_HEAD(&worker->tasks, task, of_worker);
-    worker->outstanding++;
+    worker->outstanding += is_outstanding(kind);
     self->in_use++;
-    return task;
-}
-
-task_t *tasks_begin_light(tasks_t *self, struct worker *worker, struct request *request)
-{
-    task_t *task = tasks_begin(self, worker, request, 0);
-    if (task) {
-        task->light = true;
-        worker->outstanding--;
-    }
     return task;
 }
 
@@ -99,7 +92,7 @@ void tasks_end(tasks_t *self, task_t **task_p)
     if (!task)
         return;
     LIST_REMOVE(task, of_worker);
-    task->worker->outstanding -= !task->light;
+    task->worker->outstanding -= is_outstanding(task->kind);
     task->worker = NULL;
     task->request = NULL;
     self->free[self->free_size++] = (uint32_t)(task->id & (SLOTS - 1));

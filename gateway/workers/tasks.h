@@ -11,14 +11,21 @@
 struct worker;
 struct request;
 
+typedef enum task_kind {
+    TASK_SEARCH,
+    TASK_HEDGE,        // the same search at another replica
+    TASK_REVALIDATION, // asks what is in force, and for no hits
+    TASK_GENERATION,
+    TASK_PREFILL, // passages are read ahead
+} task_kind_t;
+
 typedef struct task {
     uint64_t id;           // on the wire; never used twice
     struct worker *worker; // NULL: not in use
     struct request *request;
+    task_kind_t kind;
     unsigned source; // retrieval: which of the request's sources
     uint64_t sent_us;
-    bool check; // asks what is in force, and for no hits
-    bool light; // does not count as the worker's outstanding work: it yields to what does
     LIST_ENTRY(task) of_worker;
 } task_t;
 
@@ -29,15 +36,14 @@ typedef struct tasks tasks_t;
 tasks_t *tasks_new(void);
 void tasks_destroy(tasks_t **self_p);
 
-// A new task, added to the worker's list; its count of outstanding tasks goes up. The table owns
-// it; the pointer stays valid until tasks_end.
-task_t *tasks_begin(tasks_t *self, struct worker *worker, struct request *request, unsigned source);
+// A new task, added to the worker's list; its count of outstanding tasks goes up, unless the task
+// is of a kind that yields to others (revalidation, prefill). The table owns it; the pointer stays
+// valid until tasks_end. NULL: too many are under way.
+task_t *tasks_begin(tasks_t *self, task_kind_t kind, struct worker *worker, struct request *request,
+                    unsigned source);
 
 // The task with this id, NULL if it is not (or no longer) one of ours.
 task_t *tasks_find(tasks_t *self, uint64_t id);
-
-// The same for a task that yields to others.
-task_t *tasks_begin_light(tasks_t *self, struct worker *worker, struct request *request);
 
 // Answered, failed, lost or cancelled. *task_p becomes NULL.
 void tasks_end(tasks_t *self, task_t **task_p);

@@ -96,11 +96,11 @@ static void the_least_busy_replica_is_chosen(void **state)
     registry_announced(self->registry, &b);
     source_t source = {"docs", 0, KIND_DENSE, NULL};
     worker_t *first = registry_pick(self->registry, &source, NULL, 10);
-    tasks_begin(self->tasks, first, NULL, 0);
+    tasks_begin(self->tasks, TASK_SEARCH, first, NULL, 0);
     worker_t *second = registry_pick(self->registry, &source, NULL, 10);
     assert_ptr_not_equal(first, second);
-    tasks_begin(self->tasks, second, NULL, 0);
-    tasks_begin(self->tasks, second, NULL, 0);
+    tasks_begin(self->tasks, TASK_SEARCH, second, NULL, 0);
+    tasks_begin(self->tasks, TASK_SEARCH, second, NULL, 0);
     assert_ptr_equal(registry_pick(self->registry, &source, NULL, 10), first);
     assert_ptr_equal(registry_pick(self->registry, &source, first, 10), second);
     assert_null(registry_pick(self->registry, &source, NULL, 1)); // both full
@@ -176,7 +176,7 @@ static void a_slow_replica_gets_less_but_is_tried_again(void **state)
         latency_add(&slow->latency, 20000);
     assert_in_range(times_chosen(self, "a"), 1, 60);
     for (int at = 0; at < 30; at++) // 30 at one are as long as 1 or 2 at the other
-        tasks_begin(self->tasks, fast, NULL, 0);
+        tasks_begin(self->tasks, TASK_SEARCH, fast, NULL, 0);
     assert_in_range(times_chosen(self, "a"), 940, 1000);
 }
 
@@ -205,7 +205,7 @@ static void a_worker_whose_announcement_is_overdue_is_the_last_choice(void **sta
     worker_t *other = registry_next(late);
     late->period_ms = 0;
     late->seen_us--;
-    tasks_begin(self->tasks, other, NULL, 0); // busier, and chosen all the same
+    tasks_begin(self->tasks, TASK_SEARCH, other, NULL, 0); // busier, and chosen all the same
     assert_ptr_equal(registry_pick(self->registry, &source, NULL, 10), other);
     assert_ptr_equal(registry_pick(self->registry, &source, other, 10), late);
 }
@@ -232,7 +232,7 @@ static void a_worker_that_is_not_heard_of_is_lost_with_its_tasks(void **state)
     a.period_ms = 20;
     registry_announced(self->registry, &a);
     source_t source = {"docs", 0, KIND_DENSE, NULL};
-    tasks_begin(self->tasks, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
+    tasks_begin(self->tasks, TASK_SEARCH, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
     assert_int_equal(rl_proc_run(self->proc), 0);
     assert_int_equal(self->lost, 1);
     assert_int_equal(tasks_size(self->tasks), 0);
@@ -246,7 +246,7 @@ static void one_that_leaves_gets_nothing_more_and_goes_when_done(void **state)
     registry_announced(self->registry, &a);
     source_t source = {"docs", 0, KIND_DENSE, NULL};
     task_t *task =
-        tasks_begin(self->tasks, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
+        tasks_begin(self->tasks, TASK_SEARCH, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
     rl_leave_t leave = {.worker = "a"};
     registry_left(self->registry, &leave);
     assert_null(registry_pick(self->registry, &source, NULL, 10));
@@ -263,7 +263,7 @@ static void a_generator_that_dies_while_it_leaves_is_lost_with_its_tasks(void **
     a.slots = 1;
     a.period_ms = 20;
     registry_announced(self->registry, &a);
-    tasks_begin(self->tasks, registry_pick_generator(self->registry, NULL), NULL, 0);
+    tasks_begin(self->tasks, TASK_SEARCH, registry_pick_generator(self->registry, NULL), NULL, 0);
     rl_leave_t leave = {.worker = "a"};
     registry_left(self->registry, &leave);
     assert_int_equal(rl_proc_run(self->proc), 0);
@@ -296,7 +296,7 @@ static void generators_are_chosen_by_work_per_slot(void **state)
         worker_t *worker = registry_pick_generator(self->registry, NULL);
         assert_non_null(worker);
         to_big += strcmp(worker->id, "big") == 0;
-        tasks_begin(self->tasks, worker, NULL, 0);
+        tasks_begin(self->tasks, TASK_SEARCH, worker, NULL, 0);
     }
     assert_int_equal(to_big, 6);
     assert_null(registry_pick_generator(self->registry, NULL));
@@ -354,10 +354,10 @@ static void old_task_ids_are_not_found_again(void **state)
     rl_announce_t a = retriever("a", "dense", 0);
     registry_announced(self->registry, &a);
     worker_t *worker = registry_first(self->registry);
-    task_t *task = tasks_begin(self->tasks, worker, NULL, 0);
+    task_t *task = tasks_begin(self->tasks, TASK_SEARCH, worker, NULL, 0);
     uint64_t old = task->id;
     tasks_end(self->tasks, &task);
-    task = tasks_begin(self->tasks, worker, NULL, 0); // the same slot
+    task = tasks_begin(self->tasks, TASK_SEARCH, worker, NULL, 0); // the same slot
     assert_null(tasks_find(self->tasks, old));
     assert_ptr_equal(tasks_find(self->tasks, task->id), task);
     assert_null(tasks_find(self->tasks, UINT64_MAX));
