@@ -232,7 +232,8 @@ static void a_worker_that_is_not_heard_of_is_lost_with_its_tasks(void **state)
     a.period_ms = 20;
     registry_announced(self->registry, &a);
     source_t source = {"docs", 0, KIND_DENSE, NULL};
-    tasks_begin(self->tasks, TASK_SEARCH, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
+    tasks_begin(self->tasks, TASK_SEARCH, registry_pick(self->registry, &source, NULL, 10), NULL,
+                0);
     assert_int_equal(rl_proc_run(self->proc), 0);
     assert_int_equal(self->lost, 1);
     assert_int_equal(tasks_size(self->tasks), 0);
@@ -245,8 +246,8 @@ static void one_that_leaves_gets_nothing_more_and_goes_when_done(void **state)
     rl_announce_t a = retriever("a", "dense", 0);
     registry_announced(self->registry, &a);
     source_t source = {"docs", 0, KIND_DENSE, NULL};
-    task_t *task =
-        tasks_begin(self->tasks, TASK_SEARCH, registry_pick(self->registry, &source, NULL, 10), NULL, 0);
+    task_t *task = tasks_begin(self->tasks, TASK_SEARCH,
+                               registry_pick(self->registry, &source, NULL, 10), NULL, 0);
     rl_leave_t leave = {.worker = "a"};
     registry_left(self->registry, &leave);
     assert_null(registry_pick(self->registry, &source, NULL, 10));
