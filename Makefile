@@ -36,7 +36,7 @@ FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
 FAISS_LIBS = $(shell scripts/deps --faiss libs)
 LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto -lm
 LIBS_SCREEN := -lncursesw -ltinfo
-LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lgumbo -lz -lgomp -lstdc++ -lm
+LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lgumbo -lmd4c -lyaml -lz -lgomp -lstdc++ -lm
 
 # ---- rooms ----------------------------------------------------------------------------------------------------------
 # A process is a folder of rooms. A room sees common/, itself and the rooms named before it; the process's own folder

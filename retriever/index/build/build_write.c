@@ -119,6 +119,9 @@ static void summarise(build_t *self)
            (unsigned long long)counts->files, (unsigned long long)counts->left_out,
            (unsigned long long)counts->empty, (unsigned long long)counts->repaired,
            (unsigned long long)problems);
+    if (counts->partly > 0)
+        printf("documents with parts that were not understood: %llu\n",
+               (unsigned long long)counts->partly);
     printf("done in %s\n", took);
     fflush(stdout);
 }

@@ -167,6 +167,10 @@ static bool complete(corpus_t *self, document_t *doc, const listed_t *file, cons
         document_set(&doc->title, name, strlen(name), DOC_MAX_TITLE);
     }
     self->counts.repaired += doc->repaired > 0;
+    if (doc->note) {
+        self->counts.partly++;
+        self->fn(self->arg, where, doc->note);
+    }
     return true;
 }
 

@@ -23,6 +23,7 @@ typedef struct corpus_counts {
     uint64_t empty;    // documents without text
     uint64_t problems; // files and lines that could not be used
     uint64_t repaired; // documents with bytes that were no UTF-8
+    uint64_t partly;   // documents with parts that their format could not understand
     uint64_t bytes;    // read so far, of listing_bytes
 } corpus_counts_t;
 

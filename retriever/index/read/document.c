@@ -2,13 +2,17 @@
 
 #include "document.h"
 
+#include "mem.h"
 #include "utf8.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    MAX_BLOCKS = 8 << 20
+    MAX_BLOCKS = 8 << 20,
+    MAX_NOTE = 512,
 };
 
 static bool is_space(char c)
@@ -19,9 +23,8 @@ static bool is_space(char c)
 void document_init(document_t *self)
 {
     *self = (document_t){.text = rl_buf_make(DOC_MAX_TEXT)};
-    self->title = strdup("");
-    self->meta = strdup("");
-    self->failed = !self->title || !self->meta;
+    self->title = rl_strdup("");
+    self->meta = rl_strdup("");
 }
 
 void document_free(document_t *self)
@@ -32,6 +35,7 @@ void document_free(document_t *self)
     free(self->meta);
     free(self->vector);
     free(self->blocks);
+    free(self->note);
     rl_buf_free(&self->text);
     *self = (document_t){.text = rl_buf_make(0)};
 }
@@ -153,6 +157,17 @@ void document_mark(document_t *self, block_kind_t kind, int level, size_t start,
     trim(kind, self->text.data, &start, &end);
     if (start < end)
         add_block(self, (block_t){.kind = kind, .level = level, .start = start, .end = end});
+}
+
+void document_note(document_t *self, const char *format, ...)
+{
+    char text[MAX_NOTE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (!self->note)
+        self->note = rl_strdup(text);
 }
 
 void document_title_from_heading(document_t *self)

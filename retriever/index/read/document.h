@@ -42,6 +42,7 @@ typedef struct document {
     block_t *blocks;
     size_t blocks_size, blocks_room;
     size_t repaired; // stretches of invalid bytes that were replaced
+    char *note;      // what of the file was not understood, for the operator; NULL: nothing
     bool failed;     // memory ran out or a bound was passed: the document is not to be used
 } document_t;
 
@@ -63,6 +64,9 @@ void document_lines(document_t *self, const char *text, size_t size);
 // ends as above), so that passages' offsets count in the original.
 void document_text(document_t *self, const char *text, size_t size);
 void document_mark(document_t *self, block_kind_t kind, int level, size_t start, size_t end);
+
+// Says that a part of the file was not understood; the first note stays.
+void document_note(document_t *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Takes the first heading as title if there is none yet.
 void document_title_from_heading(document_t *self);

@@ -1,34 +1,41 @@
-// read_markdown: CommonMark's blocks as far as they matter for passages: headings, paragraphs and
-// lists, code and tables (whose lines stay together), quotes; front matter gives title and
-// metadata.
+// format_markdown: CommonMark and its tables by md4c: what its callbacks tell becomes headings,
+// paragraphs with the lines of lists, code and rows of tables. Raw HTML is read as HTML.
 
 #include "format.h"
 
-#include "markdown_inline.h"
-
-#include <jansson.h>
-#include <stdio.h>
+#include <gumbo.h>
+#include <md4c.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "fail.h"
+#include "front_matter.h"
+#include "utf8.h"
+
 enum {
     MAX_BLOCK = 64 << 20,
-    MAX_FIELDS = 64
+    MAX_LISTS = 16, // lists within lists whose numbers and indentation are kept
+    // Bytes of addresses that links may name, for each byte of the text: a definition can be named
+    // again and again.
+    MOST_ADDRESSES = 64,
 };
 
-typedef struct line {
-    const char *text; // without line end
-    size_t size;
-    size_t indent; // columns of white space in front
-} line_t;
+typedef struct list {
+    bool ordered;
+    unsigned next; // number of its next item
+} list_t;
 
-typedef struct reading {
+typedef struct markdown {
     document_t *doc;
-    const char *at, *end;
-    rl_buf_t paragraph; // raw lines of the paragraph at work
-    bool listed;        // it is (part of) a list: its lines stay lines
-} reading_t;
+    rl_buf_t text; // of the block at work
+    size_t left;   // bytes of addresses and cells of tables that may still come
+    bool verbatim; // code or HTML: taken as it is
+    bool table;    // within a table
+    int depth;     // of lists
+    list_t lists[MAX_LISTS];
+    bool item; // the next words begin an item
+} markdown_t;
 
 static bool looks_like_markdown(const char *head, size_t size)
 {
@@ -46,323 +53,332 @@ static bool looks_like_markdown(const char *head, size_t size)
     return false;
 }
 
-static bool next_line(reading_t *self, line_t *line)
+// ---- text ---------------------------------------------------------------------------------------
+
+static void flush_paragraph(markdown_t *self)
 {
-    if (self->at >= self->end)
-        return false;
-    const char *newline = memchr(self->at, '\n', (size_t)(self->end - self->at));
-    const char *stop = newline ? newline : self->end;
-    *line = (line_t){.text = self->at, .size = (size_t)(stop - self->at)};
-    self->at = newline ? newline + 1 : self->end;
-    for (size_t i = 0; i < line->size && (line->text[i] == ' ' || line->text[i] == '\t'); i++)
-        line->indent += line->text[i] == '\t' ? 4 - line->indent % 4 : 1;
-    return true;
+    self->doc->failed = self->doc->failed || self->text.full;
+    document_paragraph(self->doc, self->text.data, self->text.size);
+    rl_buf_clear(&self->text);
 }
 
-// Takes white space off both ends.
-static line_t trimmed(line_t line)
+static void end_line(markdown_t *self)
 {
-    while (line.size > 0 && (*line.text == ' ' || *line.text == '\t'))
-        line.text++, line.size--;
-    while (line.size > 0 && (line.text[line.size - 1] == ' ' || line.text[line.size - 1] == '\t'))
-        line.size--;
-    return line;
+    if (self->text.size > 0 && self->text.data[self->text.size - 1] != '\n')
+        rl_buf_adds(&self->text, "\n");
 }
 
-// ---- paragraphs ---------------------------------------------------------------------------------
-
-static void add_inline(reading_t *self, int heading, const char *text, size_t size)
+// Blanks for lists within lists; `more` for what goes on below a mark.
+static void indent(markdown_t *self, int more)
 {
-    rl_buf_t out = rl_buf_make(MAX_BLOCK);
-    markdown_inline(text, size, &out);
-    if (out.full)
-        self->doc->failed = true;
-    else if (heading)
-        document_heading(self->doc, heading, out.data, out.size);
+    for (int i = 1; i < self->depth + more; i++)
+        rl_buf_adds(&self->text, "  ");
+}
+
+// The mark of an item, once it has words.
+static void begin_item(markdown_t *self)
+{
+    list_t *list = &self->lists[self->depth <= MAX_LISTS ? self->depth - 1 : MAX_LISTS - 1];
+    self->item = false;
+    end_line(self);
+    indent(self, 0);
+    if (list->ordered)
+        rl_buf_addf(&self->text, "%u. ", list->next++);
     else
-        document_paragraph(self->doc, out.data, out.size);
-    rl_buf_free(&out);
+        rl_buf_adds(&self->text, "- ");
 }
 
-static void flush(reading_t *self)
+static void add_text(markdown_t *self, const char *text, size_t size)
 {
-    if (self->paragraph.full)
-        self->doc->failed = true;
-    if (self->paragraph.size > 0)
-        add_inline(self, 0, self->paragraph.data, self->paragraph.size);
-    rl_buf_clear(&self->paragraph);
+    if (self->item && !self->verbatim)
+        begin_item(self);
+    rl_buf_add(&self->text, text, size);
 }
 
-// ---- what a line is -----------------------------------------------------------------------------
-
-static size_t run_of(const line_t *line, char c)
+static void break_line(markdown_t *self)
 {
-    size_t run = 0;
-    while (run < line->size && line->text[run] == c)
-        run++;
-    return run;
-}
-
-// "## Heading ##": its level, and the words in *words; 0 if it is none.
-static int heading_of(line_t line, line_t *words)
-{
-    line_t text = trimmed(line);
-    size_t level = run_of(&text, '#');
-    if (line.indent > 3 || level == 0 || level > 6 ||
-        (level < text.size && text.text[level] != ' ' && text.text[level] != '\t'))
-        return 0;
-    text.text += level;
-    text.size -= level;
-    size_t end = text.size;
-    while (end > 0 && text.text[end - 1] == '#')
-        end--;
-    if (end == 0 || text.text[end - 1] == ' ')
-        text.size = end;
-    *words = trimmed(text);
-    return (int)level;
-}
-
-// A line of nothing but three or more of one of -*_ (blanks between do not matter).
-static bool is_rule(line_t line)
-{
-    line_t text = trimmed(line);
-    size_t count = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.text[i] == text.text[0])
-            count++;
-        else if (text.text[i] != ' ')
-            return false;
+    if (self->table) {
+        rl_buf_adds(&self->text, " ");
+        return;
     }
-    return count >= 3 && strchr("-*_", text.text[0]);
+    end_line(self);
+    if (self->depth > 0)
+        indent(self, 1);
 }
 
-// The line under a heading: 1 for ===, 2 for ---, 0 for any other.
-static int underline_of(line_t line)
+// A character by its name or number: "&hellip;", by the table of the HTML parser.
+static void add_entity(markdown_t *self, const char *text, size_t size)
 {
-    line_t text = trimmed(line);
-    if (text.size < 2 || line.indent > 3 || !strchr("=-", text.text[0]) ||
-        run_of(&text, text.text[0]) != text.size)
-        return 0;
-    return text.text[0] == '=' ? 1 : 2;
+    GumboOutput *tree = gumbo_parse_with_options(&kGumboDefaultOptions, text, size);
+    const GumboVector *top = &tree->root->v.element.children;
+    const GumboNode *body = top->length > 0 ? top->data[top->length - 1] : NULL;
+    const GumboNode *node =
+        body && body->v.element.children.length > 0 ? body->v.element.children.data[0] : NULL;
+    if (node && node->type == GUMBO_NODE_TEXT)
+        add_text(self, node->v.text.text, strlen(node->v.text.text));
+    else
+        add_text(self, " ", 1);
+    gumbo_destroy_output(&kGumboDefaultOptions, tree);
 }
 
-static bool is_item(line_t line)
+// A tag in the line is left out.
+static void add_tag(markdown_t *self, const char *text, size_t size)
 {
-    line_t text = trimmed(line);
-    size_t digits = 0;
-    while (digits < text.size && text.text[digits] >= '0' && text.text[digits] <= '9')
-        digits++;
-    if (digits > 0 && digits < 10)
-        return digits + 1 < text.size && strchr(".)", text.text[digits]) &&
-               text.text[digits + 1] == ' ';
-    return text.size > 1 && strchr("-*+", text.text[0]) && text.text[1] == ' ';
+    if (self->verbatim)
+        rl_buf_add(&self->text, text, size);
+    else if (size >= 4 && strncasecmp(text, "<br", 3) == 0 && strchr(" />", text[3]))
+        break_line(self);
 }
 
-// "[name]: address", which a reader does not see.
-static bool is_link_definition(line_t line)
+static int on_text(MD_TEXTTYPE type, const MD_CHAR *text, MD_SIZE size, void *arg)
 {
-    line_t text = trimmed(line);
-    if (text.size < 4 || text.text[0] != '[' || text.text[1] == '^' || line.indent > 3)
-        return false;
-    const char *close = memchr(text.text, ']', text.size);
-    return close && close + 1 < text.text + text.size && close[1] == ':';
-}
-
-static bool is_table_rule(line_t line)
-{
-    line_t text = trimmed(line);
-    bool dash = false, bar = false;
-    for (size_t i = 0; i < text.size; i++) {
-        dash = dash || text.text[i] == '-';
-        bar = bar || text.text[i] == '|';
-        if (!strchr("-|: ", text.text[i]))
-            return false;
+    markdown_t *self = arg;
+    switch (type) {
+    case MD_TEXT_BR:
+    case MD_TEXT_SOFTBR:
+        break_line(self);
+        break;
+    case MD_TEXT_HTML:
+        add_tag(self, text, size);
+        break;
+    case MD_TEXT_ENTITY:
+        add_entity(self, text, size);
+        break;
+    case MD_TEXT_NULLCHAR: // there is none in the text
+        break;
+    default:
+        add_text(self, text, size);
     }
-    return dash && bar;
+    return self->doc->failed || self->text.full;
+}
+
+// ---- spans --------------------------------------------------------------------------------------
+
+static int on_span(MD_SPANTYPE type, void *detail, void *arg)
+{
+    markdown_t *self = arg;
+    size_t address = 0;
+    if (type == MD_SPAN_CODE)
+        add_text(self, "`", 1);
+    else if (type == MD_SPAN_A)
+        address =
+            ((MD_SPAN_A_DETAIL *)detail)->href.size + ((MD_SPAN_A_DETAIL *)detail)->title.size;
+    else if (type == MD_SPAN_IMG)
+        address =
+            ((MD_SPAN_IMG_DETAIL *)detail)->src.size + ((MD_SPAN_IMG_DETAIL *)detail)->title.size;
+    if (address > self->left)
+        return -1;
+    self->left -= address;
+    return 0;
+}
+
+static int on_span_end(MD_SPANTYPE type, void *detail, void *arg)
+{
+    (void)detail;
+    if (type == MD_SPAN_CODE)
+        add_text(arg, "`", 1);
+    return 0;
 }
 
 // ---- blocks -------------------------------------------------------------------------------------
 
-// Lines up to the fence that closes, without the fences.
-static void read_fence(reading_t *self, line_t open)
+static void enter_list(markdown_t *self, bool ordered, unsigned start)
 {
-    line_t text = trimmed(open);
-    char mark = text.text[0];
-    size_t length = run_of(&text, mark);
-    const char *from = self->at, *to = self->at;
-    line_t line;
-    while (next_line(self, &line)) {
-        line_t close = trimmed(line);
-        if (close.size >= length && run_of(&close, mark) == close.size && close.size > 0)
-            break;
-        to = self->at;
-    }
-    document_lines(self->doc, from, (size_t)(to - from));
+    if (self->depth == 0)
+        flush_paragraph(self);
+    if (self->depth++ < MAX_LISTS)
+        self->lists[self->depth - 1] = (list_t){.ordered = ordered, .next = start};
 }
 
-// Lines indented by four columns or more, up to the first that is not (blank ones do not end it).
-static void read_indented(reading_t *self, line_t first)
+static void leave_list(markdown_t *self)
 {
-    const char *from = first.text, *to = first.text + first.size;
-    line_t line;
-    const char *before = self->at;
-    while (next_line(self, &line)) {
-        if (trimmed(line).size > 0 && line.indent < 4)
-            break;
-        before = self->at;
-        to = line.text + line.size;
-    }
-    self->at = before;
-    document_lines(self->doc, from, (size_t)(to - from));
+    self->item = false;
+    if (--self->depth == 0)
+        flush_paragraph(self);
 }
 
-// Rows; the paragraph's only line so far is the head, and the rule under it has been read.
-static void read_table(reading_t *self)
+// A cell; a row is filled up to the number of columns, so that few bytes can make many cells.
+static int enter_cell(markdown_t *self)
 {
-    rl_buf_t rows = rl_buf_make(MAX_BLOCK);
-    markdown_inline(self->paragraph.data, self->paragraph.size, &rows);
-    rl_buf_clear(&self->paragraph);
-    line_t line;
-    const char *before = self->at;
-    while (next_line(self, &line)) {
-        if (trimmed(line).size == 0 || !memchr(line.text, '|', line.size))
-            break;
-        markdown_inline(line.text, line.size, &rows);
-        rl_buf_adds(&rows, "\n");
-        before = self->at;
-    }
-    self->at = before;
-    self->doc->failed = self->doc->failed || rows.full;
-    document_lines(self->doc, rows.data, rows.size);
-    rl_buf_free(&rows);
+    if (self->left == 0)
+        return -1;
+    self->left--;
+    rl_buf_adds(&self->text, "| ");
+    return 0;
 }
 
-static void skip_comment(reading_t *self, line_t line)
+static int on_block(MD_BLOCKTYPE type, void *detail, void *arg)
 {
-    size_t left = (size_t)(self->end - line.text);
-    const char *end = memmem(line.text, left, "-->", 3);
-    self->at = end ? end + 3 : line.text + line.size + (line.text + line.size < self->end);
+    markdown_t *self = arg;
+    switch (type) {
+    case MD_BLOCK_UL:
+        enter_list(self, false, 0);
+        break;
+    case MD_BLOCK_OL:
+        enter_list(self, true, ((MD_BLOCK_OL_DETAIL *)detail)->start);
+        break;
+    case MD_BLOCK_LI:
+        self->item = true;
+        break;
+    case MD_BLOCK_TH:
+    case MD_BLOCK_TD:
+        return enter_cell(self);
+    case MD_BLOCK_DOC:
+    case MD_BLOCK_THEAD:
+    case MD_BLOCK_TBODY:
+    case MD_BLOCK_TR:
+        break;
+    case MD_BLOCK_H:
+    case MD_BLOCK_CODE:
+    case MD_BLOCK_HTML:
+    case MD_BLOCK_TABLE:
+        self->item = false;
+        self->verbatim = type == MD_BLOCK_CODE || type == MD_BLOCK_HTML;
+        self->table = type == MD_BLOCK_TABLE;
+        flush_paragraph(self);
+        break;
+    default:
+        flush_paragraph(self);
+    }
+    return 0;
 }
 
-// One row of `key: value` of the front matter.
-static void front_field(line_t line, json_t *meta, document_t *doc)
+static int leave_html(markdown_t *self)
 {
-    line = trimmed(line);
-    const char *colon = memchr(line.text, ':', line.size);
-    if (line.indent > 0 || !colon || colon == line.text || *line.text == '#')
-        return;
-    char key[64], value[1024];
-    size_t key_size = (size_t)(colon - line.text);
-    line_t rest =
-        trimmed((line_t){.text = colon + 1, .size = (size_t)(line.text + line.size - colon) - 1});
-    if (rest.size >= 2 && strchr("\"'", rest.text[0]) && rest.text[rest.size - 1] == rest.text[0])
-        rest.text++, rest.size -= 2;
-    if (rest.size == 0 || key_size >= sizeof key || rest.size >= sizeof value)
-        return;
-    memcpy(key, line.text, key_size);
-    key[key_size] = '\0';
-    memcpy(value, rest.text, rest.size);
-    value[rest.size] = '\0';
-    if (strcasecmp(key, "title") == 0)
-        document_set(&doc->title, value, rest.size, DOC_MAX_TITLE);
-    else if (json_object_size(meta) < MAX_FIELDS)
-        json_object_set_new(meta, key, json_string(value));
+    char why[256];
+    self->verbatim = false;
+    int rc = format_html.read(self->text.data, self->text.size, self->doc, why, sizeof why);
+    rl_buf_clear(&self->text);
+    return rc;
 }
 
-// "---", fields, "---" at the very start.
-static void read_front_matter(reading_t *self)
+static void leave_lines(markdown_t *self)
 {
-    const char *start = self->at;
-    line_t line;
-    if (!next_line(self, &line) || line.size < 3 || memcmp(line.text, "---", 3) != 0 ||
-        trimmed(line).size != 3) {
-        self->at = start;
-        return;
+    self->verbatim = self->table = false;
+    self->doc->failed = self->doc->failed || self->text.full;
+    document_lines(self->doc, self->text.data, self->text.size);
+    rl_buf_clear(&self->text);
+}
+
+static int on_block_end(MD_BLOCKTYPE type, void *detail, void *arg)
+{
+    markdown_t *self = arg;
+    switch (type) {
+    case MD_BLOCK_UL:
+    case MD_BLOCK_OL:
+        leave_list(self);
+        break;
+    case MD_BLOCK_H:
+        document_heading(self->doc, (int)((MD_BLOCK_H_DETAIL *)detail)->level, self->text.data,
+                         self->text.size);
+        rl_buf_clear(&self->text);
+        break;
+    case MD_BLOCK_CODE:
+    case MD_BLOCK_TABLE:
+        leave_lines(self);
+        break;
+    case MD_BLOCK_HTML:
+        return leave_html(self);
+    case MD_BLOCK_TR:
+        rl_buf_adds(&self->text, "|\n");
+        break;
+    case MD_BLOCK_TH:
+    case MD_BLOCK_TD:
+        rl_buf_adds(&self->text, " ");
+        break;
+    case MD_BLOCK_P:
+    case MD_BLOCK_QUOTE:
+        flush_paragraph(self);
+        break;
+    default:
+        break;
     }
-    json_t *meta = json_object();
-    bool closed = false;
-    while (!closed && next_line(self, &line)) {
-        line_t text = trimmed(line);
-        closed = text.size == 3 &&
-                 (memcmp(text.text, "---", 3) == 0 || memcmp(text.text, "...", 3) == 0);
-        if (!closed)
-            front_field(line, meta, self->doc);
-    }
-    char *json = closed && json_object_size(meta) > 0 ? json_dumps(meta, JSON_COMPACT) : NULL;
-    if (json) {
-        free(self->doc->meta);
-        self->doc->meta = json;
-    }
-    json_decref(meta);
-    if (!closed) { // no front matter, but a rule
-        self->at = start;
-        document_set(&self->doc->title, "", 0, 0);
+    return 0;
+}
+
+// ---- tables -------------------------------------------------------------------------------------
+
+// The size of a line without its end.
+static size_t line_size(const char *text, const char *end)
+{
+    const char *newline = memchr(text, '\n', (size_t)(end - text));
+    return newline ? (size_t)(newline - text) : (size_t)(end - text);
+}
+
+static bool is_table_rule(const char *line, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (!strchr("-|: \t", line[i]))
+            return false;
+    return memchr(line, '-', size) && memchr(line, '|', size);
+}
+
+// Copies a table's rule with at least three dashes a column.
+static void widen_rule(const char *line, size_t size, rl_buf_t *out)
+{
+    for (size_t i = 0; i < size; i++) {
+        bool first = line[i] == '-' && (i == 0 || line[i - 1] != '-');
+        rl_buf_adds(out, first ? "--" : "");
+        rl_buf_add(out, line + i, 1);
     }
 }
 
-static void add_to_paragraph(reading_t *self, line_t line)
+// Copies a text with the rules of its tables widened: md4c 0.4 takes "|-|-|", which GitHub's
+// Markdown allows, for no rule.
+static int widen_rules(const char *text, size_t size, rl_buf_t *out)
 {
-    // a quote is read as what it quotes
-    size_t at = 0;
-    while (at < line.size && line.indent < 4 && strchr("> \t", line.text[at]) &&
-           memchr(line.text + at, '>', line.size - at) == line.text + at)
-        at += 1 + (at + 1 < line.size && line.text[at + 1] == ' ');
-    rl_buf_add(&self->paragraph, line.text + at, line.size - at);
-    rl_buf_adds(&self->paragraph, "\n");
+    const char *end = text + size;
+    bool header = false; // the line before may be a table's first row
+    for (const char *at = text; at < end;) {
+        size_t line = line_size(at, end), whole = line + (at + line < end);
+        if (header && is_table_rule(at, line))
+            widen_rule(at, line, out);
+        else
+            rl_buf_add(out, at, line);
+        rl_buf_add(out, "\n", 1);
+        header = memchr(at, '|', line);
+        at += whole;
+    }
+    return out->full ? -1 : 0;
 }
 
-static void read_line(reading_t *self, line_t line)
+// ---- the file -----------------------------------------------------------------------------------
+
+// Takes the front matter, and returns its size. One that is no YAML stays as text.
+static size_t take_front_matter(const char *text, size_t size, document_t *doc)
 {
-    line_t text = trimmed(line), words;
-    size_t lines = self->paragraph.size;
-    bool one_line =
-        lines > 0 && memchr(self->paragraph.data, '\n', lines) == self->paragraph.data + lines - 1;
-    int level;
-    if (text.size == 0) {
-        flush(self);
-        self->listed = self->listed && self->at < self->end;
-    } else if (text.size >= 3 &&
-               (memcmp(text.text, "```", 3) == 0 || memcmp(text.text, "~~~", 3) == 0)) {
-        flush(self);
-        read_fence(self, line);
-    } else if ((level = heading_of(line, &words))) {
-        flush(self);
-        self->listed = false;
-        add_inline(self, level, words.text, words.size);
-    } else if (one_line && !self->listed && (level = underline_of(line))) {
-        add_inline(self, level, self->paragraph.data, lines);
-        rl_buf_clear(&self->paragraph);
-    } else if (one_line && is_table_rule(line) && memchr(self->paragraph.data, '|', lines)) {
-        read_table(self);
-    } else if (is_rule(line)) {
-        flush(self);
-    } else if (lines == 0 && is_link_definition(line)) {
-        return;
-    } else if (lines == 0 && text.size >= 4 && memcmp(text.text, "<!--", 4) == 0) {
-        skip_comment(self, line);
-    } else if (lines == 0 && line.indent >= 4 && !self->listed) {
-        read_indented(self, line);
-    } else {
-        if (is_item(line))
-            self->listed = true;
-        else if (lines == 0 && line.indent == 0)
-            self->listed = false;
-        add_to_paragraph(self, line);
+    const char *yaml = NULL;
+    size_t yaml_size = 0, whole = front_matter_find(text, size, &yaml, &yaml_size);
+    char why[256];
+    if (whole > 0 && front_matter_read(yaml, yaml_size, doc, why, sizeof why) != 0) {
+        document_note(doc, "%s; it is read as text", why);
+        document_lines(doc, text, whole);
     }
+    return whole;
 }
 
 static int read_markdown(const char *text, size_t size, document_t *doc, char *why, size_t why_size)
 {
-    (void)why, (void)why_size;
-    reading_t self = {
-        .doc = doc, .at = text, .end = text + size, .paragraph = rl_buf_make(MAX_BLOCK)};
-    read_front_matter(&self);
-    line_t line;
-    while (next_line(&self, &line) && !doc->failed)
-        read_line(&self, line);
-    flush(&self);
-    rl_buf_free(&self.paragraph);
+    static const MD_PARSER parser = {.flags = MD_FLAG_TABLES | MD_FLAG_STRIKETHROUGH,
+                                     .enter_block = on_block,
+                                     .leave_block = on_block_end,
+                                     .enter_span = on_span,
+                                     .leave_span = on_span_end,
+                                     .text = on_text};
+    size_t front = take_front_matter(text, size, doc);
+    markdown_t self = {
+        .doc = doc, .text = rl_buf_make(MAX_BLOCK), .left = MOST_ADDRESSES * (size + 1024)};
+    rl_buf_t source = rl_buf_make(3 * size + 16);
+    int rc = widen_rules(text + front, size - front, &source);
+    if (rc == 0)
+        rc = md_parse(source.data ? source.data : "", (MD_SIZE)source.size, &parser, &self);
+    rl_buf_free(&source);
+    rl_buf_free(&self.text);
     document_title_from_heading(doc);
+    if (rc != 0 && !doc->failed)
+        return rl_fail(why, why_size,
+                       "Markdown that grows too large: links or cells of tables that "
+                       "stand for far more than what is written");
     return 0;
 }
 
