@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "metrics_process.h"
 #include "request.h"
 #include "timeline.h"
@@ -80,11 +81,9 @@ static void add_shards(gateway_t *gateway, groups_t *groups)
     enum {
         MAX_SHARDS = 4096
     };
-    source_t *sources = calloc(MAX_SHARDS, sizeof *sources);
+    source_t *sources = rl_alloc_array(MAX_SHARDS, sizeof *sources);
     size_t size;
     const char **names = registry_collections(gateway->pipeline->registry, &size);
-    if (!sources)
-        abort();
     for (size_t at = 0; at < size; at++)
         for (int kind = 0; kind < KINDS; kind++) {
             const bool kinds[KINDS] = {
@@ -141,9 +140,7 @@ static void write_workers(gateway_t *self, metrics_text_t *text)
         {"ragline_shards_served", "Shards that at least one worker is ready for.",
          offsetof(group_t, served), true},
     };
-    groups_t *groups = calloc(1, sizeof *groups);
-    if (!groups)
-        abort();
+    groups_t *groups = rl_new(*groups);
     add_workers(self, groups);
     add_shards(self, groups);
     metrics_text_family(text, "ragline_workers", "gauge",

@@ -7,7 +7,9 @@
 
 #include "clock.h"
 #include "live.h"
+#include "mem.h"
 #include "request.h"
+#include "timer.h"
 
 enum {
     SNAPSHOT_MAX_BYTES = 16 << 20, // thousands of workers
@@ -25,12 +27,12 @@ typedef struct watcher {
 
 struct live_feed {
     gateway_t *gateway;
-    struct event *timer;
+    rl_timer_t *timer;
     TAILQ_HEAD(, watcher) watchers;
     size_t watchers_size;
 };
 
-// -------------------------------------------------------------------------------------- snapshot
+// ---- snapshot -----------------------------------------------------------------------------------
 
 static double wall_s(void)
 {
@@ -56,9 +58,7 @@ static void write_in_flight(gateway_t *gateway, rl_buf_t *out)
 static void write_workers(gateway_t *gateway, rl_buf_t *out)
 {
     json_t *workers = registry_workers_json(gateway->pipeline->registry);
-    char *text = json_dumps(workers, JSON_COMPACT);
-    if (!text)
-        abort();
+    char *text = rl_must(json_dumps(workers, JSON_COMPACT));
     rl_buf_addf(out, "\"workers\":%s", text);
     free(text);
     json_decref(workers);
@@ -79,7 +79,7 @@ static void write_snapshot(gateway_t *gateway, unsigned parts, rl_buf_t *out)
     rl_buf_adds(out, "}");
 }
 
-// -------------------------------------------------------------------------------------- watchers
+// ---- watchers -----------------------------------------------------------------------------------
 
 static void let_go(watcher_t *watcher)
 {
@@ -109,14 +109,12 @@ static void send_snapshot(watcher_t *watcher, const rl_buf_t *snapshot)
 }
 
 // Made once for all who want the same.
-static void on_second(evutil_socket_t fd, short what, void *arg)
+static void on_second(void *arg)
 {
     live_feed_t *self = arg;
     gateway_t *gateway = self->gateway;
     rl_buf_t made[LIVE_BUCKETS + 1];
     watcher_t *watcher;
-    (void)fd;
-    (void)what;
     live_tick(gateway->pipeline->live, gateway->pipeline->metrics, gateway->pipeline->in_flight,
               rl_now_us());
     for (unsigned parts = 0; parts <= LIVE_BUCKETS; parts++)
@@ -137,7 +135,7 @@ static bool is_true(const char *value)
     return value && strcmp(value, "1") == 0;
 }
 
-static void watch(live_feed_t *self, http_req_t *req, unsigned parts)
+static void add_watcher(live_feed_t *self, http_req_t *req, unsigned parts)
 {
     if (self->watchers_size >= MAX_WATCHERS) {
         http_reply_error(&req, 429, "too_many_watchers", NULL, 5,
@@ -146,9 +144,7 @@ static void watch(live_feed_t *self, http_req_t *req, unsigned parts)
                          MAX_WATCHERS);
         return;
     }
-    watcher_t *watcher = calloc(1, sizeof *watcher);
-    if (!watcher)
-        abort();
+    watcher_t *watcher = rl_new(*watcher);
     *watcher = (watcher_t){.feed = self, .req = req, .parts = parts};
     TAILQ_INSERT_TAIL(&self->watchers, watcher, all);
     self->watchers_size++;
@@ -169,7 +165,7 @@ void gateway_get_live(void *arg, http_req_t *req)
     bool stream =
         is_true(http_query(req, "stream")) || (accept && strstr(accept, "text/event-stream"));
     if (stream && strcmp(http_method(req), "HEAD") != 0) {
-        watch(gateway->live_feed, req, parts);
+        add_watcher(gateway->live_feed, req, parts);
         return;
     }
     rl_buf_t out = rl_buf_make(SNAPSHOT_MAX_BYTES);
@@ -183,19 +179,15 @@ void gateway_get_live(void *arg, http_req_t *req)
     rl_buf_free(&out);
 }
 
-// ---------------------------------------------------------------------------------- begin and end
+// ---- begin and end ------------------------------------------------------------------------------
 
 live_feed_t *live_feed_new(gateway_t *gateway)
 {
-    live_feed_t *self = calloc(1, sizeof *self);
-    struct timeval second = {1, 0};
-    if (!self)
-        abort();
+    live_feed_t *self = rl_new(*self);
     self->gateway = gateway;
     TAILQ_INIT(&self->watchers);
-    self->timer = event_new(rl_proc_base(gateway->proc), -1, EV_PERSIST, on_second, self);
-    if (!self->timer || event_add(self->timer, &second) != 0)
-        abort();
+    self->timer = rl_timer_new(rl_proc_base(gateway->proc), on_second, self);
+    rl_timer_every(self->timer, 1000000);
     return self;
 }
 
@@ -216,7 +208,7 @@ void live_feed_destroy(live_feed_t **self_p)
     if (!self)
         return;
     live_feed_stop(self);
-    event_free(self->timer);
+    rl_timer_destroy(&self->timer);
     free(self);
     *self_p = NULL;
 }

@@ -61,7 +61,7 @@ static void add_hashes(const document_t *self, rl_buf_t *out, const char *name)
     }
 }
 
-static const char *policy(document_t *self)
+static const char *policy_of(document_t *self)
 {
     rl_buf_t *text = &self->policy;
     if (text->size)
@@ -76,7 +76,7 @@ static const char *policy(document_t *self)
     return text->data;
 }
 
-static const char *etag(document_t *self)
+static const char *etag_of(document_t *self)
 {
     unsigned char hash[SHA256_DIGEST_LENGTH];
     if (*self->etag)
@@ -92,12 +92,12 @@ void page_send(http_req_t **req_p, page_t page)
     http_req_t *req = *req_p;
     document_t *self = &documents[page];
     const char *known = http_header(req, "If-None-Match");
-    http_set_header(req, "ETag", etag(self));
+    http_set_header(req, "ETag", etag_of(self));
     http_set_header(req, "Cache-Control", "no-cache"); // keep it, and ask whether it is the same
-    http_set_header(req, "Content-Security-Policy", policy(self));
+    http_set_header(req, "Content-Security-Policy", policy_of(self));
     http_set_header(req, "Referrer-Policy", "no-referrer");
     http_set_header(req, "X-Frame-Options", "DENY");
-    if (known && strstr(known, etag(self)))
+    if (known && strstr(known, etag_of(self)))
         http_reply(req_p, 304, NULL, NULL, 0);
     else
         http_reply(req_p, 200, "text/html; charset=utf-8", self->begin, *self->size);

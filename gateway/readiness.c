@@ -10,22 +10,24 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
+#include "timer.h"
 
 enum {
     LOOK_MS = 20,
     GATHER_US = 1000000, // workers find a new gateway within that: reconnection, announcement
-    PATIENCE_US = 3000000,
+    MAX_WAIT_US = 3000000,
 };
 
 struct readiness {
     http_server_t *http;
     registry_t *registry;
-    struct event *look;
+    rl_timer_t *look;
     uint64_t began_us;
 };
 
 // Tells the service manager (sd_notify(3)): a datagram to the socket that it names.
-static void notify(const char *state)
+static void notify_manager(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -45,7 +47,7 @@ static void notify(const char *state)
 }
 
 // Somebody retrieves, somebody writes, and all that announce themselves are ready.
-static bool everyone_is_there(registry_t *registry)
+static bool all_are_ready(registry_t *registry)
 {
     bool retrieves = false, writes = false;
     for (worker_t *worker = registry_first(registry); worker; worker = registry_next(worker)) {
@@ -57,45 +59,38 @@ static bool everyone_is_there(registry_t *registry)
     return retrieves && writes;
 }
 
-static void open_doors(readiness_t *self)
+static void take_clients(readiness_t *self)
 {
-    event_del(self->look);
+    rl_timer_stop(self->look);
     http_server_open(self->http);
     rl_info("takes questions at %s", http_server_url(self->http));
-    notify("READY=1");
+    notify_manager("READY=1");
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg)
+static void on_look(void *arg)
 {
     readiness_t *self = arg;
-    (void)fd;
-    (void)what;
     uint64_t waited = rl_now_us() - self->began_us;
-    if ((waited >= GATHER_US && everyone_is_there(self->registry)) || waited >= PATIENCE_US)
-        open_doors(self);
+    if ((waited >= GATHER_US && all_are_ready(self->registry)) || waited >= MAX_WAIT_US)
+        take_clients(self);
 }
 
 readiness_t *readiness_new(rl_proc_t *proc, http_server_t *http, registry_t *registry)
 {
-    readiness_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    readiness_t *self = rl_new(*self);
     *self = (readiness_t){.http = http, .registry = registry, .began_us = rl_now_us()};
-    self->look = event_new(rl_proc_base(proc), -1, EV_PERSIST, on_look, self);
-    struct timeval every = {0, LOOK_MS * 1000};
-    if (!self->look)
-        abort();
+    self->look = rl_timer_new(rl_proc_base(proc), on_look, self);
     if (http_server_waits(http))
-        event_add(self->look, &every);
+        rl_timer_every(self->look, LOOK_MS * 1000);
     else
-        open_doors(self);
+        take_clients(self);
     return self;
 }
 
 void readiness_stopping(readiness_t *self)
 {
-    event_del(self->look);
-    notify("STOPPING=1");
+    rl_timer_stop(self->look);
+    notify_manager("STOPPING=1");
 }
 
 void readiness_destroy(readiness_t **self_p)
@@ -103,7 +98,7 @@ void readiness_destroy(readiness_t **self_p)
     readiness_t *self = *self_p;
     if (!self)
         return;
-    event_free(self->look);
+    rl_timer_destroy(&self->look);
     free(self);
     *self_p = NULL;
 }

@@ -1,6 +1,6 @@
-// readiness: when a gateway begins to take clients in. One whose port has other owners (the service
-// manager's socket, gateway.shared) first gets to know the workers, so that a successor never tells
-// a client that nobody is there; and the service manager hears when it serves (sd_notify).
+// readiness: when a gateway begins to accept clients. Where its port has other owners (the service
+// manager's socket, gateway.shared) it waits until it knows the workers, so that a successor never
+// tells a client that there are none. It tells the service manager when it serves (sd_notify).
 #ifndef READINESS_H
 #define READINESS_H
 
@@ -10,7 +10,7 @@
 typedef struct readiness readiness_t;
 
 readiness_t *readiness_new(rl_proc_t *proc, http_server_t *http, registry_t *registry);
-// The gateway ends: the doors stay as they are.
+// The gateway ends: nothing changes any more.
 void readiness_stopping(readiness_t *self);
 void readiness_destroy(readiness_t **self_p);
 

@@ -153,7 +153,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 // ---- the server ---------------------------------------------------------------------------------
 
-static uint64_t ms(const rl_conf_t *conf, const char *name)
+static uint64_t conf_us(const rl_conf_t *conf, const char *name)
 {
     return (uint64_t)rl_conf_int(conf, name) * 1000;
 }
@@ -170,9 +170,9 @@ static void read_limits(http_server_t *self)
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > 2 * OTHER_FDS &&
         self->max_connections > files.rlim_cur - OTHER_FDS)
         self->max_connections = files.rlim_cur - OTHER_FDS;
-    self->lists[HTTP_READING].limit_us = ms(conf, "gateway.request_timeout_ms");
-    self->lists[HTTP_IDLE].limit_us = ms(conf, "gateway.keepalive_ms");
-    self->lists[HTTP_STREAMING].limit_us = ms(conf, "gateway.comment_ms");
+    self->lists[HTTP_READING].limit_us = conf_us(conf, "gateway.request_timeout_ms");
+    self->lists[HTTP_IDLE].limit_us = conf_us(conf, "gateway.keepalive_ms");
+    self->lists[HTTP_STREAMING].limit_us = conf_us(conf, "gateway.comment_ms");
     self->lists[HTTP_FLUSHING].limit_us = FLUSH_LIMIT_S * 1000000u;
     self->lists[HTTP_LINGERING].limit_us = LINGER_LIMIT_S * 1000000u;
     char *cors = strdup(rl_conf_str(conf, "gateway.cors_origin"));

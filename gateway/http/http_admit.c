@@ -11,10 +11,10 @@
 #include <strings.h>
 
 // Answers with an error; what of the body is still to come is not waited for.
-static void refuse(http_conn_t *conn, int status, const char *code, long retry_after_s,
-                   const char *format, ...) __attribute__((format(printf, 5, 6)));
-static void refuse(http_conn_t *conn, int status, const char *code, long retry_after_s,
-                   const char *format, ...)
+static void refuse_request(http_conn_t *conn, int status, const char *code, long retry_after_s,
+                           const char *format, ...) __attribute__((format(printf, 5, 6)));
+static void refuse_request(http_conn_t *conn, int status, const char *code, long retry_after_s,
+                           const char *format, ...)
 {
     char message[768];
     va_list args;
@@ -77,14 +77,14 @@ static bool admit_path(http_conn_t *conn)
     if (req->route)
         return true;
     if (!*allow) {
-        refuse(conn, 404, "unknown_url", 0, "Unknown request URL: %s %.200s.", req->head.method,
-               req->head.path);
+        refuse_request(conn, 404, "unknown_url", 0, "Unknown request URL: %s %.200s.",
+                       req->head.method, req->head.path);
     } else if (strcmp(req->head.method, "OPTIONS") == 0 && *conn->server->cors) {
         answer_preflight(conn, allow);
     } else {
         http_set_header(req, "Allow", allow);
-        refuse(conn, 405, "method_not_allowed", 0, "Not allowed: %s on %.200s. Use %s.",
-               req->head.method, req->head.path, allow);
+        refuse_request(conn, 405, "method_not_allowed", 0, "Not allowed: %s on %.200s. Use %s.",
+                       req->head.method, req->head.path, allow);
     }
     return false;
 }
@@ -119,7 +119,7 @@ static bool admit_caller(http_conn_t *conn)
     http_req_t *req = conn->req;
     http_server_t *server = conn->server;
     if (server->check_host && !local_host(req->head.host)) {
-        refuse(
+        refuse_request(
             conn, 403, "host_not_allowed", 0,
             "Without API keys only local names are served, and the request is for \"%.200s\": use "
             "http://localhost, or set gateway.keys_file or gateway.allow_public.",
@@ -132,9 +132,9 @@ static bool admit_caller(http_conn_t *conn)
     const keys_caller_t *caller = key ? keys_find(server->keys, key) : NULL;
     if (!caller) {
         http_set_header(req, "WWW-Authenticate", "Bearer");
-        refuse(conn, 401, "invalid_api_key", 0,
-               key ? "This API key is not known."
-                   : "An API key is needed: send it as Authorization: Bearer KEY.");
+        refuse_request(conn, 401, "invalid_api_key", 0,
+                       key ? "This API key is not known."
+                           : "An API key is needed: send it as Authorization: Bearer KEY.");
         return false;
     }
     keys_unref(&req->caller);
@@ -168,7 +168,7 @@ static bool admit_query(http_conn_t *conn)
         at += part + (at[part] == '&');
     }
     if (!out || *at) {
-        refuse(conn, 400, "bad_request", 0, "The query holds a bad %%XX escape.");
+        refuse_request(conn, 400, "bad_request", 0, "The query holds a bad %%XX escape.");
         return false;
     }
     req->query_size = (size_t)(out - req->query);
@@ -184,12 +184,13 @@ bool http_admit(http_conn_t *conn)
     if (!admit_path(conn) || !admit_query(conn) || !admit_caller(conn))
         return false;
     if (server->draining && conn->used && !req->route->open) {
-        refuse(conn, 503, "shutting_down", 1, "This gateway is shutting down; ask again.");
+        refuse_request(conn, 503, "shutting_down", 1, "This gateway is shutting down; ask again.");
         return false;
     }
     if (req->head.length > server->max_body) {
-        refuse(conn, 413, "body_too_large", 0,
-               "The request's body is too large: at most %zu bytes are taken.", server->max_body);
+        refuse_request(conn, 413, "body_too_large", 0,
+                       "The request's body is too large: at most %zu bytes are taken.",
+                       server->max_body);
         return false;
     }
     return true;

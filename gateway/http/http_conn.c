@@ -90,7 +90,7 @@ static ssize_t read_some(http_conn_t *conn, char *data, size_t size)
 
 // ---- closing so that the client sees the last response ------------------------------------------
 
-static void linger(http_conn_t *conn)
+static void begin_lingering(http_conn_t *conn)
 {
     http_tls_close(&conn->ssl);
     if (conn->ended || shutdown(conn->fd, SHUT_WR) != 0) {
@@ -277,7 +277,7 @@ void http_conn_go_on(http_conn_t *conn)
 {
     if (conn->state == HTTP_FLUSHING && http_out_waiting(&conn->out) == 0) {
         if (!conn->keep || conn->ended || conn->server->draining) {
-            linger(conn);
+            begin_lingering(conn);
             return;
         }
         http_conn_set_state(conn, HTTP_IDLE);

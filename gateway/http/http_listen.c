@@ -75,7 +75,8 @@ static int passed_fd(void)
 }
 
 // Splits "host:port"; an IPv6 address stands in brackets.
-static int split(const char *address, char *host, size_t host_size, char *port, size_t port_size)
+static int split_address(const char *address, char *host, size_t host_size, char *port,
+                         size_t port_size)
 {
     const char *colon = strrchr(address, ':');
     if (!colon || (size_t)(colon - address) >= host_size || strlen(colon + 1) >= port_size ||
@@ -146,7 +147,7 @@ int http_listen(const char *address, bool shared, bool public, bool *passed, cha
         return -1;
     }
     char host[256], port[16];
-    if (split(address, host, sizeof host, port, sizeof port) != 0) {
+    if (split_address(address, host, sizeof host, port, sizeof port) != 0) {
         snprintf(why, why_size,
                  "gateway.listen \"%s\" must be ADDRESS:PORT, such as 127.0.0.1:8080", address);
         return -1;

@@ -173,7 +173,7 @@ static bool too_deep(const char *text, size_t size)
 
 // An integer beyond 64 bits is no fault of the JSON: it is read as a real, and whoever reads the
 // field says that it is too large.
-static json_t *parse(const char *text, size_t size, json_error_t *error)
+static json_t *parse_body(const char *text, size_t size, json_error_t *error)
 {
     size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     json_t *json = json_loadb(text, size, flags, error);
@@ -196,7 +196,7 @@ json_t *http_json(http_req_t **req_p)
                          "The body's JSON is nested more than %d deep.", MAX_JSON_DEPTH);
         return NULL;
     }
-    json_t *json = parse(http_body(req, NULL), req->body.size, &error);
+    json_t *json = parse_body(http_body(req, NULL), req->body.size, &error);
     if (!json) {
         http_reply_error(req_p, 400, "invalid_json", NULL, 0,
                          "The body is not valid JSON: line %d, column %d: %s.", error.line,
@@ -302,7 +302,7 @@ static void add_cors(rl_buf_t *out, const http_req_t *req)
                     origin);
 }
 
-static void count(http_server_t *server, int status)
+static void count_response(http_server_t *server, int status)
 {
     if (status >= 500)
         server->counts.responses_5xx++;
@@ -339,7 +339,7 @@ void http_reply_head(http_req_t *req, int status, const char *type, long long le
     rl_buf_free(&out);
     rl_buf_free(&req->headers);
     req->status = status;
-    count(conn->server, status);
+    count_response(conn->server, status);
     rl_log(RL_LOG_DEBUG, req->id, "%s %s: %d after %.1f ms", req->head.method, req->head.path,
            status, (double)(rl_now_us() - req->received_us) / 1000);
 }

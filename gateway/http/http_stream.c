@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static bool chunked(const http_req_t *req)
+static bool is_chunked(const http_req_t *req)
 {
     return req->head.minor == 1;
 }
@@ -28,7 +28,7 @@ void http_stream_send(http_req_t *req, const char *data, size_t size)
     http_conn_t *conn = req->conn;
     if (!conn || conn->state != HTTP_STREAMING)
         return;
-    if (chunked(req))
+    if (is_chunked(req))
         http_out_chunk(conn, data, size);
     else
         http_out_add(conn, data, size);
@@ -49,7 +49,7 @@ void http_stream_end(http_req_t **req_p)
     }
     *req_p = NULL;
     http_out_close_chunk(&conn->out);
-    if (chunked(req))
+    if (is_chunked(req))
         http_out_add(conn, "0\r\n\r\n", 5);
     http_conn_set_state(conn, HTTP_FLUSHING);
     conn->req = NULL;

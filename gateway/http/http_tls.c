@@ -36,7 +36,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
-static int load(SSL_CTX *ctx, const char *cert, const char *key, char *why, size_t why_size)
+static int load_key(SSL_CTX *ctx, const char *cert, const char *key, char *why, size_t why_size)
 {
     char error[160];
     if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1) {
@@ -74,7 +74,7 @@ http_tls_t *http_tls_new(const char *cert, const char *key, char *why, size_t wh
     SSL_CTX_set_session_id_context(self->ctx, (const unsigned char *)"ragline", 7);
     SSL_CTX_set_alpn_select_cb(self->ctx, choose_protocol, NULL);
     ERR_clear_error();
-    if (load(self->ctx, cert, key, why, why_size) != 0)
+    if (load_key(self->ctx, cert, key, why, why_size) != 0)
         http_tls_destroy(&self);
     return self;
 }
@@ -100,7 +100,7 @@ SSL *http_tls_accept(http_tls_t *self, int fd)
     return ssl;
 }
 
-static ssize_t failed(SSL *ssl, int rc)
+static ssize_t io_result(SSL *ssl, int rc)
 {
     switch (SSL_get_error(ssl, rc)) {
     case SSL_ERROR_WANT_READ:
@@ -121,7 +121,7 @@ ssize_t http_tls_read(SSL *ssl, void *data, size_t size)
     size_t done = 0;
     ERR_clear_error(); // others in this process use OpenSSL too
     int rc = SSL_read_ex(ssl, data, size, &done);
-    return rc == 1 ? (ssize_t)done : failed(ssl, rc);
+    return rc == 1 ? (ssize_t)done : io_result(ssl, rc);
 }
 
 ssize_t http_tls_write(SSL *ssl, const void *data, size_t size)
@@ -129,7 +129,7 @@ ssize_t http_tls_write(SSL *ssl, const void *data, size_t size)
     size_t done = 0;
     ERR_clear_error(); // others in this process use OpenSSL too
     int rc = SSL_write_ex(ssl, data, size, &done);
-    return rc == 1 ? (ssize_t)done : failed(ssl, rc);
+    return rc == 1 ? (ssize_t)done : io_result(ssl, rc);
 }
 
 void http_tls_close(SSL **ssl_p)

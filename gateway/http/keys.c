@@ -186,7 +186,7 @@ static keys_caller_t *read_line(char *line, const char **why)
 
 // ---- the file -----------------------------------------------------------------------------------
 
-static const char *add(table_t *table, keys_caller_t *caller)
+static const char *add_caller(table_t *table, keys_caller_t *caller)
 {
     for (size_t at = 0; at < table->size; at++) {
         if (strcmp(table->callers[at]->name, caller->name) == 0)
@@ -214,7 +214,7 @@ static const char *add_line(table_t *table, char *line)
     keys_caller_t *caller = read_line(line, &why);
     if (!caller)
         return why;
-    why = add(table, caller);
+    why = add_caller(table, caller);
     if (why)
         caller_free(caller);
     return why;

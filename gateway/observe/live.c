@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "histogram.h"
+#include "mem.h"
 #include "wire.h"
 
 // What is counted. Another counter is another row here (and in the table below): readers of the
@@ -85,9 +86,7 @@ struct live {
 
 live_t *live_new(uint64_t now_us)
 {
-    live_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    live_t *self = rl_new(*self);
     self->since_us = now_us;
     return self;
 }
@@ -98,9 +97,9 @@ void live_destroy(live_t **self_p)
     *self_p = NULL;
 }
 
-// --------------------------------------------------------------------------------------- answers
+// ---- answers ------------------------------------------------------------------------------------
 
-static void add(second_t *self, stage_t stage, uint64_t us)
+static void add_duration(second_t *self, stage_t stage, uint64_t us)
 {
     if (us > 0)
         rl_histogram_add(&self->stages[stage], us);
@@ -111,14 +110,14 @@ static void add_search(second_t *self, const span_t *span, bool spanned[STAGES])
     uint64_t inside = span->queue_us + span->work_us;
     spanned[STAGE_MISSING] = spanned[STAGE_DISPATCH] = true;
     spanned[STAGE_SEARCH_NETWORK] = spanned[STAGE_SEARCH_QUEUE] = spanned[STAGE_SEARCH_WORK] = true;
-    add(self, STAGE_DISPATCH, span->dispatch);
+    add_duration(self, STAGE_DISPATCH, span->dispatch);
     if (span->missing) {
-        add(self, STAGE_MISSING, span->took_us);
+        add_duration(self, STAGE_MISSING, span->took_us);
         return;
     }
-    add(self, STAGE_SEARCH_NETWORK, span->took_us > inside ? span->took_us - inside : 0);
-    add(self, STAGE_SEARCH_QUEUE, span->queue_us);
-    add(self, STAGE_SEARCH_WORK, span->work_us);
+    add_duration(self, STAGE_SEARCH_NETWORK, span->took_us > inside ? span->took_us - inside : 0);
+    add_duration(self, STAGE_SEARCH_QUEUE, span->queue_us);
+    add_duration(self, STAGE_SEARCH_WORK, span->work_us);
 }
 
 static void add_stages(second_t *self, const timeline_t *timeline)
@@ -133,7 +132,7 @@ static void add_stages(second_t *self, const timeline_t *timeline)
             continue;
         }
         spanned[span->stage] = true;
-        add(self, span->stage, span->took_us);
+        add_duration(self, span->stage, span->took_us);
     }
     size_t steps = timeline_path(timeline, path);
     for (size_t at = 0; at < steps; at++)
@@ -142,13 +141,13 @@ static void add_stages(second_t *self, const timeline_t *timeline)
         if (timeline->first_token_us)
             self->path_us[stage] += charged[stage];
         if (!spanned[stage] && stage != STAGE_TOKENS && stage != STAGE_CLIENT)
-            add(self, (stage_t)stage, charged[stage]);
+            add_duration(self, (stage_t)stage, charged[stage]);
     }
     if (!spanned[STAGE_TOKENS] && timeline->first_token_us &&
         timeline->end_us > timeline->first_token_us)
-        add(self, STAGE_TOKENS, timeline->end_us - timeline->first_token_us);
+        add_duration(self, STAGE_TOKENS, timeline->end_us - timeline->first_token_us);
     if (!spanned[STAGE_CLIENT])
-        add(self, STAGE_CLIENT, timeline->client_us);
+        add_duration(self, STAGE_CLIENT, timeline->client_us);
 }
 
 void live_answer(live_t *self, const timeline_t *timeline)
@@ -166,7 +165,7 @@ void live_answer(live_t *self, const timeline_t *timeline)
     add_stages(second, timeline);
 }
 
-// --------------------------------------------------------------------------------------- seconds
+// ---- seconds ------------------------------------------------------------------------------------
 
 static void read_totals(const metrics_t *metrics, uint64_t totals[ROWS])
 {
@@ -194,7 +193,7 @@ void live_tick(live_t *self, const metrics_t *metrics, size_t in_flight, uint64_
 }
 
 // The second that ended `back` seconds ago; 0 is the last one.
-static const second_t *past(const live_t *self, size_t back)
+static const second_t *past_second(const live_t *self, size_t back)
 {
     return &self->seconds[(self->at + LIVE_SECONDS - back) % (LIVE_SECONDS + 1)];
 }
@@ -205,7 +204,7 @@ static size_t add_up(const live_t *self, size_t size, second_t *sum)
     memset(sum, 0, sizeof *sum);
     size = size < self->size ? size : self->size;
     for (size_t back = 0; back < size; back++) {
-        const second_t *second = past(self, back);
+        const second_t *second = past_second(self, back);
         sum->took_us += second->took_us;
         for (int row = 0; row < ROWS; row++)
             sum->counts[row] += second->counts[row];
@@ -219,9 +218,9 @@ static size_t add_up(const live_t *self, size_t size, second_t *sum)
     return size;
 }
 
-// --------------------------------------------------------------------------------------- writing
+// ---- writing ------------------------------------------------------------------------------------
 
-static double ms(double us)
+static double to_ms(double us)
 {
     return us / 1000;
 }
@@ -231,13 +230,13 @@ static void write_histogram(rl_buf_t *out, const rl_histogram_t *histogram, unsi
     rl_buf_addf(out,
                 "{\"count\":%llu,\"mean_ms\":%.3f,\"p50_ms\":%.3f,\"p90_ms\":%.3f,"
                 "\"p99_ms\":%.3f,\"max_ms\":%.3f",
-                (unsigned long long)histogram->count, ms(rl_histogram_mean(histogram)),
-                ms(rl_histogram_percentile(histogram, 0.5)),
-                ms(rl_histogram_percentile(histogram, 0.9)),
-                ms(rl_histogram_percentile(histogram, 0.99)), ms((double)histogram->max_us));
+                (unsigned long long)histogram->count, to_ms(rl_histogram_mean(histogram)),
+                to_ms(rl_histogram_percentile(histogram, 0.5)),
+                to_ms(rl_histogram_percentile(histogram, 0.9)),
+                to_ms(rl_histogram_percentile(histogram, 0.99)), to_ms((double)histogram->max_us));
     if (parts & LIVE_BUCKETS) {
         const char *comma = "";
-        rl_buf_addf(out, ",\"min_ms\":%.3f,\"buckets\":[", ms((double)histogram->min_us));
+        rl_buf_addf(out, ",\"min_ms\":%.3f,\"buckets\":[", to_ms((double)histogram->min_us));
         for (size_t bucket = 0; bucket < RL_HISTOGRAM_BUCKETS; bucket++) {
             if (!histogram->buckets[bucket])
                 continue;
@@ -251,9 +250,7 @@ static void write_histogram(rl_buf_t *out, const rl_histogram_t *histogram, unsi
 
 static void write_window(const live_t *self, size_t size, unsigned parts, rl_buf_t *out)
 {
-    second_t *sum = malloc(sizeof *sum);
-    if (!sum)
-        abort();
+    second_t *sum = rl_must(malloc(sizeof *sum));
     add_up(self, size, sum);
     double seconds = (double)sum->took_us / 1e6;
     rl_buf_addf(out, "\"%zu\":{\"seconds\":%.3f,\"counts\":{", size, seconds);
@@ -278,7 +275,7 @@ static void write_window(const live_t *self, size_t size, unsigned parts, rl_buf
         rl_buf_addf(out, "%s\"%s\":", stage ? "," : "", stage_names[stage]);
         write_histogram(out, &sum->stages[stage], parts);
         rl_buf_addf(out, ",\"first_token_ms\":%.3f,\"first_token_share\":%.4f}",
-                    ms((double)sum->path_us[stage]),
+                    to_ms((double)sum->path_us[stage]),
                     path ? (double)sum->path_us[stage] / (double)path : 0);
     }
     rl_buf_adds(out, "}}");
@@ -294,7 +291,7 @@ static void write_percentile(const second_t *second, double share, rl_buf_t *out
 {
     const rl_histogram_t *first = &second->times[TO_FIRST_TOKEN];
     if (first->count)
-        rl_buf_addf(out, "%.3f", ms(rl_histogram_percentile(first, share)));
+        rl_buf_addf(out, "%.3f", to_ms(rl_histogram_percentile(first, share)));
     else
         rl_buf_adds(out, "null");
 }
@@ -310,18 +307,18 @@ static void write_seconds(const live_t *self, size_t size, bool arrays, rl_buf_t
     for (size_t rate = 0; rate < sizeof rates / sizeof *rates; rate++) {
         rl_buf_addf(out, "\"%s\":%s", rows[rates[rate]].name, open);
         for (size_t back = size; back-- > 0; rl_buf_adds(out, back ? "," : ""))
-            write_rate(past(self, back), rates[rate], out);
+            write_rate(past_second(self, back), rates[rate], out);
         rl_buf_addf(out, "%s,", close);
     }
     for (size_t share = 0; share < sizeof shares / sizeof *shares; share++) {
         rl_buf_addf(out, "\"first_token_p%.0f_ms\":%s", shares[share] * 100, open);
         for (size_t back = size; back-- > 0; rl_buf_adds(out, back ? "," : ""))
-            write_percentile(past(self, back), shares[share], out);
+            write_percentile(past_second(self, back), shares[share], out);
         rl_buf_addf(out, "%s,", close);
     }
     rl_buf_addf(out, "\"in_flight\":%s", open);
     for (size_t back = size; back-- > 0;)
-        rl_buf_addf(out, "%zu%s", past(self, back)->in_flight, back ? "," : "");
+        rl_buf_addf(out, "%zu%s", past_second(self, back)->in_flight, back ? "," : "");
     rl_buf_addf(out, "%s}", close);
 }
 

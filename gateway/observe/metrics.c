@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "utf8.h"
 
 const uint64_t metrics_bounds[METRICS_BOUNDS] = {
@@ -53,13 +54,11 @@ _Static_assert(sizeof metrics_codes / sizeof *metrics_codes == METRICS_CODES, "M
 
 metrics_t *metrics_new(void)
 {
-    metrics_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    metrics_t *self = rl_new(*self);
     return self;
 }
 
-static void clear(metrics_values_t *values)
+static void free_values(metrics_values_t *values)
 {
     for (size_t at = 0; at < values->size; at++)
         free(values->names[at]);
@@ -74,8 +73,8 @@ void metrics_destroy(metrics_t **self_p)
         for (int stage = 0; stage < STAGES; stage++)
             for (int kind = 0; kind <= KINDS; kind++)
                 free(self->stages[value][stage][kind]);
-    clear(&self->collections);
-    clear(&self->models);
+    free_values(&self->collections);
+    free_values(&self->models);
     free(self);
     *self_p = NULL;
 }
@@ -105,9 +104,7 @@ static size_t place_of(metrics_values_t *values, const char *name)
             return at;
     if (values->size == METRICS_MAX_VALUES)
         return METRICS_MAX_VALUES;
-    char *copy = strndup(name, size);
-    if (!copy)
-        abort();
+    char *copy = rl_strndup(name, size);
     values->names[values->size] = copy;
     return values->size++;
 }
@@ -137,7 +134,7 @@ void metrics_count_failure(metrics_t *self, failure_t trouble, const char *code)
 
 // ---- an answer ----------------------------------------------------------------------------------
 
-static void observe(metrics_histogram_t *histogram, uint64_t us)
+static void add_duration(metrics_histogram_t *histogram, uint64_t us)
 {
     histogram->buckets[metrics_bucket(us)]++;
     histogram->sum_us += us;
@@ -155,7 +152,7 @@ static void observe_time(metrics_t *self, const timeline_t *timeline, metrics_ti
                          uint64_t us)
 {
     metrics_form_t *form = &self->forms[time][metrics_form(timeline->form)];
-    observe(&form->histogram, us);
+    add_duration(&form->histogram, us);
     if (!timeline->sampled)
         return;
     metrics_exemplar_t *exemplar = &form->exemplars[metrics_bucket(us)];
@@ -167,9 +164,9 @@ static void observe_time(metrics_t *self, const timeline_t *timeline, metrics_ti
 static void observe_stage(metrics_t *self, size_t collection, stage_t stage, int kind, uint64_t us)
 {
     metrics_histogram_t **histogram = &self->stages[collection][stage][kind];
-    if (!*histogram && !(*histogram = calloc(1, sizeof **histogram)))
-        abort();
-    observe(*histogram, us);
+    if (!*histogram)
+        *histogram = rl_new(**histogram);
+    add_duration(*histogram, us);
 }
 
 // How long the answer was in the state, as far as that was before `until_us`.

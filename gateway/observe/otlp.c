@@ -5,7 +5,6 @@
 //                                                    waiting
 #include "otlp.h"
 
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,8 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
+#include "timer.h"
 
 enum {
     ANSWER_MAX_BYTES = 4 << 20, // spans of one answer
@@ -35,7 +36,6 @@ typedef struct entry {
 } entry_t;
 
 struct otlp {
-    struct event_base *base;
     rl_fetcher_t *fetcher;
     otlp_settings_t *settings;
     STAILQ_HEAD(entries, entry) queue;
@@ -47,15 +47,15 @@ struct otlp {
     rl_fetch_t *fetch;
     uint64_t first_try_us; // of this batch
     unsigned tries;
-    struct event *timer; // the delay is over; the next try
-    bool trouble;        // the last request failed, and the log says so
-    uint64_t finish_us;  // since when only what is there is to be sent; 0: not yet
+    rl_timer_t *timer;  // the delay is over; the next try
+    bool failing;       // the last request failed, and the log says so
+    uint64_t finish_us; // since when only what is there is to be sent; 0: not yet
     uint64_t told_us, untold;
     otlp_counts_t counts;
 };
 
 static void send_batch(otlp_t *self);
-static void look(otlp_t *self);
+static void plan_next(otlp_t *self);
 
 bool otlp_enabled(const otlp_t *self)
 {
@@ -69,7 +69,7 @@ otlp_counts_t otlp_counts(const otlp_t *self)
     return counts;
 }
 
-// --------------------------------------------------------------------------------------- context
+// ---- context ------------------------------------------------------------------------------------
 
 bool otlp_samples(const otlp_t *self, const timeline_t *timeline)
 {
@@ -97,25 +97,16 @@ trace_headers_t otlp_headers(const otlp_t *self, const timeline_t *timeline, tra
     return out;
 }
 
-// ----------------------------------------------------------------------------------------- timer
+// ---- timer --------------------------------------------------------------------------------------
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_timer(void *arg)
 {
     otlp_t *self = arg;
-    (void)fd;
-    (void)what;
     if (!self->fetch)
         send_batch(self);
 }
 
-static void later(otlp_t *self, uint64_t ms)
-{
-    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    if (evtimer_add(self->timer, &wait) != 0)
-        abort();
-}
-
-// ---------------------------------------------------------------------------------------- results
+// ---- results ------------------------------------------------------------------------------------
 
 static void end_batch(otlp_t *self, size_t exported)
 {
@@ -124,14 +115,14 @@ static void end_batch(otlp_t *self, size_t exported)
     self->batch_spans = 0;
     self->tries = 0;
     rl_buf_free(&self->batch);
-    look(self);
+    plan_next(self);
 }
 
-static void complain(otlp_t *self, const char *what, const char *why)
+static void log_failure(otlp_t *self, const char *what, const char *why)
 {
-    if (!self->trouble)
+    if (!self->failing)
         rl_warn("traces: %zu spans %s: %s", self->batch_spans, what, why);
-    self->trouble = true;
+    self->failing = true;
 }
 
 // OpenTelemetry protocol specification, "Retryable Response Codes"; no answer counts as one.
@@ -160,12 +151,12 @@ static void try_again(otlp_t *self, const rl_fetch_result_t *result, const char 
     uint64_t wait = retry_wait_ms(self, result);
     uint64_t used = (rl_now_us() - self->first_try_us) / 1000;
     if (self->finish_us || used + wait > (uint64_t)self->settings->give_up_ms) {
-        complain(self, "are given up", why);
+        log_failure(self, "are given up", why);
         end_batch(self, 0);
         return;
     }
-    complain(self, "could not be exported yet and are tried again", why);
-    later(self, wait);
+    log_failure(self, "could not be exported yet and are tried again", why);
+    rl_timer_after(self->timer, wait * 1000);
 }
 
 // What the collector says of a batch that it took: how many spans of it it did not.
@@ -193,17 +184,17 @@ static long long rejected_spans(const rl_fetch_result_t *result, char *why, size
     return rejected;
 }
 
-static void taken(otlp_t *self, const rl_fetch_result_t *result)
+static void end_accepted(otlp_t *self, const rl_fetch_result_t *result)
 {
     char why[TOLD_BYTES + 100];
     long long rejected = rejected_spans(result, why, sizeof why);
     if (rejected < 0 || (size_t)rejected > self->batch_spans)
         rejected = (long long)self->batch_spans;
     if (rejected > 0) {
-        complain(self, "were sent", why);
-    } else if (self->trouble) {
+        log_failure(self, "were sent", why);
+    } else if (self->failing) {
         rl_info("traces are exported again");
-        self->trouble = false;
+        self->failing = false;
     }
     end_batch(self, self->batch_spans - (size_t)rejected);
 }
@@ -214,7 +205,7 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
     char why[TOLD_BYTES + 100];
     self->fetch = NULL;
     if (result->ok && result->status / 100 == 2) {
-        taken(self, result);
+        end_accepted(self, result);
         return;
     }
     if (result->ok)
@@ -226,13 +217,13 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
         try_again(self, result, why);
         return;
     }
-    complain(self, "were refused", why);
+    log_failure(self, "were refused", why);
     end_batch(self, 0);
 }
 
-// ---------------------------------------------------------------------------------------- sending
+// ---- sending ------------------------------------------------------------------------------------
 
-static void forget(otlp_t *self, entry_t *entry)
+static void drop_first(otlp_t *self, entry_t *entry)
 {
     STAILQ_REMOVE_HEAD(&self->queue, list);
     self->queue_spans -= entry->spans;
@@ -257,7 +248,7 @@ static void make_batch(otlp_t *self)
             rl_buf_adds(&self->batch, ",");
         rl_buf_add(&self->batch, entry->text, entry->size);
         self->batch_spans += entry->spans;
-        forget(self, entry);
+        drop_first(self, entry);
     }
     rl_buf_adds(&self->batch, "]}]}]}");
     self->first_try_us = rl_now_us();
@@ -283,20 +274,20 @@ static void send_batch(otlp_t *self)
         self->fetch = rl_fetch_start(self->fetcher, &request);
     }
     if (!self->fetch) { // a reload took the collector away, or its address is none
-        complain(self, "are lost", "there is no collector at otlp.endpoint");
+        log_failure(self, "are lost", "there is no collector at otlp.endpoint");
         end_batch(self, 0);
     }
 }
 
 // What is to be done next.
-static void look(otlp_t *self)
+static void plan_next(otlp_t *self)
 {
     if (self->fetch || self->batch_spans > 0 || STAILQ_EMPTY(&self->queue))
         return; // on its way, waits for its next try, or nothing is there
     if (self->finish_us || self->queue_spans >= self->settings->batch)
-        later(self, 0);
-    else if (!evtimer_pending(self->timer, NULL))
-        later(self, (uint64_t)self->settings->delay_ms);
+        rl_timer_after(self->timer, 0);
+    else if (!rl_timer_is_set(self->timer))
+        rl_timer_after(self->timer, (uint64_t)self->settings->delay_ms * 1000);
 }
 
 bool otlp_finish(otlp_t *self)
@@ -305,16 +296,16 @@ bool otlp_finish(otlp_t *self)
     if (!self->finish_us) {
         self->finish_us = now;
         if (!self->fetch && (self->batch_spans > 0 || !STAILQ_EMPTY(&self->queue)))
-            later(self, 0);
+            rl_timer_after(self->timer, 0);
     }
     if (self->batch_spans == 0 && STAILQ_EMPTY(&self->queue))
         return true;
     return now - self->finish_us > FINISH_MS * UINT64_C(1000);
 }
 
-// ----------------------------------------------------------------------------------------- taking
+// ---- taking -------------------------------------------------------------------------------------
 
-static void drop(otlp_t *self, size_t spans)
+static void count_dropped(otlp_t *self, size_t spans)
 {
     uint64_t now = rl_now_us();
     self->counts.dropped += spans;
@@ -336,37 +327,30 @@ void otlp_answer(otlp_t *self, const timeline_t *timeline)
     size_t spans = otlp_write_spans(timeline, &self->settings->about, &self->spans);
     if (self->spans.full || self->queue_spans + spans > self->settings->queue ||
         self->queue_bytes + self->spans.size > QUEUE_MAX_BYTES) {
-        drop(self, spans);
+        count_dropped(self, spans);
         return;
     }
-    entry_t *entry = malloc(sizeof *entry + self->spans.size);
-    if (!entry)
-        abort();
+    entry_t *entry = rl_must(malloc(sizeof *entry + self->spans.size));
     entry->spans = spans;
     entry->size = self->spans.size;
     memcpy(entry->text, self->spans.data, self->spans.size);
     STAILQ_INSERT_TAIL(&self->queue, entry, list);
     self->queue_spans += entry->spans;
     self->queue_bytes += entry->size;
-    look(self);
+    plan_next(self);
 }
 
-// ----------------------------------------------------------------------------------------- making
+// ---- making -------------------------------------------------------------------------------------
 
 otlp_t *otlp_new(struct event_base *base, rl_fetcher_t *fetcher, otlp_settings_t **settings_p)
 {
-    otlp_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
-    self->base = base;
+    otlp_t *self = rl_new(*self);
     self->fetcher = fetcher;
     self->settings = *settings_p;
     *settings_p = NULL;
     STAILQ_INIT(&self->queue);
     self->spans = rl_buf_make(ANSWER_MAX_BYTES);
-    self->timer = evtimer_new(base, on_timer, self);
-    if (!self->timer)
-        abort();
+    self->timer = rl_timer_new(base, on_timer, self);
     if (otlp_enabled(self))
         rl_info("traces are exported to %s",
                 strchr(self->settings->url, '@') ? "the collector" : self->settings->url);
@@ -390,8 +374,8 @@ void otlp_destroy(otlp_t **self_p)
         rl_warn("traces: %zu spans were not exported", left);
     rl_fetch_cancel(&self->fetch);
     while (!STAILQ_EMPTY(&self->queue))
-        forget(self, STAILQ_FIRST(&self->queue));
-    event_free(self->timer);
+        drop_first(self, STAILQ_FIRST(&self->queue));
+    rl_timer_destroy(&self->timer);
     rl_buf_free(&self->spans);
     rl_buf_free(&self->batch);
     otlp_settings_destroy(&self->settings);

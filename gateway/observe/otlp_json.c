@@ -47,7 +47,7 @@ static void add_time(rl_buf_t *out, uint64_t unix_us)
     ADD(out, "000\"");
 }
 
-// ----------------------------------------------------------------------------------------- spans
+// ---- spans --------------------------------------------------------------------------------------
 
 static void add_name(rl_buf_t *out, const char *name, const char *of)
 {
@@ -122,9 +122,9 @@ void otlp_end(otlp_writer_t *self, const char *error, const char *words)
     ADD(self->out, "}");
 }
 
-// ------------------------------------------------------------------------------------ attributes
+// ---- attributes ---------------------------------------------------------------------------------
 
-static void key(otlp_writer_t *self, const char *name)
+static void begin_attribute(otlp_writer_t *self, const char *name)
 {
     if (self->some)
         ADD(self->out, ",{\"key\":\"");
@@ -138,7 +138,7 @@ void otlp_text(otlp_writer_t *self, const char *name, const char *value)
 {
     if (!value || !*value)
         return;
-    key(self, name);
+    begin_attribute(self, name);
     ADD(self->out, "\",\"value\":{\"stringValue\":");
     add_json(self->out, value);
     ADD(self->out, "}}");
@@ -148,7 +148,7 @@ void otlp_list(otlp_writer_t *self, const char *name, const char *value)
 {
     if (!value || !*value)
         return;
-    key(self, name);
+    begin_attribute(self, name);
     ADD(self->out, "\",\"value\":{\"arrayValue\":{\"values\":[{\"stringValue\":");
     add_json(self->out, value);
     ADD(self->out, "}]}}}");
@@ -156,7 +156,7 @@ void otlp_list(otlp_writer_t *self, const char *name, const char *value)
 
 void otlp_number(otlp_writer_t *self, const char *name, uint64_t value)
 {
-    key(self, name);
+    begin_attribute(self, name);
     ADD(self->out, "\",\"value\":{\"intValue\":\"");
     add_number(self->out, value);
     ADD(self->out, "\"}}");
@@ -168,7 +168,7 @@ void otlp_seconds(otlp_writer_t *self, const char *name, uint64_t us)
     uint64_t rest = us % 1000000;
     for (int at = 5; at >= 0; at--, rest /= 10)
         fraction[at] = (char)('0' + rest % 10);
-    key(self, name);
+    begin_attribute(self, name);
     ADD(self->out, "\",\"value\":{\"doubleValue\":");
     add_number(self->out, us / 1000000);
     ADD(self->out, ".");
@@ -178,7 +178,7 @@ void otlp_seconds(otlp_writer_t *self, const char *name, uint64_t us)
 
 void otlp_true(otlp_writer_t *self, const char *name)
 {
-    key(self, name);
+    begin_attribute(self, name);
     ADD(self->out, "\",\"value\":{\"boolValue\":true}}");
 }
 

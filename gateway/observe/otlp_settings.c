@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "mem.h"
 #include "otlp_json.h"
 #include "utf8.h"
 
@@ -21,7 +22,7 @@ enum {
     MAX_URL = 2000,
 };
 
-static const char *environment(const char *name)
+static const char *from_environment(const char *name)
 {
     const char *value = getenv(name);
     return value ? value : "";
@@ -36,28 +37,24 @@ static bool is_url(const char *text)
            !strpbrk(text, " \t\r\n");
 }
 
-// -------------------------------------------------------------------------------------- the
-// address
+// ---- the address --------------------------------------------------------------------------------
 
 // A collector's address with the path of its traces, malloc'd.
 static char *with_path(const char *base)
 {
     static const char path[] = "/v1/traces";
     size_t size = strlen(base);
-    char *out = NULL;
     while (size > 0 && base[size - 1] == '/')
         size--;
     bool there =
         size >= sizeof path && memcmp(base + size - (sizeof path - 1), path, sizeof path - 1) == 0;
-    if (asprintf(&out, "%.*s%s", (int)size, base, there ? "" : path) < 0)
-        abort();
-    return out;
+    return rl_format("%.*s%s", (int)size, base, there ? "" : path);
 }
 
 static bool turned_off(void)
 {
-    return strcasecmp(environment("OTEL_SDK_DISABLED"), "true") == 0 ||
-           strcmp(environment("OTEL_TRACES_EXPORTER"), "none") == 0;
+    return strcasecmp(from_environment("OTEL_SDK_DISABLED"), "true") == 0 ||
+           strcmp(from_environment("OTEL_TRACES_EXPORTER"), "none") == 0;
 }
 
 // Where traces go: malloc'd, "" for nowhere; NULL with `why`.
@@ -67,13 +64,13 @@ static char *find_url(const rl_conf_t *conf, char *why, size_t why_size)
     bool whole = false;
     if (!rl_conf_given(conf, from) && !turned_off()) {
         from = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-        value = environment(from);
+        value = from_environment(from);
         whole = *value;
         if (!*value) {
             from = "OTEL_EXPORTER_OTLP_ENDPOINT";
-            value = environment(from);
+            value = from_environment(from);
         }
-        if (*value && strcmp(environment("OTEL_EXPORTER_OTLP_PROTOCOL"), "grpc") == 0)
+        if (*value && strcmp(from_environment("OTEL_EXPORTER_OTLP_PROTOCOL"), "grpc") == 0)
             rl_warn("OTEL_EXPORTER_OTLP_PROTOCOL is grpc: traces are exported over HTTP (in JSON) "
                     "all the same; collectors take that at another port, 4318");
     }
@@ -84,22 +81,19 @@ static char *find_url(const rl_conf_t *conf, char *why, size_t why_size)
                  from, value);
         return NULL;
     }
-    char *url = *value && !whole ? with_path(value) : strdup(value);
-    if (!url)
-        abort();
-    return url;
+    return *value && !whole ? with_path(value) : rl_strdup(value);
 }
 
-// ------------------------------------------------------------------------- lists of name=value
+// ---- lists of name=value ------------------------------------------------------------------------
 
-static int digit(char c)
+static int hex_digit(char c)
 {
     const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 0x20) : NULL;
     return at ? (int)(at - digits) : -1;
 }
 
 // Percent-encoded bytes become themselves, in place; spaces around it go (W3C Baggage, 3.3.1).
-static char *decode(char *text)
+static char *decode_percent(char *text)
 {
     while (*text == ' ' || *text == '\t')
         text++;
@@ -107,9 +101,10 @@ static char *decode(char *text)
     while (size > 0 && (text[size - 1] == ' ' || text[size - 1] == '\t'))
         text[--size] = '\0';
     for (size_t at = 0; at < size; at++) {
-        bool coded = text[at] == '%' && at + 2 < size && digit(text[at + 1]) >= 0 &&
-                     digit(text[at + 2]) >= 0;
-        text[to++] = coded ? (char)(digit(text[at + 1]) << 4 | digit(text[at + 2])) : text[at];
+        bool coded = text[at] == '%' && at + 2 < size && hex_digit(text[at + 1]) >= 0 &&
+                     hex_digit(text[at + 2]) >= 0;
+        text[to++] =
+            coded ? (char)(hex_digit(text[at + 1]) << 4 | hex_digit(text[at + 2])) : text[at];
         at += coded ? 2 : 0;
     }
     text[to] = '\0';
@@ -121,24 +116,23 @@ static char *decode(char *text)
 static bool each_pair(const char *list, bool (*fn)(void *arg, const char *name, const char *value),
                       void *arg, char *name, size_t name_size)
 {
-    char *copy = strdup(list), *rest = copy, *pair;
-    bool good = copy != NULL;
+    char *copy = rl_strdup(list), *rest = copy, *pair;
+    bool good = true;
     for (size_t count = 0; good && (pair = strsep(&rest, ",")); count++) {
         char *value = strchr(pair, '=');
         if (pair[strspn(pair, " \t")] == '\0')
             continue;
         if (value)
             *value++ = '\0';
-        const char *key = decode(pair);
+        const char *key = decode_percent(pair);
         snprintf(name, name_size, "%s", key);
-        good = value && count < MAX_PAIRS && fn(arg, key, decode(value));
+        good = value && count < MAX_PAIRS && fn(arg, key, decode_percent(value));
     }
     free(copy);
     return good;
 }
 
-// ------------------------------------------------------------------------------------------
-// headers
+// ---- headers ------------------------------------------------------------------------------------
 
 static bool add_header(void *arg, const char *name, const char *value)
 {
@@ -153,23 +147,22 @@ static bool add_header(void *arg, const char *name, const char *value)
             return false;
     while (self->headers[count])
         count++;
-    return asprintf(&self->headers[count], "%s: %s", name, value) > 0;
+    self->headers[count] = rl_format("%s: %s", name, value);
+    return true;
 }
 
 static bool read_headers(otlp_settings_t *self, const rl_conf_t *conf, char *why, size_t why_size)
 {
     const char *from = "otlp.headers", *list = rl_conf_secret(conf, from);
     char name[100] = "";
-    self->headers = calloc(MAX_PAIRS + 1, sizeof *self->headers);
-    if (!self->headers)
-        abort();
+    self->headers = rl_alloc_array(MAX_PAIRS + 1, sizeof *self->headers);
     if (!*list) {
         from = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
-        list = environment(from);
+        list = from_environment(from);
     }
     if (!*list) {
         from = "OTEL_EXPORTER_OTLP_HEADERS";
-        list = environment(from);
+        list = from_environment(from);
     }
     if (each_pair(list, add_header, self, name, sizeof name))
         return true;
@@ -178,8 +171,7 @@ static bool read_headers(otlp_settings_t *self, const rl_conf_t *conf, char *why
     return false;
 }
 
-// -----------------------------------------------------------------------------------------
-// resource
+// ---- resource -----------------------------------------------------------------------------------
 
 typedef struct resource {
     rl_buf_t text;
@@ -218,10 +210,10 @@ static bool read_resource(otlp_settings_t *self, const rl_conf_t *conf, const ch
 {
     resource_t resource = {.text = rl_buf_make(RESOURCE_MAX_BYTES)};
     char name[100] = "", pid[32];
-    bool good = each_pair(environment("OTEL_RESOURCE_ATTRIBUTES"), take_attribute, &resource, name,
-                          sizeof name);
+    bool good = each_pair(from_environment("OTEL_RESOURCE_ATTRIBUTES"), take_attribute, &resource,
+                          name, sizeof name);
     const char *service = rl_conf_str(conf, "otlp.service");
-    const char *by_environment = environment("OTEL_SERVICE_NAME");
+    const char *by_environment = from_environment("OTEL_SERVICE_NAME");
     if (!rl_conf_given(conf, "otlp.service"))
         service = *by_environment ? by_environment : resource.service ? resource.service : service;
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
@@ -239,7 +231,7 @@ static bool read_resource(otlp_settings_t *self, const rl_conf_t *conf, const ch
     return good;
 }
 
-// -------------------------------------------------------------------------------- servers, numbers
+// ---- servers, numbers ---------------------------------------------------------------------------
 
 static void read_server(otlp_server_t *self, const char *url, const char *model)
 {
@@ -263,9 +255,7 @@ static void read_server(otlp_server_t *self, const char *url, const char *model)
 otlp_settings_t *otlp_settings_read(const rl_conf_t *conf, const char *instance, char *why,
                                     size_t why_size)
 {
-    otlp_settings_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    otlp_settings_t *self = rl_new(*self);
     self->ratio = rl_conf_num(conf, "otlp.ratio");
     self->queue = (size_t)rl_conf_int(conf, "otlp.queue");
     self->batch = (size_t)rl_conf_int(conf, "otlp.batch");

@@ -19,7 +19,7 @@ typedef struct stretch {
     uint64_t start_us, end_us;
 } stretch_t;
 
-// ---------------------------------------------------------------------------------------- helpers
+// ---- helpers ------------------------------------------------------------------------------------
 
 static uint64_t unix_us(const writer_t *w, uint64_t us)
 {
@@ -55,7 +55,7 @@ static void end_span(writer_t *w, const char *error, const char *words)
     otlp_end(&w->json, error, words);
 }
 
-static void server(writer_t *w, const otlp_server_t *server)
+static void add_server(writer_t *w, const otlp_server_t *server)
 {
     otlp_text(&w->json, "server.address", server->address);
     if (server->address[0] && server->port)
@@ -82,9 +82,9 @@ static const char *error_of_step(const timeline_t *timeline, size_t at)
     return last && timeline->outcome == REQUEST_FAILED ? timeline->error : NULL;
 }
 
-// ------------------------------------------------------------------------------------- the answer
+// ---- the answer ---------------------------------------------------------------------------------
 
-static void event(writer_t *w, const char *name, uint64_t us)
+static void add_event(writer_t *w, const char *name, uint64_t us)
 {
     if (us > 0)
         otlp_event(&w->json, name, unix_us(w, us));
@@ -124,15 +124,15 @@ static void write_answer(writer_t *w)
         otlp_number(&w->json, "ragline.spans_lost", t->spans_lost);
     if (error)
         otlp_text(&w->json, "error.type", *error ? error : "_OTHER");
-    event(w, "ragline.first_status", t->first_status_us);
-    event(w, "ragline.found", t->found_us);
-    event(w, "ragline.sources", t->sources_us);
-    event(w, "ragline.quick_answer", t->preview_us);
-    event(w, "ragline.first_token", t->first_token_us);
+    add_event(w, "ragline.first_status", t->first_status_us);
+    add_event(w, "ragline.found", t->found_us);
+    add_event(w, "ragline.sources", t->sources_us);
+    add_event(w, "ragline.quick_answer", t->preview_us);
+    add_event(w, "ragline.first_token", t->first_token_us);
     otlp_end(&w->json, error, t->error);
 }
 
-// ------------------------------------------------------------------------------------- retrieval
+// ---- retrieval ----------------------------------------------------------------------------------
 
 static void write_search(writer_t *w, const span_t *span, const char *parent, unsigned nth)
 {
@@ -179,7 +179,7 @@ static void write_embedding(writer_t *w, const span_t *span, const char *parent,
     if (cached)
         otlp_text(&w->json, "ragline.cache", span->detail);
     else
-        server(w, about);
+        add_server(w, about);
     end_span(w, NULL, "");
 }
 
@@ -216,12 +216,12 @@ static void write_rewrite(writer_t *w, size_t at)
     otlp_text(&w->json, "gen_ai.operation.name", "chat");
     otlp_text(&w->json, "gen_ai.provider.name", "openai");
     otlp_text(&w->json, "gen_ai.request.model", w->about->llm.model);
-    server(w, &w->about->llm);
+    add_server(w, &w->about->llm);
     otlp_text(&w->json, "ragline.stage", "rewrite");
     end_span(w, error, error ? error : "");
 }
 
-// ------------------------------------------------------------------------------------ generation
+// ---- generation ---------------------------------------------------------------------------------
 
 // An answer at one generator: a state of generating, and of streaming after it.
 typedef struct generation {
@@ -306,7 +306,7 @@ static void write_chat(writer_t *w, const generation_t *self, const char *id, co
                      self->first_us - self->chat.start_us);
     if (self->last && t->outcome == REQUEST_DONE) {
         const otlp_server_t answered = read_server(t->server);
-        server(w, &answered);
+        add_server(w, &answered);
         otlp_text(&w->json, "gen_ai.response.model", t->model);
         otlp_list(&w->json, "gen_ai.response.finish_reasons", t->finish);
         otlp_number(&w->json, "gen_ai.usage.input_tokens", t->prompt_tokens);
@@ -360,7 +360,7 @@ static void write_generation(writer_t *w, size_t at, unsigned nth)
     write_parts(w, &self, id, chat);
 }
 
-// ----------------------------------------------------------------------------------------- states
+// ---- states -------------------------------------------------------------------------------------
 
 static void write_state(writer_t *w, const char *name, size_t at)
 {

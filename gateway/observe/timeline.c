@@ -8,6 +8,7 @@
 #include <sys/time.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "trace_context.h"
 
 enum {
@@ -85,9 +86,7 @@ static bool take_traceparent(timeline_t *self, const char *header)
 
 timeline_t *timeline_new(const char *id, uint64_t received_us, const char *traceparent)
 {
-    timeline_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    timeline_t *self = rl_new(*self);
     struct timeval now;
     gettimeofday(&now, NULL);
     uint64_t passed = rl_now_us() - received_us;
@@ -138,9 +137,7 @@ const char *timeline_text(timeline_t *self, const char *text)
     struct timeline_text *chunk = self->texts;
     if (!chunk || chunk->room - chunk->used < size) {
         size_t room = size > TEXT_CHUNK ? size : TEXT_CHUNK;
-        chunk = malloc(sizeof *chunk + room);
-        if (!chunk)
-            abort();
+        chunk = rl_must(malloc(sizeof *chunk + room));
         *chunk = (struct timeline_text){.next = self->texts, .room = room};
         self->texts = chunk;
     }
@@ -175,9 +172,7 @@ span_t *timeline_add(timeline_t *self, stage_t stage, uint64_t start_us, uint64_
     }
     if (self->spans_size == self->spans_room) {
         size_t room = self->spans_room ? self->spans_room * 2 : SPANS_AT_FIRST;
-        span_t *spans = realloc(self->spans, room * sizeof *spans);
-        if (!spans)
-            abort();
+        span_t *spans = rl_realloc(self->spans, room, sizeof *spans);
         self->spans = spans;
         self->spans_room = room;
     }

@@ -41,14 +41,14 @@ static void add_number(rl_buf_t *out, const char *name, uint64_t number)
 }
 
 // Puts {, drops the comma that the first member brought.
-static size_t begin(rl_buf_t *out)
+static size_t begin_object(rl_buf_t *out)
 {
     size_t at = out->size;
     rl_buf_adds(out, "{");
     return at;
 }
 
-static void end(rl_buf_t *out, size_t at)
+static void end_object(rl_buf_t *out, size_t at)
 {
     if (!out->full && out->size > at + 1) {
         memmove(out->data + at + 1, out->data + at + 2, out->size - at - 2);
@@ -78,11 +78,11 @@ static void write_states(const timeline_t *self, uint64_t total, rl_buf_t *out)
         const timeline_step_t *step = &self->steps[at];
         uint64_t until = at + 1 < self->steps_size ? self->steps[at + 1].start_us : total;
         add_comma(out, at > 0);
-        size_t from = begin(out);
+        size_t from = begin_object(out);
         add_text(out, "state", request_state_names[step->state]);
         add_ms(out, "start_ms", step->start_us);
         add_ms(out, "ms", until > step->start_us ? until - step->start_us : 0);
-        end(out, from);
+        end_object(out, from);
     }
     rl_buf_adds(out, "]");
 }
@@ -117,7 +117,7 @@ static void write_spans(const timeline_t *self, rl_buf_t *out)
     for (size_t at = 0; at < self->spans_size; at++) {
         const span_t *span = &self->spans[at];
         add_comma(out, at > 0);
-        size_t from = begin(out);
+        size_t from = begin_object(out);
         add_text(out, "stage", span->collection ? "search" : stage_names[span->stage]);
         add_ms(out, "start_ms", span->start_us);
         add_ms(out, "ms", span->took_us);
@@ -127,7 +127,7 @@ static void write_spans(const timeline_t *self, rl_buf_t *out)
             add_text(out, "how", span->detail);
         if (span->collection)
             write_search(span, out);
-        end(out, from);
+        end_object(out, from);
     }
     rl_buf_adds(out, "]");
     if (self->spans_lost)
@@ -141,7 +141,7 @@ static void write_path(const timeline_t *self, rl_buf_t *out)
     rl_buf_adds(out, ",\"critical_path\":[");
     for (size_t at = 0; at < size; at++) {
         add_comma(out, at > 0);
-        size_t from = begin(out);
+        size_t from = begin_object(out);
         add_text(out, "stage", stage_names[path[at].stage]);
         if (path[at].span && path[at].span->collection)
             add_source(out, path[at].span);
@@ -150,12 +150,12 @@ static void write_path(const timeline_t *self, rl_buf_t *out)
         add_ms(out, "start_ms", path[at].start_us);
         add_ms(out, "ms", path[at].took_us);
         add_ms(out, "first_token_without_ms", path[at].without_us);
-        end(out, from);
+        end_object(out, from);
     }
     rl_buf_adds(out, "]");
 }
 
-static uint64_t unattributed(const timeline_t *self, uint64_t total)
+static uint64_t unattributed_us(const timeline_t *self, uint64_t total)
 {
     uint64_t first = self->steps_size > 0 ? self->steps[0].start_us : total;
     return first < total ? first : total; // states follow each other without a gap
@@ -164,7 +164,7 @@ static uint64_t unattributed(const timeline_t *self, uint64_t total)
 void timeline_write(const timeline_t *self, rl_buf_t *out)
 {
     uint64_t total = self->end_us;
-    size_t from = begin(out);
+    size_t from = begin_object(out);
     add_text(out, "trace_id", self->trace_id);
     add_ms(out, "total_ms", total);
     if (self->first_status_us)
@@ -188,7 +188,7 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
         add_ms(out, "answer_age_ms", self->answer_age_us);
     }
     add_ms(out, "client_ms", self->client_us);
-    add_ms(out, "unattributed_ms", unattributed(self, total));
+    add_ms(out, "unattributed_ms", unattributed_us(self, total));
     if (self->prefill_ms >= 0)
         add_ms(out, "llm_prefill_ms", (uint64_t)(self->prefill_ms * 1000));
     if (self->prompt_tokens)
@@ -211,7 +211,7 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
     write_states(self, total, out);
     write_spans(self, out);
     write_path(self, out);
-    end(out, from);
+    end_object(out, from);
 }
 
 // https://www.w3.org/TR/server-timing/: name;dur=milliseconds, separated by commas.

@@ -20,7 +20,7 @@ static uint64_t end_of(const span_t *span)
 }
 
 // Charges the time up to `end` to a stage.
-static void charge(walk_t *self, stage_t stage, const span_t *span, uint64_t end)
+static void charge_step(walk_t *self, stage_t stage, const span_t *span, uint64_t end)
 {
     end = end < self->until ? end : self->until;
     if (end <= self->at)
@@ -72,32 +72,32 @@ static void charge_searching(walk_t *self, uint64_t end)
 {
     const span_t *cache = span_of(self->timeline, STAGE_CACHE);
     if (cache) { // it may have begun to search before
-        charge(self, STAGE_PLAN, NULL, cache->start_us);
-        charge(self, STAGE_CACHE, cache, end);
+        charge_step(self, STAGE_PLAN, NULL, cache->start_us);
+        charge_step(self, STAGE_CACHE, cache, end);
         return;
     }
     const span_t *embed = embed_span(self->timeline), *search = last_search(self->timeline);
     bool embed_last = embed && (!search || end_of(embed) >= end_of(search));
     if (embed && (embed_last || (search && search->kind == KIND_DENSE))) {
-        charge(self, STAGE_PLAN, NULL, embed->start_us);
-        charge(self, STAGE_EMBED, embed, end_of(embed) < end ? end_of(embed) : end);
+        charge_step(self, STAGE_PLAN, NULL, embed->start_us);
+        charge_step(self, STAGE_EMBED, embed, end_of(embed) < end ? end_of(embed) : end);
     }
     if (search && !embed_last) {
         uint64_t sent = search->start_us < end ? search->start_us : end;
-        charge(self, STAGE_PLAN, NULL, sent > search->dispatch ? sent - search->dispatch : 0);
-        charge(self, STAGE_DISPATCH, search, sent);
+        charge_step(self, STAGE_PLAN, NULL, sent > search->dispatch ? sent - search->dispatch : 0);
+        charge_step(self, STAGE_DISPATCH, search, sent);
         uint64_t done = end_of(search) < end ? end_of(search) : end;
         if (search->missing) {
-            charge(self, STAGE_MISSING, search, done);
+            charge_step(self, STAGE_MISSING, search, done);
         } else {
             uint64_t back = done - (network_us(search) < done ? network_us(search) : done);
-            charge(self, STAGE_SEARCH_QUEUE, search,
-                   back - (search->work_us < back ? search->work_us : back));
-            charge(self, STAGE_SEARCH_WORK, search, back);
-            charge(self, STAGE_SEARCH_NETWORK, search, done);
+            charge_step(self, STAGE_SEARCH_QUEUE, search,
+                        back - (search->work_us < back ? search->work_us : back));
+            charge_step(self, STAGE_SEARCH_WORK, search, back);
+            charge_step(self, STAGE_SEARCH_NETWORK, search, done);
         }
     }
-    charge(self, STAGE_PLAN, NULL, end);
+    charge_step(self, STAGE_PLAN, NULL, end);
 }
 
 // How much of a search belongs to a stage, and would be gone without it.
@@ -163,11 +163,11 @@ static void charge_generating(walk_t *self, uint64_t to)
         const span_t *span = &timeline->spans[at];
         if (!is_generators(span->stage) || end_of(span) < from || span->start_us >= to)
             continue;
-        charge(self, span->stage, span, end_of(span) < to ? end_of(span) : to);
+        charge_step(self, span->stage, span, end_of(span) < to ? end_of(span) : to);
         told = true;
     }
     bool lost = !told && timeline->first_token_us != to;
-    charge(self, lost ? STAGE_GENERATE_LOST : STAGE_RELAY, NULL, to);
+    charge_step(self, lost ? STAGE_GENERATE_LOST : STAGE_RELAY, NULL, to);
 }
 
 // ---- the whole ----------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ size_t timeline_path(const timeline_t *self, path_step_t *path)
         else if (step->state == REQUEST_GENERATING)
             charge_generating(&walk, end);
         else if (step->state < REQUEST_DONE)
-            charge(&walk, stage_of_state(step->state), NULL, end);
+            charge_step(&walk, stage_of_state(step->state), NULL, end);
     }
     uint64_t searched = searched_at(self);
     for (size_t at = 0; at < walk.size; at++) {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 // Tracks of a process, in the order in which they are shown: answers, states, stages.
 enum {
     TRACK_ANSWER,
@@ -27,15 +29,12 @@ typedef struct chrome {
     size_t size, room;
 } chrome_t;
 
-static void *grown(void *array, size_t size, size_t *room, size_t unit)
+static void *grow_array(void *array, size_t size, size_t *room, size_t unit)
 {
     if (size < *room)
         return array;
     *room = *room ? *room * 2 : 64;
-    array = realloc(array, *room * unit);
-    if (!array)
-        abort();
-    return array;
+    return rl_realloc(array, *room, unit);
 }
 
 static unsigned process_of(chrome_t *self, const char *name)
@@ -45,18 +44,18 @@ static unsigned process_of(chrome_t *self, const char *name)
     for (size_t at = 1; at < self->processes_size; at++)
         if (strcmp(self->processes[at], name) == 0)
             return (unsigned)at;
-    self->processes = grown(self->processes, self->processes_size, &self->processes_room,
-                            sizeof *self->processes);
+    self->processes = grow_array(self->processes, self->processes_size, &self->processes_room,
+                                 sizeof *self->processes);
     self->processes[self->processes_size] = name;
     return (unsigned)self->processes_size++;
 }
 
-// ------------------------------------------------------------------------------------- collecting
+// ---- collecting ---------------------------------------------------------------------------------
 
-static void add(chrome_t *self, const timeline_t *timeline, const span_t *span, unsigned track,
-                uint64_t start_us, uint64_t took_us)
+static void add_event(chrome_t *self, const timeline_t *timeline, const span_t *span,
+                      unsigned track, uint64_t start_us, uint64_t took_us)
 {
-    self->events = grown(self->events, self->size, &self->room, sizeof *self->events);
+    self->events = grow_array(self->events, self->size, &self->room, sizeof *self->events);
     self->events[self->size++] = (event_t){.start_us = timeline->received_us + start_us,
                                            .end_us = timeline->received_us + start_us + took_us,
                                            .timeline = timeline,
@@ -68,34 +67,35 @@ static void add(chrome_t *self, const timeline_t *timeline, const span_t *span, 
 static void add_span(chrome_t *self, const timeline_t *timeline, const span_t *span)
 {
     if (!span->collection) {
-        add(self, timeline, span, TRACK_STAGES + (unsigned)span->stage, span->start_us,
-            span->took_us);
+        add_event(self, timeline, span, TRACK_STAGES + (unsigned)span->stage, span->start_us,
+                  span->took_us);
         return;
     }
-    add(self, timeline, span, TRACK_SEARCH, span->start_us, span->took_us);
+    add_event(self, timeline, span, TRACK_SEARCH, span->start_us, span->took_us);
     if (span->missing)
         return;
-    add(self, timeline, span, TRACK_STAGES + STAGE_SEARCH_QUEUE, span->start_us, span->queue_us);
-    add(self, timeline, span, TRACK_STAGES + STAGE_SEARCH_WORK, span->start_us + span->queue_us,
-        span->work_us);
+    add_event(self, timeline, span, TRACK_STAGES + STAGE_SEARCH_QUEUE, span->start_us,
+              span->queue_us);
+    add_event(self, timeline, span, TRACK_STAGES + STAGE_SEARCH_WORK,
+              span->start_us + span->queue_us, span->work_us);
 }
 
 static void add_timeline(chrome_t *self, const timeline_t *timeline)
 {
-    add(self, timeline, NULL, TRACK_ANSWER, 0, timeline->end_us);
+    add_event(self, timeline, NULL, TRACK_ANSWER, 0, timeline->end_us);
     for (size_t at = 0; at < timeline->steps_size; at++) {
         const timeline_step_t *step = &timeline->steps[at];
         uint64_t end =
             at + 1 < timeline->steps_size ? timeline->steps[at + 1].start_us : timeline->end_us;
         if (step->state < REQUEST_DONE)
-            add(self, timeline, NULL, TRACK_STATES + (unsigned)step->state, step->start_us,
-                end > step->start_us ? end - step->start_us : 0);
+            add_event(self, timeline, NULL, TRACK_STATES + (unsigned)step->state, step->start_us,
+                      end > step->start_us ? end - step->start_us : 0);
     }
     for (size_t at = 0; at < timeline->spans_size; at++)
         add_span(self, timeline, &timeline->spans[at]);
 }
 
-// ------------------------------------------------------------------------------------------ lanes
+// ---- lanes --------------------------------------------------------------------------------------
 
 static int by_number(uint64_t a, uint64_t b)
 {
@@ -134,7 +134,7 @@ static void choose_lanes(chrome_t *self)
         while (lane < lanes && ends[lane] > event->start_us)
             lane++;
         if (lane == lanes) {
-            ends = grown(ends, lanes, &room, sizeof *ends);
+            ends = grow_array(ends, lanes, &room, sizeof *ends);
             lanes++;
         }
         ends[lane] = event->end_us;
@@ -143,7 +143,7 @@ static void choose_lanes(chrome_t *self)
     free(ends);
 }
 
-// ---------------------------------------------------------------------------------------- writing
+// ---- writing ------------------------------------------------------------------------------------
 
 static const char *track_name(unsigned track)
 {
@@ -238,7 +238,7 @@ void trace_chrome_write(const timeline_t *const *timelines, size_t size, const c
                         rl_buf_t *out)
 {
     chrome_t self = {.processes_size = 1};
-    self.processes = grown(NULL, 0, &self.processes_room, sizeof *self.processes);
+    self.processes = grow_array(NULL, 0, &self.processes_room, sizeof *self.processes);
     for (size_t at = 0; at < size; at++)
         add_timeline(&self, timelines[at]);
     choose_lanes(&self);

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ------------------------------------------------------------------------------------------
-// reading
+// ---- reading ------------------------------------------------------------------------------------
 
 static bool is_hex(const char *text, size_t size)
 {
@@ -60,11 +59,11 @@ bool trace_context_state_ok(const char *header)
     return true;
 }
 
-// ------------------------------------------------------------------------------------------ ids
+// ---- ids ----------------------------------------------------------------------------------------
 
 // The finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
 // 2014): a bijection of 64 bits that spreads every one of them.
-static uint64_t mix(uint64_t value)
+static uint64_t mix_bits(uint64_t value)
 {
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
     value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
@@ -75,7 +74,7 @@ void trace_span_id(const char *answer, trace_span_t span, unsigned nth, char out
 {
     uint64_t seed = strtoull(answer, NULL, 16);
     // one bijection of the number for each answer: the ids of one answer all differ
-    uint64_t id = mix(seed ^ mix(((uint64_t)span + 1) << 32 | nth));
+    uint64_t id = mix_bits(seed ^ mix_bits(((uint64_t)span + 1) << 32 | nth));
     if (id == 0 || id == seed) // not valid, or the answer's own
         id = ~seed;
     snprintf(out, 17, "%016llx", (unsigned long long)id);

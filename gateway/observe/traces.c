@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "http.h"
+#include "mem.h"
 #include "trace_chrome.h"
 
 enum {
@@ -25,9 +26,7 @@ struct traces {
 
 traces_t *traces_new(size_t most)
 {
-    traces_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    traces_t *self = rl_new(*self);
     traces_resize(self, most);
     return self;
 }
@@ -47,9 +46,7 @@ void traces_resize(traces_t *self, size_t most)
 {
     if (most == self->most)
         return;
-    timeline_t **ring = calloc(most + 1, sizeof *ring);
-    if (!ring)
-        abort();
+    timeline_t **ring = rl_alloc_array(most + 1, sizeof *ring);
     size_t kept = self->size < most ? self->size : most;
     for (size_t at = 0; at < self->size; at++) { // newest first
         timeline_t *timeline = self->ring[(self->next + self->most - 1 - at) % self->most];
@@ -102,7 +99,8 @@ static bool may_see(const keys_caller_t *caller, const timeline_t *timeline)
 
 // The newest with this id that the caller (NULL: anyone) may see: a trace id is the client's, and
 // another's may be the same.
-static const timeline_t *find(const traces_t *self, const char *id, const keys_caller_t *caller)
+static const timeline_t *find_visible(const traces_t *self, const char *id,
+                                      const keys_caller_t *caller)
 {
     for (size_t at = 0; at < self->size; at++) {
         const timeline_t *timeline = traces_at(self, at);
@@ -115,7 +113,7 @@ static const timeline_t *find(const traces_t *self, const char *id, const keys_c
 
 const timeline_t *traces_find(const traces_t *self, const char *id)
 {
-    return find(self, id, NULL);
+    return find_visible(self, id, NULL);
 }
 
 // ---- as JSON ------------------------------------------------------------------------------------
@@ -218,7 +216,7 @@ static bool is_wanted(const wanted_t *wanted, const timeline_t *timeline)
            (!wanted->collection || strcmp(wanted->collection, timeline->collection) == 0);
 }
 
-static void reply(http_req_t **req, rl_buf_t *out)
+static void reply_json(http_req_t **req, rl_buf_t *out)
 {
     if (out->full)
         http_reply_error(req, 500, "answer_too_large", "limit", 0,
@@ -247,10 +245,8 @@ void traces_get_list(const traces_t *traces, const char *gateway, http_req_t *re
     wanted_t wanted;
     if (!read_wanted(&req, &wanted))
         return;
-    const timeline_t **found = calloc(traces->size + 1, sizeof *found);
+    const timeline_t **found = rl_alloc_array(traces->size, sizeof *found);
     size_t size = 0;
-    if (!found)
-        abort();
     for (size_t at = 0; at < traces->size && (double)size < wanted.limit; at++) {
         const timeline_t *timeline = traces_at(traces, at);
         if (may_see(http_caller(req), timeline) && is_wanted(&wanted, timeline))
@@ -262,13 +258,13 @@ void traces_get_list(const traces_t *traces, const char *gateway, http_req_t *re
     else
         write_list(traces, gateway, found, size, &out);
     free(found);
-    reply(&req, &out);
+    reply_json(&req, &out);
 }
 
 void traces_get_one(const traces_t *self, const char *gateway, http_req_t *req)
 {
     const char *id = http_path(req) + strlen("/v1/traces/");
-    const timeline_t *timeline = find(self, id, http_caller(req));
+    const timeline_t *timeline = find_visible(self, id, http_caller(req));
     if (!timeline) {
         http_reply_error(&req, 404, "unknown_trace", NULL, 0,
                          "no answer with this id (or trace id) is kept here; the last %zu are "
@@ -286,5 +282,5 @@ void traces_get_one(const traces_t *self, const char *gateway, http_req_t *req)
         traces_write(timeline, &out);
         rl_buf_adds(&out, "\n");
     }
-    reply(&req, &out);
+    reply_json(&req, &out);
 }

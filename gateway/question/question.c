@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 enum {
     MAX_NAME_BYTES = 128, // of a collection
     MAX_SESSION_BYTES = 64,
@@ -28,7 +30,39 @@ typedef struct field {
     unsigned places;
     bool null; // null says as much as leaving it out, as in OpenAI's API
     bool (*read)(question_parser_t *self, const char *param, const json_t *value);
+    size_t offset; // of the member of question_t that read_flag, read_count, read_ms fill
+    long max;      // of read_count
 } field_t;
+
+// ---- one flag or number -------------------------------------------------------------------------
+
+static void *member_of(const question_parser_t *self)
+{
+    return (char *)self->question + self->field->offset;
+}
+
+static bool read_flag(question_parser_t *self, const char *param, const json_t *value)
+{
+    return question_boolean(self, param, value, member_of(self));
+}
+
+static bool read_count(question_parser_t *self, const char *param, const json_t *value)
+{
+    json_int_t count;
+    if (!question_integer(self, param, value, 1, self->field->max, &count))
+        return false;
+    *(unsigned *)member_of(self) = (unsigned)count;
+    return true;
+}
+
+static bool read_ms(question_parser_t *self, const char *param, const json_t *value)
+{
+    json_int_t ms;
+    if (!question_integer(self, param, value, 1, MAX_MS, &ms))
+        return false;
+    *(long *)member_of(self) = (long)ms;
+    return true;
+}
 
 // ---- what to ask and where ----------------------------------------------------------------------
 
@@ -54,14 +88,11 @@ static bool add_collection(question_parser_t *self, const char *param, const jso
         if (strcmp(question->collections[at], name) == 0)
             return question_wrong(self, param, "\"%s\" names the collection \"%s\" a second time.",
                                   param, name);
-    char *copy = strdup(name);
-    if (!copy)
-        return question_refuse(self, 503, "out_of_memory", NULL, "Out of memory.");
-    question->collections[question->collections_size++] = copy;
+    question->collections[question->collections_size++] = rl_strdup(name);
     return true;
 }
 
-static bool one_source(question_parser_t *self, const char *param)
+static bool note_collections(question_parser_t *self, const char *param)
 {
     if (*self->collections)
         return question_wrong(self, param, "Only one of \"%s\" and \"%s\" may be given.",
@@ -72,13 +103,13 @@ static bool one_source(question_parser_t *self, const char *param)
 
 static bool read_collection(question_parser_t *self, const char *param, const json_t *value)
 {
-    return one_source(self, param) && add_collection(self, param, value);
+    return note_collections(self, param) && add_collection(self, param, value);
 }
 
 static bool read_collections(question_parser_t *self, const char *param, const json_t *value)
 {
     size_t size = json_array_size(value);
-    if (!one_source(self, param))
+    if (!note_collections(self, param))
         return false;
     if (size < 1 || size > QUESTION_MAX_COLLECTIONS)
         return question_wrong(self, param, "\"%s\" must be a list of 1 to %d names.", param,
@@ -100,9 +131,7 @@ static bool read_model(question_parser_t *self, const char *param, const json_t 
     if (!question_string(self, param, value, MAX_NAME_BYTES, &model))
         return false;
     free(question->model);
-    question->model = strdup(model);
-    if (!question->model)
-        return question_refuse(self, 503, "out_of_memory", NULL, "Out of memory.");
+    question->model = rl_strdup(model);
     if (strcmp(model, "ragline") == 0)
         return true;
     const char *name = strncmp(model, "ragline/", 8) == 0 ? model + 8 : "";
@@ -122,41 +151,11 @@ static bool read_draft(question_parser_t *self, const char *param, const json_t 
     const char *session;
     if (!question_string(self, param, value, MAX_SESSION_BYTES, &session))
         return false;
-    self->question->draft = strdup(session);
-    return self->question->draft ||
-           question_refuse(self, 503, "out_of_memory", NULL, "Out of memory.");
+    self->question->draft = rl_strdup(session);
+    return true;
 }
 
 // ---- how to retrieve ----------------------------------------------------------------------------
-
-static bool read_k(question_parser_t *self, const char *param, const json_t *value)
-{
-    json_int_t k;
-    if (!question_integer(self, param, value, 1, QUESTION_MAX_K, &k))
-        return false;
-    self->question->k = (unsigned)k;
-    return true;
-}
-
-static bool read_effort(question_parser_t *self, const char *param, const json_t *value,
-                        unsigned *out)
-{
-    json_int_t effort;
-    if (!question_integer(self, param, value, 1, MAX_EFFORT, &effort))
-        return false;
-    *out = (unsigned)effort;
-    return true;
-}
-
-static bool read_nprobe(question_parser_t *self, const char *param, const json_t *value)
-{
-    return read_effort(self, param, value, &self->question->nprobe);
-}
-
-static bool read_ef_search(question_parser_t *self, const char *param, const json_t *value)
-{
-    return read_effort(self, param, value, &self->question->ef_search);
-}
 
 static bool read_kinds(question_parser_t *self, const char *param, const json_t *value)
 {
@@ -196,44 +195,6 @@ static bool read_weights(question_parser_t *self, const char *param, const json_
     return true;
 }
 
-static bool read_ms(question_parser_t *self, const char *param, const json_t *value, long *out)
-{
-    json_int_t ms;
-    if (!question_integer(self, param, value, 1, MAX_MS, &ms))
-        return false;
-    *out = (long)ms;
-    return true;
-}
-
-static bool read_timeout(question_parser_t *self, const char *param, const json_t *value)
-{
-    return read_ms(self, param, value, &self->question->timeout_ms);
-}
-
-static bool read_soft(question_parser_t *self, const char *param, const json_t *value)
-{
-    return read_ms(self, param, value, &self->question->soft_ms);
-}
-
-static bool read_hard(question_parser_t *self, const char *param, const json_t *value)
-{
-    return read_ms(self, param, value, &self->question->hard_ms);
-}
-
-static bool read_target(question_parser_t *self, const char *param, const json_t *value)
-{
-    return read_ms(self, param, value, &self->question->target_first_token_ms);
-}
-
-static bool read_quorum(question_parser_t *self, const char *param, const json_t *value)
-{
-    json_int_t quorum;
-    if (!question_integer(self, param, value, 1, MAX_QUORUM, &quorum))
-        return false;
-    self->question->quorum = (unsigned)quorum;
-    return true;
-}
-
 static bool read_require(question_parser_t *self, const char *param, const json_t *value)
 {
     const char *word = json_string_value(value);
@@ -243,11 +204,6 @@ static bool read_require(question_parser_t *self, const char *param, const json_
 }
 
 // ---- how to answer ------------------------------------------------------------------------------
-
-static bool read_stream(question_parser_t *self, const char *param, const json_t *value)
-{
-    return question_boolean(self, param, value, &self->question->stream);
-}
 
 static bool read_stream_options(question_parser_t *self, const char *param, const json_t *value)
 {
@@ -269,45 +225,15 @@ static bool read_stream_options(question_parser_t *self, const char *param, cons
     return true;
 }
 
-static bool read_resumable(question_parser_t *self, const char *param, const json_t *value)
-{
-    return question_boolean(self, param, value, &self->question->resumable);
-}
-
-static bool read_fresh(question_parser_t *self, const char *param, const json_t *value)
-{
-    return question_boolean(self, param, value, &self->question->fresh);
-}
-
 static bool read_preview(question_parser_t *self, const char *param, const json_t *value)
 {
     self->question->preview_given = true;
     return question_boolean(self, param, value, &self->question->preview);
 }
 
-static bool read_continuation(question_parser_t *self, const char *param, const json_t *value)
-{
-    return question_boolean(self, param, value, &self->question->continuation);
-}
-
-static bool read_want_timings(question_parser_t *self, const char *param, const json_t *value)
-{
-    return question_boolean(self, param, value, &self->question->want_timings);
-}
-
-static bool read_want_progress(question_parser_t *self, const char *param, const json_t *value)
-{
-    return question_boolean(self, param, value, &self->question->want_progress);
-}
-
-static bool read_inline(question_parser_t *self, const char *param, const json_t *value)
-{
-    return question_boolean(self, param, value, &self->question->inline_citations);
-}
-
 // ---- what OpenAI's API has and this one has not -------------------------------------------------
 
-static bool unsupported(question_parser_t *self, const char *param, const json_t *value)
+static bool refuse_unsupported(question_parser_t *self, const char *param, const json_t *value)
 {
     (void)value;
     return question_refuse(self, 400, "unsupported_parameter", param,
@@ -315,19 +241,19 @@ static bool unsupported(question_parser_t *self, const char *param, const json_t
                            param);
 }
 
-static bool only_one(question_parser_t *self, const char *param, const json_t *value)
+static bool accept_only_one(question_parser_t *self, const char *param, const json_t *value)
 {
     return (json_is_integer(value) && json_integer_value(value) == 1) ||
            question_refuse(self, 400, "unsupported_value", param,
                            "\"%s\" must be 1: there is one answer to a question.", param);
 }
 
-static bool only_false(question_parser_t *self, const char *param, const json_t *value)
+static bool accept_only_false(question_parser_t *self, const char *param, const json_t *value)
 {
-    return json_is_false(value) || unsupported(self, param, value);
+    return json_is_false(value) || refuse_unsupported(self, param, value);
 }
 
-// ---- the table ----------------------------------------------------------------------------------
+// ---- all fields ---------------------------------------------------------------------------------
 
 static bool read_ragline(question_parser_t *self, const char *param, const json_t *value);
 
@@ -336,60 +262,64 @@ enum {
     SAMPLING = ASK | CHAT
 };
 
+#define AT(member) offsetof(question_t, member), 0
+#define UP_TO(member, max) offsetof(question_t, member), max
+#define OWN 0, 0 // what its reader fills in itself
+
 static const field_t fields[] = {
-    {"question", ASK | SEARCH | DRAFT, false, read_question},
-    {"messages", ASK | CHAT | DRAFT, false, question_messages},
-    {"model", ASK | CHAT, false, read_model},
-    {"stream", ASK | CHAT, true, read_stream},
-    {"stream_options", CHAT, true, read_stream_options},
-    {"ragline", CHAT, true, read_ragline},
-    {"collection", RETRIEVAL, false, read_collection},
-    {"collections", RETRIEVAL, false, read_collections},
-    {"k", RETRIEVAL, false, read_k},
-    {"nprobe", RETRIEVAL, false, read_nprobe},
-    {"ef_search", RETRIEVAL, false, read_ef_search},
-    {"filter", RETRIEVAL, true, question_filter},
-    {"kinds", RETRIEVAL, false, read_kinds},
-    {"weights", RETRIEVAL, false, read_weights},
-    {"timeout_ms", RETRIEVAL, false, read_timeout},
-    {"soft_ms", RETRIEVAL, false, read_soft},
-    {"hard_ms", RETRIEVAL, false, read_hard},
-    {"quorum", RETRIEVAL, false, read_quorum},
-    {"draft", ASK | DRAFT | RAGLINE, false, read_draft},
-    {"require", ASK | SEARCH | RAGLINE, false, read_require},
-    {"target_first_token_ms", ASK | RAGLINE, false, read_target},
-    {"continuation", ASK | RAGLINE, false, read_continuation},
-    {"fresh", ASK | RAGLINE, false, read_fresh},
-    {"quick_answer", ASK | RAGLINE, false, read_preview},
-    {"resumable", ASK, false, read_resumable},
-    {"timings", RAGLINE, false, read_want_timings},
-    {"progress", RAGLINE, false, read_want_progress},
-    {"inline_citations", RAGLINE, false, read_inline},
-    {"max_tokens", SAMPLING, true, question_max_tokens},
-    {"max_completion_tokens", CHAT, true, question_max_tokens},
-    {"temperature", SAMPLING, true, question_temperature},
-    {"top_p", SAMPLING, true, question_top_p},
-    {"stop", SAMPLING, true, question_stop},
-    {"seed", SAMPLING, true, question_seed},
-    {"response_format", SAMPLING, true, question_response_format},
-    {"presence_penalty", SAMPLING, true, question_penalty},
-    {"frequency_penalty", SAMPLING, true, question_penalty},
-    {"logit_bias", CHAT, true, question_logit_bias},
-    {"user", CHAT, true, question_user},
-    {"n", CHAT, true, only_one},
-    {"logprobs", CHAT, true, only_false},
-    {"store", CHAT, true, only_false},
-    {"tools", CHAT, true, unsupported},
-    {"tool_choice", CHAT, true, unsupported},
-    {"parallel_tool_calls", CHAT, true, unsupported},
-    {"functions", CHAT, true, unsupported},
-    {"function_call", CHAT, true, unsupported},
-    {"top_logprobs", CHAT, true, unsupported},
-    {"audio", CHAT, true, unsupported},
-    {"modalities", CHAT, true, unsupported},
-    {"prediction", CHAT, true, unsupported},
-    {"reasoning_effort", CHAT, true, unsupported},
-    {"web_search_options", CHAT, true, unsupported},
+    {"question", ASK | SEARCH | DRAFT, false, read_question, OWN},
+    {"messages", ASK | CHAT | DRAFT, false, question_messages, OWN},
+    {"model", ASK | CHAT, false, read_model, OWN},
+    {"stream", ASK | CHAT, true, read_flag, AT(stream)},
+    {"stream_options", CHAT, true, read_stream_options, OWN},
+    {"ragline", CHAT, true, read_ragline, OWN},
+    {"collection", RETRIEVAL, false, read_collection, OWN},
+    {"collections", RETRIEVAL, false, read_collections, OWN},
+    {"k", RETRIEVAL, false, read_count, UP_TO(k, QUESTION_MAX_K)},
+    {"nprobe", RETRIEVAL, false, read_count, UP_TO(nprobe, MAX_EFFORT)},
+    {"ef_search", RETRIEVAL, false, read_count, UP_TO(ef_search, MAX_EFFORT)},
+    {"filter", RETRIEVAL, true, question_filter, OWN},
+    {"kinds", RETRIEVAL, false, read_kinds, OWN},
+    {"weights", RETRIEVAL, false, read_weights, OWN},
+    {"timeout_ms", RETRIEVAL, false, read_ms, AT(timeout_ms)},
+    {"soft_ms", RETRIEVAL, false, read_ms, AT(soft_ms)},
+    {"hard_ms", RETRIEVAL, false, read_ms, AT(hard_ms)},
+    {"quorum", RETRIEVAL, false, read_count, UP_TO(quorum, MAX_QUORUM)},
+    {"draft", ASK | DRAFT | RAGLINE, false, read_draft, OWN},
+    {"require", ASK | SEARCH | RAGLINE, false, read_require, OWN},
+    {"target_first_token_ms", ASK | RAGLINE, false, read_ms, AT(target_first_token_ms)},
+    {"continuation", ASK | RAGLINE, false, read_flag, AT(continuation)},
+    {"fresh", ASK | RAGLINE, false, read_flag, AT(fresh)},
+    {"quick_answer", ASK | RAGLINE, false, read_preview, OWN},
+    {"resumable", ASK, false, read_flag, AT(resumable)},
+    {"timings", RAGLINE, false, read_flag, AT(want_timings)},
+    {"progress", RAGLINE, false, read_flag, AT(want_progress)},
+    {"inline_citations", RAGLINE, false, read_flag, AT(inline_citations)},
+    {"max_tokens", SAMPLING, true, question_max_tokens, OWN},
+    {"max_completion_tokens", CHAT, true, question_max_tokens, OWN},
+    {"temperature", SAMPLING, true, question_temperature, OWN},
+    {"top_p", SAMPLING, true, question_top_p, OWN},
+    {"stop", SAMPLING, true, question_stop, OWN},
+    {"seed", SAMPLING, true, question_seed, OWN},
+    {"response_format", SAMPLING, true, question_response_format, OWN},
+    {"presence_penalty", SAMPLING, true, question_penalty, OWN},
+    {"frequency_penalty", SAMPLING, true, question_penalty, OWN},
+    {"logit_bias", CHAT, true, question_logit_bias, OWN},
+    {"user", CHAT, true, question_user, OWN},
+    {"n", CHAT, true, accept_only_one, OWN},
+    {"logprobs", CHAT, true, accept_only_false, OWN},
+    {"store", CHAT, true, accept_only_false, OWN},
+    {"tools", CHAT, true, refuse_unsupported, OWN},
+    {"tool_choice", CHAT, true, refuse_unsupported, OWN},
+    {"parallel_tool_calls", CHAT, true, refuse_unsupported, OWN},
+    {"functions", CHAT, true, refuse_unsupported, OWN},
+    {"function_call", CHAT, true, refuse_unsupported, OWN},
+    {"top_logprobs", CHAT, true, refuse_unsupported, OWN},
+    {"audio", CHAT, true, refuse_unsupported, OWN},
+    {"modalities", CHAT, true, refuse_unsupported, OWN},
+    {"prediction", CHAT, true, refuse_unsupported, OWN},
+    {"reasoning_effort", CHAT, true, refuse_unsupported, OWN},
+    {"web_search_options", CHAT, true, refuse_unsupported, OWN},
 };
 
 enum {
@@ -409,7 +339,7 @@ static bool refuse_unknown(question_parser_t *self, const char *name, unsigned p
     char known[512] = "", param[160];
     size_t used = 0;
     for (size_t at = 0; at < FIELDS && used < sizeof known; at++)
-        if ((fields[at].places & place) && fields[at].read != unsupported)
+        if ((fields[at].places & place) && fields[at].read != refuse_unsupported)
             used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "",
                                      fields[at].name);
     snprintf(param, sizeof param, "%s%.120s", place == RAGLINE ? "ragline." : "", name);
@@ -430,6 +360,7 @@ static bool read_fields(question_parser_t *self, const json_t *object, unsigned 
             continue;
         char param[64];
         snprintf(param, sizeof param, "%s%s", place == RAGLINE ? "ragline." : "", field->name);
+        self->field = field;
         if (!field->read(self, param, value))
             return false;
     }
@@ -443,9 +374,9 @@ static bool read_ragline(question_parser_t *self, const char *param, const json_
     return read_fields(self, value, RAGLINE);
 }
 
-// ---- the whole ----------------------------------------------------------------------------------
+// ---- a question ---------------------------------------------------------------------------------
 
-// What no field can say alone.
+// Rules on several fields.
 static bool check_whole(question_parser_t *self)
 {
     question_t *question = self->question;
@@ -472,9 +403,7 @@ static bool check_whole(question_parser_t *self)
 
 static question_t *question_new(question_form_t form)
 {
-    question_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    question_t *self = rl_new(*self);
     self->form = form;
     self->stream = form == FORM_ASK;
     for (int kind = 0; kind < KINDS; kind++) {
@@ -492,18 +421,14 @@ question_t *question_read(http_req_t **req_p, question_form_t form)
     question_parser_t parser = {
         .req_p = req_p, .question = question_new(form), .params = json_object()};
     question_t *question = parser.question;
-    bool good =
-        question && parser.params && read_fields(&parser, body, 1u << form) && check_whole(&parser);
-    if (good) {
-        question->params = json_dumps(parser.params, JSON_COMPACT);
+    rl_must(parser.params);
+    if (read_fields(&parser, body, 1u << form) && check_whole(&parser)) {
+        question->params = rl_must(json_dumps(parser.params, JSON_COMPACT));
         if (!question->model)
-            question->model = strdup("ragline");
-        good = question->params && question->model;
-    }
-    if (!good && *req_p)
-        question_refuse(&parser, 503, "out_of_memory", NULL, "Out of memory.");
-    if (!good)
+            question->model = rl_strdup("ragline");
+    } else {
         question_destroy(&question);
+    }
     json_decref(parser.params);
     json_decref(body);
     return question;

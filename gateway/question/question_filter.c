@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "filter.h"
+#include "mem.h"
 
 bool question_filter(question_parser_t *self, const char *param, const json_t *value)
 {
@@ -13,8 +14,7 @@ bool question_filter(question_parser_t *self, const char *param, const json_t *v
         return question_refuse(self, 400, trouble.unknown ? "unknown_parameter" : "invalid_value",
                                trouble.param, "%s", trouble.message);
     free(self->question->filter);
-    self->question->filter = rl_filter_text(filter);
+    self->question->filter = rl_must(rl_filter_text(filter));
     rl_filter_destroy(&filter);
-    return self->question->filter ||
-           question_refuse(self, 503, "out_of_memory", NULL, "Out of memory.");
+    return true;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "mem.h"
 
 enum {
     MAX_QUESTION_BYTES = 32 * 1024,
@@ -22,9 +23,8 @@ bool question_text(question_parser_t *self, const char *param, const char *text,
                               "The question (\"%s\") has %zu bytes; at most %d are taken.", param,
                               size, MAX_QUESTION_BYTES);
     free(self->question->text);
-    self->question->text = strdup(text);
-    return self->question->text ||
-           question_refuse(self, 503, "out_of_memory", NULL, "Out of memory.");
+    self->question->text = rl_strdup(text);
+    return true;
 }
 
 // One part of a message's content: {"type": "text", "text": "…"}.
@@ -152,9 +152,7 @@ bool question_messages(question_parser_t *self, const char *param, const json_t 
     if (!json_is_array(value) || (chat && size == 0) || size > RL_MAX_TURNS)
         return question_wrong(self, param, "\"%s\" must be a list of %d to %d messages.", param,
                               chat ? 1 : 0, RL_MAX_TURNS);
-    question->turns = calloc(size + 1, sizeof *question->turns);
-    if (!question->turns)
-        return question_refuse(self, 503, "out_of_memory", NULL, "Out of memory.");
+    question->turns = rl_alloc_array(size, sizeof *question->turns);
     for (size_t at = 0; at < size; at++)
         if (!read_turn(self, at, json_array_get(value, at), chat && at + 1 == size))
             return false;

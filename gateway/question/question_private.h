@@ -1,4 +1,4 @@
-// question_private: what the files that read questions share; for them alone.
+// question_private: what the files that parse questions share; for them alone.
 #ifndef QUESTION_PRIVATE_H
 #define QUESTION_PRIVATE_H
 
@@ -9,8 +9,9 @@
 typedef struct question_parser {
     http_req_t **req_p;
     question_t *question;
-    json_t *params;       // becomes question->params
-    char collections[64]; // the field that named the collections, "" if none did yet
+    const struct field *field; // at hand
+    json_t *params;            // becomes question->params
+    char collections[64];      // the field that named the collections, "" if none did yet
 } question_parser_t;
 
 // Answers 400 (or another status) and names the field. Always false.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 
 struct answer_cache {
     lru_t *lru;
@@ -14,9 +15,7 @@ struct answer_cache {
 
 static void *copy_of(const void *data, size_t size)
 {
-    void *copy = malloc(size > 0 ? size : 1);
-    if (!copy)
-        abort();
+    void *copy = rl_must(malloc(size > 0 ? size : 1));
     if (size > 0)
         memcpy(copy, data, size);
     return copy;
@@ -30,9 +29,7 @@ static char *text_of(const char *text)
 cached_answer_t *cached_answer_new(const answer_t *answer, passage_set_t *hits, uint32_t *ends,
                                    size_t ends_size)
 {
-    cached_answer_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    cached_answer_t *self = rl_new(*self);
     *self = (cached_answer_t){
         .references = 1,
         .hits = passage_set_ref(hits),
@@ -90,9 +87,7 @@ static void drop_value(void *value)
 
 answer_cache_t *answer_cache_new(void)
 {
-    answer_cache_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    answer_cache_t *self = rl_new(*self);
     self->lru = lru_new(0, 0, drop_value);
     return self;
 }

@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
     MAX_PEERS = 256,
@@ -29,15 +30,13 @@ struct peers {
 
 peers_t *peers_new(rl_proc_t *proc)
 {
-    peers_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    peers_t *self = rl_new(*self);
     self->proc = proc;
     TAILQ_INIT(&self->all);
     return self;
 }
 
-static void drop(peers_t *self, peer_t *peer)
+static void drop_peer(peers_t *self, peer_t *peer)
 {
     TAILQ_REMOVE(&self->all, peer, all);
     self->size--;
@@ -51,12 +50,12 @@ void peers_destroy(peers_t **self_p)
     if (!self)
         return;
     while (!TAILQ_EMPTY(&self->all))
-        drop(self, TAILQ_FIRST(&self->all));
+        drop_peer(self, TAILQ_FIRST(&self->all));
     free(self);
     *self_p = NULL;
 }
 
-static peer_t *find(peers_t *self, const char *id, size_t size)
+static peer_t *find_peer(peers_t *self, const char *id, size_t size)
 {
     peer_t *peer;
     TAILQ_FOREACH(peer, &self->all, all)
@@ -68,7 +67,7 @@ static peer_t *find(peers_t *self, const char *id, size_t size)
 }
 
 // One line: "ID ENDPOINT".
-static void take(peers_t *self, const char *line, size_t size, uint64_t now)
+static void take_line(peers_t *self, const char *line, size_t size, uint64_t now)
 {
     const char *space = memchr(line, ' ', size);
     size_t id_size = space ? (size_t)(space - line) : 0;
@@ -78,7 +77,7 @@ static void take(peers_t *self, const char *line, size_t size, uint64_t now)
         endpoint_size >= sizeof(((peer_t *)0)->endpoint) ||
         (strlen(own) == id_size && memcmp(own, line, id_size) == 0))
         return;
-    peer_t *peer = find(self, line, id_size);
+    peer_t *peer = find_peer(self, line, id_size);
     if (!peer) {
         if (self->size >= MAX_PEERS || !(peer = calloc(1, sizeof *peer)))
             return;
@@ -95,20 +94,20 @@ void peers_seen(peers_t *self, const char *list)
     uint64_t now = rl_now_us();
     while (*list) {
         size_t size = strcspn(list, "\n");
-        take(self, list, size, now);
+        take_line(self, list, size, now);
         list += size + (list[size] != '\0');
     }
     for (peer_t *peer = TAILQ_FIRST(&self->all), *next; peer; peer = next) {
         next = TAILQ_NEXT(peer, all);
         if (now - peer->seen_us > FORGET_US)
-            drop(self, peer);
+            drop_peer(self, peer);
     }
 }
 
 int peers_send(peers_t *self, const char *gateway, const rl_msg_t *msg)
 {
     char why[512];
-    peer_t *peer = find(self, gateway, strlen(gateway));
+    peer_t *peer = find_peer(self, gateway, strlen(gateway));
     if (!peer)
         return -1;
     if (!peer->push)

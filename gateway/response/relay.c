@@ -8,6 +8,8 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
+#include "timer.h"
 
 enum {
     LOOK_MS = 100,
@@ -30,10 +32,10 @@ struct relays {
     TAILQ_HEAD(, relay) list;
     size_t size;
     uint64_t serial;
-    struct event *timer;
+    rl_timer_t *timer;
 };
 
-static void drop(relay_t *self)
+static void drop_relay(relay_t *self)
 {
     TAILQ_REMOVE(&self->all->list, self, list);
     self->all->size--;
@@ -42,7 +44,7 @@ static void drop(relay_t *self)
     free(self);
 }
 
-static int tell(relay_t *self, uint64_t seen, bool gone)
+static int send_resume(relay_t *self, uint64_t seen, bool gone)
 {
     rl_msg_t msg = {.type = RL_RESUME,
                     .resume = {.answer = self->answer,
@@ -62,32 +64,26 @@ static void answer_gone(relay_t *self)
 }
 
 // A gateway that does not answer is gone.
-static void on_look(evutil_socket_t fd, short what, void *arg)
+static void on_look(void *arg)
 {
     relays_t *self = arg;
-    (void)fd;
-    (void)what;
     uint64_t now = rl_now_us();
     for (relay_t *each = TAILQ_FIRST(&self->list), *next; each; each = next) {
         next = TAILQ_NEXT(each, list);
         if (http_stream_begun(each->req) || now - each->begun_us < ANSWER_US)
             continue;
         answer_gone(each);
-        drop(each);
+        drop_relay(each);
     }
 }
 
 relays_t *relays_new(rl_proc_t *proc, peers_t *peers)
 {
-    relays_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    relays_t *self = rl_new(*self);
     *self = (relays_t){.proc = proc, .peers = peers};
     TAILQ_INIT(&self->list);
-    self->timer = event_new(rl_proc_base(proc), -1, EV_PERSIST, on_look, self);
-    struct timeval every = {0, LOOK_MS * 1000};
-    if (!self->timer || event_add(self->timer, &every) != 0)
-        abort();
+    self->timer = rl_timer_new(rl_proc_base(proc), on_look, self);
+    rl_timer_every(self->timer, LOOK_MS * 1000);
     return self;
 }
 
@@ -97,14 +93,14 @@ void relays_destroy(relays_t **self_p)
     if (!self)
         return;
     while (!TAILQ_EMPTY(&self->list))
-        drop(TAILQ_FIRST(&self->list));
-    event_free(self->timer);
+        drop_relay(TAILQ_FIRST(&self->list));
+    rl_timer_destroy(&self->timer);
     free(self);
     *self_p = NULL;
 }
 
 // "req_" and the eight digits of the gateway's id.
-static bool holder(const char *answer, char *gateway, size_t size)
+static bool holder_of(const char *answer, char *gateway, size_t size)
 {
     if (strncmp(answer, "req_", 4) != 0 || strlen(answer) < 12)
         return false;
@@ -115,33 +111,32 @@ static bool holder(const char *answer, char *gateway, size_t size)
 bool relays_may_have(relays_t *self, const char *answer)
 {
     char gateway[64];
-    return holder(answer, gateway, sizeof gateway) && strcmp(gateway, rl_proc_id(self->proc)) != 0;
+    return holder_of(answer, gateway, sizeof gateway) &&
+           strcmp(gateway, rl_proc_id(self->proc)) != 0;
 }
 
 static void on_gone(void *arg)
 {
     relay_t *self = arg;
-    tell(self, 0, true);
-    drop(self);
+    send_resume(self, 0, true);
+    drop_relay(self);
 }
 
 void relays_begin(relays_t *self, const char *answer, uint64_t seen, http_req_t **req_p)
 {
-    relay_t *relay = calloc(1, sizeof *relay);
-    if (!relay)
-        abort();
+    relay_t *relay = rl_new(*relay);
     *relay =
         (relay_t){.all = self, .client = ++self->serial, .req = *req_p, .begun_us = rl_now_us()};
     *req_p = NULL;
     snprintf(relay->answer, sizeof relay->answer, "%s", answer);
-    holder(answer, relay->gateway, sizeof relay->gateway);
+    holder_of(answer, relay->gateway, sizeof relay->gateway);
     TAILQ_INSERT_TAIL(&self->list, relay, list);
     self->size++;
     http_on_client(relay->req, on_gone, NULL, relay);
-    if (tell(relay, seen, false) == 0)
+    if (send_resume(relay, seen, false) == 0)
         return;
     answer_gone(relay);
-    drop(relay);
+    drop_relay(relay);
 }
 
 bool relays_stop(relays_t *self, const char *answer, const char *caller)
@@ -151,7 +146,8 @@ bool relays_stop(relays_t *self, const char *answer, const char *caller)
         .type = RL_RESUME,
         .resume = {
             .answer = answer, .gateway = rl_proc_id(self->proc), .caller = caller, .stop = true}};
-    return holder(answer, gateway, sizeof gateway) && peers_send(self->peers, gateway, &msg) == 0;
+    return holder_of(answer, gateway, sizeof gateway) &&
+           peers_send(self->peers, gateway, &msg) == 0;
 }
 
 void relays_events(relays_t *self, const rl_events_t *events)
@@ -167,7 +163,7 @@ void relays_events(relays_t *self, const rl_events_t *events)
     if (events->status != 0 && !http_stream_begun(relay->req)) {
         int status = events->status >= 400 && events->status < 600 ? (int)events->status : 502;
         http_reply_error(&relay->req, status, events->code, NULL, 0, "%s", events->message);
-        drop(relay);
+        drop_relay(relay);
         return;
     }
     if (!http_stream_begun(relay->req))
@@ -176,7 +172,7 @@ void relays_events(relays_t *self, const rl_events_t *events)
     if (!events->ended)
         return;
     http_stream_end(&relay->req);
-    drop(relay);
+    drop_relay(relay);
 }
 
 size_t relays_size(const relays_t *self)

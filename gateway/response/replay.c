@@ -8,6 +8,8 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
+#include "timer.h"
 #include "utf8.h"
 
 enum {
@@ -19,7 +21,7 @@ struct replays {
     rl_proc_t *proc;
     peers_t *peers;
     TAILQ_HEAD(, replay) all;
-    struct event *timer;
+    rl_timer_t *timer;
 };
 
 struct replay {
@@ -41,20 +43,16 @@ struct replay {
     TAILQ_ENTRY(replay) list;
 };
 
-static void on_look(evutil_socket_t fd, short what, void *arg);
+static void on_look(void *arg);
 
 replays_t *replays_new(rl_proc_t *proc, peers_t *peers)
 {
-    replays_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    replays_t *self = rl_new(*self);
     self->proc = proc;
     self->peers = peers;
     TAILQ_INIT(&self->all);
-    self->timer = event_new(rl_proc_base(proc), -1, EV_PERSIST, on_look, self);
-    struct timeval every = {0, LOOK_MS * 1000};
-    if (!self->timer || event_add(self->timer, &every) != 0)
-        abort();
+    self->timer = rl_timer_new(rl_proc_base(proc), on_look, self);
+    rl_timer_every(self->timer, LOOK_MS * 1000);
     return self;
 }
 
@@ -65,7 +63,7 @@ void replays_destroy(replays_t **self_p)
         return;
     for (replay_t *each; (each = TAILQ_FIRST(&self->all));)
         replay_destroy(&each);
-    event_free(self->timer);
+    rl_timer_destroy(&self->timer);
     free(self);
     *self_p = NULL;
 }
@@ -79,11 +77,9 @@ static void let_away_go(replay_t *self)
 }
 
 // Those that nobody came back to.
-static void on_look(evutil_socket_t fd, short what, void *arg)
+static void on_look(void *arg)
 {
     replays_t *self = arg;
-    (void)fd;
-    (void)what;
     uint64_t now = rl_now_us();
     uint64_t keep = (uint64_t)rl_conf_int(rl_proc_conf(self->proc), "gateway.resume_ms") * 1000;
     for (replay_t *each = TAILQ_FIRST(&self->all), *next; each; each = next) {
@@ -100,19 +96,15 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 replay_t *replay_new(replays_t *owner, const char *id, const keys_caller_t *caller,
                      const replay_events_t *events)
 {
-    replay_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    replay_t *self = rl_new(*self);
     size_t bound = (size_t)rl_conf_int(rl_proc_conf(owner->proc), "gateway.resume_buffer");
     *self = (replay_t){.owner = owner,
-                       .id = strdup(id),
+                       .id = rl_strdup(id),
                        .caller = keys_ref(caller),
                        .events = *events,
                        .log = rl_buf_make(bound * 2),
                        .bound = bound,
                        .alone_us = rl_now_us()};
-    if (!self->id)
-        abort();
     TAILQ_INSERT_TAIL(&owner->all, self, list);
     return self;
 }
@@ -227,8 +219,8 @@ void replay_attach(replay_t *self, http_req_t **req_p, uint64_t seen)
 }
 
 // Tells another gateway why its client gets nothing.
-static void refuse(replays_t *self, const rl_resume_t *resume, const char *code,
-                   const char *message)
+static void refuse_client(replays_t *self, const rl_resume_t *resume, const char *code,
+                          const char *message)
 {
     rl_msg_t msg = {.type = RL_EVENTS,
                     .events = {.client = resume->client,
@@ -254,15 +246,16 @@ void replays_resume(replays_t *self, const rl_resume_t *resume)
     }
     replay = replays_find(self, resume->answer, resume->caller);
     if (!replay) {
-        refuse(self, resume, "answer_gone",
-               "there is no such answer to come back to: it was not asked for with \"resumable\": "
-               "true, or its time is over (gateway.resume_ms)");
+        refuse_client(
+            self, resume, "answer_gone",
+            "there is no such answer to come back to: it was not asked for with \"resumable\": "
+            "true, or its time is over (gateway.resume_ms)");
     } else if (resume->seen < replay->dropped) {
         tell_gone(replay, resume->seen, message, sizeof message);
-        refuse(self, resume, "events_gone", message);
+        refuse_client(self, resume, "events_gone", message);
     } else {
         let_go(replay);
-        replay->gateway = strdup(resume->gateway);
+        replay->gateway = rl_strdup(resume->gateway);
         replay->client = resume->client;
         size_t from = place_after(replay, resume->seen);
         if (replay->log.size > from)
@@ -274,7 +267,7 @@ void replays_resume(replays_t *self, const rl_resume_t *resume)
 }
 
 // Drops the oldest events until the log is within its bound again.
-static void shorten(replay_t *self)
+static void drop_oldest(replay_t *self)
 {
     size_t drop = 0;
     while (drop + 1 < self->ends_size && self->log.size - self->ends[drop] > self->bound)
@@ -295,9 +288,7 @@ void replay_add(replay_t *self, const char *event, size_t size)
         send_away(self, event, size, false);
     if (self->ends_size == self->ends_room) {
         self->ends_room = self->ends_room ? self->ends_room * 2 : 64;
-        self->ends = realloc(self->ends, self->ends_room * sizeof *self->ends);
-        if (!self->ends)
-            abort();
+        self->ends = rl_realloc(self->ends, self->ends_room, sizeof *self->ends);
     }
     if (rl_buf_add(&self->log, event, size) != 0) { // larger than the whole log may be
         rl_buf_clear(&self->log);
@@ -307,7 +298,7 @@ void replay_add(replay_t *self, const char *event, size_t size)
     }
     self->ends[self->ends_size++] = self->log.size;
     if (self->log.size > self->bound + self->bound / 2)
-        shorten(self);
+        drop_oldest(self);
 }
 
 size_t replay_backlog(const replay_t *self)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "mem.h"
 
 enum {
     MAX_EVENT = 48 << 20, // bytes; passages of 8 MiB frames, each byte escaped, fit
@@ -16,7 +17,7 @@ enum {
 
 // ---- birth and death ----------------------------------------------------------------------------
 
-static const response_form_t *choose(const question_t *question)
+static const response_form_t *choose_form(const question_t *question)
 {
     if (question->form == FORM_CHAT)
         return question->stream ? &response_openai_ops : &response_openai_whole_ops;
@@ -27,10 +28,8 @@ static const response_form_t *choose(const question_t *question)
 
 response_t *response_new(http_req_t **req_p, const question_t *question, replay_t *replay)
 {
-    response_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
-    *self = (response_t){.ops = choose(question),
+    response_t *self = rl_new(*self);
+    *self = (response_t){.ops = choose_form(question),
                          .req = *req_p,
                          .replay = replay,
                          .question = question,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 // Every event ends with a blank line and has a number, from 1 by one.
-static void begin(response_t *self, const char *name, size_t name_size)
+static void begin_event(response_t *self, const char *name, size_t name_size)
 {
     rl_buf_add(&self->out, "event: ", 7);
     rl_buf_add(&self->out, name, name_size);
@@ -14,7 +14,7 @@ static void begin(response_t *self, const char *name, size_t name_size)
     rl_buf_add(&self->out, "\ndata: ", 7);
 }
 
-static void end(response_t *self)
+static void end_event(response_t *self)
 {
     rl_buf_add(&self->out, "\n\n", 2);
     response_send(self);
@@ -25,7 +25,7 @@ static void send_status(response_t *self, const char *state, const char *message
 {
     const char *name;
     json_t *value;
-    begin(self, "status", 6);
+    begin_event(self, "status", 6);
     rl_buf_adds(&self->out, "{");
     response_add_string(&self->out, "state", state);
     rl_buf_adds(&self->out, ",");
@@ -40,12 +40,12 @@ static void send_status(response_t *self, const char *state, const char *message
         response_add_value(&self->out, value);
     }
     rl_buf_adds(&self->out, "}");
-    end(self);
+    end_event(self);
 }
 
 static void send_sources(response_t *self, const answer_t *answer)
 {
-    begin(self, "sources", 7);
+    begin_event(self, "sources", 7);
     rl_buf_adds(&self->out, "{");
     response_add_string(&self->out, "message", answer->headline);
     rl_buf_adds(&self->out, ",");
@@ -53,12 +53,12 @@ static void send_sources(response_t *self, const answer_t *answer)
     rl_buf_adds(&self->out, ",");
     response_add_coverage(&self->out, answer);
     rl_buf_adds(&self->out, "}");
-    end(self);
+    end_event(self);
 }
 
 static void send_found(response_t *self, const answer_t *answer)
 {
-    begin(self, "found", 5);
+    begin_event(self, "found", 5);
     rl_buf_adds(&self->out, "{");
     response_add_string(&self->out, "message", answer->headline);
     rl_buf_adds(&self->out, ",\"final\":false,");
@@ -68,42 +68,42 @@ static void send_found(response_t *self, const answer_t *answer)
     rl_buf_adds(&self->out, ",");
     response_add_awaited(&self->out, answer);
     rl_buf_adds(&self->out, "}");
-    end(self);
+    end_event(self);
 }
 
 static void send_preview(response_t *self, const answer_preview_t *preview)
 {
-    begin(self, "quick_answer", 12);
+    begin_event(self, "quick_answer", 12);
     rl_buf_adds(&self->out, "{");
     response_add_preview(&self->out, preview);
     rl_buf_adds(&self->out, "}");
-    end(self);
+    end_event(self);
 }
 
 static void send_token(response_t *self, const char *text, size_t size)
 {
-    begin(self, "token", 5);
+    begin_event(self, "token", 5);
     rl_buf_add(&self->out, "{\"text\":", 8);
     rl_buf_add_json(&self->out, text, size);
     rl_buf_add(&self->out, "}", 1);
-    end(self);
+    end_event(self);
 }
 
 static void send_cite(response_t *self, const answer_citation_t *citation)
 {
-    begin(self, "token", 5);
+    begin_event(self, "token", 5);
     rl_buf_addf(&self->out, "{\"text\":\"\",\"cite\":%llu,\"score\":%.4g}",
                 (unsigned long long)citation->passage, citation->score);
-    end(self);
+    end_event(self);
 }
 
 static void send_done(response_t *self, const answer_t *answer)
 {
     rl_buf_t *out = &self->out;
-    begin(self, "timings", 7);
+    begin_event(self, "timings", 7);
     timeline_write(answer->timeline, out);
-    end(self);
-    begin(self, "done", 4);
+    end_event(self);
+    begin_event(self, "done", 4);
     rl_buf_adds(out, "{");
     response_add_string(out, "id", answer->id);
     rl_buf_adds(out, ",");
@@ -113,7 +113,7 @@ static void send_done(response_t *self, const answer_t *answer)
     rl_buf_addf(out, ",\"passages_used\":%llu,", (unsigned long long)answer->passages_used);
     response_add_coverage(out, answer);
     rl_buf_adds(out, "}");
-    end(self);
+    end_event(self);
     response_end(self);
 }
 
@@ -124,10 +124,10 @@ static void send_error(response_t *self, const answer_t *answer, const answer_er
         return;
     }
     json_t *body = http_error_json(error->status, error->code, NULL, error->message);
-    begin(self, "error", 5);
+    begin_event(self, "error", 5);
     response_add_value(&self->out, body);
     json_decref(body);
-    end(self);
+    end_event(self);
     response_end(self);
 }
 

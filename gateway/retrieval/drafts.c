@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 
 enum {
     MOST_BYTES = 64 << 20, // of all sessions: what they found stays until their question comes
@@ -48,9 +49,7 @@ static void free_session(void *value)
 
 drafts_t *drafts_new(void)
 {
-    drafts_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    drafts_t *self = rl_new(*self);
     self->sessions = lru_new(MOST_BYTES, AGE_US, free_session);
     return self;
 }
@@ -70,7 +69,7 @@ static void make_key(const keys_caller_t *caller, const char *session, char out[
     lru_key(out, parts, 3);
 }
 
-static session_t *find(drafts_t *self, const keys_caller_t *caller, const char *session)
+static session_t *find_session(drafts_t *self, const keys_caller_t *caller, const char *session)
 {
     char key[LRU_KEY];
     make_key(caller, session, key);
@@ -78,8 +77,8 @@ static session_t *find(drafts_t *self, const keys_caller_t *caller, const char *
 }
 
 // A session that is heard of goes on, and counts what it holds now. It may be gone afterwards.
-static void renew(drafts_t *self, const keys_caller_t *caller, const char *name,
-                  const session_t *session)
+static void renew_session(drafts_t *self, const keys_caller_t *caller, const char *name,
+                          const session_t *session)
 {
     char key[LRU_KEY];
     size_t cost = SESSION_BYTES + (session->hits ? passage_set_cost(session->hits) : 0) +
@@ -98,11 +97,9 @@ static size_t between_words(const char *at)
 }
 
 // Without capital letters (ASCII), and with one space between words; malloc'd.
-static char *fold(const char *text)
+static char *fold_text(const char *text)
 {
-    char *out = malloc(strlen(text) + 1), *to = out;
-    if (!out)
-        abort();
+    char *out = rl_alloc(strlen(text) + 1), *to = out;
     for (const char *at = text; *at;) {
         size_t between = between_words(at);
         if (between > 0) {
@@ -125,19 +122,17 @@ static char *fold(const char *text)
 struct request *drafts_begin(drafts_t *self, const keys_caller_t *caller, const char *name,
                              struct request *request)
 {
-    session_t *session = find(self, caller, name);
+    session_t *session = find_session(self, caller, name);
     if (!session) {
         char key[LRU_KEY];
-        session = calloc(1, sizeof *session);
-        if (!session)
-            abort();
+        session = rl_new(*session);
         session->drafts = self;
         make_key(caller, name, key);
         lru_put(self->sessions, key, session, SESSION_BYTES, rl_now_us());
     }
     struct request *earlier = session->request;
     session->request = request;
-    renew(self, caller, name, session);
+    renew_session(self, caller, name, session);
     self->running++;
     self->counts.taken++;
     return earlier;
@@ -146,7 +141,7 @@ struct request *drafts_begin(drafts_t *self, const keys_caller_t *caller, const 
 void drafts_end(drafts_t *self, const keys_caller_t *caller, const char *name,
                 const struct request *request)
 {
-    session_t *session = find(self, caller, name);
+    session_t *session = find_session(self, caller, name);
     self->running--;
     if (session && session->request == request)
         session->request = NULL;
@@ -165,15 +160,15 @@ static bool same_passages(const passage_set_t *a, const passage_set_t *b)
 bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *name, const char *text,
                   const char *rest, passage_set_t *hits)
 {
-    session_t *session = find(self, caller, name);
+    session_t *session = find_session(self, caller, name);
     if (!session)
         return false;
     bool settled = same_passages(session->hits, hits);
     forget_found(session);
     session->hits = passage_set_ref(hits);
-    session->text = fold(text);
+    session->text = fold_text(text);
     snprintf(session->rest, sizeof session->rest, "%s", rest);
-    renew(self, caller, name, session);
+    renew_session(self, caller, name, session);
     return settled;
 }
 
@@ -181,11 +176,11 @@ passage_set_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const ch
                            const char *text, const char *rest, char *prefilled_by,
                            size_t prefilled_by_size)
 {
-    session_t *session = find(self, caller, name);
+    session_t *session = find_session(self, caller, name);
     passage_set_t *hits = NULL;
     char key[LRU_KEY];
     if (session && session->hits && strcmp(session->rest, rest) == 0) {
-        char *folded = fold(text);
+        char *folded = fold_text(text);
         if (strcmp(session->text, folded) == 0) {
             hits = session->hits;
             session->hits = NULL;
@@ -203,7 +198,7 @@ passage_set_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const ch
 void drafts_prefilled_by(drafts_t *self, const keys_caller_t *caller, const char *name,
                          const char *generator)
 {
-    session_t *session = find(self, caller, name);
+    session_t *session = find_session(self, caller, name);
     if (session)
         snprintf(session->prefilled_by, sizeof session->prefilled_by, "%s", generator);
 }

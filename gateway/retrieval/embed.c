@@ -10,6 +10,8 @@
 #include "clock.h"
 #include "embed_fetch.h"
 #include "lru.h"
+#include "mem.h"
+#include "timer.h"
 
 typedef struct vector {
     size_t dimension;
@@ -41,42 +43,37 @@ struct embedder {
     LIST_HEAD(, flight) flights;
     uint64_t shared;
     // the connection is kept open, and open before the first question
-    struct event *warm;
+    rl_timer_t *warm;
     rl_fetch_t *warming;
     long warm_ms;
     uint64_t heard_us; // when the server answered last
 };
 
-static void on_warm(evutil_socket_t fd, short what, void *arg);
+static void on_warm(void *arg);
 
 static void read_settings(embedder_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     const char *base = rl_conf_str(conf, "embed.url");
+    size_t size = strlen(base);
     free(self->url);
-    self->url = NULL;
-    if (*base && asprintf(&self->url, "%.*s/embeddings",
-                          (int)(strlen(base) - (base[strlen(base) - 1] == '/')), base) < 0)
-        abort();
+    self->url =
+        size ? rl_format("%.*s/embeddings", (int)(size - (base[size - 1] == '/')), base) : NULL;
     lru_resize(self->cache, (size_t)rl_conf_int(conf, "cache.embeddings_mb") << 20,
                (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
     self->warm_ms = rl_conf_int(conf, "embed.warm_ms");
     if (self->warm_ms > 0 && self->url)
-        event_add(self->warm, &(struct timeval){0}); // when the loop runs
+        rl_timer_after(self->warm, 0); // when the loop runs
     else
-        event_del(self->warm);
+        rl_timer_stop(self->warm);
 }
 
 embedder_t *embedder_new(rl_proc_t *proc, rl_fetcher_t *fetcher)
 {
-    embedder_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    embedder_t *self = rl_new(*self);
     *self = (embedder_t){.proc = proc, .fetcher = fetcher, .cache = lru_new(0, 0, free)};
     LIST_INIT(&self->flights);
-    self->warm = evtimer_new(rl_proc_base(proc), on_warm, self);
-    if (!self->warm)
-        abort();
+    self->warm = rl_timer_new(rl_proc_base(proc), on_warm, self);
     read_settings(self);
     return self;
 }
@@ -88,7 +85,7 @@ void embedder_destroy(embedder_t **self_p)
         return;
     if (self->warming)
         rl_fetch_cancel(&self->warming);
-    event_free(self->warm);
+    rl_timer_destroy(&self->warm);
     lru_destroy(&self->cache);
     free(self->url);
     free(self);
@@ -112,12 +109,6 @@ const char *embedder_model(const embedder_t *self)
 
 // ---- a warm connection --------------------------------------------------------------------------
 
-static void look_again(embedder_t *self, uint64_t ms)
-{
-    struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-    event_add(self->warm, &wait);
-}
-
 static void on_warmed(void *arg, const rl_fetch_result_t *result)
 {
     embedder_t *self = arg;
@@ -125,20 +116,18 @@ static void on_warmed(void *arg, const rl_fetch_result_t *result)
     if (result->ok)
         self->heard_us = rl_now_us();
     if (self->warm_ms > 0)
-        look_again(self, (uint64_t)self->warm_ms);
+        rl_timer_after(self->warm, (uint64_t)self->warm_ms * 1000);
 }
 
 // A small request, where the server has not been asked for a while.
-static void on_warm(evutil_socket_t fd, short what, void *arg)
+static void on_warm(void *arg)
 {
     embedder_t *self = arg;
-    (void)fd;
-    (void)what;
     uint64_t idle_ms = (rl_now_us() - self->heard_us) / 1000;
     if (self->warming || !self->url || self->warm_ms <= 0)
         return;
     if (self->heard_us && idle_ms < (uint64_t)self->warm_ms) {
-        look_again(self, (uint64_t)self->warm_ms - idle_ms);
+        rl_timer_after(self->warm, ((uint64_t)self->warm_ms - idle_ms) * 1000);
         return;
     }
     char url[2048];
@@ -177,12 +166,10 @@ const float *embedder_find(embedder_t *self, const char *text, const char *right
     return vector->values;
 }
 
-static void keep(flight_t *flight, const embed_result_t *result)
+static void keep_vector(flight_t *flight, const embed_result_t *result)
 {
     size_t size = result->dimension * sizeof(float);
-    vector_t *vector = malloc(sizeof *vector + size);
-    if (!vector)
-        abort();
+    vector_t *vector = rl_must(malloc(sizeof *vector + size));
     vector->dimension = result->dimension;
     memcpy(vector->values, result->vector, size);
     lru_put(flight->embedder->cache, flight->key, vector, sizeof *vector + size + 200, rl_now_us());
@@ -208,7 +195,7 @@ static void on_done(void *arg, const embed_result_t *result)
     LIST_REMOVE(flight, all);
     if (result->vector) {
         flight->embedder->heard_us = rl_now_us();
-        keep(flight, result);
+        keep_vector(flight, result);
     }
     while ((call = TAILQ_FIRST(&flight->waiters))) {
         embed_result_t own = *result;
@@ -237,9 +224,7 @@ static flight_t *find_flight(embedder_t *self, const char *key)
 static flight_t *start_flight(embedder_t *self, const char *key, const char *text,
                               const trace_headers_t *trace, const char **why)
 {
-    flight_t *flight = calloc(1, sizeof *flight);
-    if (!flight)
-        abort();
+    flight_t *flight = rl_new(*flight);
     flight->embedder = self;
     snprintf(flight->key, sizeof flight->key, "%s", key);
     TAILQ_INIT(&flight->waiters);
@@ -269,9 +254,7 @@ embed_call_t *embedder_ask(embedder_t *self, const char *text, const char *right
         flight = start_flight(self, key, text, trace, why);
     if (!flight)
         return NULL;
-    embed_call_t *call = calloc(1, sizeof *call);
-    if (!call)
-        abort();
+    embed_call_t *call = rl_new(*call);
     *call = (embed_call_t){.flight = flight, .done = done, .arg = arg, .shared = shared};
     TAILQ_INSERT_TAIL(&flight->waiters, call, waiting);
     self->shared += shared;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "json_scan.h"
+#include "mem.h"
 #include "proto.h"
 
 enum {
@@ -19,7 +20,7 @@ struct embed_fetch {
     rl_fetch_t *fetch;
     embed_done_fn *done;
     void *arg;
-    char url[256]; // for complaints
+    char url[256]; // for messages
 };
 
 // Goes into the object that comes next, up to the value of this member.
@@ -51,9 +52,7 @@ static float *scan_numbers(rl_scan_t *scan, size_t *dimension)
             scan->bad = true;
         if (!vector || *dimension == room) {
             room *= 2;
-            vector = realloc(vector, room * sizeof *vector);
-            if (!vector)
-                abort();
+            vector = rl_realloc(vector, room, sizeof *vector);
         }
         vector[*dimension] = (float)number;
     }
@@ -135,11 +134,9 @@ embed_fetch_t *embed_fetch_start(rl_fetcher_t *fetcher, const rl_conf_t *conf, c
 {
     const char *model = rl_conf_str(conf, "embed.model");
     const char *prefix = rl_conf_in(conf, "model", model, "query_prefix");
-    embed_fetch_t *call = calloc(1, sizeof *call);
+    embed_fetch_t *call = rl_new(*call);
     rl_buf_t body = rl_buf_make(MAX_BODY);
-    char *input = NULL;
-    if (!call || asprintf(&input, "%s%s", prefix, text) < 0)
-        abort();
+    char *input = rl_format("%s%s", prefix, text);
     *call = (embed_fetch_t){.done = done, .arg = arg};
     snprintf(call->url, sizeof call->url, "%s", url);
     rl_buf_adds(&body, "{\"model\":");

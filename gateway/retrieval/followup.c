@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "log.h"
+#include "mem.h"
 #include "utf8.h"
 
 enum {
@@ -20,8 +21,8 @@ enum {
     REWRITE_BYTES = 4096, // what is longer is no question
 };
 
-// Words that point back to something said before. English and German: where others are needed,
-// gateway.rewrite = llm knows every language its model knows.
+// Words that point back to something said before, in English and German; for other languages there
+// is gateway.rewrite = llm.
 static const char *const pointers[] = {
     "it",     "its",    "that",      "this",    "these", "those", "they", "them",
     "their",  "he",     "she",       "him",     "her",   "one",   "ones", "same",
@@ -54,7 +55,7 @@ static bool is_word(char c)
 }
 
 // Whether a question points back or is too short to stand alone.
-static bool leans(const char *text)
+static bool points_back(const char *text)
 {
     size_t words = 0, content = 0;
     bool spaceless = false;
@@ -82,7 +83,7 @@ bool followup_is(const question_t *question)
 {
     for (size_t at = 0; at < question->turns_size; at++)
         if (strcmp(question->turns[at].role, "user") == 0)
-            return leans(question->text);
+            return points_back(question->text);
     return false;
 }
 
@@ -90,7 +91,7 @@ char *followup_text(const question_t *question)
 {
     char *out = NULL;
     if (!followup_is(question))
-        return strdup(question->text);
+        return rl_strdup(question->text);
     // Back to the last user turn that stands on its own, so that "and for PULL?" "and its default?"
     // both keep the first question's subject.
     rl_buf_t text = rl_buf_make(64 << 10);
@@ -100,19 +101,19 @@ char *followup_text(const question_t *question)
             continue;
         first = at;
         seen++;
-        if (!leans(question->turns[at].content))
+        if (!points_back(question->turns[at].content))
             break;
     }
     for (size_t at = first; at < question->turns_size; at++)
         if (strcmp(question->turns[at].role, "user") == 0)
             rl_buf_addf(&text, "%s\n", question->turns[at].content);
     rl_buf_adds(&text, question->text);
-    out = text.full ? strdup(question->text) : rl_buf_take(&text);
+    out = text.full ? rl_strdup(question->text) : rl_buf_take(&text);
     rl_buf_free(&text);
     return out;
 }
 
-// ------------------------------------------------------------------------------------- by the LLM
+// ---- by the LLM ---------------------------------------------------------------------------------
 
 struct rewrite {
     rl_fetch_t *fetch;
@@ -129,7 +130,7 @@ static char *standalone_question(const char *text)
     size_t size = strcspn(text, "\r\n");
     while (size > 0 && strchr(" \t\"", text[size - 1]))
         size--;
-    return size > 0 && size <= REWRITE_BYTES ? strndup(text, size) : NULL;
+    return size > 0 && size <= REWRITE_BYTES ? rl_strndup(text, size) : NULL;
 }
 
 static void on_rewritten(void *arg, const rl_fetch_result_t *result)
@@ -158,7 +159,7 @@ static void on_rewritten(void *arg, const rl_fetch_result_t *result)
     free(rewrite);
 }
 
-static json_t *message(const char *role, const char *content)
+static json_t *message_json(const char *role, const char *content)
 {
     return json_pack("{s:s, s:s}", "role", role, "content", content);
 }
@@ -167,21 +168,22 @@ static char *rewrite_body(const rl_conf_t *conf, const question_t *question)
 {
     json_t *messages = json_array();
     json_array_append_new(
-        messages, message("system", "Rewrite the user's last question so that it can be understood "
-                                    "without the conversation. Answer with the question only."));
+        messages,
+        message_json("system", "Rewrite the user's last question so that it can be understood "
+                               "without the conversation. Answer with the question only."));
     size_t from = question->turns_size > 6 ? question->turns_size - 6 : 0;
     rl_buf_t text = rl_buf_make(256 << 10);
     for (size_t at = from; at < question->turns_size; at++)
         rl_buf_addf(&text, "%s: %s\n", question->turns[at].role, question->turns[at].content);
     rl_buf_addf(&text, "\nLast question: %s\nStandalone question:", question->text);
-    json_array_append_new(messages, message("user", text.full ? question->text : text.data));
+    json_array_append_new(messages, message_json("user", text.full ? question->text : text.data));
     rl_buf_free(&text);
     json_t *body = json_pack("{s:o, s:i, s:i}", "messages", messages, "max_tokens", REWRITE_TOKENS,
                              "temperature", 0);
     const char *model = rl_conf_str(conf, "llm.model");
     if (*model)
         json_object_set_new(body, "model", json_string(model));
-    char *out = json_dumps(body, JSON_COMPACT);
+    char *out = rl_must(json_dumps(body, JSON_COMPACT));
     json_decref(body);
     return out;
 }
@@ -192,9 +194,7 @@ rewrite_t *followup_rewrite(const rl_conf_t *conf, rl_fetcher_t *fetcher, const 
 {
     const char *base = rl_conf_str(conf, "llm.url");
     char url[2048], *body = rewrite_body(conf, question);
-    rewrite_t *rewrite = calloc(1, sizeof *rewrite);
-    if (!rewrite || !body)
-        abort();
+    rewrite_t *rewrite = rl_new(*rewrite);
     *rewrite = (rewrite_t){.done = done, .arg = arg};
     snprintf(rewrite->request, sizeof rewrite->request, "%s", id);
     size_t size = strlen(base);

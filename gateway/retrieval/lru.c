@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "mem.h"
+
 typedef struct entry {
     char *key;
     void *value;
@@ -26,12 +28,9 @@ struct lru {
 
 lru_t *lru_new(size_t most, uint64_t age_us, lru_free_fn *free_fn)
 {
-    lru_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
-    *self = (lru_t){.table = zhashx_new(), .most = most, .age_us = age_us, .free_fn = free_fn};
-    if (!self->table)
-        abort();
+    lru_t *self = rl_new(*self);
+    *self =
+        (lru_t){.table = rl_must(zhashx_new()), .most = most, .age_us = age_us, .free_fn = free_fn};
     TAILQ_INIT(&self->order);
     // the keys are the entries' own
     zhashx_set_key_duplicator(self->table, NULL);
@@ -50,7 +49,7 @@ static void remove_entry(lru_t *self, entry_t *entry)
     free(entry);
 }
 
-static void shrink(lru_t *self)
+static void drop_oldest(lru_t *self)
 {
     while (self->counts.cost > self->most) {
         remove_entry(self, TAILQ_LAST(&self->order, entry_list));
@@ -74,7 +73,7 @@ void lru_resize(lru_t *self, size_t most, uint64_t age_us)
 {
     self->most = most;
     self->age_us = age_us;
-    shrink(self);
+    drop_oldest(self);
 }
 
 static bool too_old(const lru_t *self, const entry_t *entry, uint64_t now_us)
@@ -107,18 +106,13 @@ void lru_put(lru_t *self, const char *key, void *value, size_t cost, uint64_t no
         self->free_fn(value);
         return;
     }
-    entry_t *entry = calloc(1, sizeof *entry);
-    if (!entry || !(entry->key = strdup(key)))
-        abort();
-    entry->value = value;
-    entry->cost = cost;
-    entry->put_us = now_us;
-    if (zhashx_insert(self->table, entry->key, entry) != 0)
-        abort();
+    entry_t *entry = rl_new(*entry);
+    *entry = (entry_t){.key = rl_strdup(key), .value = value, .cost = cost, .put_us = now_us};
+    zhashx_insert(self->table, entry->key, entry); // the key is not there: it was dropped
     TAILQ_INSERT_HEAD(&self->order, entry, used);
     self->counts.size++;
     self->counts.cost += cost;
-    shrink(self);
+    drop_oldest(self);
 }
 
 void lru_drop(lru_t *self, const char *key)
@@ -138,15 +132,15 @@ void lru_renew(lru_t *self, const char *key, size_t cost, uint64_t now_us)
     entry->put_us = now_us;
     TAILQ_REMOVE(&self->order, entry, used);
     TAILQ_INSERT_HEAD(&self->order, entry, used);
-    shrink(self);
+    drop_oldest(self);
 }
 
-void lru_each(lru_t *self, uint64_t now_us, bool (*look)(void *arg, void *value), void *arg)
+void lru_each(lru_t *self, uint64_t now_us, bool (*fn)(void *arg, void *value), void *arg)
 {
     entry_t *entry;
     TAILQ_FOREACH(entry, &self->order, used)
     {
-        if (!too_old(self, entry, now_us) && !look(arg, entry->value))
+        if (!too_old(self, entry, now_us) && !fn(arg, entry->value))
             return;
     }
 }
@@ -158,26 +152,32 @@ const lru_counts_t *lru_counts(const lru_t *self)
 
 // ---- keys ---------------------------------------------------------------------------------------
 
-// OpenSSL looks for the algorithm at every SHA256(); here it is found once, for the process's life.
-static EVP_MD_CTX *hash(void)
+// SHA-256 of OpenSSL fails only for want of memory.
+static void check_digest(int result)
+{
+    if (result != 1)
+        rl_out_of_memory();
+}
+
+// OpenSSL looks up the algorithm at every SHA256(); here it is looked up once a process.
+static EVP_MD_CTX *key_digest(void)
 {
     static EVP_MD_CTX *context;
-    if (!context &&
-        (!(context = EVP_MD_CTX_new()) || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1))
-        abort();
+    if (!context) {
+        context = rl_must(EVP_MD_CTX_new());
+        check_digest(EVP_DigestInit_ex(context, EVP_sha256(), NULL));
+    }
     return context;
 }
 
 void lru_key_begin(void)
 {
-    if (EVP_DigestInit_ex(hash(), NULL, NULL) != 1)
-        abort();
+    check_digest(EVP_DigestInit_ex(key_digest(), NULL, NULL));
 }
 
 static void add_bytes(const void *data, size_t size)
 {
-    if (EVP_DigestUpdate(hash(), data, size) != 1)
-        abort();
+    check_digest(EVP_DigestUpdate(key_digest(), data, size));
 }
 
 void lru_key_number(double number)
@@ -196,8 +196,7 @@ void lru_key_end(char out[LRU_KEY])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size;
-    if (EVP_DigestFinal_ex(hash(), digest, &size) != 1 || 2 * (size_t)size + 1 != LRU_KEY)
-        abort();
+    check_digest(EVP_DigestFinal_ex(key_digest(), digest, &size));
     for (size_t at = 0; at < size; at++) {
         out[2 * at] = "0123456789abcdef"[digest[at] >> 4];
         out[2 * at + 1] = "0123456789abcdef"[digest[at] & 15];

@@ -1,5 +1,5 @@
-// lru: values by key, of which those used last are kept: bounded by what they cost in all and by
-// age. Used by the gateway's caches.
+// lru: values by key, of which those used last are kept: bounded by their cost in all and by age.
+// All caches of the gateway are made of it.
 #ifndef LRU_H
 #define LRU_H
 
@@ -31,9 +31,9 @@ void lru_drop(lru_t *self, const char *key);
 // The value costs something else now, and is as young as if it had just been put. It may be gone
 // afterwards, and others, to make room.
 void lru_renew(lru_t *self, const char *key, size_t cost, uint64_t now_us);
-// From the one used last to the one used longest ago, those too old left out; false from `look`
-// ends it.
-void lru_each(lru_t *self, uint64_t now_us, bool (*look)(void *arg, void *value), void *arg);
+// From the one used last to the one used longest ago, those too old left out; false from `fn` ends
+// it.
+void lru_each(lru_t *self, uint64_t now_us, bool (*fn)(void *arg, void *value), void *arg);
 
 const lru_counts_t *lru_counts(const lru_t *self);
 

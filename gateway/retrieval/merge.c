@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 // Reciprocal rank fusion's constant: Cormack, Clarke, Büttcher 2009, "Reciprocal rank fusion
 // outperforms Condorcet and individual rank learning methods".
 static const double RRF_K = 60;
@@ -25,7 +27,7 @@ typedef struct table {
     size_t mask;
 } table_t;
 
-static uint64_t mix(uint64_t x) // MurmurHash3's finalizer: every bit reaches every other
+static uint64_t mix_bits(uint64_t x) // MurmurHash3's finalizer: every bit reaches every other
 {
     x = (x ^ x >> 33) * 0xff51afd7ed558ccdu;
     x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53u;
@@ -37,12 +39,10 @@ static void table_make(table_t *table, size_t room)
     size_t slots = 16;
     while (slots < room * 2)
         slots *= 2;
-    table->items = calloc(room ? room : 1, sizeof *table->items);
-    table->slots = calloc(slots, sizeof *table->slots);
+    table->items = rl_alloc_array(room, sizeof *table->items);
+    table->slots = rl_alloc_array(slots, sizeof *table->slots);
     table->size = 0;
     table->mask = slots - 1;
-    if (!table->items || !table->slots)
-        abort();
 }
 
 static void table_free(table_t *table)
@@ -60,7 +60,7 @@ static bool same_passage(const candidate_t *item, const merge_input_t *from, uin
 static candidate_t *find_or_add(table_t *table, const merge_input_t *from,
                                 const rl_passage_t *passage)
 {
-    size_t at = mix(passage->id * 31 + from->shard) & table->mask;
+    size_t at = mix_bits(passage->id * 31 + from->shard) & table->mask;
     for (; table->slots[at]; at = (at + 1) & table->mask)
         if (same_passage(&table->items[table->slots[at] - 1], from, passage->id))
             return &table->items[table->slots[at] - 1];
@@ -73,7 +73,7 @@ static candidate_t *find_or_add(table_t *table, const merge_input_t *from,
 // BM25 weights of different shards and questions do not compare: idf differs. Their share of the
 // most that the question could have scored in that shard (absent words included) does, and lies
 // between 0 and 1 as a cosine does.
-static double comparable(const merge_input_t *input, const rl_passage_t *passage)
+static double comparable_score(const merge_input_t *input, const rl_passage_t *passage)
 {
     if (input->kind != KIND_LEXICAL)
         return passage->score;
@@ -86,7 +86,7 @@ static void add_input(table_t *table, const merge_input_t *input)
     for (size_t at = 0; at < input->hits->hits_size; at++) {
         const rl_passage_t *passage = &input->hits->hits[at];
         candidate_t *item = find_or_add(table, input, passage);
-        double score = comparable(input, passage);
+        double score = comparable_score(input, passage);
         if (item->found[input->kind] && item->score[input->kind] >= score)
             continue;
         item->found[input->kind] = true;
@@ -194,7 +194,7 @@ static size_t count_kinds(const merge_input_t *inputs, size_t size, kind_t *only
     return count;
 }
 
-// ----------------------------------------------------------------------------------------- result
+// ---- result -------------------------------------------------------------------------------------
 
 static bool seen_before(candidate_t **chosen, size_t size, const candidate_t *item)
 {
@@ -210,7 +210,7 @@ static size_t text_size(const rl_passage_t *p)
            strlen(p->text) + strlen(p->meta) + 6;
 }
 
-static const char *put(char **at, const char *text)
+static const char *put_text(char **at, const char *text)
 {
     char *start = *at;
     size_t size = strlen(text) + 1;
@@ -225,21 +225,19 @@ static merged_passage_t *copy_out(candidate_t **chosen, size_t size)
     size_t strings = 0;
     for (size_t at = 0; at < size; at++)
         strings += text_size(chosen[at]->passage);
-    merged_passage_t *out = malloc(size * (sizeof *out + sizeof(rl_passage_t)) + strings + 1);
-    if (!out)
-        abort();
+    merged_passage_t *out = rl_alloc(size * (sizeof *out + sizeof(rl_passage_t)) + strings + 1);
     rl_passage_t *passages = (rl_passage_t *)(out + size);
     char *text = (char *)(passages + size);
     for (size_t at = 0; at < size; at++) {
         const candidate_t *item = chosen[at];
         const rl_passage_t *from = item->passage;
         passages[at] = *from;
-        passages[at].doc = put(&text, from->doc);
-        passages[at].title = put(&text, from->title);
-        passages[at].heading = put(&text, from->heading);
-        passages[at].source = put(&text, from->source);
-        passages[at].text = put(&text, from->text);
-        passages[at].meta = put(&text, from->meta);
+        passages[at].doc = put_text(&text, from->doc);
+        passages[at].title = put_text(&text, from->title);
+        passages[at].heading = put_text(&text, from->heading);
+        passages[at].source = put_text(&text, from->source);
+        passages[at].text = put_text(&text, from->text);
+        passages[at].meta = put_text(&text, from->meta);
         passages[at].score = item->fused;
         out[at] = (merged_passage_t){.passage = &passages[at],
                                      .collection = item->from->collection,
@@ -261,9 +259,7 @@ merged_passage_t *merge_inputs(const merge_input_t *inputs, size_t inputs_size,
     for (size_t at = 0; at < inputs_size; at++)
         add_input(&table, &inputs[at]);
 
-    candidate_t **order = calloc(table.size + 1, sizeof(candidate_t *));
-    if (!order)
-        abort();
+    candidate_t **order = rl_alloc_array(table.size + 1, sizeof(candidate_t *));
     kind_t only = KIND_DENSE;
     if (count_kinds(inputs, inputs_size, &only) <= 1) {
         for (size_t at = 0; at < table.size; at++)

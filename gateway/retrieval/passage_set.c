@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "merge.h"
 
 enum {
@@ -17,9 +18,7 @@ struct passage_cache {
 
 passage_set_t *passage_set_new(merged_passage_t *passages, size_t size, unsigned of)
 {
-    passage_set_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    passage_set_t *self = rl_new(*self);
     *self = (passage_set_t){.references = 1, .passages = passages, .passages_size = size, .of = of};
     return self;
 }
@@ -61,9 +60,7 @@ static void drop_value(void *value)
 
 passage_cache_t *passage_cache_new(void)
 {
-    passage_cache_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    passage_cache_t *self = rl_new(*self);
     self->lru = lru_new(0, 0, drop_value);
     return self;
 }
@@ -96,7 +93,7 @@ typedef struct nearest {
     passage_set_t *best;
 } nearest_t;
 
-static bool look(void *arg, void *value)
+static bool compare_vector(void *arg, void *value)
 {
     nearest_t *nearest = arg;
     passage_set_t *hits = value;
@@ -121,7 +118,7 @@ passage_set_t *passage_cache_find_near(passage_cache_t *self, const char *rest, 
                          .dimension = dimension,
                          .left = LOOK_AT,
                          .score = threshold};
-    lru_each(self->lru, rl_now_us(), look, &nearest);
+    lru_each(self->lru, rl_now_us(), compare_vector, &nearest);
     return nearest.best ? passage_set_ref(nearest.best) : NULL;
 }
 

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "timer.h"
 
 enum {
     MAX_WORKERS = 4096,
@@ -43,7 +44,7 @@ bool registry_replace_text(char **text, const char *with)
     return true;
 }
 
-// ------------------------------------------------------------------------------------- membership
+// ---- membership ---------------------------------------------------------------------------------
 
 static void remove_worker(registry_t *self, worker_t *worker)
 {
@@ -265,7 +266,7 @@ void registry_left(registry_t *self, const rl_leave_t *leave)
     self->counts.left++;
 }
 
-// --------------------------------------------------------------------------------------- queries
+// ---- queries ------------------------------------------------------------------------------------
 
 size_t registry_fingerprints(registry_t *self, const char **out, size_t most)
 {

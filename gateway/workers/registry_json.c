@@ -6,7 +6,7 @@
 
 #include "clock.h"
 
-static json_t *number(uint64_t value)
+static json_t *json_number(uint64_t value)
 {
     return json_integer((json_int_t)value);
 }
@@ -24,26 +24,26 @@ static json_t *worker_json(const worker_t *worker, uint64_t now)
         json_object_set_new(out, "model", json_string(worker->model));
     } else {
         json_object_set_new(out, "collection", json_string(worker->collection));
-        json_object_set_new(out, "shard", number(worker->shard));
-        json_object_set_new(out, "shards", number(worker->shards));
+        json_object_set_new(out, "shard", json_number(worker->shard));
+        json_object_set_new(out, "shards", json_number(worker->shards));
         json_object_set_new(out, "generation", json_string(worker->generation));
-        json_object_set_new(out, "passages", number(worker->passages));
+        json_object_set_new(out, "passages", json_number(worker->passages));
         json_object_set_new(out, "language", json_string(worker->language));
         if (worker->role == ROLE_DENSE) {
             json_object_set_new(out, "space", json_string(worker->embedding_model));
-            json_object_set_new(out, "dimension", number(worker->dimension));
+            json_object_set_new(out, "dimension", json_number(worker->dimension));
         }
     }
     json_object_set_new(out, "tasks", json_string(worker->tasks_endpoint));
-    json_object_set_new(out, "outstanding", number(worker->outstanding));
-    json_object_set_new(out, "queued", number(worker->queued));
-    json_object_set_new(out, "running", number(worker->running));
-    json_object_set_new(out, "slots", number(worker->slots));
-    json_object_set_new(out, "served", number(worker->served));
+    json_object_set_new(out, "outstanding", json_number(worker->outstanding));
+    json_object_set_new(out, "queued", json_number(worker->queued));
+    json_object_set_new(out, "running", json_number(worker->running));
+    json_object_set_new(out, "slots", json_number(worker->slots));
+    json_object_set_new(out, "served", json_number(worker->served));
     json_object_set_new(out, "service_ms", json_real((double)worker->service_us / 1000));
     json_object_set_new(out, "latency_ms", json_real((double)worker->latency.mean_us / 1000));
     json_object_set_new(out, "latency_p95_ms", json_real((double)worker->latency.p95_us / 1000));
-    json_object_set_new(out, "last_seen_ms", number((now - worker->seen_us) / 1000));
+    json_object_set_new(out, "last_seen_ms", json_number((now - worker->seen_us) / 1000));
     return out;
 }
 
@@ -82,8 +82,8 @@ static json_t *collection_json(registry_t *self, const char *name)
         passages = found > passages ? found : passages;
     }
     json_object_set_new(out, "name", json_string(name));
-    json_object_set_new(out, "shards", number(shards));
-    json_object_set_new(out, "passages", number(passages));
+    json_object_set_new(out, "shards", json_number(shards));
+    json_object_set_new(out, "passages", json_number(passages));
     json_object_set_new(out, "generation", json_string(generation));
     json_object_set_new(out, "kinds", kinds);
     bool more = false;

@@ -38,7 +38,7 @@ void tasks_destroy(tasks_t **self_p)
     *self_p = NULL;
 }
 
-static task_t *make_slot(tasks_t *self)
+static task_t *add_slot(tasks_t *self)
 {
     if (self->size == SLOTS)
         return NULL;
@@ -63,7 +63,7 @@ task_t *tasks_begin(tasks_t *self, task_kind_t kind, struct worker *worker, stru
                     unsigned source)
 {
     task_t *task =
-        self->free_size > 0 ? self->slots[self->free[--self->free_size]] : make_slot(self);
+        self->free_size > 0 ? self->slots[self->free[--self->free_size]] : add_slot(self);
     if (!task)
         return NULL;
     uint64_t slot = task->id & (SLOTS - 1);
