@@ -1,5 +1,5 @@
 // top_text: pieces of a line: cells of a width, durations, rates. A line carries its looks in it as
-// control characters, which text from outside never has (clean.h).
+// control characters, which text from outside never has (sanitize.h).
 #ifndef TOP_TEXT_H
 #define TOP_TEXT_H
 
