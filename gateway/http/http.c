@@ -1,4 +1,4 @@
-// http: the server: its sockets, clients coming in, time running out, settings read again.
+// http: the server: its listening socket, accepting, time limits, reload and drain.
 #include "http_private.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "http_listen.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
     FLUSH_LIMIT_S = 60, // a client that takes nothing of a complete response for so long is gone
@@ -30,17 +31,6 @@ enum {
 
 // ---- time ---------------------------------------------------------------------------------------
 
-void http_arm(http_server_t *self, uint64_t at_us)
-{
-    if (self->armed_us > 0 && self->armed_us <= at_us)
-        return;
-    uint64_t now = rl_now_us();
-    uint64_t left = at_us > now ? at_us - now : 0;
-    struct timeval after = {(time_t)(left / 1000000), (suseconds_t)(left % 1000000)};
-    self->armed_us = at_us;
-    evtimer_add(self->timer, &after);
-}
-
 static void stop_listening(http_server_t *self)
 {
     if (self->accepting)
@@ -52,51 +42,35 @@ static void stop_listening(http_server_t *self)
     self->fd = -1;
 }
 
-static void resume_accepting(http_server_t *self)
-{
-    if (self->paused && self->accepting) {
-        self->paused = false;
-        event_add(self->accepting, NULL);
-    }
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_timer(void *arg)
 {
     http_server_t *self = arg;
-    (void)fd;
-    (void)what;
     self->armed_us = 0;
     uint64_t now = rl_now_us();
     if (self->close_us > 0 && self->close_us <= now)
         stop_listening(self);
     else if (self->close_us > 0)
-        http_arm(self, self->close_us);
+        http_state_arm_timer(self, self->close_us);
     for (int state = 0; state < HTTP_STATES; state++) {
         http_list_t *list = &self->lists[state];
         while (list->limit_us > 0 && list->first && list->first->since_us + list->limit_us <= now)
             http_conn_out_of_time(list->first);
         if (list->limit_us > 0 && list->first)
-            http_arm(self, list->first->since_us + list->limit_us);
+            http_state_arm_timer(self, list->first->since_us + list->limit_us);
     }
-    http_make_room(self);
+    http_state_resume_accepting(self);
 }
 
 // ---- accepting ----------------------------------------------------------------------------------
-
-void http_make_room(http_server_t *self)
-{
-    if (self->counts.open_connections < self->max_connections)
-        resume_accepting(self);
-}
 
 static void pause_accepting(http_server_t *self)
 {
     self->paused = true;
     event_del(self->accepting);
-    http_arm(self, rl_now_us() + RETRY_ACCEPT_US);
+    http_state_arm_timer(self, rl_now_us() + RETRY_ACCEPT_US);
 }
 
-// One that only keeps a connection warm, or has said nothing for a while, makes room for another.
+// An idle connection, or one that has been silent for a while, is closed to make room for another.
 static bool close_idle(http_server_t *self)
 {
     http_conn_t *idle = self->lists[HTTP_IDLE].first, *silent = self->lists[HTTP_READING].first;
@@ -107,7 +81,7 @@ static bool close_idle(http_server_t *self)
     return idle != NULL;
 }
 
-// No client could be taken in. Returns whether to try again at once.
+// Accepting failed. Returns whether to try again at once.
 static bool accept_failed(http_server_t *self, int error)
 {
     if (error == ECONNABORTED || error == EINTR)
@@ -124,7 +98,7 @@ static bool accept_failed(http_server_t *self, int error)
     return false;
 }
 
-// Takes one client in. Returns false when there is no further one now.
+// Accepts one client. Returns false when there is no further one now.
 static bool accept_one(http_server_t *self)
 {
     if (self->counts.open_connections >= self->max_connections && !close_idle(self)) {
@@ -175,11 +149,8 @@ static void read_limits(http_server_t *self)
     self->lists[HTTP_STREAMING].limit_us = conf_us(conf, "gateway.comment_ms");
     self->lists[HTTP_FLUSHING].limit_us = FLUSH_LIMIT_S * 1000000u;
     self->lists[HTTP_LINGERING].limit_us = LINGER_LIMIT_S * 1000000u;
-    char *cors = strdup(rl_conf_str(conf, "gateway.cors_origin"));
-    if (cors) {
-        free(self->cors);
-        self->cors = cors;
-    }
+    free(self->cors);
+    self->cors = rl_strdup(rl_conf_str(conf, "gateway.cors_origin"));
 }
 
 static http_tls_t *read_tls(const http_server_t *self, bool *wanted, char *why, size_t why_size)
@@ -197,7 +168,7 @@ static http_tls_t *read_tls(const http_server_t *self, bool *wanted, char *why, 
     return http_tls_new(cert, key, why, why_size);
 }
 
-static int open_up(http_server_t *self, char *why, size_t why_size)
+static int open_socket(http_server_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     bool public = rl_conf_bool(conf, "gateway.allow_public");
@@ -225,24 +196,23 @@ static int open_up(http_server_t *self, char *why, size_t why_size)
 http_server_t *http_server_new(rl_proc_t *proc, const http_route_t *routes, void *arg, char *why,
                                size_t why_size)
 {
-    http_server_t *self = calloc(1, sizeof *self);
-    snprintf(why, why_size, "out of memory");
-    if (!self)
-        return NULL;
-    *self = (http_server_t){.proc = proc, .routes = routes, .arg = arg, .fd = -1};
-    self->scratch = malloc(HTTP_SCRATCH);
+    http_server_t *self = rl_new(*self);
+    struct event_base *base = rl_proc_base(proc);
+    *self = (http_server_t){.proc = proc,
+                            .routes = routes,
+                            .arg = arg,
+                            .fd = -1,
+                            .scratch = rl_alloc(HTTP_SCRATCH),
+                            .timer = rl_timer_new(base, on_timer, self)};
     read_limits(self);
-    if (self->scratch && self->cors && open_up(self, why, why_size) == 0) {
-        struct event_base *base = rl_proc_base(proc);
-        self->timer = evtimer_new(base, on_timer, self);
-        self->accepting = event_new(base, self->fd, EV_READ | EV_PERSIST, on_accept, self);
-    }
-    if (!self->timer || !self->accepting ||
-        (!self->waits && event_add(self->accepting, NULL) != 0)) {
+    if (open_socket(self, why, why_size) != 0) {
         http_server_destroy(&self);
         return NULL;
     }
-    rl_proc_on_turn_end(proc, http_out_turn_end, self);
+    self->accepting = rl_must(event_new(base, self->fd, EV_READ | EV_PERSIST, on_accept, self));
+    if (!self->waits)
+        event_add(self->accepting, NULL);
+    rl_proc_on_turn_end(proc, http_conn_turn_end, self);
     return self;
 }
 
@@ -252,13 +222,12 @@ void http_server_destroy(http_server_t **self_p)
     if (!self)
         return;
     self->draining = true;
-    rl_proc_remove_hook(self->proc, http_out_turn_end, self);
+    rl_proc_remove_hook(self->proc, http_conn_turn_end, self);
     for (int state = 0; state < HTTP_STATES; state++)
         while (self->lists[state].first)
             http_conn_close(self->lists[state].first);
     stop_listening(self);
-    if (self->timer)
-        event_free(self->timer);
+    rl_timer_destroy(&self->timer);
     http_tls_destroy(&self->tls);
     keys_destroy(&self->keys);
     free(self->scratch);
@@ -330,7 +299,7 @@ static void end_listening(http_server_t *self)
     }
     if (self->shared && http_listen_no_more(self->fd) == 0) {
         self->close_us = rl_now_us() + HANDSHAKES_US;
-        return; // and accepts until then
+        return; // accepts until then
     }
     while (self->accepting && accept_one(self))
         ;
@@ -347,7 +316,7 @@ void http_server_drain(http_server_t *self)
     http_list_t *reading = &self->lists[HTTP_READING];
     if (reading->limit_us > DRAIN_LIMIT_S * 1000000u)
         reading->limit_us = DRAIN_LIMIT_S * 1000000u;
-    http_arm(self, rl_now_us());
+    http_state_arm_timer(self, rl_now_us());
     while (self->lists[HTTP_IDLE].first)
         http_conn_close(self->lists[HTTP_IDLE].first);
 }

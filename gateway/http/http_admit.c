@@ -204,8 +204,8 @@ void http_dispatch(http_conn_t *conn)
     conn->used = true;
     if (conn->in.size == 0)
         rl_buf_free(&conn->in);
-    http_conn_set_state(conn, HTTP_WORKING);
+    http_state_set(conn, HTTP_WORKING);
     req->route->handler(server->arg, req);
     if (conn->readable)
-        http_out_mark(conn); // it may have asked and closed in one breath
+        http_state_mark(conn); // it may have asked and closed in one breath
 }

@@ -9,37 +9,10 @@
 #include <unistd.h>
 
 #include "clock.h"
-
-static void leave_list(http_conn_t *conn)
-{
-    http_list_t *list = &conn->server->lists[conn->state];
-    *(conn->prev ? &conn->prev->next : &list->first) = conn->next;
-    *(conn->next ? &conn->next->prev : &list->last) = conn->prev;
-    list->size--;
-}
-
-static void enter_list(http_conn_t *conn, http_state_t state)
-{
-    http_list_t *list = &conn->server->lists[state];
-    conn->state = state;
-    conn->since_us = rl_now_us();
-    conn->next = NULL;
-    conn->prev = list->last;
-    *(list->last ? &list->last->next : &list->first) = conn;
-    list->last = conn;
-    list->size++;
-    if (list->limit_us > 0)
-        http_arm(conn->server, conn->since_us + list->limit_us);
-}
-
-void http_conn_set_state(http_conn_t *conn, http_state_t state)
-{
-    leave_list(conn);
-    enter_list(conn, state);
-}
+#include "mem.h"
 
 // Whether a handler has this connection's request.
-static bool handed_over(const http_conn_t *conn)
+static bool is_handed_over(const http_conn_t *conn)
 {
     return conn->state == HTTP_WORKING || conn->state == HTTP_STREAMING;
 }
@@ -47,12 +20,12 @@ static bool handed_over(const http_conn_t *conn)
 void http_conn_close(http_conn_t *conn)
 {
     http_server_t *server = conn->server;
-    if (conn->req && handed_over(conn))
+    if (conn->req && is_handed_over(conn))
         conn->req->conn = NULL; // its handler gives it up
     else if (conn->req)
         http_req_free(conn->req);
-    leave_list(conn);
-    http_out_unmark(conn);
+    http_state_leave(conn);
+    http_state_unmark(conn);
     http_out_free(&conn->out);
     rl_buf_free(&conn->in);
     event_del(&conn->event);
@@ -60,12 +33,12 @@ void http_conn_close(http_conn_t *conn)
     close(conn->fd);
     free(conn);
     server->counts.open_connections--;
-    http_make_room(server);
+    http_state_resume_accepting(server);
 }
 
-void http_conn_peer_gone(http_conn_t *conn)
+static void peer_gone(http_conn_t *conn)
 {
-    http_req_t *req = handed_over(conn) ? conn->req : NULL;
+    http_req_t *req = is_handed_over(conn) ? conn->req : NULL;
     conn->server->counts.hangups++;
     http_conn_close(conn);
     if (req && req->gone) {
@@ -97,10 +70,10 @@ static void begin_lingering(http_conn_t *conn)
         http_conn_close(conn);
         return;
     }
-    http_conn_set_state(conn, HTTP_LINGERING);
+    http_state_set(conn, HTTP_LINGERING);
     rl_buf_free(&conn->in);
     conn->readable = true;
-    http_out_mark(conn);
+    http_state_mark(conn);
 }
 
 static void throw_away(http_conn_t *conn)
@@ -113,7 +86,7 @@ static void throw_away(http_conn_t *conn)
     else if (got == HTTP_IO_AGAIN)
         conn->readable = false;
     else if (conn->readable)
-        http_out_mark(conn); // one read a turn
+        http_state_mark(conn); // one read a turn
 }
 
 // ---- reading requests ---------------------------------------------------------------------------
@@ -128,15 +101,11 @@ static bool begin_request(http_conn_t *conn)
     if (conn->in.size == 0)
         return false;
     if (conn->state == HTTP_IDLE)
-        http_conn_set_state(conn, HTTP_READING);
+        http_state_set(conn, HTTP_READING);
     conn->scanned = 0;
     conn->body = false;
     conn->req = http_req_new(conn);
-    if (!conn->req) {
-        conn->doomed = true;
-        http_out_mark(conn);
-    }
-    return conn->req != NULL;
+    return true;
 }
 
 // The head has come whole: `size` bytes. Returns 0, or -1 and a fault.
@@ -210,7 +179,7 @@ static bool use_bytes(http_conn_t *conn)
 {
     while (conn->in.size > 0) {
         if (!conn->req && !begin_request(conn))
-            return !conn->doomed;
+            return true;
         size_t before = conn->in.size;
         if (conn->body)
             read_body(conn);
@@ -246,7 +215,7 @@ static void read_request(http_conn_t *conn)
             return;
         }
         if (got <= 0 || rl_buf_add(&conn->in, conn->server->scratch, (size_t)got) != 0) {
-            http_conn_peer_gone(conn);
+            peer_gone(conn);
             return;
         }
     }
@@ -262,34 +231,73 @@ static void read_ahead(http_conn_t *conn)
             conn->readable = false;
         } else if (got <= 0 || conn->in.size + (size_t)got > HTTP_SCRATCH + HTTP_AHEAD_MAX ||
                    rl_buf_add(&conn->in, conn->server->scratch, (size_t)got) != 0) {
-            http_conn_peer_gone(conn);
+            peer_gone(conn);
             return;
         }
     }
 }
 
-bool http_conn_left(const http_conn_t *conn)
+// Whether the client has closed although it has an answer to come.
+static bool has_left(const http_conn_t *conn)
 {
-    return conn->ended && handed_over(conn);
+    return conn->ended && is_handed_over(conn);
 }
 
-void http_conn_go_on(http_conn_t *conn)
+// Goes on after a response, and reads what the client has sent. The connection may be gone
+// afterwards.
+static void continue_reading(http_conn_t *conn)
 {
     if (conn->state == HTTP_FLUSHING && http_out_waiting(&conn->out) == 0) {
         if (!conn->keep || conn->ended || conn->server->draining) {
             begin_lingering(conn);
             return;
         }
-        http_conn_set_state(conn, HTTP_IDLE);
+        http_state_set(conn, HTTP_IDLE);
         if (conn->in.size == 0)
             rl_buf_free(&conn->in);
     }
     if (conn->state == HTTP_LINGERING)
         throw_away(conn);
-    else if (handed_over(conn))
+    else if (is_handed_over(conn))
         read_ahead(conn);
     else if (conn->state != HTTP_FLUSHING)
         read_request(conn);
+}
+
+// ---- writing ------------------------------------------------------------------------------------
+
+// Writes what waits. The connection may be gone afterwards.
+static void flush_output(http_conn_t *conn)
+{
+    if (conn->doomed) {
+        http_conn_close(conn);
+        return;
+    }
+    if (has_left(conn) ||
+        (!conn->blocked && http_out_waiting(&conn->out) > 0 && http_out_write(conn) != 0)) {
+        peer_gone(conn);
+        return;
+    }
+    if (conn->high && http_out_waiting(&conn->out) < conn->server->client_buffer / 4) {
+        conn->high = false;
+        if (conn->state == HTTP_STREAMING && conn->req && conn->req->drained)
+            conn->req->drained(conn->req->arg);
+    }
+    continue_reading(conn);
+}
+
+void http_conn_turn_end(void *arg)
+{
+    http_server_t *server = arg;
+    http_conn_t *last = server->dirty_last; // those marked from here on wait for the next turn
+    for (bool more = last != NULL; more && server->dirty_first;) {
+        http_conn_t *conn = server->dirty_first;
+        more = conn != last;
+        http_state_unmark(conn);
+        flush_output(conn);
+    }
+    if (server->dirty_first)
+        rl_proc_request_turn(server->proc);
 }
 
 // ---- events -------------------------------------------------------------------------------------
@@ -319,21 +327,17 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         conn->readable =
             conn->readable || conn->ssl; // TLS may have waited for this in order to read
     }
-    if (http_conn_left(conn) || (conn->state == HTTP_FLUSHING && socket_failed(conn)))
-        http_conn_peer_gone(conn);
+    if (has_left(conn) || (conn->state == HTTP_FLUSHING && socket_failed(conn)))
+        peer_gone(conn);
     else if (!conn->blocked && http_out_waiting(&conn->out) > 0)
-        http_out_flush(conn);
+        flush_output(conn);
     else
-        http_conn_go_on(conn);
+        continue_reading(conn);
 }
 
 void http_conn_open(http_server_t *server, int fd)
 {
-    http_conn_t *conn = calloc(1, sizeof *conn);
-    if (!conn) {
-        close(fd);
-        return;
-    }
+    http_conn_t *conn = rl_new(*conn);
     conn->server = server;
     conn->fd = fd;
     conn->out.chunk = HTTP_NO_CHUNK;
@@ -343,7 +347,7 @@ void http_conn_open(http_server_t *server, int fd)
     event_assign(&conn->event, rl_proc_base(server->proc), fd,
                  EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, conn);
     server->counts.open_connections++;
-    enter_list(conn, HTTP_READING);
+    http_state_enter(conn, HTTP_READING);
     if ((server->tls && !conn->ssl) || event_add(&conn->event, NULL) != 0)
         http_conn_close(conn);
 }
@@ -362,10 +366,10 @@ void http_conn_out_of_time(http_conn_t *conn)
     case HTTP_STREAMING: // not a fault: a proxy in between is to see that we are alive
         if (http_out_waiting(&conn->out) == 0)
             http_stream_send(conn->req, ":\n\n", 3);
-        http_conn_set_state(conn, HTTP_STREAMING);
+        http_state_set(conn, HTTP_STREAMING);
         break;
     case HTTP_FLUSHING:
-        http_conn_peer_gone(conn);
+        peer_gone(conn);
         break;
     default:
         http_conn_close(conn);

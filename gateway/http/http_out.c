@@ -56,7 +56,7 @@ static bool make_room(http_out_t *out, size_t more)
 void http_out_add(http_conn_t *conn, const void *data, size_t size)
 {
     http_out_t *out = &conn->out;
-    http_out_mark(conn);
+    http_state_mark(conn);
     if (size == 0 || conn->doomed)
         return;
     if (!make_room(out, size + CHUNK_END)) {
@@ -101,30 +101,6 @@ void http_out_close_chunk(http_out_t *out)
     out->chunk = HTTP_NO_CHUNK;
 }
 
-void http_out_mark(http_conn_t *conn)
-{
-    http_server_t *server = conn->server;
-    if (conn->dirty)
-        return;
-    if (!server->dirty_first)
-        rl_proc_request_turn(server->proc); // in case this turn's hooks have run already
-    conn->dirty = true;
-    conn->dirty_next = NULL;
-    conn->dirty_prev = server->dirty_last;
-    *(server->dirty_last ? &server->dirty_last->dirty_next : &server->dirty_first) = conn;
-    server->dirty_last = conn;
-}
-
-void http_out_unmark(http_conn_t *conn)
-{
-    http_server_t *server = conn->server;
-    if (!conn->dirty)
-        return;
-    conn->dirty = false;
-    *(conn->dirty_prev ? &conn->dirty_prev->dirty_next : &server->dirty_first) = conn->dirty_next;
-    *(conn->dirty_next ? &conn->dirty_next->dirty_prev : &server->dirty_last) = conn->dirty_prev;
-}
-
 static ssize_t write_some(http_conn_t *conn)
 {
     const char *data = conn->out.data + conn->out.start;
@@ -140,8 +116,7 @@ static ssize_t write_some(http_conn_t *conn)
     return errno == EAGAIN ? HTTP_IO_AGAIN : HTTP_IO_ERROR;
 }
 
-// Writes until nothing is left or the kernel takes no more. Returns -1 when the client is gone.
-static int write_all(http_conn_t *conn)
+int http_out_write(http_conn_t *conn)
 {
     http_out_t *out = &conn->out;
     http_out_close_chunk(out);
@@ -156,43 +131,10 @@ static int write_all(http_conn_t *conn)
             return -1;
         out->start += (size_t)sent;
         if (conn->state == HTTP_STREAMING || conn->state == HTTP_FLUSHING)
-            http_conn_set_state(conn, conn->state); // time counts from here
+            http_state_set(conn, conn->state); // time counts from here
     }
     out->start = out->end = 0;
     if (out->room > HTTP_OUT_KEPT)
         http_out_free(out);
     return 0;
-}
-
-void http_out_flush(http_conn_t *conn)
-{
-    if (conn->doomed) {
-        http_conn_close(conn);
-        return;
-    }
-    if (http_conn_left(conn) ||
-        (!conn->blocked && http_out_waiting(&conn->out) > 0 && write_all(conn) != 0)) {
-        http_conn_peer_gone(conn);
-        return;
-    }
-    if (conn->high && http_out_waiting(&conn->out) < conn->server->client_buffer / 4) {
-        conn->high = false;
-        if (conn->state == HTTP_STREAMING && conn->req && conn->req->drained)
-            conn->req->drained(conn->req->arg);
-    }
-    http_conn_go_on(conn);
-}
-
-void http_out_turn_end(void *arg)
-{
-    http_server_t *server = arg;
-    http_conn_t *last = server->dirty_last; // those marked from here on wait for the next turn
-    for (bool more = last != NULL; more && server->dirty_first;) {
-        http_conn_t *conn = server->dirty_first;
-        more = conn != last;
-        http_out_unmark(conn);
-        http_out_flush(conn);
-    }
-    if (server->dirty_first)
-        rl_proc_request_turn(server->proc);
 }

@@ -1,13 +1,15 @@
 // http_private: what the files of the HTTP server share; for them alone.
 //
-// bytes in → http_conn (states, reading) → http_parse → http_admit (route, key) → handler
+// bytes in → http_conn (reading) → http_parse → http_admit (route, key) → handler
 //          → http_reply, http_stream (the answer's bytes) → http_out (one write a turn) → bytes out
+// http_state (lists of connections) is below all of them.
 #ifndef HTTP_PRIVATE_H
 #define HTTP_PRIVATE_H
 
 #include "http.h"
 #include "http_parse.h"
 #include "http_tls.h"
+#include "timer.h"
 
 #include <event2/event_struct.h>
 
@@ -91,7 +93,7 @@ struct http_server {
     http_tls_t *tls;
     int fd;
     struct event *accepting;
-    struct event *timer;
+    rl_timer_t *timer;
     uint64_t armed_us;      // when the timer goes off, 0 if it is not set
     bool passed, shared;    // the socket: the service manager's; one of several on its port
     bool waits;             // not accepting: http_server_open is to come
@@ -133,23 +135,25 @@ bool http_admit(http_conn_t *conn);
 // The request is complete: its handler gets it.
 void http_dispatch(http_conn_t *conn);
 
-// http.c
+// http_state.c
 // Sets the timer so that it goes off at `at_us`, if it would not do so earlier.
-void http_arm(http_server_t *self, uint64_t at_us);
-// A connection has gone: others may come in again.
-void http_make_room(http_server_t *self);
+void http_state_arm_timer(http_server_t *self, uint64_t at_us);
+// Accepts again where that was paused and there is room for a further connection.
+void http_state_resume_accepting(http_server_t *self);
+// A new connection's first state; another one; none any more.
+void http_state_enter(http_conn_t *conn, http_state_t state);
+void http_state_set(http_conn_t *conn, http_state_t state);
+void http_state_leave(http_conn_t *conn);
+// Has the connection looked at when the turn ends.
+void http_state_mark(http_conn_t *conn);
+void http_state_unmark(http_conn_t *conn);
 
 // http_conn.c
 void http_conn_open(http_server_t *server, int fd);
 void http_conn_close(http_conn_t *conn);
-void http_conn_set_state(http_conn_t *conn, http_state_t state);
 void http_conn_out_of_time(http_conn_t *conn);
-// Goes on after a response, and looks at what the client has sent; the connection may be gone after
-// it.
-void http_conn_go_on(http_conn_t *conn);
-// The client has closed although it has an answer to come.
-bool http_conn_left(const http_conn_t *conn);
-void http_conn_peer_gone(http_conn_t *conn);
+// The turn's end: everything that was marked is written, one write each. A turn hook.
+void http_conn_turn_end(void *server);
 
 // http_out.c
 void http_out_add(http_conn_t *conn, const void *data, size_t size);
@@ -157,13 +161,8 @@ void http_out_chunk(http_conn_t *conn, const void *data, size_t size);
 void http_out_close_chunk(http_out_t *out);
 size_t http_out_waiting(const http_out_t *out);
 void http_out_free(http_out_t *out);
-// Has the connection looked at when the turn ends.
-void http_out_mark(http_conn_t *conn);
-void http_out_unmark(http_conn_t *conn);
-// The turn's end: everything that was marked is written, one write each. A turn hook.
-void http_out_turn_end(void *server);
-// Writes what waits; the connection may be gone after it.
-void http_out_flush(http_conn_t *conn);
+// Writes until nothing is left or the kernel takes no more. Returns -1 when the client is gone.
+int http_out_write(http_conn_t *conn);
 
 // http_reply.c
 http_req_t *http_req_new(http_conn_t *conn);

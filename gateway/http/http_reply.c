@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 #include "utf8.h"
 
 enum {
@@ -21,8 +22,8 @@ enum {
 
 // ---- the request --------------------------------------------------------------------------------
 
-// Nobody can guess another's id: it will do as the name of an answer that can be fetched again.
-// "req_", the gateway's own eight digits (so that others know whose answer it is), and random ones.
+// "req_", the gateway's own eight digits (so that other gateways know whose answer it is), and
+// random ones: ids cannot be guessed, so that they may name answers that are fetched again.
 static void make_id(const char *gateway, char *id, size_t id_size)
 {
     static unsigned char pool[ID_BYTES * ID_POOL];
@@ -40,9 +41,7 @@ static void make_id(const char *gateway, char *id, size_t id_size)
 
 http_req_t *http_req_new(http_conn_t *conn)
 {
-    http_req_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    http_req_t *self = rl_new(*self);
     self->conn = conn;
     self->head = (http_head_t){.method = "", .path = "", .query = ""};
     self->body = rl_buf_make(conn->server->max_body);
@@ -130,7 +129,7 @@ void http_drop(http_req_t **req_p)
     if (req->conn) {
         req->conn->req = NULL;
         req->conn->doomed = true;
-        http_out_mark(req->conn);
+        http_state_mark(req->conn);
     }
     http_req_free(req);
 }
@@ -139,7 +138,7 @@ void http_drop(http_req_t **req_p)
 
 // A page of another origin can send these without asking first, so they count as JSON only where no
 // browser is at work (browsers say Origin); "curl -d" sends the first.
-static bool type_holds(const http_req_t *req)
+static bool is_json_type(const http_req_t *req)
 {
     const char *type = http_header(req, "Content-Type");
     size_t size = type ? strcspn(type, "; \t") : 0;
@@ -153,7 +152,7 @@ static bool type_holds(const http_req_t *req)
 
 // Whether brackets nest deeper than anything sensible does: what is passed on to others, and
 // recursion over it, is bounded here.
-static bool too_deep(const char *text, size_t size)
+static bool is_too_deep(const char *text, size_t size)
 {
     int depth = 0;
     bool quoted = false;
@@ -186,12 +185,12 @@ json_t *http_json(http_req_t **req_p)
 {
     http_req_t *req = *req_p;
     json_error_t error = {0};
-    if (!type_holds(req)) {
+    if (!is_json_type(req)) {
         http_reply_error(req_p, 415, "unsupported_media_type", NULL, 0,
                          "The body must be JSON, sent with Content-Type: application/json.");
         return NULL;
     }
-    if (too_deep(http_body(req, NULL), req->body.size)) {
+    if (is_too_deep(http_body(req, NULL), req->body.size)) {
         http_reply_error(req_p, 400, "invalid_json", NULL, 0,
                          "The body's JSON is nested more than %d deep.", MAX_JSON_DEPTH);
         return NULL;
@@ -357,19 +356,15 @@ void http_reply(http_req_t **req_p, int status, const char *type, const void *bo
     http_reply_head(req, status, empty ? NULL : type, empty ? HTTP_NO_BODY : (long long)size);
     if (!empty && strcmp(req->head.method, "HEAD") != 0)
         http_out_add(conn, body, size);
-    http_conn_set_state(conn, HTTP_FLUSHING);
+    http_state_set(conn, HTTP_FLUSHING);
     conn->req = NULL;
     http_req_free(req);
 }
 
 void http_reply_json(http_req_t **req_p, int status, json_t *body)
 {
-    char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    char *text = rl_must(json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)));
     json_decref(body);
-    if (!text) {
-        http_drop(req_p); // memory is out
-        return;
-    }
     size_t size = strlen(text);
     text[size] = '\n'; // in place of the NUL: a terminal's prompt then starts on a line of its own
     http_reply(req_p, status, "application/json", text, size + 1);
@@ -417,11 +412,6 @@ void http_reply_fault(http_conn_t *conn, const http_fault_t *fault, const char *
 {
     if (!conn->req)
         conn->req = http_req_new(conn);
-    if (!conn->req) {
-        conn->doomed = true;
-        http_out_mark(conn);
-        return;
-    }
     conn->keep = false;
     conn->server->counts.bad_requests++;
     http_req_t *req = conn->req;

@@ -15,7 +15,7 @@ void http_stream_begin(http_req_t *req)
         return;
     http_set_header(req, "X-Accel-Buffering", "no"); // nginx passes each event on at once
     http_reply_head(req, 200, "text/event-stream; charset=utf-8", HTTP_UNTIL_END);
-    http_conn_set_state(conn, HTTP_STREAMING);
+    http_state_set(conn, HTTP_STREAMING);
 }
 
 bool http_stream_begun(const http_req_t *req)
@@ -51,7 +51,7 @@ void http_stream_end(http_req_t **req_p)
     http_out_close_chunk(&conn->out);
     if (is_chunked(req))
         http_out_add(conn, "0\r\n\r\n", 5);
-    http_conn_set_state(conn, HTTP_FLUSHING);
+    http_state_set(conn, HTTP_FLUSHING);
     conn->req = NULL;
     http_req_free(req);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 struct http_tls {
     SSL_CTX *ctx;
 };
@@ -57,14 +59,8 @@ static int load_key(SSL_CTX *ctx, const char *cert, const char *key, char *why, 
 
 http_tls_t *http_tls_new(const char *cert, const char *key, char *why, size_t why_size)
 {
-    http_tls_t *self = calloc(1, sizeof *self);
-    if (self)
-        self->ctx = SSL_CTX_new(TLS_server_method());
-    if (!self || !self->ctx) {
-        snprintf(why, why_size, "out of memory");
-        http_tls_destroy(&self);
-        return NULL;
-    }
+    http_tls_t *self = rl_new(*self);
+    self->ctx = rl_must(SSL_CTX_new(TLS_server_method()));
     SSL_CTX_set_min_proto_version(self->ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(self->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                        SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);

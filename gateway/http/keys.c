@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 enum {
     MAX_LINE = 4096,
     MAX_NAME = 64,
@@ -65,13 +67,9 @@ void keys_unref(const keys_caller_t **caller_p)
 
 static keys_caller_t *caller_new(const char *name)
 {
-    keys_caller_t *self = calloc(1, sizeof *self);
-    if (self && !(self->name = strdup(name))) {
-        free(self);
-        self = NULL;
-    }
-    if (self)
-        self->references = 1;
+    keys_caller_t *self = rl_new(*self);
+    self->name = rl_strdup(name);
+    self->references = 1;
     return self;
 }
 
@@ -120,9 +118,7 @@ static bool read_collections(const char *word, char **collections)
     size_t size = strlen(word);
     if (size == 0 || *word == ',' || word[size - 1] == ',' || strstr(word, ",,"))
         return false;
-    *collections = calloc(1, size + 2);
-    if (!*collections)
-        return false;
+    *collections = rl_alloc(size + 2);
     for (size_t at = 0; at < size; at++)
         (*collections)[at] = word[at] == ',' ? '\0' : word[at];
     return true;
@@ -149,8 +145,8 @@ static const char *read_option(char *word, keys_caller_t *caller)
         if (!read_collections(word + 12, &caller->collections))
             return "collections= must be names with commas between them, or *";
         free(caller->rights);
-        caller->rights = caller->collections ? strdup(word + 12) : NULL;
-        return caller->collections && !caller->rights ? "out of memory" : NULL;
+        caller->rights = caller->collections ? rl_strdup(word + 12) : NULL;
+        return NULL;
     }
     if (strncmp(word, "rate=", 5) == 0)
         return read_rate(word + 5, caller) ? NULL : "rate= must be like 10/s or 100/min";
@@ -169,15 +165,13 @@ static keys_caller_t *read_line(char *line, const char **why)
     char *hash = strtok_r(NULL, " \t", &rest);
     keys_caller_t *caller = caller_new(name);
     *why = NULL;
-    if (!caller)
-        *why = "out of memory";
-    else if (!read_name(name))
+    if (!read_name(name))
         *why = "a name has 1 to 64 letters, digits, or . _ - @";
     else if (!hash || !read_hash(hash, caller->hash))
         *why = "after the name comes sha256: and the key's SHA-256 in 64 hexadecimal digits";
     for (char *word = NULL; !*why && (word = strtok_r(NULL, " \t", &rest));)
         *why = read_option(word, caller);
-    if (*why && caller) {
+    if (*why) {
         caller_free(caller);
         caller = NULL;
     }
@@ -194,11 +188,8 @@ static const char *add_caller(table_t *table, keys_caller_t *caller)
         if (memcmp(table->callers[at]->hash, caller->hash, sizeof caller->hash) == 0)
             return "this key is there already";
     }
-    keys_caller_t **callers = realloc(table->callers, (table->size + 1) * sizeof *callers);
-    if (!callers)
-        return "out of memory";
-    table->callers = callers;
-    callers[table->size++] = caller;
+    table->callers = rl_realloc(table->callers, table->size + 1, sizeof *table->callers);
+    table->callers[table->size++] = caller;
     return NULL;
 }
 
@@ -285,14 +276,10 @@ int keys_reload(keys_t *self, const char *file, char *why, size_t why_size)
 
 keys_t *keys_new(const char *file, char *why, size_t why_size)
 {
-    keys_t *self = calloc(1, sizeof *self);
-    snprintf(why, why_size, "out of memory");
-    if (!self)
-        return NULL;
+    keys_t *self = rl_new(*self);
     self->anonymous = caller_new("anonymous");
-    if (self->anonymous)
-        self->anonymous->operator= true; // where nobody needs a key
-    if (!self->anonymous || keys_reload(self, file, why, why_size) != 0)
+    self->anonymous->operator= true; // where nobody needs a key
+    if (keys_reload(self, file, why, why_size) != 0)
         keys_destroy(&self);
     return self;
 }
