@@ -9,37 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-// /metrics has them with their help.
-static const char *const counter_names[COUNTERS] = {
-    [COUNT_QUESTIONS] = "questions",
-    [COUNT_DONE] = "done",
-    [COUNT_FAILED] = "failed",
-    [COUNT_CANCELLED] = "cancelled",
-    [COUNT_INCOMPLETE] = "incomplete",
-    [COUNT_CONTINUATIONS] = "continuations",
-    [COUNT_REFUSED] = "refused",
-    [COUNT_REFUSED_RATE] = "refused_rate",
-    [COUNT_TOKENS] = "tokens",
-    [COUNT_RETRIES] = "retries",
-    [COUNT_SEARCHES] = "searches",
-    [COUNT_HEDGES] = "hedges",
-    [COUNT_HEDGES_WON] = "hedges_won",
-    [COUNT_EFFORT_LOWERED] = "effort_lowered",
-    [COUNT_GAPS] = "gaps",
-    [COUNT_STRAY_MESSAGES] = "strays",
-    [COUNT_EMBED_ERRORS] = "embed_errors",
-    [COUNT_FALLBACKS] = "fallbacks",
-};
-
 static void dump_counters(const gateway_t *self, rl_dump_t *dump)
 {
     const http_counts_t *http = http_server_counts(self->http);
     registry_counts_t registry = registry_counts(self->pipeline->registry);
     rl_dump_begin(dump, "counters");
     for (int counter = 0; counter < COUNTERS; counter++)
-        if (counter_names[counter])
-            rl_dump_number(dump, counter_names[counter],
-                           metrics_value(self->pipeline->metrics, (counter_t)counter));
+        rl_dump_number(dump, metrics_counter_name((counter_t)counter),
+                       metrics_value(self->pipeline->metrics, (counter_t)counter));
     rl_dump_number(dump, "http_requests", http->requests);
     rl_dump_number(dump, "http_2xx", http->responses_2xx);
     rl_dump_number(dump, "http_4xx", http->responses_4xx);

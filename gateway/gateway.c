@@ -44,7 +44,7 @@ static void from_hub(void *arg, rl_msg_t *msg)
         request_found(self->pipeline, msg, msg->failed.task, msg->failed.worker);
         break;
     default:
-        metrics_count(self->pipeline->metrics, COUNT_STRAY_MESSAGES, 1);
+        metrics_count(self->pipeline->metrics, COUNT_STRAYS, 1);
         break;
     }
 }
@@ -66,7 +66,7 @@ static void from_generators(void *arg, rl_msg_t *msg)
         request_generated(self->pipeline, msg, msg->failed.task);
         break;
     default:
-        metrics_count(self->pipeline->metrics, COUNT_STRAY_MESSAGES, 1);
+        metrics_count(self->pipeline->metrics, COUNT_STRAYS, 1);
         break;
     }
 }

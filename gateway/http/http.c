@@ -17,16 +17,16 @@
 #include "mem.h"
 
 enum {
-    FLUSH_LIMIT_S = 60, // a client that takes nothing of a complete response for so long is gone
+    FLUSH_LIMIT_S = 60, // a client that reads nothing of a complete response for so long is dropped
     LINGER_LIMIT_S = 2,
     DRAIN_LIMIT_S = 1,      // for requests that are coming in when no more are wanted
     HANDSHAKES_US = 200000, // draining a shared socket: for connections that are being made
     KERNEL_UNSENT = 65536,  // bytes that the kernel takes of a client's unsent ones: its own limit
                             // is megabytes, which would hide a slow client and add up over many
-    OTHER_FDS = 256,        // descriptors kept for what is no client: workers, logs, transfers
-    RETRY_ACCEPT_US = 100000, // after an accept that failed for want of something
-    SILENT_US = 1000000,      // connected and silent for so long: closed if there are too many
-    COMPLAIN_US = 10000000,   // a warning at most after so long without its cause
+    OTHER_FDS = 256,        // descriptors that are not for clients: workers, logs, transfers
+    RETRY_ACCEPT_US = 100000, // after an accept that failed for want of descriptors or memory
+    SILENT_US = 1000000,      // a connection silent for so long is closed where there are too many
+    WARN_EVERY_US = 10000000, // that accepting fails
 };
 
 // ---- time ---------------------------------------------------------------------------------------
@@ -91,9 +91,9 @@ static bool accept_failed(http_server_t *self, int error)
     if ((error == EMFILE || error == ENFILE) && close_idle(self))
         return true;
     uint64_t now = rl_now_us();
-    if (now - self->complained_us > COMPLAIN_US || !self->complained_us)
-        rl_warn("cannot take a client in: %s", strerror(error));
-    self->complained_us = now;
+    if (now - self->warned_us > WARN_EVERY_US || !self->warned_us)
+        rl_warn("cannot accept a client: %s", strerror(error));
+    self->warned_us = now;
     pause_accepting(self);
     return false;
 }
@@ -132,7 +132,7 @@ static uint64_t conf_us(const rl_conf_t *conf, const char *name)
     return (uint64_t)rl_conf_int(conf, name) * 1000;
 }
 
-// What can change while it runs.
+// The settings that a reload can change.
 static void read_limits(http_server_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);

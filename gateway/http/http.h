@@ -39,14 +39,14 @@ void http_server_destroy(http_server_t **self_p);
 void http_server_reload(http_server_t *self);
 // "http://127.0.0.1:8080", with the real port.
 const char *http_server_url(const http_server_t *self);
-// A server whose port others serve too (a socket that was passed in, gateway.shared) takes nobody
-// in before it is told to: clients are in good hands until it can answer them.
+// A server whose port others serve too (a socket that was passed in, gateway.shared) does not
+// accept before it is told to: until then the others answer its clients.
 bool http_server_waits(const http_server_t *self);
 void http_server_open(http_server_t *self);
-// Takes no more clients in: those that wait in the queue of a socket that was passed in are its
-// next owner's, all others are taken in first. Requests at work go on; who had connected and not
-// asked yet gets an answer; further requests on open connections get 503 (but for open routes).
-// Nothing is owed any more when counts' unfinished is 0.
+// Accepts no more clients. Those in the queue of a socket that was passed in are left to its next
+// owner, all others are accepted first. Requests at work go on; a client that is connected and has
+// sent nothing yet gets an answer; further requests on open connections get 503 (but for open
+// routes). All requests are answered when counts' unfinished is 0.
 void http_server_drain(http_server_t *self);
 typedef struct http_counts {
     uint64_t requests, responses_2xx, responses_4xx, responses_5xx, bad_requests, timeouts, hangups;
@@ -93,8 +93,8 @@ void http_stream_end(http_req_t **req_p);
 
 // `gone` is called once if the client hangs up before the response is complete (also while nothing
 // has been sent yet); the request is still valid and must be given up with http_drop. To be called
-// within the handler: later may be too late. A client that closes only its sending side counts as
-// gone.
+// within the handler, or a client that has gone by then is not noticed. A client that closes only
+// its sending side counts as gone.
 // `drained` is called when the backlog falls below a quarter of gateway.client_buffer after having
 // been above half of it. Not called from within the calls above.
 void http_on_client(http_req_t *req, void (*gone)(void *arg), void (*drained)(void *arg),

@@ -1,5 +1,5 @@
-// http_admit: what is found out from a request's head alone, before its body is waited for: its
-// handler, its query, who asks, whether its body may come.
+// http_admit: whether a request is admitted, by its head alone, before its body is read: its
+// handler, its query, its caller, the size of its body.
 #include "http_private.h"
 
 #include <arpa/inet.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-// Answers with an error; what of the body is still to come is not waited for.
+// Answers with an error, without waiting for the body.
 static void refuse_request(http_conn_t *conn, int status, const char *code, long retry_after_s,
                            const char *format, ...) __attribute__((format(printf, 5, 6)));
 static void refuse_request(http_conn_t *conn, int status, const char *code, long retry_after_s,
@@ -89,9 +89,9 @@ static bool admit_path(http_conn_t *conn)
     return false;
 }
 
-// Without keys it is the loopback address that keeps others out, and a web page that has its name
-// resolved to 127.0.0.1 (DNS rebinding) would get around that: so only names are served that are no
-// names of the public DNS: addresses, single words, and those below "localhost".
+// Without keys only the loopback address keeps others out. A web page whose name resolves to
+// 127.0.0.1 (DNS rebinding) would get around that, so only names are served that cannot stand in
+// the public DNS: addresses, single words, and those below "localhost".
 static bool local_host(const char *host)
 {
     char name[256];
@@ -149,7 +149,7 @@ static bool admit_query(http_conn_t *conn)
     size_t size = strlen(req->head.query);
     if (size == 0)
         return true;
-    req->query = malloc(size * 2 + 3); // each part gets two NULs
+    req->query = malloc(size * 2 + 3); // each part gets two NULs; of a size that the client decides
     char *out = req->query;
     const char *at = req->head.query;
     while (out && *at) {
@@ -207,5 +207,5 @@ void http_dispatch(http_conn_t *conn)
     http_state_set(conn, HTTP_WORKING);
     req->route->handler(server->arg, req);
     if (conn->readable)
-        http_state_mark(conn); // it may have asked and closed in one breath
+        http_state_mark(conn); // the client may have closed right after its request
 }

@@ -21,7 +21,7 @@ void http_conn_close(http_conn_t *conn)
 {
     http_server_t *server = conn->server;
     if (conn->req && is_handed_over(conn))
-        conn->req->conn = NULL; // its handler gives it up
+        conn->req->conn = NULL; // its handler drops it
     else if (conn->req)
         http_req_free(conn->req);
     http_state_leave(conn);
@@ -173,9 +173,9 @@ static void read_body(http_conn_t *conn)
         http_dispatch(conn);
 }
 
-// Uses what has been read, one request at most (the next one waits for the answer). Returns whether
-// more bytes are wanted.
-static bool use_bytes(http_conn_t *conn)
+// Parses what has been read, one request at most (the next one waits for the answer). Returns
+// whether more bytes are wanted.
+static bool parse_bytes(http_conn_t *conn)
 {
     while (conn->in.size > 0) {
         if (!conn->req && !begin_request(conn))
@@ -196,7 +196,7 @@ static bool use_bytes(http_conn_t *conn)
 // Reads until nothing is there, a request is complete, or the client is gone.
 static void read_request(http_conn_t *conn)
 {
-    while (use_bytes(conn)) {
+    while (parse_bytes(conn)) {
         if (!conn->readable)
             break;
         ssize_t got = read_some(conn, conn->server->scratch, HTTP_SCRATCH);
@@ -221,8 +221,8 @@ static void read_request(http_conn_t *conn)
     }
 }
 
-// While an answer is being made: what the client sends ahead is kept for later, up to a bound, and
-// read all the same, since its end (or a reset) stands behind it.
+// While an answer is being made, what the client sends ahead is read and kept for later, up to a
+// bound: the end of the connection (or a reset) is noticed only behind it.
 static void read_ahead(http_conn_t *conn)
 {
     while (conn->readable) {
@@ -302,7 +302,7 @@ void http_conn_turn_end(void *arg)
 
 // ---- events -------------------------------------------------------------------------------------
 
-// Where nothing is read, a reset shows as an error of the socket.
+// In states that do not read, a reset is noticed as an error of the socket.
 static bool socket_failed(const http_conn_t *conn)
 {
     int error = 0;
@@ -363,7 +363,7 @@ void http_conn_out_of_time(http_conn_t *conn)
         else
             http_conn_close(conn);
         break;
-    case HTTP_STREAMING: // not a fault: a proxy in between is to see that we are alive
+    case HTTP_STREAMING: // no fault: a comment keeps proxies from closing a silent stream
         if (http_out_waiting(&conn->out) == 0)
             http_stream_send(conn->req, ":\n\n", 3);
         http_state_set(conn, HTTP_STREAMING);

@@ -92,7 +92,7 @@ static int split_address(const char *address, char *host, size_t host_size, char
     memcpy(host, address, size);
     host[size] = '\0';
     snprintf(port, port_size, "%s", strcmp(colon + 1, "*") == 0 ? "0" : colon + 1);
-    // getaddrinfo takes 99999 for 34463
+    // getaddrinfo would read 99999 as 34463
     return strspn(port, "0123456789") == strlen(port) && strtoul(port, NULL, 10) > 65535 ? -1 : 0;
 }
 

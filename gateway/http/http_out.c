@@ -1,6 +1,6 @@
 // http_out: the bytes on their way to clients. What is added in one turn of the loop leaves in one
-// write at the turn's end, as one chunk where the body comes in chunks; the kernel is asked again
-// only when it says that a client has made room.
+// write at the turn's end, as one chunk where the body comes in chunks; after EAGAIN
+// nothing is written before the kernel says that there is room again.
 #include "http_private.h"
 
 #include <errno.h>

@@ -25,7 +25,7 @@ static bool is_control(unsigned char c)
     return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-// The first byte tells most clients that do not speak HTTP at all.
+// The first byte is enough to refuse most clients that do not speak HTTP.
 static long first_byte(unsigned char c, http_fault_t *fault)
 {
     if (is_token(c))
@@ -216,8 +216,8 @@ static long parse_length(const char *value, uint64_t *length, http_fault_t *faul
     return 0;
 }
 
-// Where the body ends (RFC 9112, 6.3). Two statements about that in one request are an attempt to
-// smuggle one request inside another, or as good as one.
+// Where the body ends (RFC 9112, 6.3). A request that states it twice is refused: it may be an
+// attempt to smuggle one request inside another.
 static long parse_framing(http_head_t *head, http_fault_t *fault)
 {
     const char *coding = http_head_field(head, "Transfer-Encoding");

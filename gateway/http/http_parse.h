@@ -1,6 +1,6 @@
 // http_parse: the bytes of an HTTP/1.x request (RFC 9112), read strictly: what two readers could
-// understand in two ways is refused, so that no proxy in front and we ever disagree on where a
-// request ends. Knows no sockets.
+// understand in two ways is refused, so that a proxy in front never sees another end of a
+// request than this server. Knows no sockets.
 #ifndef HTTP_PARSE_H
 #define HTTP_PARSE_H
 

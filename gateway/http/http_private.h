@@ -51,8 +51,8 @@ struct http_conn {
     http_conn_t *prev, *next;             // in the list of its state
     http_conn_t *dirty_prev, *dirty_next; // in the server's list of those with something to send
     bool dirty;
-    bool readable; // there may be bytes to read, or the end, until a read says AGAIN
-    bool blocked;  // the kernel took no more; wait for its word
+    bool readable; // there may be bytes to read, or the end, until a read returns AGAIN
+    bool blocked;  // the kernel took no more; EV_WRITE tells when it does
     uint64_t blocked_from_us, blocked_us; // since when; how long in all, for the request at hand
     bool ended;                           // the client has closed (its side)
     bool doomed;                          // to be closed at the turn's end
@@ -68,7 +68,7 @@ struct http_conn {
 };
 
 struct http_req {
-    http_conn_t *conn; // NULL once the client has gone
+    http_conn_t *conn; // NULL after the client has gone
     char *bytes;       // the head's, which `head` points into
     http_head_t head;
     char *query; // decoded copies of the query: name NUL value NUL …
@@ -94,11 +94,11 @@ struct http_server {
     int fd;
     struct event *accepting;
     rl_timer_t *timer;
-    uint64_t armed_us;      // when the timer goes off, 0 if it is not set
-    bool passed, shared;    // the socket: the service manager's; one of several on its port
-    bool waits;             // not accepting: http_server_open is to come
-    bool paused;            // not accepting: as many connections as may be
-    uint64_t complained_us; // when an accept last failed
+    uint64_t armed_us;   // when the timer goes off, 0 if it is not set
+    bool passed, shared; // the socket: the service manager's; one of several on its port
+    bool waits;          // not accepting: http_server_open is to come
+    bool paused;         // not accepting: as many connections as may be
+    uint64_t warned_us;  // that accepting failed
     bool draining;
     uint64_t close_us; // draining: when a shared socket is closed
     bool check_host;   // without keys only local names may be asked for
@@ -122,15 +122,15 @@ enum {
 };
 #define HTTP_NO_CHUNK ((size_t)-1)
 
-// Lengths of a response's body that are no lengths.
+// In place of the length of a response's body.
 enum {
     HTTP_UNTIL_END = -1, // it comes in chunks (HTTP/1.0: until the connection closes)
     HTTP_NO_BODY = -2,
 };
 
 // http_admit.c
-// The head of conn->req is complete: finds its handler and says what is against it by answering.
-// Returns whether the body may come.
+// The head of conn->req is complete: finds its handler, or answers why it is refused. Returns
+// whether the body may come.
 bool http_admit(http_conn_t *conn);
 // The request is complete: its handler gets it.
 void http_dispatch(http_conn_t *conn);
@@ -140,7 +140,7 @@ void http_dispatch(http_conn_t *conn);
 void http_state_arm_timer(http_server_t *self, uint64_t at_us);
 // Accepts again where that was paused and there is room for a further connection.
 void http_state_resume_accepting(http_server_t *self);
-// A new connection's first state; another one; none any more.
+// Enters a new connection in the list of its state; moves it to another; takes it out.
 void http_state_enter(http_conn_t *conn, http_state_t state);
 void http_state_set(http_conn_t *conn, http_state_t state);
 void http_state_leave(http_conn_t *conn);
@@ -169,7 +169,7 @@ http_req_t *http_req_new(http_conn_t *conn);
 void http_req_free(http_req_t *req);
 // Answers the request that is being read because of a fault and closes the connection afterwards.
 void http_reply_fault(http_conn_t *conn, const http_fault_t *fault, const char *code);
-// Writes the head of the response; `length` in bytes or one of the words above.
+// Writes the head of the response; `length` in bytes or one of the two above.
 void http_reply_head(http_req_t *req, int status, const char *type, long long length);
 const char *http_reason(int status);
 

@@ -136,8 +136,8 @@ void http_drop(http_req_t **req_p)
 
 // ---- the body as JSON ---------------------------------------------------------------------------
 
-// A page of another origin can send these without asking first, so they count as JSON only where no
-// browser is at work (browsers say Origin); "curl -d" sends the first.
+// A page of another origin can send the last two types without a preflight, so they count as JSON
+// only where no browser is at work (browsers send Origin). "curl -d" sends the form type.
 static bool is_json_type(const http_req_t *req)
 {
     const char *type = http_header(req, "Content-Type");
@@ -150,8 +150,8 @@ static bool is_json_type(const http_req_t *req)
            (size == 33 && strncasecmp(type, "application/x-www-form-urlencoded", size) == 0);
 }
 
-// Whether brackets nest deeper than anything sensible does: what is passed on to others, and
-// recursion over it, is bounded here.
+// Whether brackets nest deeper than is taken, so that recursion over the value, here and in what it
+// is passed on to, is bounded.
 static bool is_too_deep(const char *text, size_t size)
 {
     int depth = 0;
@@ -348,7 +348,7 @@ void http_reply(http_req_t **req_p, int status, const char *type, const void *bo
     http_req_t *req = *req_p;
     http_conn_t *conn = req->conn;
     if (!conn || req->status != 0) {
-        http_drop(req_p); // nobody is there, or a stream has begun and cannot become an answer
+        http_drop(req_p); // the client has gone, or a stream has begun
         return;
     }
     *req_p = NULL;

@@ -1,4 +1,4 @@
-// http_stream: answers that go out piece by piece: event streams.
+// http_stream: answers that are sent piece by piece: event streams.
 #include "http_private.h"
 
 #include <string.h>

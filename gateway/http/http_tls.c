@@ -22,8 +22,8 @@ static const char *last_error(char *room, size_t size)
     return room;
 }
 
-// Of the protocols that the client offers we speak http/1.1; a client that insists on others goes
-// on without ALPN and finds out.
+// http/1.1 is chosen of the protocols that the client offers. Where it offers only others, the
+// connection goes on without ALPN.
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_size,
                            const unsigned char *in, unsigned in_size, void *arg)
 {

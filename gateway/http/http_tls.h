@@ -21,13 +21,13 @@ SSL *http_tls_accept(http_tls_t *self, int fd);
 enum {
     HTTP_IO_END = 0,    // the peer has closed
     HTTP_IO_AGAIN = -1, // nothing now
-    HTTP_IO_ERROR = -2, // the connection is of no use any more
+    HTTP_IO_ERROR = -2, // the connection has failed
     HTTP_IO_PLAIN = -3, // the client speaks plain HTTP on the TLS port
 };
 ssize_t http_tls_read(SSL *ssl, void *data, size_t size);
 ssize_t http_tls_write(SSL *ssl, const void *data, size_t size);
 
-// Says goodbye and frees it; does not close the socket.
+// Sends close_notify and frees it; does not close the socket.
 void http_tls_close(SSL **ssl_p);
 
 #endif

@@ -15,7 +15,7 @@
 enum {
     MAX_LINE = 4096,
     MAX_NAME = 64,
-    MAX_KEY = 1024, // a longer one is no key of ours
+    MAX_KEY = 1024, // longer ones are not looked up
 };
 
 struct keys_caller {
@@ -27,7 +27,7 @@ struct keys_caller {
     double burst;      // tokens that the bucket holds
     double tokens;
     uint64_t filled_us;
-    bool parted;   // others may read other collections
+    bool parted;   // there are callers with other rights
     bool operator; // sees what concerns other callers
     unsigned references;
 };
@@ -83,7 +83,7 @@ static void table_free(table_t *table)
 
 // ---- one line of the file -----------------------------------------------------------------------
 
-static bool read_name(const char *word)
+static bool is_name(const char *word)
 {
     size_t size = strlen(word);
     for (size_t at = 0; at < size; at++)
@@ -165,7 +165,7 @@ static keys_caller_t *read_line(char *line, const char **why)
     char *hash = strtok_r(NULL, " \t", &rest);
     keys_caller_t *caller = caller_new(name);
     *why = NULL;
-    if (!read_name(name))
+    if (!is_name(name))
         *why = "a name has 1 to 64 letters, digits, or . _ - @";
     else if (!hash || !read_hash(hash, caller->hash))
         *why = "after the name comes sha256: and the key's SHA-256 in 64 hexadecimal digits";
@@ -237,7 +237,7 @@ static int read_file(const char *file, table_t *table, char *why, size_t why_siz
     return -1;
 }
 
-// What a caller has used up of its rate outlives a reload.
+// What a caller has used of its rate is kept over a reload.
 static void carry_over(table_t *table, const table_t *old)
 {
     for (size_t at = 0; at < table->size; at++)
@@ -310,7 +310,7 @@ const keys_caller_t *keys_find(keys_t *self, const char *key)
     if (size == 0 || size > MAX_KEY)
         return NULL;
     SHA256((const unsigned char *)key, size, hash);
-    // all of them are looked at, so that the time says nothing about which one it is
+    // all of them are compared, so that the time does not tell which one it is
     for (size_t at = 0; at < self->table.size; at++)
         if (CRYPTO_memcmp(self->table.callers[at]->hash, hash, sizeof hash) == 0)
             found = self->table.callers[at];
@@ -354,7 +354,8 @@ bool keys_may_read(const keys_caller_t *caller, const char *collection)
 
 long keys_take(const keys_caller_t *const_caller, uint64_t now_us)
 {
-    keys_caller_t *caller = (keys_caller_t *)const_caller; // the bucket is not part of who it is
+    keys_caller_t *caller =
+        (keys_caller_t *)const_caller; // the token bucket is no part of its identity
     if (caller->rate <= 0)
         return 0;
     double passed = now_us > caller->filled_us ? (double)(now_us - caller->filled_us) / 1e6 : 0;

@@ -24,8 +24,8 @@ int keys_reload(keys_t *self, const char *file, char *why, size_t why_size);
 bool keys_needed(const keys_t *self);
 
 // The caller with this key (as in "Authorization: Bearer KEY" or "X-Api-Key: KEY"), NULL if there
-// is none such. Compared in constant time. Each of these three gives a reference that the one who
-// called drops; it stays valid when keys are read again or go.
+// is none. Compared in constant time. Each of these three returns a reference, which the caller of
+// the function gives back with keys_unref; it stays valid when keys are read again or removed.
 const keys_caller_t *keys_find(keys_t *self, const char *key);
 const keys_caller_t *keys_anonymous(keys_t *self);
 const keys_caller_t *keys_ref(const keys_caller_t *caller);
@@ -33,10 +33,10 @@ void keys_unref(const keys_caller_t **caller_p);
 
 // What the caller may read, as one text: "*", or the names in their order.
 const char *keys_rights(const keys_caller_t *caller);
-// Whether there are callers who may read something else.
+// Whether there are callers with other rights.
 bool keys_parted(const keys_caller_t *caller);
 const char *keys_name(const keys_caller_t *caller);
-// Whether the caller may see what concerns others (traces): where there are no keys, everybody.
+// Whether the caller may see what concerns other callers (traces). Without keys everybody may.
 bool keys_is_operator(const keys_caller_t *caller);
 bool keys_may_read(const keys_caller_t *caller, const char *collection);
 // Takes one request from the caller's rate (token bucket). Returns 0, or the seconds to wait (> 0).

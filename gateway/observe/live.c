@@ -8,55 +8,25 @@
 #include "mem.h"
 #include "wire.h"
 
-// What is counted. Another counter is another row here (and in the table below): readers of the
-// endpoint show names that they do not know as they are.
+// What is counted, from the list of all counters: readers of the endpoint show names that they do
+// not know as they are.
+#define COUNTER(constant, family, labels, help)
 enum {
-    ROW_QUESTIONS,
-    ROW_ANSWERS,
-    ROW_FAILED,
-    ROW_CANCELLED,
-    ROW_REFUSED,
-    ROW_INCOMPLETE,
-    ROW_FALLBACKS,
-    ROW_TOKENS,
-    ROW_SEARCHES,
-    ROW_HEDGES,
-    ROW_HEDGES_WON,
-    ROW_RETRIES,
-    ROW_CACHE_HITS,
-    ROW_ANSWER_CACHE_HITS,
-    ROW_SHARED,
-    ROW_PREFILLS,
-    ROW_EMBED_ERRORS,
-    ROW_GAPS,
-    ROW_STRAYS,
-    ROW_BAD_MESSAGES,
+#define LIVE_COUNTER(constant, family, labels, help, name) ROW_##constant,
+#include "metrics_counters.h"
+#undef LIVE_COUNTER
+    ROW_BAD_MESSAGES, // counted by the wire
     ROWS
 };
 static const struct {
     const char *name; // that clients see
     counter_t counter;
 } rows[ROWS] = {
-    [ROW_QUESTIONS] = {"questions", COUNT_QUESTIONS},
-    [ROW_ANSWERS] = {"answers", COUNT_DONE},
-    [ROW_FAILED] = {"failed", COUNT_FAILED},
-    [ROW_CANCELLED] = {"cancelled", COUNT_CANCELLED},
-    [ROW_REFUSED] = {"refused", COUNT_REFUSED},
-    [ROW_INCOMPLETE] = {"incomplete", COUNT_INCOMPLETE},
-    [ROW_FALLBACKS] = {"fallbacks", COUNT_FALLBACKS},
-    [ROW_TOKENS] = {"tokens", COUNT_TOKENS},
-    [ROW_SEARCHES] = {"searches", COUNT_SEARCHES},
-    [ROW_HEDGES] = {"hedges", COUNT_HEDGES},
-    [ROW_HEDGES_WON] = {"hedges_won", COUNT_HEDGES_WON},
-    [ROW_RETRIES] = {"retries", COUNT_RETRIES},
-    [ROW_CACHE_HITS] = {"cache_hits", COUNT_CACHE_HITS},
-    [ROW_ANSWER_CACHE_HITS] = {"answer_cache_hits", COUNT_ANSWER_CACHE_HITS},
-    [ROW_SHARED] = {"retrievals_shared", COUNT_RETRIEVALS_SHARED},
-    [ROW_PREFILLS] = {"prefills", COUNT_PREFILLS},
-    [ROW_EMBED_ERRORS] = {"embed_errors", COUNT_EMBED_ERRORS},
-    [ROW_GAPS] = {"gaps", COUNT_GAPS},
-    [ROW_STRAYS] = {"strays", COUNT_STRAY_MESSAGES},
-    [ROW_BAD_MESSAGES] = {"bad_messages", COUNTERS}, // of the wire, see read_totals
+#define LIVE_COUNTER(constant, family, labels, help, name)                                         \
+    [ROW_##constant] = {name, COUNT_##constant},
+#include "metrics_counters.h"
+#undef LIVE_COUNTER
+    [ROW_BAD_MESSAGES] = {"bad_messages", COUNTERS},
 };
 
 // Times since the question came.
@@ -300,7 +270,7 @@ static void write_percentile(const second_t *second, double share, rl_buf_t *out
 // without arrays, for one second.
 static void write_seconds(const live_t *self, size_t size, bool arrays, rl_buf_t *out)
 {
-    static const int rates[] = {ROW_QUESTIONS, ROW_ANSWERS, ROW_FAILED, ROW_REFUSED, ROW_TOKENS};
+    static const int rates[] = {ROW_QUESTIONS, ROW_DONE, ROW_FAILED, ROW_REFUSED, ROW_TOKENS};
     static const double shares[] = {0.5, 0.9, 0.99};
     const char *open = arrays ? "[" : "", *close = arrays ? "]" : "";
     rl_buf_adds(out, "{");

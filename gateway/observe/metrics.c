@@ -1,6 +1,7 @@
 // metrics: counts and times, and what an answer's timeline adds to them.
 #include "metrics_private.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,21 @@ uint64_t metrics_value(const metrics_t *self, counter_t counter)
     return self->counters[counter];
 }
 
+const char *metrics_counter_name(counter_t counter)
+{
+    static char names[COUNTERS][32]; // the constants in lower case
+    static const char *const constants[COUNTERS] = {
+#define COUNTER(constant, family, labels, help) #constant,
+#define LIVE_COUNTER(constant, family, labels, help, name) #constant,
+#include "metrics_counters.h"
+#undef COUNTER
+#undef LIVE_COUNTER
+    };
+    for (size_t at = 0; !names[counter][at] && constants[counter][at]; at++)
+        names[counter][at] = (char)tolower(constants[counter][at]);
+    return names[counter];
+}
+
 // ---- labels whose values come from outside ------------------------------------------------------
 
 // Where this value has its series; METRICS_MAX_VALUES where there are too many of them.
@@ -127,9 +143,9 @@ static size_t code_of(const char *code)
     return 0;
 }
 
-void metrics_count_failure(metrics_t *self, failure_t trouble, const char *code)
+void metrics_count_failure(metrics_t *self, failure_t failure, const char *code)
 {
-    self->troubles[trouble][code_of(code)]++;
+    self->failures[failure][code_of(code)]++;
 }
 
 // ---- an answer ----------------------------------------------------------------------------------
@@ -320,7 +336,7 @@ static void count_outcome(metrics_t *self, const timeline_t *timeline)
                                                            : COUNT_FAILED,
                   1);
     if (timeline->outcome == REQUEST_FAILED)
-        self->failures[code_of(timeline->error)]++;
+        self->failed_answers[code_of(timeline->error)]++;
     metrics_count(self, COUNT_CONTINUATIONS, timeline->continuations);
     metrics_count(self, COUNT_PASSAGES_REPEATED, timeline->passages_repeated);
     metrics_count(self, COUNT_PASSAGES_CUT, timeline->passages_cut);

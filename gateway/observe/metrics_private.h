@@ -57,8 +57,8 @@ typedef struct metrics_tokens {
 
 struct metrics {
     uint64_t counters[COUNTERS];
-    uint64_t troubles[FAILURES][METRICS_CODES];
-    uint64_t failures[METRICS_CODES];
+    uint64_t failures[FAILURES][METRICS_CODES];
+    uint64_t failed_answers[METRICS_CODES];
     uint64_t path_us[STAGES];
     metrics_values_t collections, models;
     // the last of each: "other"

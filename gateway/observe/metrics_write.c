@@ -6,66 +6,13 @@
 #include <string.h>
 
 static const struct {
-    const char *name, *labels, *help; // NULL: of the family before
+    const char *name, *labels, *help; // name NULL: written by code; help NULL: of the family before
 } counters[COUNTERS] = {
-    [COUNT_QUESTIONS] = {"ragline_questions_total", "", "Questions taken."},
-    [COUNT_DONE] = {"ragline_answers_total", "", "Questions answered completely."},
-    [COUNT_CANCELLED] = {"ragline_cancellations_total", "",
-                         "Questions whose client went away before the end, or stopped them."},
-    [COUNT_INCOMPLETE] = {"ragline_incomplete_total", "",
-                          "Answers whose passages do not come from all sources."},
-    [COUNT_ASKED] = {"ragline_sources_asked_total", "",
-                     "Sources (shard by kind) that questions should have been answered from."},
-    [COUNT_ANSWERED] = {"ragline_sources_answered_total", "",
-                        "Of those, sources that answered in time."},
-    [COUNT_CONTINUATIONS] = {"ragline_continuations_total", "",
-                             "Times that another generator went on with an answer."},
-    [COUNT_PASSAGES_REPEATED] = {"ragline_trimmed_passages_total", "how=\"repeated\"",
-                                 "Passages left out of prompts, since a better one says the same, "
-                                 "or cut, so that they are read in time."},
-    [COUNT_PASSAGES_CUT] = {"ragline_trimmed_passages_total", "how=\"cut\"", NULL},
-    [COUNT_REFUSED] = {"ragline_refusals_total", "reason=\"too_many_questions\"",
-                       "Questions refused with status 429."},
-    [COUNT_REFUSED_RATE] = {"ragline_refusals_total", "reason=\"rate_limit_exceeded\"", NULL},
-    [COUNT_TOKENS] = {"ragline_tokens_total", "",
-                      "Pieces of answers relayed from generators to clients."},
-    [COUNT_RETRIES] = {"ragline_retries_total", "", "Tasks sent again to another worker."},
-    [COUNT_SEARCHES] = {"ragline_searches_total", "", "Search tasks sent, hedges not counted."},
-    [COUNT_HEDGES] = {"ragline_hedges_total", "",
-                      "Search tasks sent to a second replica because the first was slow."},
-    [COUNT_HEDGES_WON] = {"ragline_hedges_won_total", "", "Hedges that answered first."},
-    [COUNT_EFFORT_LOWERED] = {"ragline_searches_effort_lowered_total", "",
-                              "Searches that looked at less of their index to answer in time."},
-    [COUNT_GAPS] = {"ragline_token_gaps_total", "",
-                    "Gaps seen in the numbers of token streams (sent again, never shown)."},
-    [COUNT_STRAY_MESSAGES] = {"ragline_stray_messages_total", "",
-                              "Messages of workers for tasks that nobody waits for."},
-    [COUNT_EMBED_ERRORS] = {"ragline_embedding_errors_total", "",
-                            "Questions that the embedding server did not embed."},
-    [COUNT_FALLBACKS] = {"ragline_fallbacks_total", "",
-                         "Answers begun by another upstream than the first in the order."},
-    [COUNT_CACHE_HITS] = {"ragline_passage_cache_requests_total", "result=\"hit\"",
-                          "Questions by whether their passages were in the cache."},
-    [COUNT_CACHE_MISSES] = {"ragline_passage_cache_requests_total", "result=\"miss\"", NULL},
-    [COUNT_ANSWER_CACHE_HITS] = {"ragline_answer_cache_requests_total", "result=\"hit\"",
-                                 "Questions by whether their answer was in the cache."},
-    [COUNT_ANSWER_CACHE_MISSES] = {"ragline_answer_cache_requests_total", "result=\"miss\"", NULL},
-    [COUNT_SEMANTIC_HITS] = {"ragline_semantic_hits_total", "",
-                             "Questions that took the passages of another one close to them."},
-    [COUNT_RETRIEVALS_SHARED] = {"ragline_retrievals_shared_total", "",
-                                 "Questions that waited for another's retrieval of the same."},
-    [COUNT_PREFILLS] = {"ragline_prefills_total", "",
-                        "Drafts whose passages a generator was asked to read ahead."},
-    [COUNT_PREFILLS_USED] = {"ragline_prefills_used_total", "",
-                             "Questions that went to the generator that had read their passages."},
-    [COUNT_PROVISIONAL] = {"ragline_provisional_total", "",
-                           "Answers begun before all sources had answered."},
-    [COUNT_PROVISIONAL_KEPT] = {"ragline_provisional_kept_total", "",
-                                "Of those, answers whose passages did not change any more."},
-    [COUNT_PROGRESSIVE] = {"ragline_progressive_total", "",
-                           "Questions whose first passages went out before all sources answered."},
-    [COUNT_PREVIEWS] = {"ragline_quick_answers_total", "",
-                        "Quotations that went out for the time until the first token."},
+#define COUNTER(constant, family, labels, help) [COUNT_##constant] = {family, labels, help},
+#define LIVE_COUNTER(constant, family, labels, help, name) COUNTER(constant, family, labels, help)
+#include "metrics_counters.h"
+#undef COUNTER
+#undef LIVE_COUNTER
 };
 
 static const struct {
@@ -212,21 +159,21 @@ static void write_codes(metrics_text_t *text, const char *name, const char *role
     }
 }
 
-static void write_troubles(const metrics_t *self, metrics_text_t *text)
+static void write_failures(const metrics_t *self, metrics_text_t *text)
 {
     static const char failures[] = "ragline_failures_total";
     static const char upstream[] = "ragline_upstream_errors_total";
     static const char tasks[] = "ragline_task_failures_total";
     metrics_text_family(text, failures, "counter", "Questions that ended with an error, by code.");
-    write_codes(text, failures, NULL, self->failures);
+    write_codes(text, failures, NULL, self->failed_answers);
     metrics_text_family(text, upstream, "counter",
                         "LLM servers that failed a question, also where another one answered it.");
-    write_codes(text, upstream, NULL, self->troubles[FAILURE_UPSTREAM]);
+    write_codes(text, upstream, NULL, self->failures[FAILURE_UPSTREAM]);
     metrics_text_family(text, tasks, "counter",
                         "Tasks that a worker could not do, also where another one did.");
-    write_codes(text, tasks, "dense", self->troubles[FAILURE_DENSE]);
-    write_codes(text, tasks, "lexical", self->troubles[FAILURE_LEXICAL]);
-    write_codes(text, tasks, "generator", self->troubles[FAILURE_GENERATOR]);
+    write_codes(text, tasks, "dense", self->failures[FAILURE_DENSE]);
+    write_codes(text, tasks, "lexical", self->failures[FAILURE_LEXICAL]);
+    write_codes(text, tasks, "generator", self->failures[FAILURE_GENERATOR]);
 }
 
 static void write_coverage(const metrics_t *self, metrics_text_t *text)
@@ -286,14 +233,14 @@ static void write_tokens(const metrics_t *self, metrics_text_t *text)
 void metrics_write(const metrics_t *self, metrics_text_t *text)
 {
     for (size_t at = 0; at < COUNTERS; at++) {
-        if (!counters[at].name) // written by code
+        if (!counters[at].name)
             continue;
         if (counters[at].help)
             metrics_text_family(text, counters[at].name, "counter", counters[at].help);
         metrics_text_value(text, counters[at].name, counters[at].labels,
                            (double)self->counters[at]);
     }
-    write_troubles(self, text);
+    write_failures(self, text);
     write_coverage(self, text);
     write_tokens(self, text);
     write_times(self, text);

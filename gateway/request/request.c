@@ -389,7 +389,7 @@ static task_t *find_task(pipeline_t *pipeline, uint64_t id, const char *worker)
     bool generates = task && (task->kind == TASK_GENERATION || task->kind == TASK_PREFILL);
     // a retriever may speak of its own tasks only
     if (!task || generates != !worker || (worker && strcmp(task->worker->id, worker) != 0)) {
-        metrics_count(pipeline->metrics, COUNT_STRAY_MESSAGES, 1);
+        metrics_count(pipeline->metrics, COUNT_STRAYS, 1);
         return NULL;
     }
     task->worker->seen_us = rl_now_us();
