@@ -34,7 +34,8 @@ CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS)
 # read when a recipe runs, so after scripts/deps has put FAISS there
 FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
 FAISS_LIBS = $(shell scripts/deps --faiss libs)
-LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto -lm
+LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto \
+    -Wl,--push-state,--as-needed -lsimdjson -lstdc++ -Wl,--pop-state -lm
 LIBS_SCREEN := -lncursesw -ltinfo
 LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lgumbo -lmd4c -lyaml -lz -lgomp -lstdc++ -lm
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "embedding.h"
 #include "endpoint.h"
 #include "field_types.h"
 #include "files.h"
@@ -198,7 +199,7 @@ static asked_t *accept_task(shard_worker_t *self, rl_msg_t *msg, uint64_t now)
         return NULL;
     }
     bool usable = search->vector_size == 0 ||
-                  vectors_normalise(search->vector, search->vector_size, asked->vector) == 0;
+                  rl_embedding_normalise(search->vector, search->vector_size, asked->vector) == 0;
     asked->task.msg = usable ? rl_msg_move(msg) : NULL;
     if (!asked->task.msg) {
         fail(self, search, usable ? 503 : 502, usable ? "busy" : "bad_request", usable,

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
-#include "json_scan.h"
+#include "json.h"
 
 // Once: when the passages are there, or the request ends before.
 void request_note_searches(request_t *self)
@@ -57,89 +57,66 @@ static const struct {
     {"first_token_us", STAGE_PREFILL},
     {"total_us", STAGE_TOKENS},
 };
-enum {
-    MARKS = sizeof marks / sizeof *marks
-};
-
-static bool is(const char *name, size_t size, const char *wanted)
+// A number of the object, at most `most`; `none` if there is none or it is negative.
+static double number_of(rl_json_t object, const char *name, double most, double none)
 {
-    return strlen(wanted) == size && memcmp(name, wanted, size) == 0;
+    double number = -1;
+    rl_json_number(rl_json_get(object, name), &number);
+    return number < 0 ? none : number < most ? number : most;
 }
 
-static void take_member(timeline_t *timeline, double values[MARKS], const char *name, size_t size,
-                        double number)
+static uint64_t count_of(rl_json_t object, const char *name)
 {
-    for (size_t at = 0; at < MARKS; at++)
-        if (is(name, size, marks[at].name))
-            values[at] = number;
-    if (is(name, size, "prefill_ms"))
-        timeline->prefill_ms = number < 1e9 ? number : 1e9;
-    uint64_t count = number < 1e12 ? (uint64_t)number : 0;
-    if (is(name, size, "cached_tokens")) {
-        timeline->cached_known = true;
-        timeline->cached_tokens = count;
-    }
-    if (is(name, size, "passages_repeated"))
-        timeline->passages_repeated = count;
-    if (is(name, size, "passages_cut"))
-        timeline->passages_cut = count;
-    if (is(name, size, "tokens_trimmed"))
-        timeline->tokens_trimmed = count;
+    return (uint64_t)number_of(object, name, 1e12, 0);
 }
 
-// The prompt's hash: hexadecimal digits, nothing else. The server's address.
-static void take_text(timeline_t *timeline, const char *name, size_t size, rl_scan_t *scan)
+// A text of the object, of these characters and shorter than `max`; "" if there is none.
+static const char *text_of(timeline_t *timeline, rl_json_t object, const char *name,
+                           const char *characters, size_t max)
+{
+    size_t size;
+    const char *text = rl_json_string(rl_json_get(object, name), &size);
+    bool right = text && size < max && strspn(text, characters) == size;
+    return timeline_text(timeline, right ? text : "");
+}
+
+static void take_values(timeline_t *timeline, rl_json_t timings)
 {
     static const char digits[] = "0123456789abcdef";
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_[]%";
-    char copy[256];
-    const char *text;
-    size_t length;
-    bool hash = is(name, size, "prompt_hash"), server = is(name, size, "server");
-    if ((!hash && !server) || rl_scan_peek(scan) != '"' || !rl_scan_string(scan, &text, &length)) {
-        rl_scan_skip(scan);
-        return;
-    }
-    if (length >= (hash ? 33 : sizeof copy))
-        return;
-    memcpy(copy, text, length);
-    copy[length] = '\0';
-    if (hash && strspn(copy, digits) == length)
-        timeline->prompt_hash = timeline_text(timeline, copy);
-    if (server && strspn(copy, letters) == length)
-        timeline->server = timeline_text(timeline, copy);
+    timeline->cached_known = number_of(timings, "cached_tokens", 1, -1) >= 0;
+    timeline->cached_tokens = count_of(timings, "cached_tokens");
+    timeline->passages_repeated = count_of(timings, "passages_repeated");
+    timeline->passages_cut = count_of(timings, "passages_cut");
+    timeline->tokens_trimmed = count_of(timings, "tokens_trimmed");
+    timeline->prefill_ms = number_of(timings, "prefill_ms", 1e9, -1);
+    timeline->prompt_hash = text_of(timeline, timings, "prompt_hash", digits, 33);
+    timeline->server = text_of(timeline, timings, "server", letters, 256);
 }
 
 // The generator's durations, one after the other from where the task was sent.
 void request_note_generation(request_t *self, const rl_done_t *done)
 {
     timeline_t *timeline = self->timeline;
-    double values[MARKS] = {0};
-    rl_scan_t scan = rl_scan_make(done->timings, strlen(done->timings));
-    const char *name;
-    size_t size;
-    if (rl_scan_enter_object(&scan))
-        while (rl_scan_member(&scan, &name, &size)) {
-            double number;
-            bool numeric = strchr("-0123456789", rl_scan_peek(&scan)) != NULL;
-            if (!numeric)
-                take_text(timeline, name, size, &scan);
-            else if (rl_scan_number(&scan, &number) && number >= 0)
-                take_member(timeline, values, name, size, number);
-        }
+    const char *why;
+    rl_json_doc_t *doc = rl_json_parse(done->timings, strlen(done->timings), &why);
+    rl_json_t timings = rl_json_root(doc);
+    if (doc)
+        take_values(timeline, timings);
     uint64_t last = 0, most = rl_now_us() - self->generate_sent_us;
-    for (size_t at = 0; at < MARKS && !scan.bad; at++) {
-        if (values[at] < (double)last || values[at] == 0)
-            continue;
+    for (size_t at = 0; at < sizeof marks / sizeof *marks; at++) {
         // a worker's clock may run otherwise, and a worker may say anything
-        uint64_t to = values[at] < (double)most ? (uint64_t)values[at] : most;
+        uint64_t to = (uint64_t)number_of(timings, marks[at].name, (double)most, 0);
+        if (to < last || to == 0)
+            continue;
         span_t *span = timeline_add(timeline, marks[at].stage, self->generate_sent_us + last,
                                     self->generate_sent_us + to);
         if (span)
             span->worker = timeline_text(timeline, self->generator);
         last = to;
     }
+    rl_json_free(&doc);
     const answer_t *answer = &self->answer;
     timeline->model = timeline_text(timeline, answer->model);
     timeline->upstream = timeline_text(timeline, answer->upstream);

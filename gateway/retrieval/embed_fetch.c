@@ -1,15 +1,13 @@
 // embed_fetch: one call to the embedding server (OpenAI's POST /embeddings).
 #include "embed_fetch.h"
 
-#include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_scan.h"
+#include "buf.h"
+#include "embedding.h"
 #include "mem.h"
-#include "proto.h"
 
 enum {
     MAX_BODY = 4 << 20,
@@ -23,78 +21,13 @@ struct embed_fetch {
     char url[256]; // for messages
 };
 
-// Goes into the object that comes next, up to the value of this member.
-static bool find_member(rl_scan_t *scan, const char *wanted)
-{
-    const char *name;
-    size_t size;
-    if (rl_scan_peek(scan) != '{')
-        return false;
-    rl_scan_enter_object(scan);
-    while (rl_scan_member(scan, &name, &size)) {
-        if (size == strlen(wanted) && memcmp(name, wanted, size) == 0)
-            return true;
-        rl_scan_skip(scan);
-    }
-    return false;
-}
-
-// The numbers of the array that comes next, malloc'd; NULL if it holds anything else, or nothing,
-// or too many.
-static float *scan_numbers(rl_scan_t *scan, size_t *dimension)
-{
-    size_t room = 512;
-    float *vector = NULL;
-    double number;
-    rl_scan_enter_array(scan);
-    for (*dimension = 0; rl_scan_item(scan) && rl_scan_number(scan, &number); ++*dimension) {
-        if (*dimension == RL_MAX_DIMENSION)
-            scan->bad = true;
-        if (!vector || *dimension == room) {
-            room *= 2;
-            vector = rl_realloc(vector, room, sizeof *vector);
-        }
-        vector[*dimension] = (float)number;
-    }
-    if (!scan->bad)
-        return vector;
-    free(vector);
-    return NULL;
-}
-
-// The numbers in {"data":[{"embedding":[…]}]}, malloc'd; NULL with `why` if they are not there.
-// What comes behind them does not matter.
-static float *scan_vector(const rl_fetch_result_t *result, size_t *dimension, const char **why)
-{
-    rl_scan_t scan = rl_scan_make(result->body, result->body_size);
-    bool there = find_member(&scan, "data") && rl_scan_peek(&scan) == '[' &&
-                 rl_scan_enter_array(&scan) && rl_scan_item(&scan) &&
-                 find_member(&scan, "embedding") && rl_scan_peek(&scan) == '[';
-    if (there) {
-        *why = "data[0].embedding is not all numbers, or too long";
-        return scan_numbers(&scan, dimension);
-    }
-    *why = scan.bad || scan.at == result->body ? "it is no JSON object" : "no data[0].embedding";
-    return NULL;
-}
-
 // The vector of a response, malloc'd and normalised; NULL with `why` filled.
 static float *read_vector(const rl_fetch_result_t *result, size_t *dimension, char *why)
 {
-    const char *trouble = NULL;
-    float *vector = scan_vector(result, dimension, &trouble);
-    double norm = 0;
-    for (size_t at = 0; vector && at < *dimension; at++)
-        norm += (double)vector[at] * (double)vector[at];
-    if (!vector || !isfinite(norm) || norm <= 0) {
-        snprintf(why, WHY_BYTES, "its answer holds no embedding (%s)",
-                 vector ? "all zeros, or too large" : trouble);
-        free(vector);
-        return NULL;
-    }
-    for (size_t at = 0; at < *dimension; at++)
-        vector[at] = (float)(vector[at] / sqrt(norm));
-    return vector;
+    rl_embedding_reply_t reply;
+    rl_embedding_read_reply(result->body, result->body_size, 1, &reply, why, WHY_BYTES);
+    *dimension = reply.dimension;
+    return reply.vectors;
 }
 
 static void describe_failure(const rl_fetch_result_t *result, char *why)

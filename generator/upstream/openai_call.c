@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "openai_chunk.h"
 #include "openai_failure.h"
+#include "server_error.h"
 
 enum {
     EVENT_MAX = 1 << 20, // bytes of one chunk of the stream
@@ -65,7 +66,7 @@ static void openai_call_failed(openai_call_t *call, const backend_failure_t *fai
 void openai_call_broken(openai_call_t *call, const char *what, const char *sample, size_t size)
 {
     char told[TOLD] = "", message[TOLD + 400];
-    openai_error_text(sample, size, told, sizeof told);
+    rl_server_error_text(sample, size, told, sizeof told);
     snprintf(message, sizeof message, "the LLM server at %s sent %s%s%s", call->server->peer, what,
              told[0] ? ": " : "", told);
     openai_call_failed(call, &(backend_failure_t){.kind = BACKEND_BROKEN,
@@ -150,7 +151,7 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
 {
     char told[TOLD], message[TOLD + 300];
     if (chunk->error) {
-        openai_error_text(chunk->error, strlen(chunk->error), told, sizeof told);
+        rl_server_error_line(chunk->error, strlen(chunk->error), told, sizeof told);
         snprintf(message, sizeof message, "the LLM server at %s reported: %s", call->server->peer,
                  told);
         openai_call_failed(call, &(backend_failure_t){.kind = BACKEND_DOWN,

@@ -1,11 +1,9 @@
 // openai_chunk: reads what an OpenAI-compatible chat server sends.
 #include "openai_chunk.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_scan.h"
 #include "utf8.h"
 
 // ---- JSON that is not quite valid -------------------------------------------------------
@@ -97,215 +95,114 @@ static char *unwrap_invalid(const char *text, size_t size, size_t *out_size)
     return out;
 }
 
-static json_t *parse_lenient(const char *data, size_t size, bool *wrapped)
+static rl_json_doc_t *parse_lenient(const char *data, size_t size, bool *wrapped, const char **why)
 {
-    json_error_t error;
-    json_t *root = json_loadb(data, size, JSON_ALLOW_NUL, &error);
-    if (root)
-        return root;
+    rl_json_doc_t *doc = rl_json_parse(data, size, why);
+    if (doc)
+        return doc;
     size_t copy_size = 0;
     char *copy = wrap_invalid(data, size, &copy_size);
-    if (copy && (copy_size != size || memcmp(copy, data, size) != 0)) {
-        root = json_loadb(copy, copy_size, JSON_ALLOW_NUL, &error);
-        *wrapped = root != NULL;
-    }
+    if (copy && (copy_size != size || memcmp(copy, data, size) != 0))
+        doc = rl_json_parse(copy, copy_size, why);
+    *wrapped = doc != NULL;
     free(copy);
-    return root;
+    return doc;
 }
 
 // ---- what is in it ----------------------------------------------------------------------
 
-static uint64_t count_in(const json_t *object, const char *key)
+// The member, if it is a whole number; else what was there before.
+static void read_count(rl_json_t object, const char *key, int64_t *out)
 {
-    json_int_t value = json_integer_value(json_object_get(object, key));
-    return value > 0 ? (uint64_t)value : 0;
+    rl_json_integer(rl_json_get(object, key), out);
 }
 
-static void read_usage(openai_chunk_t *chunk, const json_t *usage)
+static void read_usage(openai_chunk_t *chunk, rl_json_t usage)
 {
-    if (!json_is_object(usage))
+    int64_t prompt = 0, completion = 0;
+    if (!rl_json_is_object(usage))
         return;
+    read_count(usage, "prompt_tokens", &prompt);
+    read_count(usage, "completion_tokens", &completion);
+    read_count(rl_json_get(usage, "prompt_tokens_details"), "cached_tokens", &chunk->cached_tokens);
     chunk->counted = true;
-    chunk->prompt_tokens = count_in(usage, "prompt_tokens");
-    chunk->completion_tokens = count_in(usage, "completion_tokens");
-    const json_t *cached =
-        json_object_get(json_object_get(usage, "prompt_tokens_details"), "cached_tokens");
-    if (json_is_integer(cached))
-        chunk->cached_tokens = json_integer_value(cached);
+    chunk->prompt_tokens = prompt > 0 ? (uint64_t)prompt : 0;
+    chunk->completion_tokens = completion > 0 ? (uint64_t)completion : 0;
 }
 
 // llama-server's own: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
-static void read_timings(openai_chunk_t *chunk, const json_t *timings)
+static void read_timings(openai_chunk_t *chunk, rl_json_t timings)
 {
-    const json_t *cached = json_object_get(timings, "cache_n");
-    const json_t *prefill = json_object_get(timings, "prompt_ms");
-    if (json_is_integer(cached))
-        chunk->cached_tokens = json_integer_value(cached);
-    const json_t *read = json_object_get(timings, "prompt_n");
-    if (json_is_number(prefill))
-        chunk->prefill_ms = json_number_value(prefill);
-    if (json_is_integer(read))
-        chunk->read_tokens = json_integer_value(read);
+    read_count(timings, "cache_n", &chunk->cached_tokens);
+    read_count(timings, "prompt_n", &chunk->read_tokens);
+    rl_json_number(rl_json_get(timings, "prompt_ms"), &chunk->prefill_ms);
 }
 
 // The same server's, where return_progress was asked for. What it had cached was not read.
-static void read_progress(openai_chunk_t *chunk, const json_t *progress)
+static void read_progress(openai_chunk_t *chunk, rl_json_t progress)
 {
-    json_int_t total = json_integer_value(json_object_get(progress, "total"));
-    json_int_t cached = json_integer_value(json_object_get(progress, "cache"));
-    json_int_t done = json_integer_value(json_object_get(progress, "processed"));
-    if (json_is_object(progress) && cached >= 0 && total > cached && done >= cached &&
-        done <= total)
+    int64_t total = 0, cached = 0, done = 0;
+    if (!rl_json_is_object(progress))
+        return;
+    read_count(progress, "total", &total);
+    read_count(progress, "cache", &cached);
+    read_count(progress, "processed", &done);
+    if (cached >= 0 && total > cached && done >= cached && done <= total)
         chunk->reading = (int)((double)(done - cached) * 100 / (double)(total - cached));
 }
 
-static void read_error(openai_chunk_t *chunk, const json_t *error)
+static void read_error(openai_chunk_t *chunk, rl_json_t error)
 {
-    if (json_is_string(error)) {
-        chunk->error = json_string_value(error);
+    int64_t code = 0;
+    chunk->error = rl_json_string(error, NULL);
+    if (!rl_json_is_object(error))
         return;
-    }
-    if (!json_is_object(error))
-        return;
-    const char *message = json_string_value(json_object_get(error, "message"));
+    const char *message = rl_json_string(rl_json_get(error, "message"), NULL);
+    read_count(error, "code", &code);
     chunk->error = message ? message : "an error without a message";
-    chunk->error_code = (long)json_integer_value(json_object_get(error, "code"));
+    chunk->error_code = (long)code;
 }
 
-static void read_choice(openai_chunk_t *chunk, const json_t *choice, bool wrapped)
+static void read_choice(openai_chunk_t *chunk, rl_json_t choice, bool wrapped)
 {
-    const json_t *delta = json_object_get(choice, "delta");
-    if (!json_is_object(delta))
-        delta = json_object_get(choice, "message"); // a whole answer
-    const json_t *content = json_object_get(delta, "content");
-    const json_t *thought = json_object_get(delta, "reasoning_content");
-    if (!thought)
-        thought = json_object_get(delta, "reasoning");
-    chunk->reasoning = json_string_length(thought) > 0;
-    chunk->finish = json_string_value(json_object_get(choice, "finish_reason"));
-    if (!json_is_string(content))
-        return;
-    chunk->text = json_string_value(content);
-    chunk->text_size = json_string_length(content);
-    if (wrapped) {
+    rl_json_t delta = rl_json_get(choice, "delta");
+    if (!rl_json_is_object(delta))
+        delta = rl_json_get(choice, "message"); // a whole answer
+    rl_json_t thought = rl_json_get(delta, "reasoning_content");
+    if (!thought.document)
+        thought = rl_json_get(delta, "reasoning");
+    size_t thought_size = 0;
+    chunk->reasoning = rl_json_string(thought, &thought_size) && thought_size > 0;
+    chunk->finish = rl_json_string(rl_json_get(choice, "finish_reason"), NULL);
+    chunk->text = rl_json_string(rl_json_get(delta, "content"), &chunk->text_size);
+    if (chunk->text && wrapped) {
         chunk->raw = unwrap_invalid(chunk->text, chunk->text_size, &chunk->text_size);
         chunk->text = chunk->raw;
     }
 }
 
-// ---- the common chunk -------------------------------------------------------------------
-//
-// All but the last of a stream say a few words and nothing else. These are read without building a
-// tree of JSON, which took half of a generator's time. Whatever is less common or doubtful is left
-// to the tree.
-
-static bool is_named(const char *name, size_t size, const char *what)
-{
-    return size == strlen(what) && memcmp(name, what, size) == 0;
-}
-
-// {"content":"words"} and {"role":…,"content":…}. Returns whether it is that plain.
-static bool scan_delta(openai_chunk_t *chunk, rl_scan_t *scan)
-{
-    const char *name, *text;
-    size_t size, text_size;
-    if (rl_scan_peek(scan) != '{')
-        return false;
-    rl_scan_enter_object(scan);
-    while (rl_scan_member(scan, &name, &size)) {
-        if (is_named(name, size, "role") || rl_scan_peek(scan) == 'n') {
-            rl_scan_skip(scan);
-        } else if (is_named(name, size, "content") && !chunk->raw && rl_scan_peek(scan) == '"' &&
-                   rl_scan_string(scan, &text, &text_size)) {
-            chunk->raw = malloc(text_size + 1);
-            long length = chunk->raw ? rl_scan_unescape(text, text_size, chunk->raw) : -1;
-            if (length < 0 || !rl_utf8_valid(chunk->raw, (size_t)length))
-                return false;
-            chunk->text = chunk->raw;
-            chunk->text_size = (size_t)length;
-        } else {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool scan_choice(openai_chunk_t *chunk, rl_scan_t *scan)
-{
-    const char *name;
-    size_t size;
-    if (rl_scan_peek(scan) != '{')
-        return false;
-    rl_scan_enter_object(scan);
-    while (rl_scan_member(scan, &name, &size)) {
-        if (is_named(name, size, "delta")) {
-            if (!scan_delta(chunk, scan))
-                return false;
-        } else if (!is_named(name, size, "index") && rl_scan_peek(scan) != 'n') {
-            return false; // finish_reason, logprobs… that are not null
-        } else {
-            rl_scan_skip(scan);
-        }
-    }
-    return true;
-}
-
-static bool scan_choices(openai_chunk_t *chunk, rl_scan_t *scan)
-{
-    if (rl_scan_peek(scan) != '[')
-        return false;
-    rl_scan_enter_array(scan);
-    return rl_scan_item(scan) && scan_choice(chunk, scan) && !rl_scan_item(scan);
-}
-
-// Returns whether it was a common chunk and is read. The model's name is left to the chunks that
-// are not: the first and the last.
-static bool scan_common(openai_chunk_t *chunk, const char *data, size_t size)
-{
-    rl_scan_t scan = rl_scan_make(data, size);
-    const char *name;
-    size_t name_size;
-    rl_scan_enter_object(&scan);
-    while (rl_scan_member(&scan, &name, &name_size)) {
-        if (is_named(name, name_size, "choices")) {
-            if (chunk->text || !scan_choices(chunk, &scan))
-                return false;
-        } else if ((is_named(name, name_size, "error") || is_named(name, name_size, "usage") ||
-                    is_named(name, name_size, "timings") ||
-                    is_named(name, name_size, "prompt_progress")) &&
-                   rl_scan_peek(&scan) != 'n') {
-            return false;
-        } else {
-            rl_scan_skip(&scan);
-        }
-    }
-    return rl_scan_ends(&scan) && chunk->text && chunk->text_size > 0;
-}
-
 int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, const char **why)
 {
     bool wrapped = false;
+    const char *problem;
     *chunk =
         (openai_chunk_t){.cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1, .reading = -1};
-    if (scan_common(chunk, data, size))
-        return 0;
-    free(chunk->raw);
-    *chunk =
-        (openai_chunk_t){.cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1, .reading = -1};
-    chunk->root = parse_lenient(data, size, &wrapped);
-    if (!json_is_object(chunk->root)) {
-        *why = chunk->root ? "JSON that is no object" : "malformed JSON";
+    chunk->doc = parse_lenient(data, size, &wrapped, &problem);
+    rl_json_t root = rl_json_root(chunk->doc);
+    if (!rl_json_is_object(root)) {
+        *why = chunk->doc ? "JSON that is no object" : "malformed JSON";
         return -1;
     }
-    read_error(chunk, json_object_get(chunk->root, "error"));
-    read_usage(chunk, json_object_get(chunk->root, "usage"));
-    read_timings(chunk, json_object_get(chunk->root, "timings"));
-    read_progress(chunk, json_object_get(chunk->root, "prompt_progress"));
-    chunk->model = json_string_value(json_object_get(chunk->root, "model"));
-    const json_t *choices = json_object_get(chunk->root, "choices");
+    read_error(chunk, rl_json_get(root, "error"));
+    read_usage(chunk, rl_json_get(root, "usage"));
+    read_timings(chunk, rl_json_get(root, "timings"));
+    read_progress(chunk, rl_json_get(root, "prompt_progress"));
+    chunk->model = rl_json_string(rl_json_get(root, "model"), NULL);
+    rl_json_t choices = rl_json_get(root, "choices");
     // n is always 1; a chunk with the usage has no choice
-    read_choice(chunk, json_array_get(choices, 0), wrapped);
-    if (!chunk->error && !json_is_array(choices) && !json_is_null(choices) && !chunk->counted) {
+    read_choice(chunk, rl_json_at(choices, 0), wrapped);
+    if (!chunk->error && !rl_json_is_array(choices) && !rl_json_is_null(choices) &&
+        !chunk->counted) {
         *why = "JSON that is no chat completion";
         return -1;
     }
@@ -314,33 +211,7 @@ int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, cons
 
 void openai_chunk_free(openai_chunk_t *chunk)
 {
-    json_decref(chunk->root);
+    rl_json_free(&chunk->doc);
     free(chunk->raw);
-    chunk->root = NULL;
     chunk->raw = NULL;
-}
-
-void openai_error_text(const char *body, size_t size, char *out, size_t out_size)
-{
-    json_error_t error;
-    json_t *root = json_loadb(body, size, 0, &error);
-    openai_chunk_t chunk = {0};
-    read_error(&chunk, json_object_get(root, "error"));
-    const char *message = chunk.error;
-    if (!message)
-        message = json_string_value(json_object_get(root, "message"));
-    if (!message)
-        message = json_string_value(json_object_get(root, "detail"));
-    size_t whole = 0, from = message ? strlen(message) : size;
-    if (!message)
-        message = body;
-    if (from > out_size / 4)
-        from = rl_utf8_whole(message, out_size / 4); // repaired, it is at most 3 times as long
-    char *text = rl_utf8_repair(message, from, &whole);
-    snprintf(out, out_size, "%s", text ? text : "");
-    for (char *at = out; *at; at++)
-        if ((unsigned char)*at < ' ')
-            *at = ' ';
-    free(text);
-    json_decref(root);
 }

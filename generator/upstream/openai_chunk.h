@@ -3,16 +3,17 @@
 #ifndef OPENAI_CHUNK_H
 #define OPENAI_CHUNK_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "json.h"
+
 typedef struct openai_chunk {
-    json_t *root;     // owns what is below; NULL where a few words are all there is
-    const char *text; // delta.content or message.content, NULL if none
+    rl_json_doc_t *doc; // owns the texts below
+    const char *text;   // delta.content or message.content, NULL if none
     size_t text_size;
-    char *raw;          // owned; holds `text` where it is not the root's
+    char *raw;          // owned; holds `text` where it is not the document's
     bool reasoning;     // it thinks aloud: there is reasoning_content
     const char *finish; // finish_reason, NULL if none
     const char *model;  // NULL if none
@@ -31,8 +32,5 @@ typedef struct openai_chunk {
 // wrong (static). Free with openai_chunk_free in any case.
 int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, const char **why);
 void openai_chunk_free(openai_chunk_t *chunk);
-
-// The message of an error's body, or its beginning as text, on one line, into `out`.
-void openai_error_text(const char *body, size_t size, char *out, size_t out_size);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "openai_chunk.h"
+#include "server_error.h"
 
 // By HTTP status; the first row that fits. "@" stands for "llm." or the section's name.
 static const struct {
@@ -56,7 +56,7 @@ static void failure_of_status(const rl_fetch_result_t *result, const openai_serv
             hint = "check the request's sampling fields, @model and @context_tokens";
     }
     if (result->body_size > 0)
-        openai_error_text(result->body, result->body_size, told, sizeof told);
+        rl_server_error_text(result->body, result->body_size, told, sizeof told);
     snprintf(message, size, "the LLM server at %s answered %ld%s%s%s: ", server->peer,
              result->status, told[0] ? " (" : "", told, told[0] ? ")" : "");
     add_hint(message, size, hint, server->where);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "embedding.h"
 #include "faiss_index.h"
 #include "files.h"
 #include "flat.h"
@@ -107,7 +108,7 @@ static void add_noise(const float *row, size_t dimension, uint64_t number, float
         }
         out[at] = row[at] + (float)(scale * sum);
     }
-    if (vectors_normalise(out, dimension, out) != 0)
+    if (rl_embedding_normalise(out, dimension, out) != 0)
         memcpy(out, row,
                dimension * sizeof *out); // of a damaged file: found or not, it is searched
 }

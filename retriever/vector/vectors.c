@@ -7,7 +7,6 @@
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
 #include <faiss/c_api/index_io_c.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,19 +135,6 @@ void vectors_destroy(vectors_t **self_p)
     free(self->folder);
     free(self);
     *self_p = NULL;
-}
-
-int vectors_normalise(const float *vector, size_t dimension, float *out)
-{
-    double sum = 0;
-    for (size_t at = 0; at < dimension; at++)
-        sum += (double)vector[at] * vector[at];
-    if (!isfinite(sum) || sum <= 0)
-        return -1;
-    double scale = 1 / sqrt(sum);
-    for (size_t at = 0; at < dimension; at++)
-        out[at] = (float)(vector[at] * scale);
-    return 0;
 }
 
 int vectors_add(vectors_t *self, const float *vector, size_t dimension, char *why, size_t why_size)

@@ -26,10 +26,6 @@ void vectors_unmap(const float *rows, size_t count, size_t dimension);
 vectors_t *vectors_new(const char *folder, char *why, size_t why_size);
 void vectors_destroy(vectors_t **self_p);
 
-// Scales a vector to length 1 into `out`. Returns 0, or -1 when it is all zeros or has a component
-// that is not finite.
-int vectors_normalise(const float *vector, size_t dimension, float *out);
-
 // Appends a vector. Returns 0, or -1 with `why`.
 int vectors_add(vectors_t *self, const float *vector, size_t dimension, char *why, size_t why_size);
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "embedding.h"
 #include "engines.h"
 #include "files.h"
 #include "load_survey.h"
@@ -152,7 +153,7 @@ static int add_passage(load_t *self, batch_t *batch, const spooled_t *item)
         return -1;
     if (build->mode == BUILD_LEXICAL)
         dimension = 0;
-    if (dimension > 0 && vectors_normalise(vector, dimension, self->vector) != 0)
+    if (dimension > 0 && rl_embedding_normalise(vector, dimension, self->vector) != 0)
         return rl_fail(build->why, BUILD_WHY,
                        "%s: its vector is all zeros, or has a number that is not finite",
                        item->passage.doc);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "change_log.h"
+#include "embedding.h"
 #include "fields.h"
 #include "files.h"
 #include "manifest.h"
@@ -304,7 +305,7 @@ static int check_vector(store_build_t *self, const float *vector, size_t dimensi
             return rl_fail(why, why_size, "out of memory");
         self->vector = room;
     }
-    if (vectors_normalise(vector, dimension, self->vector) != 0)
+    if (rl_embedding_normalise(vector, dimension, self->vector) != 0)
         return rl_fail(why, why_size,
                        "its vector is all zeros or has a component that is no number");
     return 0;

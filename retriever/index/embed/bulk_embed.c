@@ -2,7 +2,8 @@
 
 #include "bulk_embed.h"
 
-#include "embed_reply.h"
+#include "embedding.h"
+#include "server_error.h"
 #include "utf8.h"
 
 #include <stdarg.h>
@@ -203,9 +204,10 @@ static void cut(job_t *job, const char *message)
 static void take(job_t *job, const rl_fetch_result_t *result)
 {
     bulk_embed_t *self = job->owner;
-    embed_reply_t reply;
+    rl_embedding_reply_t reply;
     char why[256];
-    if (embed_reply(result->body, result->body_size, job->size, &reply, why, sizeof why) != 0) {
+    if (rl_embedding_read_reply(result->body, result->body_size, job->size, &reply, why,
+                                sizeof why) != 0) {
         if (strcasestr(result->type, "html"))
             fail(self,
                  "%s answers with a page (%s), not with JSON: is embed.url right? It ends "
@@ -223,9 +225,9 @@ static void take(job_t *job, const rl_fetch_result_t *result)
     self->dimension = reply.dimension;
     for (size_t i = 0; i < job->size && !self->why; i++)
         if (self->calls.vector(self->calls.arg, &job->items[i].key,
-                               reply.numbers + i * reply.dimension, reply.dimension) != 0)
+                               reply.vectors + i * reply.dimension, reply.dimension) != 0)
             fail(self, "stopped"); // the caller has its own words for it
-    free(reply.numbers);
+    free(reply.vectors);
     drop_job(self, job);
     again(self);
 }
@@ -267,9 +269,9 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
         take(job, result);
         return;
     }
-    embed_error(result->body, result->body_size, message, sizeof message);
-    bool too_long = status == 413 ||
-                    ((status == 400 || status == 422 || status == 500) && embed_too_long(message));
+    rl_server_error_text(result->body, result->body_size, message, sizeof message);
+    bool too_long = status == 413 || ((status == 400 || status == 422 || status == 500) &&
+                                      rl_server_error_is_too_long(message));
     if (too_long && job->size > 1) {
         split(job);
     } else if (too_long) {

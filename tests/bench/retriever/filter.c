@@ -17,6 +17,7 @@
 
 #include "blas.h"
 #include "clock.h"
+#include "embedding.h"
 #include "files.h"
 #include "source.h"
 #include "vectors.h"
@@ -104,7 +105,7 @@ static void make_vectors(bench_t *self)
         const float *centre = centres + (passage ? row % CLUSTERS : random64() % CLUSTERS) * d;
         for (size_t at = 0; at < d; at++)
             out[at] = centre[at] + gaussian();
-        vectors_normalise(out, d, out);
+        rl_embedding_normalise(out, d, out);
     }
     free(centres);
 }

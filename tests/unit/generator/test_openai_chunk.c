@@ -114,14 +114,6 @@ static void errors_are_read_in_their_forms(void **state)
     chunk = read_chunk("{\"error\":{}}");
     assert_non_null(chunk.error);
     openai_chunk_free(&chunk);
-    char out[64];
-    const char two[] = "{\"error\":{\"message\":\"two\\nlines\"}}";
-    openai_error_text(two, sizeof two - 1, out, sizeof out);
-    assert_string_equal(out, "two lines");
-    openai_error_text("<html>\xff", 7, out, sizeof out);
-    assert_string_equal(out, "<html>\xef\xbf\xbd");
-    openai_error_text("{\"detail\":\"x\"}", 14, out, sizeof out);
-    assert_string_equal(out, "x");
 }
 
 static void bytes_of_a_cut_character_come_through(void **state)

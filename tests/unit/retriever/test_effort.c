@@ -16,6 +16,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "embedding.h"
 #include "flat.h"
 #include "retriever_help.h"
 #include "snapshot.h"
@@ -106,7 +107,7 @@ static void close_index(opened_t *it)
 static void unit_vector(uint64_t number, float *out)
 {
     help_vector(number, HELP_DIMENSION, out);
-    assert_int_equal(vectors_normalise(out, HELP_DIMENSION, out), 0);
+    assert_int_equal(rl_embedding_normalise(out, HELP_DIMENSION, out), 0);
 }
 
 static double product(const float *one, const float *other)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "retriever_help.h"
+#include "embedding.h"
 #include "source.h"
 #include "vectors.h"
 
@@ -119,7 +120,7 @@ static size_t best_by_hand(const kept_t *kept, const float *query, uint64_t *ids
         if (!keeps(kept, at))
             continue;
         help_vector(at, HELP_DIMENSION, vector);
-        vectors_normalise(vector, HELP_DIMENSION, vector);
+        rl_embedding_normalise(vector, HELP_DIMENSION, vector);
         for (size_t c = 0; c < HELP_DIMENSION; c++)
             sum += (double)vector[c] * query[c];
         if (size == K && sum <= scores[K - 1])
@@ -156,7 +157,7 @@ static void check_index(const char *factory, size_t faiss_threads, double least)
             uint64_t ids[K];
             help_vector(90000 + question, HELP_DIMENSION, query);
             query[0] = fabsf(query[0]) + 1;
-            vectors_normalise(query, HELP_DIMENSION, query);
+            rl_embedding_normalise(query, HELP_DIMENSION, query);
             size_t size = best_by_hand(&all[each], query, ids);
             result_t result = ask(&it, query, HELP_DIMENSION, "", K, all[each].filter);
             assert_int_equal(result.size, size);
@@ -199,7 +200,7 @@ static void questions_with_and_without_a_filter_go_together(void **state)
     result_t results[12] = {{0}};
     for (size_t at = 0; at < 12; at++) {
         help_vector(70000 + at, HELP_DIMENSION, vectors[at]);
-        vectors_normalise(vectors[at], HELP_DIMENSION, vectors[at]);
+        rl_embedding_normalise(vectors[at], HELP_DIMENSION, vectors[at]);
         queries[at] = (query_t){.vector = vectors[at],
                                 .dimension = HELP_DIMENSION,
                                 .k = K,

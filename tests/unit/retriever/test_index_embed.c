@@ -11,7 +11,6 @@
 #include <jansson.h>
 
 #include "bulk_embed.h"
-#include "embed_reply.h"
 #include "loopback.h"
 
 enum {
@@ -249,64 +248,6 @@ static void nobody_there(void **state)
     stop(&self);
 }
 
-static void replies(void **state)
-{
-    (void)state;
-    static const char *const wrong[][2] = {
-        {"", "JSON"},
-        {"{\"data\":[", "JSON"},
-        {"{\"data\":{}}", "data"},
-        {"{\"data\":[{\"embedding\":[1]}]}", "1 vectors for 2"},
-        {"{\"data\":[{\"embedding\":[1]},{\"embedding\":[1,2]}]}", "of 1 and of 2"},
-        {"{\"data\":[{\"embedding\":[1]},{\"embedding\":[]}]}", "missing"},
-        {"{\"data\":[{\"embedding\":[1]},{}]}", "missing"},
-        {"{\"data\":[{\"embedding\":[1]},7]}", "missing"},
-        {"{\"data\":[{\"embedding\":[1]},{\"embedding\":[0]}]}", "no length"},
-        {"{\"data\":[{\"embedding\":[1]},{\"embedding\":[\"1\"]}]}", "finite"},
-        {"{\"data\":[{\"embedding\":[1]},{\"embedding\":[1e300]}]}", "finite"},
-        {"{\"data\":[{\"embedding\":[1]},{\"embedding\":[NaN]}]}", "JSON"},
-        {"{\"data\":[{\"index\":1,\"embedding\":[1]},{\"index\":1,\"embedding\":[1]}]}", "index"},
-        {"{\"data\":[{\"index\":-1,\"embedding\":[1]},{\"index\":1,\"embedding\":[1]}]}", "index"},
-    };
-    embed_reply_t reply;
-    char why[256];
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        why[0] = '\0';
-        const char *body = wrong[i][0];
-        assert_int_equal(embed_reply(body, strlen(body), 2, &reply, why, sizeof why), -1);
-        if (!strstr(why, wrong[i][1]))
-            fail_msg("%s: \"%s\" does not speak of %s", body, why, wrong[i][1]);
-    }
-    const char *right = "{\"data\":[{\"embedding\":[3,4]},{\"embedding\":[0,-2]}]}";
-    assert_int_equal(embed_reply(right, strlen(right), 2, &reply, why, sizeof why), 0);
-    assert_int_equal(reply.dimension, 2);
-    assert_true(fabsf(reply.numbers[0] - 0.6f) < 1e-6f && fabsf(reply.numbers[3] + 1) < 1e-6f);
-    free(reply.numbers);
-}
-
-static void words_of_an_error(void **state)
-{
-    (void)state;
-    static const char *const pairs[][2] = {
-        {"{\"error\":{\"message\":\"bad\\nkey\"}}", "bad"},
-        {"{\"error\":\"text\"}", "text"},
-        {"{\"message\":\"m\"}", "m"},
-        {"{\"detail\":\"d\"}", "d"},
-        {"plain\nmore", "plain"},
-        {"", ""},
-        {"tab\there", "tab here"},
-    };
-    char out[16];
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        embed_error(pairs[i][0], strlen(pairs[i][0]), out, sizeof out);
-        assert_string_equal(out, pairs[i][1]);
-    }
-    embed_error("ääääääääääää", 24, out, sizeof out);
-    assert_string_equal(out, "äääääää"); // 15 bytes hold seven
-    assert_true(embed_too_long("This model's maximum context length is 512 tokens"));
-    assert_false(embed_too_long("invalid request"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,8 +256,6 @@ int main(void)
         cmocka_unit_test(texts_too_long_for_the_model_are_found_and_cut),
         cmocka_unit_test(what_no_retry_will_change),
         cmocka_unit_test(nobody_there),
-        cmocka_unit_test(replies),
-        cmocka_unit_test(words_of_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

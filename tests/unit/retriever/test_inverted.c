@@ -14,6 +14,7 @@
 #include <faiss/c_api/index_io_c.h>
 
 #include "inverted.h"
+#include "embedding.h"
 #include "retriever_help.h"
 #include "vectors.h"
 
@@ -33,7 +34,7 @@ static int make_vectors(void **state)
     for (uint64_t at = 0; vectors && at < COUNT; at++) {
         float *row = vectors + at * HELP_DIMENSION;
         help_vector(at, HELP_DIMENSION, row);
-        vectors_normalise(row, HELP_DIMENSION, row);
+        rl_embedding_normalise(row, HELP_DIMENSION, row);
     }
     return vectors ? 0 : -1;
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "retriever_help.h"
+#include "embedding.h"
 #include "source.h"
 #include "analyzer.h"
 #include "vectors.h"
@@ -52,7 +53,7 @@ static void close_source(opened_t *it)
 static void unit_vector(uint64_t number, float *out)
 {
     help_vector(number, HELP_DIMENSION, out);
-    assert_int_equal(vectors_normalise(out, HELP_DIMENSION, out), 0);
+    assert_int_equal(rl_embedding_normalise(out, HELP_DIMENSION, out), 0);
 }
 
 // The k best by hand.
