@@ -233,7 +233,8 @@ static int take_vectors(change_batch_t *self, change_item_t *item, const documen
     if (doc->vector && doc->vector_size != manifest->dimension)
         spoil(item, "its \"vector\" has %zu numbers, the collection's have %llu", doc->vector_size,
               (unsigned long long)manifest->dimension);
-    else if (doc->vector && rl_embedding_normalise(doc->vector, manifest->dimension, item->vectors) != 0)
+    else if (doc->vector &&
+             rl_embedding_normalise(doc->vector, manifest->dimension, item->vectors) != 0)
         spoil(item, "its \"vector\" is all zeros or has a number that is not finite");
     else if (!doc->vector && !*self->target->url)
         spoil(item, "it has no \"vector\", and no embed.url is set that would make one");
