@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_write.h"
 #include "trace_context.h"
 #include "utf8.h"
 
@@ -12,7 +13,6 @@ enum {
     // Span.flags, above the W3C's: whether the parent is another process's, and that this is known
     FLAG_HAS_REMOTE = 0x100,
     FLAG_REMOTE = 0x200,
-    DIGITS = 24,
 };
 
 #define ADD(out, literal) rl_buf_add(out, literal, sizeof literal - 1)
@@ -30,20 +30,11 @@ static void add_json(rl_buf_t *out, const char *value)
     free(good);
 }
 
-static void add_number(rl_buf_t *out, uint64_t value)
-{
-    char text[DIGITS], *at = text + sizeof text;
-    do
-        *--at = (char)('0' + value % 10);
-    while ((value /= 10) > 0);
-    rl_buf_add(out, at, (size_t)(text + sizeof text - at));
-}
-
 // Nanoseconds, as text.
 static void add_time(rl_buf_t *out, uint64_t unix_us)
 {
     ADD(out, "\"");
-    add_number(out, unix_us);
+    rl_json_add_count(out, unix_us);
     ADD(out, "000\"");
 }
 
@@ -83,9 +74,9 @@ void otlp_begin(otlp_writer_t *self, const otlp_span_t *span)
     } else {
         ADD(out, "\",\"flags\":");
     }
-    add_number(out, TRACE_SAMPLED | FLAG_HAS_REMOTE | (span->remote ? FLAG_REMOTE : 0u));
+    rl_json_add_count(out, TRACE_SAMPLED | FLAG_HAS_REMOTE | (span->remote ? FLAG_REMOTE : 0u));
     ADD(out, ",\"kind\":");
-    add_number(out, (uint64_t)span->kind);
+    rl_json_add_count(out, (uint64_t)span->kind);
     ADD(out, ",\"name\":");
     add_name(out, span->name, span->of);
     ADD(out, ",\"startTimeUnixNano\":");
@@ -114,7 +105,7 @@ void otlp_end(otlp_writer_t *self, const char *error, const char *words)
     ADD(self->out, "]");
     if (error) {
         ADD(self->out, ",\"status\":{\"code\":");
-        add_number(self->out, STATUS_ERROR);
+        rl_json_add_count(self->out, STATUS_ERROR);
         ADD(self->out, ",\"message\":");
         add_json(self->out, words);
         ADD(self->out, "}");
@@ -158,7 +149,7 @@ void otlp_number(otlp_writer_t *self, const char *name, uint64_t value)
 {
     begin_attribute(self, name);
     ADD(self->out, "\",\"value\":{\"intValue\":\"");
-    add_number(self->out, value);
+    rl_json_add_count(self->out, value);
     ADD(self->out, "\"}}");
 }
 
@@ -170,7 +161,7 @@ void otlp_seconds(otlp_writer_t *self, const char *name, uint64_t us)
         fraction[at] = (char)('0' + rest % 10);
     begin_attribute(self, name);
     ADD(self->out, "\",\"value\":{\"doubleValue\":");
-    add_number(self->out, us / 1000000);
+    rl_json_add_count(self->out, us / 1000000);
     ADD(self->out, ".");
     rl_buf_add(self->out, fraction, 6);
     ADD(self->out, "}}");

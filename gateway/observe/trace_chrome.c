@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_write.h"
 #include "mem.h"
 
 // Tracks of a process, in the order in which they are shown: answers, states, stages.
@@ -161,20 +162,12 @@ static unsigned long long thread_of(const event_t *event)
     return (unsigned long long)event->track * 1000000 + event->lane + 1;
 }
 
-static void add_text(rl_buf_t *out, const char *name, const char *text)
-{
-    rl_buf_addf(out, ",\"%s\":", name);
-    rl_buf_add_json(out, text, strlen(text));
-}
-
 // {"ph":"M"}: what a process or a track is called, and its place.
 static void name_process(const chrome_t *self, unsigned process, const char *gateway, rl_buf_t *out)
 {
     rl_buf_addf(out, "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%u,\"tid\":0,\"args\":{",
                 process + 1);
-    rl_buf_adds(out, "\"name\":");
-    const char *name = process ? self->processes[process] : gateway;
-    rl_buf_add_json(out, name, strlen(name));
+    rl_json_text(out, "name", process ? self->processes[process] : gateway);
     rl_buf_addf(out,
                 "}},\n{\"ph\":\"M\",\"name\":\"process_sort_index\",\"pid\":%u,\"tid\":0,"
                 "\"args\":{\"sort_index\":%u}}",
@@ -197,25 +190,25 @@ static void write_args(const event_t *event, rl_buf_t *out)
 {
     const timeline_t *timeline = event->timeline;
     const span_t *span = event->span;
-    rl_buf_adds(out, ",\"args\":{\"answer\":");
-    rl_buf_add_json(out, timeline->id, strlen(timeline->id));
+    rl_json_open(out, "args", '{');
+    rl_json_text(out, "answer", timeline->id);
     if (event->track == TRACK_ANSWER) {
-        add_text(out, "trace_id", timeline->trace_id);
-        add_text(out, "collection", timeline->collection);
-        add_text(out, "outcome", request_state_names[timeline->outcome]);
+        rl_json_text(out, "trace_id", timeline->trace_id);
+        rl_json_text(out, "collection", timeline->collection);
+        rl_json_text(out, "outcome", request_state_names[timeline->outcome]);
         if (*timeline->error)
-            add_text(out, "error", timeline->error);
-        rl_buf_addf(out, ",\"tokens\":%llu", (unsigned long long)timeline->tokens);
-        rl_buf_addf(out, ",\"first_token_us\":%llu", (unsigned long long)timeline->first_token_us);
+            rl_json_text(out, "error", timeline->error);
+        rl_json_count(out, "tokens", timeline->tokens);
+        rl_json_count(out, "first_token_us", timeline->first_token_us);
     }
     if (span && span->detail)
-        add_text(out, "how", span->detail);
+        rl_json_text(out, "how", span->detail);
     if (span && span->collection) {
-        add_text(out, "collection", span->collection);
-        rl_buf_addf(out, ",\"shard\":%llu", (unsigned long long)span->shard);
-        add_text(out, "kind", kind_names[span->kind]);
+        rl_json_text(out, "collection", span->collection);
+        rl_json_count(out, "shard", span->shard);
+        rl_json_text(out, "kind", kind_names[span->kind]);
         if (span->missing)
-            add_text(out, "missing", span->missing);
+            rl_json_text(out, "missing", span->missing);
     }
     rl_buf_adds(out, "}");
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "http.h"
+#include "json_write.h"
 #include "mem.h"
 #include "trace_chrome.h"
 
@@ -118,14 +119,6 @@ const timeline_t *traces_find(const traces_t *self, const char *id)
 
 // ---- as JSON ------------------------------------------------------------------------------------
 
-static void add_text(rl_buf_t *out, const char *name, const char *text)
-{
-    rl_buf_adds(out, ",\"");
-    rl_buf_adds(out, name);
-    rl_buf_adds(out, "\":");
-    rl_buf_add_json(out, text, strlen(text));
-}
-
 void traces_write(const timeline_t *timeline, rl_buf_t *out)
 {
     char when[40];
@@ -133,25 +126,26 @@ void traces_write(const timeline_t *timeline, rl_buf_t *out)
     struct tm parts;
     size_t size = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &parts));
     snprintf(when + size, sizeof when - size, ".%06dZ", (int)(timeline->wall_us % 1000000));
-    rl_buf_adds(out, "{\"id\":");
-    rl_buf_add_json(out, timeline->id, strlen(timeline->id));
-    add_text(out, "trace_id", timeline->trace_id);
-    add_text(out, "time", when);
-    rl_buf_addf(out, ",\"unix_ms\":%.3f", (double)timeline->wall_us / 1000);
-    add_text(out, "form", timeline->form);
-    add_text(out, "caller", timeline->caller);
-    add_text(out, "collection", timeline->collection);
-    add_text(out, "outcome", request_state_names[timeline->outcome]);
-    add_text(out, "error", timeline->error);
-    add_text(out, "model", timeline->model);
-    add_text(out, "upstream", timeline->upstream);
-    add_text(out, "finish_reason", timeline->finish);
-    rl_buf_addf(out, ",\"answered\":%u,\"of\":%u,\"tokens\":%llu,\"completion_tokens\":%llu",
-                timeline->answered, timeline->of, (unsigned long long)timeline->tokens,
-                (unsigned long long)timeline->completion_tokens);
-    rl_buf_adds(out, ",\"timings\":");
+    rl_json_open(out, NULL, '{');
+    rl_json_text(out, "id", timeline->id);
+    rl_json_text(out, "trace_id", timeline->trace_id);
+    rl_json_text(out, "time", when);
+    rl_json_ms(out, "unix_ms", (uint64_t)timeline->wall_us);
+    rl_json_text(out, "form", timeline->form);
+    rl_json_text(out, "caller", timeline->caller);
+    rl_json_text(out, "collection", timeline->collection);
+    rl_json_text(out, "outcome", request_state_names[timeline->outcome]);
+    rl_json_text(out, "error", timeline->error);
+    rl_json_text(out, "model", timeline->model);
+    rl_json_text(out, "upstream", timeline->upstream);
+    rl_json_text(out, "finish_reason", timeline->finish);
+    rl_json_count(out, "answered", timeline->answered);
+    rl_json_count(out, "of", timeline->of);
+    rl_json_count(out, "tokens", timeline->tokens);
+    rl_json_count(out, "completion_tokens", timeline->completion_tokens);
+    rl_json_name(out, "timings");
     timeline_write(timeline, out);
-    rl_buf_adds(out, "}");
+    rl_json_close(out, '}');
 }
 
 // ---- endpoints ----------------------------------------------------------------------------------

@@ -130,196 +130,133 @@ void response_reply_error(response_t *self, const answer_t *answer, const answer
 
 // ---- values -------------------------------------------------------------------------------------
 
-void response_add_unsigned(rl_buf_t *out, uint64_t number)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-    do
-        digits[--at] = (char)('0' + number % 10);
-    while (number /= 10);
-    rl_buf_add(out, digits + at, sizeof digits - at);
-}
-
 static void add_number(rl_buf_t *out, const char *name, double number)
 {
-    rl_buf_addf(out, "\"%s\":%.7g", name, isfinite(number) ? number : 0.0);
-}
-
-static void add_count(rl_buf_t *out, const char *name, uint64_t number)
-{
-    rl_buf_addf(out, "\"%s\":%llu", name, (unsigned long long)number);
-}
-
-static void add_string_or_empty(rl_buf_t *out, const char *text)
-{
-    rl_buf_add_json(out, text ? text : "", text ? strlen(text) : 0);
-}
-
-void response_add_string(rl_buf_t *out, const char *name, const char *text)
-{
-    rl_buf_addf(out, "\"%s\":", name);
-    add_string_or_empty(out, text);
-}
-
-static int add_bytes(const char *data, size_t size, void *out)
-{
-    return rl_buf_add(out, data, size);
-}
-
-void response_add_value(rl_buf_t *out, const json_t *value)
-{
-    if (!value || json_dump_callback(value, add_bytes, out,
-                                     JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) != 0)
-        rl_buf_adds(out, "null");
+    rl_json_name(out, name);
+    rl_buf_addf(out, "%.7g", isfinite(number) ? number : 0.0);
 }
 
 // ---- parts of an answer -------------------------------------------------------------------------
 
 static void add_kinds(rl_buf_t *out, const bool *kinds)
 {
-    const char *comma = "";
-    rl_buf_adds(out, "\"kinds\":[");
-    for (int kind = 0; kind < KINDS; kind++) {
-        if (!kinds[kind])
-            continue;
-        rl_buf_addf(out, "%s\"%s\"", comma, kind_names[kind]);
-        comma = ",";
-    }
-    rl_buf_adds(out, "]");
+    rl_json_open(out, "kinds", '[');
+    for (int kind = 0; kind < KINDS; kind++)
+        if (kinds[kind])
+            rl_json_text(out, NULL, kind_names[kind]);
+    rl_json_close(out, ']');
 }
 
 // The document's other fields: JSON from the index, which is looked at before it is passed on.
 static void add_meta(rl_buf_t *out, const char *meta)
 {
     json_t *object = meta && *meta ? json_loads(meta, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    rl_buf_adds(out, "\"meta\":");
-    if (json_is_object(object))
-        response_add_value(out, object);
-    else
-        rl_buf_adds(out, "{}");
+    if (json_is_object(object)) {
+        rl_json_value(out, "meta", object);
+    } else {
+        rl_json_open(out, "meta", '{');
+        rl_json_close(out, '}');
+    }
     json_decref(object);
 }
 
 static void add_passage(rl_buf_t *out, size_t number, const merged_passage_t *found)
 {
     const rl_passage_t *passage = found->passage;
-    rl_buf_addf(out, "{\"n\":%zu,\"id\":", number);
     char id[256];
     snprintf(id, sizeof id, "%.200s/%llu/%llu", found->collection, (unsigned long long)found->shard,
              (unsigned long long)passage->id);
-    add_string_or_empty(out, id);
-    rl_buf_adds(out, ",");
-    response_add_string(out, "doc", passage->doc);
-    rl_buf_adds(out, ",");
-    response_add_string(out, "title", passage->title);
-    rl_buf_adds(out, ",");
-    response_add_string(out, "heading", passage->heading);
-    rl_buf_adds(out, ",");
-    response_add_string(out, "source", passage->source);
-    rl_buf_adds(out, ",");
-    response_add_string(out, "text", passage->text);
-    rl_buf_adds(out, ",");
-    add_count(out, "start", passage->start);
-    rl_buf_adds(out, ",");
-    add_count(out, "end", passage->end);
-    rl_buf_adds(out, ",");
+    rl_json_open(out, NULL, '{');
+    rl_json_count(out, "n", number);
+    rl_json_text(out, "id", id);
+    rl_json_text(out, "doc", passage->doc);
+    rl_json_text(out, "title", passage->title);
+    rl_json_text(out, "heading", passage->heading);
+    rl_json_text(out, "source", passage->source);
+    rl_json_text(out, "text", passage->text);
+    rl_json_count(out, "start", passage->start);
+    rl_json_count(out, "end", passage->end);
     add_number(out, "score", found->score);
-    rl_buf_adds(out, ",");
     add_kinds(out, found->kinds);
-    rl_buf_adds(out, ",");
-    response_add_string(out, "collection", found->collection);
-    rl_buf_adds(out, ",");
+    rl_json_text(out, "collection", found->collection);
     add_meta(out, passage->meta);
-    rl_buf_adds(out, "}");
+    rl_json_close(out, '}');
 }
 
 void response_add_passages(rl_buf_t *out, const char *name, const answer_t *answer)
 {
-    rl_buf_addf(out, "\"%s\":[", name);
-    for (size_t at = 0; at < answer->passages_size; at++) {
-        if (at > 0)
-            rl_buf_adds(out, ",");
+    rl_json_open(out, name, '[');
+    for (size_t at = 0; at < answer->passages_size; at++)
         add_passage(out, at + 1, &answer->passages[at]);
-    }
-    rl_buf_adds(out, "]");
+    rl_json_close(out, ']');
 }
 
 void response_add_coverage(rl_buf_t *out, const answer_t *answer)
 {
-    rl_buf_addf(out, "\"coverage\":{\"answered\":%u,\"of\":%u,\"missing\":[", answer->answered,
-                answer->of);
+    rl_json_open(out, "coverage", '{');
+    rl_json_count(out, "answered", answer->answered);
+    rl_json_count(out, "of", answer->of);
+    rl_json_open(out, "missing", '[');
     for (size_t at = 0; at < answer->missing_size; at++) {
-        rl_buf_adds(out, at > 0 ? ",{" : "{");
-        response_add_string(out, "source", answer->missing[at].source);
-        rl_buf_adds(out, ",");
-        response_add_string(out, "reason", answer->missing[at].reason);
-        rl_buf_adds(out, "}");
+        rl_json_open(out, NULL, '{');
+        rl_json_text(out, "source", answer->missing[at].source);
+        rl_json_text(out, "reason", answer->missing[at].reason);
+        rl_json_close(out, '}');
     }
-    rl_buf_adds(out, "]}");
+    rl_json_close(out, ']');
+    rl_json_close(out, '}');
 }
 
 void response_add_awaited(rl_buf_t *out, const answer_t *answer)
 {
-    rl_buf_adds(out, "\"awaited\":[");
-    for (size_t at = 0; at < answer->awaited_size; at++) {
-        rl_buf_adds(out, at > 0 ? "," : "");
-        add_string_or_empty(out, answer->awaited[at].source);
-    }
-    rl_buf_adds(out, "]");
+    rl_json_open(out, "awaited", '[');
+    for (size_t at = 0; at < answer->awaited_size; at++)
+        rl_json_text(out, NULL, answer->awaited[at].source);
+    rl_json_close(out, ']');
 }
 
 void response_add_preview(rl_buf_t *out, const answer_preview_t *preview)
 {
-    response_add_string(out, "text", preview->text);
-    rl_buf_adds(out, ",");
-    add_count(out, "passage", preview->passage);
-    rl_buf_adds(out, ",");
+    rl_json_text(out, "text", preview->text);
+    rl_json_count(out, "passage", preview->passage);
     add_number(out, "score", preview->score);
 }
 
 void response_add_citations(rl_buf_t *out, const answer_t *answer)
 {
-    rl_buf_adds(out, "\"citations\":[");
+    rl_json_open(out, "citations", '[');
     for (size_t at = 0; at < answer->citations_size; at++) {
         const answer_citation_t *citation = &answer->citations[at];
-        rl_buf_adds(out, at > 0 ? ",{" : "{");
-        add_count(out, "passage", citation->passage);
-        rl_buf_adds(out, ",");
-        add_count(out, "start", citation->start);
-        rl_buf_adds(out, ",");
-        add_count(out, "end", citation->end);
-        rl_buf_adds(out, ",");
+        rl_json_open(out, NULL, '{');
+        rl_json_count(out, "passage", citation->passage);
+        rl_json_count(out, "start", citation->start);
+        rl_json_count(out, "end", citation->end);
         add_number(out, "score", citation->score);
-        rl_buf_adds(out, "}");
+        rl_json_close(out, '}');
     }
-    rl_buf_adds(out, "]");
+    rl_json_close(out, ']');
 }
 
 void response_add_usage(rl_buf_t *out, const answer_t *answer)
 {
-    rl_buf_adds(out, "\"usage\":{");
-    add_count(out, "prompt_tokens", answer->prompt_tokens);
-    rl_buf_adds(out, ",");
-    add_count(out, "completion_tokens", answer->completion_tokens);
-    rl_buf_adds(out, ",");
-    add_count(out, "total_tokens", answer->prompt_tokens + answer->completion_tokens);
-    rl_buf_adds(out, "}");
+    rl_json_open(out, "usage", '{');
+    rl_json_count(out, "prompt_tokens", answer->prompt_tokens);
+    rl_json_count(out, "completion_tokens", answer->completion_tokens);
+    rl_json_count(out, "total_tokens", answer->prompt_tokens + answer->completion_tokens);
+    rl_json_close(out, '}');
 }
 
 void response_add_outcome(rl_buf_t *out, const answer_t *answer)
 {
-    response_add_string(out, "finish_reason", answer->finish);
-    rl_buf_adds(out, ",");
-    response_add_string(out, "model", answer->model);
-    rl_buf_adds(out, ",");
-    response_add_string(out, "upstream", answer->upstream);
-    rl_buf_adds(out, ",");
+    rl_json_text(out, "finish_reason", answer->finish);
+    rl_json_text(out, "model", answer->model);
+    rl_json_text(out, "upstream", answer->upstream);
     response_add_usage(out, answer);
 }
 
 void response_add_timings(rl_buf_t *out, const answer_t *answer)
 {
-    rl_buf_adds(out, "\"timings\":");
+    rl_json_name(out, "timings");
     timeline_write(answer->timeline, out);
 }
 

@@ -10,7 +10,7 @@ static void begin_event(response_t *self, const char *name, size_t name_size)
     rl_buf_add(&self->out, "event: ", 7);
     rl_buf_add(&self->out, name, name_size);
     rl_buf_add(&self->out, "\nid: ", 5);
-    response_add_unsigned(&self->out, self->next_id++);
+    rl_json_add_count(&self->out, self->next_id++);
     rl_buf_add(&self->out, "\ndata: ", 7);
 }
 
@@ -26,57 +26,49 @@ static void send_status(response_t *self, const char *state, const char *message
     const char *name;
     json_t *value;
     begin_event(self, "status", 6);
-    rl_buf_adds(&self->out, "{");
-    response_add_string(&self->out, "state", state);
-    rl_buf_adds(&self->out, ",");
-    response_add_string(&self->out, "message", message);
+    rl_json_open(&self->out, NULL, '{');
+    rl_json_text(&self->out, "state", state);
+    rl_json_text(&self->out, "message", message);
     json_object_foreach((json_t *)detail, name, value)
     {
         if (strcmp(name, "state") == 0 || strcmp(name, "message") == 0)
             continue;
-        rl_buf_adds(&self->out, ",");
-        rl_buf_add_json(&self->out, name, strlen(name));
-        rl_buf_adds(&self->out, ":");
-        response_add_value(&self->out, value);
+        rl_json_value(&self->out, name, value);
     }
-    rl_buf_adds(&self->out, "}");
+    rl_json_close(&self->out, '}');
     end_event(self);
 }
 
 static void send_sources(response_t *self, const answer_t *answer)
 {
     begin_event(self, "sources", 7);
-    rl_buf_adds(&self->out, "{");
-    response_add_string(&self->out, "message", answer->headline);
-    rl_buf_adds(&self->out, ",");
+    rl_json_open(&self->out, NULL, '{');
+    rl_json_text(&self->out, "message", answer->headline);
     response_add_passages(&self->out, "passages", answer);
-    rl_buf_adds(&self->out, ",");
     response_add_coverage(&self->out, answer);
-    rl_buf_adds(&self->out, "}");
+    rl_json_close(&self->out, '}');
     end_event(self);
 }
 
 static void send_found(response_t *self, const answer_t *answer)
 {
     begin_event(self, "found", 5);
-    rl_buf_adds(&self->out, "{");
-    response_add_string(&self->out, "message", answer->headline);
-    rl_buf_adds(&self->out, ",\"final\":false,");
+    rl_json_open(&self->out, NULL, '{');
+    rl_json_text(&self->out, "message", answer->headline);
+    rl_json_flag(&self->out, "final", false);
     response_add_passages(&self->out, "passages", answer);
-    rl_buf_adds(&self->out, ",");
     response_add_coverage(&self->out, answer);
-    rl_buf_adds(&self->out, ",");
     response_add_awaited(&self->out, answer);
-    rl_buf_adds(&self->out, "}");
+    rl_json_close(&self->out, '}');
     end_event(self);
 }
 
 static void send_preview(response_t *self, const answer_preview_t *preview)
 {
     begin_event(self, "quick_answer", 12);
-    rl_buf_adds(&self->out, "{");
+    rl_json_open(&self->out, NULL, '{');
     response_add_preview(&self->out, preview);
-    rl_buf_adds(&self->out, "}");
+    rl_json_close(&self->out, '}');
     end_event(self);
 }
 
@@ -104,15 +96,13 @@ static void send_done(response_t *self, const answer_t *answer)
     timeline_write(answer->timeline, out);
     end_event(self);
     begin_event(self, "done", 4);
-    rl_buf_adds(out, "{");
-    response_add_string(out, "id", answer->id);
-    rl_buf_adds(out, ",");
+    rl_json_open(out, NULL, '{');
+    rl_json_text(out, "id", answer->id);
     response_add_outcome(out, answer);
-    rl_buf_adds(out, ",");
     response_add_citations(out, answer);
-    rl_buf_addf(out, ",\"passages_used\":%llu,", (unsigned long long)answer->passages_used);
+    rl_json_count(out, "passages_used", answer->passages_used);
     response_add_coverage(out, answer);
-    rl_buf_adds(out, "}");
+    rl_json_close(out, '}');
     end_event(self);
     response_end(self);
 }
@@ -125,7 +115,7 @@ static void send_error(response_t *self, const answer_t *answer, const answer_er
     }
     json_t *body = http_error_json(error->status, error->code, NULL, error->message);
     begin_event(self, "error", 5);
-    response_add_value(&self->out, body);
+    rl_json_value(&self->out, NULL, body);
     json_decref(body);
     end_event(self);
     response_end(self);

@@ -4,41 +4,35 @@
 static void reply_done(response_t *self, const answer_t *answer)
 {
     rl_buf_t *out = &self->out;
-    rl_buf_adds(out, "{");
-    response_add_string(out, "id", answer->id);
-    rl_buf_adds(out, ",");
+    rl_json_open(out, NULL, '{');
+    rl_json_text(out, "id", answer->id);
     if (self->question->form == FORM_ASK) {
-        rl_buf_adds(out, "\"answer\":");
-        rl_buf_add_json(out, answer->text.data ? answer->text.data : "", answer->text.size);
-        rl_buf_adds(out, ",");
+        rl_json_bytes(out, "answer", answer->text.data, answer->text.size);
     }
     response_add_passages(out, "passages", answer);
-    rl_buf_adds(out, ",");
     response_add_coverage(out, answer);
-    rl_buf_adds(out, ",");
     if (self->question->form == FORM_ASK) {
         response_add_citations(out, answer);
-        rl_buf_adds(out, ",");
         response_add_outcome(out, answer);
-        rl_buf_addf(out, ",\"passages_used\":%llu,", (unsigned long long)answer->passages_used);
+        rl_json_count(out, "passages_used", answer->passages_used);
     }
     response_add_timings(out, answer);
-    rl_buf_adds(out, "}");
+    rl_json_close(out, '}');
     response_reply(self, answer);
 }
 
 static void reply_draft(response_t *self, const answer_t *answer)
 {
     rl_buf_t *out = &self->out;
-    rl_buf_adds(out, "{");
-    response_add_string(out, "id", answer->id);
-    rl_buf_addf(out, ",\"state\":\"found\",\"passages\":%zu,\"settled\":%s,\"prefill\":\"%s\",",
-                answer->passages_size, answer->settled ? "true" : "false",
-                answer->prefill ? answer->prefill : "skipped");
+    rl_json_open(out, NULL, '{');
+    rl_json_text(out, "id", answer->id);
+    rl_json_text(out, "state", "found");
+    rl_json_count(out, "passages", answer->passages_size);
+    rl_json_flag(out, "settled", answer->settled);
+    rl_json_text(out, "prefill", answer->prefill ? answer->prefill : "skipped");
     response_add_coverage(out, answer);
-    rl_buf_adds(out, ",");
     response_add_timings(out, answer);
-    rl_buf_adds(out, "}");
+    rl_json_close(out, '}');
     response_reply(self, answer);
 }
 

@@ -17,9 +17,9 @@ static const char *digits_of(const char *id)
 
 static void add_head(rl_buf_t *out, const response_t *self, const char *object, const char *model)
 {
-    rl_buf_addf(out, "{\"id\":\"chatcmpl-%s\",\"object\":\"%s\",\"created\":%lld,",
+    rl_buf_addf(out, "{\"id\":\"chatcmpl-%s\",\"object\":\"%s\",\"created\":%lld",
                 digits_of(http_id(self->req)), object, (long long)self->created);
-    response_add_string(out, "model", model);
+    rl_json_text(out, "model", model);
 }
 
 // ---- chunks -------------------------------------------------------------------------------------
@@ -43,8 +43,8 @@ static void begin_chunk(response_t *self)
 static void end_choice(response_t *self, const char *finish)
 {
     if (finish) {
-        rl_buf_adds(&self->out, "},\"logprobs\":null,");
-        response_add_string(&self->out, "finish_reason", finish);
+        rl_buf_adds(&self->out, "},\"logprobs\":null");
+        rl_json_text(&self->out, "finish_reason", finish);
         rl_buf_adds(&self->out, "}]");
     } else {
         static const char rest[] = "},\"logprobs\":null,\"finish_reason\":null}]";
@@ -90,11 +90,10 @@ static void send_status(response_t *self, const char *state, const char *message
     begin_stream(self);
     begin_chunk(self);
     end_choice(self, NULL);
-    rl_buf_adds(&self->out, ",\"progress\":{");
-    response_add_string(&self->out, "state", state);
-    rl_buf_adds(&self->out, ",");
-    response_add_string(&self->out, "message", message);
-    rl_buf_adds(&self->out, "}");
+    rl_json_open(&self->out, "progress", '{');
+    rl_json_text(&self->out, "state", state);
+    rl_json_text(&self->out, "message", message);
+    rl_json_close(&self->out, '}');
     end_chunk(self);
 }
 
@@ -104,15 +103,13 @@ static void send_found(response_t *self, const answer_t *answer)
     begin_stream(self);
     begin_chunk(self);
     end_choice(self, NULL);
-    rl_buf_adds(&self->out, ",\"progress\":{\"state\":\"found\",");
-    response_add_string(&self->out, "message", answer->headline);
-    rl_buf_adds(&self->out, ",");
+    rl_json_open(&self->out, "progress", '{');
+    rl_json_text(&self->out, "state", "found");
+    rl_json_text(&self->out, "message", answer->headline);
     response_add_passages(&self->out, "passages", answer);
-    rl_buf_adds(&self->out, ",");
     response_add_coverage(&self->out, answer);
-    rl_buf_adds(&self->out, ",");
     response_add_awaited(&self->out, answer);
-    rl_buf_adds(&self->out, "}");
+    rl_json_close(&self->out, '}');
     end_chunk(self);
 }
 
@@ -121,9 +118,7 @@ static void send_sources(response_t *self, const answer_t *answer)
     begin_stream(self);
     begin_chunk(self);
     end_choice(self, NULL);
-    rl_buf_adds(&self->out, ",");
     response_add_passages(&self->out, "citations", answer);
-    rl_buf_adds(&self->out, ",");
     response_add_coverage(&self->out, answer);
     end_chunk(self);
 }
@@ -133,9 +128,9 @@ static void send_preview(response_t *self, const answer_preview_t *preview)
     begin_stream(self);
     begin_chunk(self);
     end_choice(self, NULL);
-    rl_buf_adds(&self->out, ",\"quick_answer\":{");
+    rl_json_open(&self->out, "quick_answer", '{');
     response_add_preview(&self->out, preview);
-    rl_buf_adds(&self->out, "}");
+    rl_json_close(&self->out, '}');
     end_chunk(self);
 }
 
@@ -161,7 +156,7 @@ static void send_usage(response_t *self, const answer_t *answer)
 {
     rl_buf_adds(&self->out, "data: ");
     add_head(&self->out, self, "chat.completion.chunk", answer->model);
-    rl_buf_adds(&self->out, ",\"choices\":[],");
+    rl_buf_adds(&self->out, ",\"choices\":[]");
     response_add_usage(&self->out, answer);
     end_chunk(self);
 }
@@ -176,13 +171,10 @@ static void end_stream(response_t *self)
 // What the answer says about itself besides OpenAI's members.
 static void add_extras(response_t *self, const answer_t *answer)
 {
-    rl_buf_adds(&self->out, ",");
     response_add_coverage(&self->out, answer);
-    rl_buf_adds(&self->out, ",");
-    response_add_string(&self->out, "upstream", answer->upstream);
+    rl_json_text(&self->out, "upstream", answer->upstream);
     if (!self->question->want_timings)
         return;
-    rl_buf_adds(&self->out, ",");
     response_add_timings(&self->out, answer);
 }
 
@@ -207,7 +199,7 @@ static void send_error(response_t *self, const answer_t *answer, const answer_er
     }
     json_t *body = http_error_json(error->status, error->code, NULL, error->message);
     rl_buf_adds(&self->out, "data: ");
-    response_add_value(&self->out, body);
+    rl_json_value(&self->out, NULL, body);
     json_decref(body);
     rl_buf_adds(&self->out, "\n\n");
     response_send(self);
@@ -270,15 +262,14 @@ static void reply_done(response_t *self, const answer_t *answer)
     if (self->question->inline_citations && answer->text.size > 0)
         add_cited_text(self, answer);
     else
-        rl_buf_add_json(out, answer->text.data ? answer->text.data : "", answer->text.size);
-    rl_buf_adds(out, ",\"refusal\":null},\"logprobs\":null,");
-    response_add_string(out, "finish_reason", answer->finish);
-    rl_buf_adds(out, "}],");
+        rl_json_bytes(out, NULL, answer->text.data, answer->text.size);
+    rl_buf_adds(out, ",\"refusal\":null},\"logprobs\":null");
+    rl_json_text(out, "finish_reason", answer->finish);
+    rl_buf_adds(out, "}]");
     response_add_usage(out, answer);
-    rl_buf_adds(out, ",");
     response_add_passages(out, "citations", answer);
     add_extras(self, answer);
-    rl_buf_adds(out, "}");
+    rl_json_close(out, '}');
     response_reply(self, answer);
 }
 

@@ -3,6 +3,7 @@
 #ifndef RESPONSE_PRIVATE_H
 #define RESPONSE_PRIVATE_H
 
+#include "json_write.h"
 #include "response.h"
 
 extern const response_form_t response_ask_ops; // response_ask.c
@@ -11,8 +12,7 @@ extern const response_form_t response_json_ops;         // response_json.c
 extern const response_form_t response_openai_ops;       // response_openai.c: chunks
 extern const response_form_t response_openai_whole_ops; // response_openai.c: one JSON
 
-// Each adds `"name":value` without a comma, for members of an object.
-void response_add_string(rl_buf_t *out, const char *name, const char *text);
+// Members of an object (json_write.h has the plain ones).
 void response_add_passages(rl_buf_t *out, const char *name, const answer_t *answer);
 void response_add_coverage(rl_buf_t *out, const answer_t *answer);
 // The sources that are still awaited, as "awaited".
@@ -24,9 +24,6 @@ void response_add_usage(rl_buf_t *out, const answer_t *answer);
 // How the answer ended and what wrote it: finish_reason, model, upstream, usage.
 void response_add_outcome(rl_buf_t *out, const answer_t *answer);
 void response_add_timings(rl_buf_t *out, const answer_t *answer);
-// A value alone; NULL is null.
-void response_add_value(rl_buf_t *out, const json_t *value);
-void response_add_unsigned(rl_buf_t *out, uint64_t number);
 
 // Whether a piece of the stream has been sent.
 bool response_begun(const response_t *self);
