@@ -15,6 +15,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
     AGAIN_US = 5000000, // a generation that could not be opened is tried again after this time
@@ -27,7 +28,7 @@ typedef struct loader {
     bool active;
     pthread_t thread;
     atomic_bool finished;
-    snapshot_t *served; // NULL: it could not be opened
+    snapshot_t *snapshot; // NULL: it could not be opened
     char why[2048];
 } loader_t;
 
@@ -42,7 +43,7 @@ struct collection {
     const snapshot_options_t *options;
     void (*on_loaded)(void *arg);
     void *arg;
-    snapshot_t *served;
+    snapshot_t *snapshot;
     member_t *members;
     size_t size;
     loader_t loader;
@@ -79,7 +80,7 @@ static int add_unit(collection_t *self, const snapshot_source_t *source, char *w
         return -1;
     }
     self->members = members;
-    shard_worker_t *unit = shard_worker_new(self->context, self->served, source, why, why_size);
+    shard_worker_t *unit = shard_worker_new(self->context, self->snapshot, source, why, why_size);
     if (!unit)
         return -1;
     members[self->size++] = (member_t){.unit = unit};
@@ -91,18 +92,18 @@ static int add_unit(collection_t *self, const snapshot_source_t *source, char *w
 // ones are made, others leave.
 static int fit_units(collection_t *self, char *why, size_t why_size)
 {
-    const char *name = snapshot_manifest(self->served)->collection;
+    const char *name = snapshot_manifest(self->snapshot)->collection;
     size_t before = self->size;
     bool *kept = calloc(before + 1, sizeof *kept);
     int rc = kept ? 0 : -1;
-    for (size_t each = 0; rc == 0 && each < snapshot_sources(self->served); each++) {
-        const snapshot_source_t *source = snapshot_source_at(self->served, each);
+    for (size_t each = 0; rc == 0 && each < snapshot_sources(self->snapshot); each++) {
+        const snapshot_source_t *source = snapshot_source_at(self->snapshot, each);
         shard_worker_t *unit = unit_of(self, name, source);
         if (!unit) {
             rc = add_unit(self, source, why, why_size);
             continue;
         }
-        shard_worker_serve(unit, self->served, source);
+        shard_worker_serve(unit, self->snapshot, source);
         for (size_t at = 0; at < before; at++)
             kept[at] = kept[at] || self->members[at].unit == unit;
     }
@@ -133,11 +134,11 @@ static void remove_parted(collection_t *self)
 // --------------------------------------------------------------------------------------
 // generations
 
-static void *load(void *arg)
+static void *load_generation(void *arg)
 {
     collection_t *self = arg;
     loader_t *loader = &self->loader;
-    loader->served = snapshot_open(self->folder, self->options, loader->why, sizeof loader->why);
+    loader->snapshot = snapshot_open(self->folder, self->options, loader->why, sizeof loader->why);
     atomic_store(&loader->finished, true);
     self->on_loaded(self->arg);
     return NULL;
@@ -149,7 +150,7 @@ static void start_loading(collection_t *self)
     sigfillset(&all);
     atomic_store(&self->loader.finished, false);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    self->loader.active = pthread_create(&self->loader.thread, NULL, load, self) == 0;
+    self->loader.active = pthread_create(&self->loader.thread, NULL, load_generation, self) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -160,24 +161,24 @@ static bool is_outdated(collection_t *self)
     if (store_current(self->folder, name, why, sizeof why) != 0) {
         if (!self->lost)
             rl_error("%s; generation %s is served on", why,
-                     snapshot_manifest(self->served)->generation);
+                     snapshot_manifest(self->snapshot)->generation);
         self->lost = true;
         return false;
     }
     self->lost = false;
-    if (strcmp(name, snapshot_manifest(self->served)->generation) == 0)
+    if (strcmp(name, snapshot_manifest(self->snapshot)->generation) == 0)
         return false;
     return strcmp(name, self->refused) != 0 || rl_now_us() - self->refused_us > AGAIN_US;
 }
 
-static void refuse(collection_t *self, const char *why)
+static void refuse_generation(collection_t *self, const char *why)
 {
     char name[STORE_NAME], ignored[1024];
     if (store_current(self->folder, name, ignored, sizeof ignored) != 0)
         name[0] = '\0';
     if (strcmp(name, self->refused) != 0)
         rl_error("new generation not taken up: %s; generation %s is served on", why,
-                 snapshot_manifest(self->served)->generation);
+                 snapshot_manifest(self->snapshot)->generation);
     snprintf(self->refused, sizeof self->refused, "%s", name);
     self->refused_us = rl_now_us();
 }
@@ -189,20 +190,20 @@ void collection_loaded(collection_t *self)
         return;
     pthread_join(loader->thread, NULL);
     loader->active = false;
-    if (!loader->served) {
-        refuse(self, loader->why);
+    if (!loader->snapshot) {
+        refuse_generation(self, loader->why);
         return;
     }
-    snapshot_t *before = self->served;
-    self->served = loader->served;
+    snapshot_t *before = self->snapshot;
+    self->snapshot = loader->snapshot;
     self->damaged = false;
-    loader->served = NULL;
+    loader->snapshot = NULL;
     self->refused[0] = '\0';
     char why[1024];
     if (fit_units(self, why, sizeof why) != 0)
         rl_error("%s", why); // the units that are there serve it
     rl_info("%s: generation %s is served now, instead of %s", self->folder,
-            snapshot_manifest(self->served)->generation, snapshot_manifest(before)->generation);
+            snapshot_manifest(self->snapshot)->generation, snapshot_manifest(before)->generation);
     snapshot_unref(&before);
 }
 
@@ -210,7 +211,7 @@ void collection_loaded(collection_t *self)
 // depends on it is told that its sources are missing.
 static void look_for_damage(collection_t *self)
 {
-    const char *damage = snapshot_damage(self->served);
+    const char *damage = snapshot_damage(self->snapshot);
     if (!damage || self->damaged)
         return;
     self->damaged = true;
@@ -225,7 +226,7 @@ static void look_for_damage(collection_t *self)
 void collection_tick(collection_t *self)
 {
     look_for_damage(self);
-    if (snapshot_tune(self->served))
+    if (snapshot_tune(self->snapshot))
         rl_info("%s: searches take the effort that the manifest says now", self->folder);
     for (size_t at = 0; at < self->size; at++)
         shard_worker_announce(self->members[at].unit);
@@ -241,22 +242,18 @@ collection_t *collection_new(const char *folder, shard_context_t *context,
                              const snapshot_options_t *options, void (*on_loaded)(void *arg),
                              void *arg, char *why, size_t why_size)
 {
-    collection_t *self = calloc(1, sizeof *self);
-    if (!self || !(self->folder = strdup(folder))) {
-        snprintf(why, why_size, "%s: out of memory", folder);
-        free(self);
-        return NULL;
-    }
+    collection_t *self = rl_new(*self);
+    self->folder = rl_strdup(folder);
     self->context = context;
     self->options = options;
     self->on_loaded = on_loaded;
     self->arg = arg;
-    self->served = snapshot_open(folder, options, why, why_size);
-    if (!self->served || fit_units(self, why, why_size) != 0) {
+    self->snapshot = snapshot_open(folder, options, why, why_size);
+    if (!self->snapshot || fit_units(self, why, why_size) != 0) {
         collection_destroy(&self);
         return NULL;
     }
-    const manifest_t *manifest = snapshot_manifest(self->served);
+    const manifest_t *manifest = snapshot_manifest(self->snapshot);
     rl_info("%s: collection %s, generation %s, %" PRIu64 " passages in %" PRIu64
             " shards, embedding model %s; %zu shards and kinds served here",
             folder, manifest->collection, manifest->generation, manifest->passages,
@@ -271,11 +268,11 @@ void collection_destroy(collection_t **self_p)
         return;
     if (self->loader.active)
         pthread_join(self->loader.thread, NULL);
-    snapshot_unref(&self->loader.served);
+    snapshot_unref(&self->loader.snapshot);
     for (size_t at = 0; at < self->size; at++)
         shard_worker_destroy(&self->members[at].unit);
     free(self->members);
-    snapshot_unref(&self->served);
+    snapshot_unref(&self->snapshot);
     free(self->folder);
     free(self);
     *self_p = NULL;
@@ -283,7 +280,7 @@ void collection_destroy(collection_t **self_p)
 
 bool collection_dump(const collection_t *self, rl_dump_t *dump)
 {
-    const manifest_t *manifest = snapshot_manifest(self->served);
+    const manifest_t *manifest = snapshot_manifest(self->snapshot);
     if (!rl_dump_item(dump, NULL))
         return false;
     rl_dump_text(dump, "collection", manifest->collection);

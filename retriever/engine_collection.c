@@ -14,18 +14,15 @@
 enum {
     LOOK_US = 1000000,       // between two looks at what the engine has
     LOOK_LIMIT_US = 5000000, // of one
-    KINDS = 2,
 };
-
-static const char *const kinds[KINDS] = {"dense", "lexical"};
 
 struct engine_collection {
     shard_context_t *context;
     engine_collection_settings_t settings;
     engine_place_t *place;
     engine_catalog_t catalog, taken; // in force; from the answer at hand
-    source_engine_t *remotes[KINDS];
-    shard_worker_t *units[KINDS];
+    source_engine_t *remotes[SOURCE_KINDS];
+    shard_worker_t *units[SOURCE_KINDS];
     nodes_call_t *look;
     engine_request_t request;
     uint64_t looked_us;
@@ -35,7 +32,7 @@ struct engine_collection {
 
 // ---- what the engine says -----------------------------------------------------------------------
 
-static int make_unit(engine_collection_t *self, int kind, char *why, size_t why_size)
+static int make_unit(engine_collection_t *self, source_kind_t kind, char *why, size_t why_size)
 {
     const engine_collection_settings_t *with = &self->settings;
     source_engine_settings_t settings = {
@@ -44,9 +41,9 @@ static int make_unit(engine_collection_t *self, int kind, char *why, size_t why_
         .place = self->place,
         .nodes = with->nodes,
         .catalog = &self->catalog,
-        .mode = kind == 1      ? ENGINE_LEXICAL
-                : with->hybrid ? ENGINE_HYBRID
-                               : ENGINE_VECTOR,
+        .mode = kind == SOURCE_LEXICAL ? ENGINE_LEXICAL
+                : with->hybrid         ? ENGINE_HYBRID
+                                       : ENGINE_VECTOR,
         .in_flight = with->in_flight,
         .room = with->room,
         .on_done = shard_worker_done,
@@ -54,7 +51,7 @@ static int make_unit(engine_collection_t *self, int kind, char *why, size_t why_
     self->remotes[kind] = source_engine_new(&settings);
     if (!self->remotes[kind])
         return rl_fail(why, why_size, "out of memory");
-    self->units[kind] = shard_worker_new_remote(self->context, &self->catalog.manifest, kinds[kind],
+    self->units[kind] = shard_worker_new_remote(self->context, &self->catalog.manifest, kind,
                                                 self->remotes[kind], why, why_size);
     return self->units[kind] ? 0 : -1;
 }
@@ -62,10 +59,9 @@ static int make_unit(engine_collection_t *self, int kind, char *why, size_t why_
 static void fit_units(engine_collection_t *self)
 {
     char why[1024];
-    for (int kind = 0; kind < KINDS && !self->leaving; kind++) {
-        bool wanted = kind == 0 ? self->settings.dense && self->catalog.manifest.dimension > 0
-                                : self->settings.lexical;
-        if (!wanted)
+    for (source_kind_t kind = 0; kind < SOURCE_KINDS && !self->leaving; kind++) {
+        if (!self->settings.kinds[kind] ||
+            (kind == SOURCE_DENSE && self->catalog.manifest.dimension == 0))
             continue;
         if (self->units[kind]) {
             shard_worker_describe(self->units[kind], &self->catalog.manifest);
@@ -134,7 +130,7 @@ static void look(engine_collection_t *self)
 
 void engine_collection_tick(engine_collection_t *self)
 {
-    for (int kind = 0; kind < KINDS; kind++)
+    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
         if (self->units[kind])
             shard_worker_announce(self->units[kind]);
     if (!self->leaving && !self->look && rl_now_us() - self->looked_us >= LOOK_US)
@@ -169,7 +165,7 @@ void engine_collection_destroy(engine_collection_t **self_p)
     if (!self)
         return;
     nodes_cancel(&self->look);
-    for (int kind = 0; kind < KINDS; kind++) {
+    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++) {
         shard_worker_destroy(&self->units[kind]);
         source_engine_destroy(&self->remotes[kind]);
     }
@@ -209,7 +205,7 @@ size_t engine_collection_units(const engine_collection_t *self)
 bool engine_collection_dump_units(const engine_collection_t *self, rl_dump_t *dump)
 {
     bool room = true;
-    for (int kind = 0; room && kind < KINDS; kind++)
+    for (source_kind_t kind = 0; room && kind < SOURCE_KINDS; kind++)
         room = !self->units[kind] || shard_worker_dump(self->units[kind], dump);
     return room;
 }
@@ -217,7 +213,7 @@ bool engine_collection_dump_units(const engine_collection_t *self, rl_dump_t *du
 bool engine_collection_dump_tasks(const engine_collection_t *self, rl_dump_t *dump)
 {
     bool room = true;
-    for (int kind = 0; room && kind < KINDS; kind++)
+    for (source_kind_t kind = 0; room && kind < SOURCE_KINDS; kind++)
         room = !self->units[kind] || shard_worker_dump_tasks(self->units[kind], dump);
     return room;
 }
@@ -225,7 +221,7 @@ bool engine_collection_dump_tasks(const engine_collection_t *self, rl_dump_t *du
 void engine_collection_leave(engine_collection_t *self)
 {
     self->leaving = true;
-    for (int kind = 0; kind < KINDS; kind++)
+    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
         if (self->units[kind])
             shard_worker_leave(self->units[kind]);
 }
@@ -233,14 +229,14 @@ void engine_collection_leave(engine_collection_t *self)
 size_t engine_collection_tasks(const engine_collection_t *self)
 {
     size_t tasks = 0;
-    for (int kind = 0; kind < KINDS; kind++)
+    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
         tasks += self->units[kind] ? shard_worker_tasks(self->units[kind]) : 0;
     return tasks;
 }
 
 void engine_collection_give_up(engine_collection_t *self)
 {
-    for (int kind = 0; kind < KINDS; kind++)
+    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
         if (self->units[kind])
             shard_worker_give_up(self->units[kind]);
 }

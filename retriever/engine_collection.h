@@ -13,8 +13,8 @@ typedef struct engine_collection_settings {
     const engine_t *engine;
     nodes_t *nodes; // outlives the collection
     engine_settings_t place;
-    bool dense, lexical; // the kinds to serve
-    bool hybrid;         // dense is the engine's own mixture of vectors and words
+    const bool *kinds; // to serve, SOURCE_KINDS of them
+    bool hybrid;       // dense is the engine's own mixture of vectors and words
     size_t in_flight, room;
 } engine_collection_settings_t;
 

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
+#include "fail.h"
+#include "mem.h"
 
 enum {
     MAX_COLLECTIONS = 256,
@@ -34,16 +35,8 @@ nodes_t *engines_nodes(const rl_conf_t *conf, const char *urls, const engine_t *
     return nodes;
 }
 
-static bool has_kind(const rl_conf_t *conf, const char *kind)
-{
-    for (size_t at = 0; at < rl_conf_list_size(conf, "retriever.kinds"); at++)
-        if (strcmp(rl_conf_list_at(conf, "retriever.kinds", at), kind) == 0)
-            return true;
-    return false;
-}
-
 static int open_collections(engines_t *self, shard_context_t *context, const engine_t *engine,
-                            char *why, size_t why_size)
+                            const bool *kinds, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(context->proc);
     size_t size = rl_conf_list_size(conf, "engine.collections");
@@ -55,8 +48,7 @@ static int open_collections(engines_t *self, shard_context_t *context, const eng
     engine_collection_settings_t settings = {
         .engine = engine,
         .nodes = self->nodes,
-        .dense = has_kind(conf, "dense"),
-        .lexical = has_kind(conf, "lexical"),
+        .kinds = kinds,
         .hybrid = strcmp(rl_conf_str(conf, "engine.dense"), "hybrid") == 0,
         .in_flight = (size_t)rl_conf_int(conf, "engine.in_flight"),
         .room = (size_t)rl_conf_int(conf, "retriever.queue")};
@@ -73,19 +65,18 @@ static int open_collections(engines_t *self, shard_context_t *context, const eng
     return 0;
 }
 
-int engines_new(engines_t **self_p, shard_context_t *context, char *why, size_t why_size)
+int engines_new(engines_t **self_p, shard_context_t *context, const bool *kinds, char *why,
+                size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(context->proc);
     const engine_t *engine = engine_of(rl_conf_str(conf, "retriever.engine"));
     *self_p = NULL;
     if (!engine)
         return 0; // none: the options' table lets nothing else through
-    engines_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return rl_fail(why, why_size, "out of memory");
+    engines_t *self = rl_new(*self);
     self->nodes =
         engines_nodes(conf, "engine.urls", engine, rl_proc_base(context->proc), why, why_size);
-    if (!self->nodes || open_collections(self, context, engine, why, why_size) != 0) {
+    if (!self->nodes || open_collections(self, context, engine, kinds, why, why_size) != 0) {
         engines_destroy(&self);
         return -1;
     }

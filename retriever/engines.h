@@ -11,8 +11,10 @@ typedef struct engines engines_t;
 nodes_t *engines_nodes(const rl_conf_t *conf, const char *urls, const engine_t *engine,
                        struct event_base *base, char *why, size_t why_size);
 
-// *self_p stays NULL where retriever.engine is none. Returns 0, or -1 with `why`.
-int engines_new(engines_t **self_p, shard_context_t *context, char *why, size_t why_size);
+// Serves these kinds (SOURCE_KINDS of them, which outlive it). *self_p stays NULL where
+// retriever.engine is none. Returns 0, or -1 with `why`.
+int engines_new(engines_t **self_p, shard_context_t *context, const bool *kinds, char *why,
+                size_t why_size);
 void engines_destroy(engines_t **self_p);
 
 size_t engines_size(const engines_t *self); // collections

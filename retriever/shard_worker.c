@@ -12,6 +12,7 @@
 #include "field_types.h"
 #include "files.h"
 #include "log.h"
+#include "mem.h"
 #include "probes.h"
 #include "vectors.h"
 
@@ -33,7 +34,7 @@ struct shard_worker {
     rl_wire_t *pull;
     task_queue_t *line;      // before the pool's threads, or
     source_engine_t *remote; // a source that waits for others
-    const char *kind;
+    source_kind_t kind;
     char id[NAME], collection[80], advertised[RL_ENDPOINT];
     uint64_t welcome[RL_GATEWAYS_MAX]; // by slot: the route of the gateway that has answered, + 1
     bool left;
@@ -462,16 +463,16 @@ bool shard_worker_dump_tasks(const shard_worker_t *self, rl_dump_t *dump)
 // ------------------------------------------------------------------------------------------ making
 
 bool shard_worker_is(const shard_worker_t *self, const char *collection, uint64_t shard,
-                     const char *kind)
+                     source_kind_t kind)
 {
     return strcmp(self->collection, collection) == 0 && self->announce.shard == shard &&
-           strcmp(self->kind, kind) == 0;
+           self->kind == kind;
 }
 
 // What the announcement says of the generation.
 static void describe(shard_worker_t *self, const manifest_t *manifest, uint64_t shard)
 {
-    bool dense = strcmp(self->kind, "dense") == 0;
+    bool dense = self->kind == SOURCE_DENSE;
     snprintf(self->generation, sizeof self->generation, "%s", manifest->generation);
     snprintf(self->model, sizeof self->model, "%s", dense ? manifest->model : "");
     snprintf(self->language, sizeof self->language, "%s", manifest->language);
@@ -481,7 +482,7 @@ static void describe(shard_worker_t *self, const manifest_t *manifest, uint64_t 
     self->fields = strdup(too_many ? "{}" : manifest->fields);
     self->announce = (rl_announce_t){
         .worker = self->id,
-        .kind = self->kind,
+        .kind = source_kind_names[self->kind],
         .tasks = self->advertised,
         .slots = self->remote ? source_engine_slots(self->remote) : self->context->threads,
         .collection = self->collection,
@@ -520,16 +521,14 @@ static int bind_socket(shard_worker_t *self, char *why, size_t why_size)
 
 // Its socket is bound once it has a line or a source.
 static shard_worker_t *make(shard_context_t *context, const manifest_t *manifest, uint64_t shard,
-                            const char *kind)
+                            source_kind_t kind)
 {
-    shard_worker_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    shard_worker_t *self = rl_new(*self);
     self->context = context;
     self->kind = kind;
     snprintf(self->collection, sizeof self->collection, "%s", manifest->collection);
     snprintf(self->id, sizeof self->id, "%s/%s/%" PRIu64 "/%s", rl_proc_id(context->proc),
-             manifest->collection, shard, kind);
+             manifest->collection, shard, source_kind_names[kind]);
     return self;
 }
 
@@ -559,7 +558,7 @@ shard_worker_t *shard_worker_new(shard_context_t *context, snapshot_t *served,
 }
 
 shard_worker_t *shard_worker_new_remote(shard_context_t *context, const manifest_t *manifest,
-                                        const char *kind, source_engine_t *remote, char *why,
+                                        source_kind_t kind, source_engine_t *remote, char *why,
                                         size_t why_size)
 {
     shard_worker_t *self = make(context, manifest, 0, kind);

@@ -27,7 +27,7 @@ shard_worker_t *shard_worker_new(shard_context_t *context, snapshot_t *served,
 // The same of a source that waits for others, which outlives the unit; `manifest` is read by the
 // call.
 shard_worker_t *shard_worker_new_remote(shard_context_t *context, const manifest_t *manifest,
-                                        const char *kind, source_engine_t *remote, char *why,
+                                        source_kind_t kind, source_engine_t *remote, char *why,
                                         size_t why_size);
 // What it announces from now on.
 void shard_worker_describe(shard_worker_t *self, const manifest_t *manifest);
@@ -39,7 +39,7 @@ void shard_worker_serve(shard_worker_t *self, snapshot_t *served, const snapshot
 
 // Whether the unit stands for this collection, shard and kind.
 bool shard_worker_is(const shard_worker_t *self, const char *collection, uint64_t shard,
-                     const char *kind);
+                     source_kind_t kind);
 
 // Announces itself to every gateway; nothing after shard_worker_leave.
 void shard_worker_announce(shard_worker_t *self);

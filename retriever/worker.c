@@ -11,8 +11,9 @@
 #include "clock.h"
 #include "collection.h"
 #include "engines.h"
-#include "files.h"
+#include "fail.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
     MAX_COLLECTIONS = 256,
@@ -25,7 +26,6 @@ struct worker {
     shard_context_t context;
     snapshot_options_t options;
     uint64_t *shards;
-    const source_backend_t **backends;
     collection_t **collections;
     size_t collections_size;
     engines_t *engines; // collections that are not on this machine; NULL: none
@@ -35,8 +35,7 @@ struct worker {
     uint64_t period_ms, grace_us, stop_us;
 };
 
-// ------------------------------------------------------------------------------------ turns of
-// loop
+// ---- turns of the loop --------------------------------------------------------------------------
 
 // From any thread.
 static void wake(void *arg)
@@ -176,9 +175,7 @@ static int read_shards(worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.shards");
-    self->shards = calloc(size + 1, sizeof *self->shards);
-    if (!self->shards)
-        return rl_fail(why, why_size, "out of memory");
+    self->shards = rl_alloc_array(size + 1, sizeof *self->shards);
     for (size_t at = 0; at < size; at++) {
         const char *word = rl_conf_list_at(conf, "retriever.shards", at);
         char *end = NULL;
@@ -196,25 +193,20 @@ static int read_kinds(worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     size_t size = rl_conf_list_size(conf, "retriever.kinds");
-    self->backends = calloc(size + 1, sizeof *self->backends);
-    if (!self->backends)
-        return rl_fail(why, why_size, "out of memory");
     for (size_t at = 0; at < size; at++) {
         const char *word = rl_conf_list_at(conf, "retriever.kinds", at);
-        self->backends[at] = source_of(word);
-        if (!self->backends[at])
+        source_kind_t kind = source_kind_named(word);
+        if (kind == SOURCE_KINDS)
             return rl_fail(why, why_size,
                            "retriever.kinds: \"%s\" is no kind of retrieval (dense, lexical)",
                            word);
-        for (size_t before = 0; before < at; before++)
-            if (self->backends[before] == self->backends[at])
-                return rl_fail(why, why_size, "retriever.kinds: \"%s\" is there twice", word);
+        if (self->options.kinds[kind])
+            return rl_fail(why, why_size, "retriever.kinds: \"%s\" is there twice", word);
+        self->options.kinds[kind] = true;
     }
-    if (size == 0)
-        return rl_fail(why, why_size, "retriever.kinds: is empty; it takes dense, lexical or both");
-    self->options.backends = self->backends;
-    self->options.backends_size = size;
-    return 0;
+    return size > 0 ? 0
+                    : rl_fail(why, why_size,
+                              "retriever.kinds: is empty; it takes dense, lexical or both");
 }
 
 static int open_collections(worker_t *self, char *why, size_t why_size)
@@ -228,9 +220,7 @@ static int open_collections(worker_t *self, char *why, size_t why_size)
                        "retriever.index: names %zu folders; give the folder of a collection that "
                        "ragline-index has built (at most %d of them), or retriever.engine",
                        size, MAX_COLLECTIONS);
-    self->collections = calloc(size, sizeof(collection_t *));
-    if (!self->collections)
-        return rl_fail(why, why_size, "out of memory");
+    self->collections = rl_alloc_array(size, sizeof(collection_t *));
     for (size_t at = 0; at < size; at++) {
         collection_t *collection =
             collection_new(rl_conf_list_at(conf, "retriever.index", at), &self->context,
@@ -242,26 +232,27 @@ static int open_collections(worker_t *self, char *why, size_t why_size)
     return 0;
 }
 
-static int start(worker_t *self, char *why, size_t why_size)
+static int start_worker(worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     struct event_base *base = rl_proc_base(self->proc);
     read_times(self);
-    self->bind = strdup(rl_conf_str(conf, "retriever.bind"));
-    self->advertise = strdup(rl_conf_str(conf, "retriever.advertise"));
+    self->bind = rl_strdup(rl_conf_str(conf, "retriever.bind"));
+    self->advertise = rl_strdup(rl_conf_str(conf, "retriever.advertise"));
     self->options.check_first = (uint64_t)rl_conf_int(conf, "retriever.check_first_mb") << 20;
     self->options.source.threads = (size_t)rl_conf_int(conf, "retriever.threads");
     self->options.source.faiss_threads = (size_t)rl_conf_int(conf, "retriever.faiss_threads");
     self->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!self->bind || !self->advertise || self->wakeup < 0)
-        return rl_fail(why, why_size, "out of memory or open files");
-    self->woken = event_new(base, self->wakeup, EV_READ | EV_PERSIST, on_woken, self);
-    self->tick = event_new(base, -1, EV_PERSIST, on_tick, self);
-    self->stop_look = event_new(base, -1, EV_PERSIST, on_stop_look, self);
+    if (self->wakeup < 0)
+        return rl_fail(why, why_size, "out of open files");
+    self->woken = rl_must(event_new(base, self->wakeup, EV_READ | EV_PERSIST, on_woken, self));
+    self->tick = rl_must(event_new(base, -1, EV_PERSIST, on_tick, self));
+    self->stop_look = rl_must(event_new(base, -1, EV_PERSIST, on_stop_look, self));
     self->context.pool = pool_new(self->options.source.threads,
                                   (size_t)rl_conf_int(conf, "retriever.queue"), wake, self);
-    if (!self->woken || !self->tick || !self->stop_look || !self->context.pool)
-        return rl_fail(why, why_size, "cannot start %zu threads", self->options.source.threads);
+    if (!self->context.pool)
+        return rl_fail(why, why_size, "cannot start_worker %zu threads",
+                       self->options.source.threads);
     self->context.proc = self->proc;
     self->context.bind = self->bind;
     self->context.advertise = self->advertise;
@@ -270,7 +261,7 @@ static int start(worker_t *self, char *why, size_t why_size)
         return -1;
     self->context.gateways = rl_gateways_new(self->proc, NULL, NULL, why, why_size);
     if (!self->context.gateways ||
-        engines_new(&self->engines, &self->context, why, why_size) != 0 ||
+        engines_new(&self->engines, &self->context, self->options.kinds, why, why_size) != 0 ||
         open_collections(self, why, why_size) != 0)
         return -1;
     event_add(self->woken, NULL);
@@ -281,14 +272,10 @@ static int start(worker_t *self, char *why, size_t why_size)
 
 worker_t *worker_new(rl_proc_t *proc, char *why, size_t why_size)
 {
-    worker_t *self = calloc(1, sizeof *self);
-    if (!self) {
-        rl_fail(why, why_size, "out of memory");
-        return NULL;
-    }
+    worker_t *self = rl_new(*self);
     self->proc = proc;
     self->wakeup = -1;
-    if (start(self, why, why_size) != 0)
+    if (start_worker(self, why, why_size) != 0)
         worker_destroy(&self);
     return self;
 }
@@ -315,7 +302,6 @@ void worker_destroy(worker_t **self_p)
         close(self->wakeup);
     free(self->collections);
     free(self->shards);
-    free(self->backends);
     free(self->bind);
     free(self->advertise);
     free(self);

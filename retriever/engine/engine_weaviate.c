@@ -224,7 +224,8 @@ static void put_term(void *arg, const char *name, unsigned times)
 
 int weaviate_put_terms(analyzer_t *rules, const char *const *texts, size_t size, rl_buf_t *out)
 {
-    return analyzer_each(rules, texts, size, put_term, out) == 0 && !out->full ? 0 : -1;
+    analyzer_each(rules, texts, size, put_term, out);
+    return out->full ? -1 : 0;
 }
 
 typedef struct words {
@@ -269,8 +270,7 @@ static int by_length(const void *a, const void *b)
 static words_t words_of(engine_place_t *self, const char *text)
 {
     words_t words = {0};
-    if (analyzer_each(self->rules, &text, 1, take_term, &words) != 0)
-        words.failed = true;
+    analyzer_each(self->rules, &text, 1, take_term, &words);
     if (words.size > WEAVIATE_TERMS) {
         qsort(words.terms, words.size, sizeof *words.terms, by_length);
         for (; words.size > WEAVIATE_TERMS; words.size--)

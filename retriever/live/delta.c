@@ -1,11 +1,11 @@
-// delta: entries come and go.
+// delta: adds and removes the passages of changes.
 #include "delta_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "hash.h"
-#include "files.h"
+#include "mem.h"
 #include "passages.h"
 
 enum {
@@ -16,8 +16,6 @@ enum {
 
 static void free_entry(delta_entry_t *self)
 {
-    if (!self)
-        return;
     for (uint32_t at = 0; self->words && at < self->terms_size; at++)
         free(self->words[at]);
     delta_free_values(self);
@@ -28,18 +26,13 @@ static void free_entry(delta_entry_t *self)
     free(self);
 }
 
-delta_t *delta_new(const store_t *store, uint64_t shard, const delta_kinds_t *kinds, char *why,
-                   size_t why_size)
+delta_t *delta_new(const store_t *store, uint64_t shard, const delta_kinds_t *kinds)
 {
     const manifest_t *manifest = store_manifest(store);
-    delta_t *self = calloc(1, sizeof *self);
-    if (!self) {
-        rl_fail(why, why_size, "out of memory");
-        return NULL;
-    }
+    delta_t *self = rl_new(*self);
     pthread_rwlockattr_t how;
     pthread_rwlockattr_init(&how);
-    // a change must not wait until nobody searches any more
+    // searches follow each other without a gap: a change must not wait for one
     pthread_rwlockattr_setkind_np(&how, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&self->lock, &how);
     pthread_rwlockattr_destroy(&how);
@@ -53,17 +46,14 @@ delta_t *delta_new(const store_t *store, uint64_t shard, const delta_kinds_t *ki
     self->count = manifest->shard_passages[shard];
     self->kinds = *kinds;
     self->chains_bits = FIRST_CHAINS;
-    self->dead = calloc(self->count / 64 + 1, sizeof *self->dead);
-    self->docs = calloc((size_t)1 << self->chains_bits, sizeof *self->docs);
-    self->sources = calloc((size_t)1 << self->chains_bits, sizeof *self->sources);
-    bool ok = self->dead && self->docs && self->sources;
-    self->terms = kinds->words ? calloc(kinds->threads + 1, sizeof(analyzer_t *)) : NULL;
-    for (size_t at = 0; ok && self->terms && at <= kinds->threads; at++)
-        ok = (self->terms[at] = analyzer_new(manifest->language)) != NULL;
-    if (!ok || (kinds->words && !self->terms)) {
-        rl_fail(why, why_size, "out of memory");
-        delta_destroy(&self);
-    }
+    self->dead = rl_alloc_array(self->count / 64 + 1, sizeof *self->dead);
+    self->docs = rl_alloc_array((size_t)1 << self->chains_bits, sizeof *self->docs);
+    self->sources = rl_alloc_array((size_t)1 << self->chains_bits, sizeof *self->sources);
+    if (!kinds->words)
+        return self;
+    self->analyzers = rl_alloc_array(kinds->threads + 1, sizeof(analyzer_t *));
+    for (size_t at = 0; at <= kinds->threads; at++)
+        self->analyzers[at] = analyzer_new(manifest->language); // store_open knows the language
     return self;
 }
 
@@ -79,12 +69,12 @@ void delta_destroy(delta_t **self_p)
         selection_unref(&self->blocks[at].alive);
         free(self->blocks[at].rows);
     }
-    for (size_t at = 0; self->terms && at <= self->kinds.threads; at++)
-        analyzer_destroy(&self->terms[at]);
+    for (size_t at = 0; self->analyzers && at <= self->kinds.threads; at++)
+        analyzer_destroy(&self->analyzers[at]);
     delta_free_words(self);
     delta_free_memos(self);
     selection_unref(&self->alive);
-    free(self->terms);
+    free(self->analyzers);
     free(self->blocks);
     free(self->entries);
     free(self->docs);
@@ -118,10 +108,11 @@ void delta_batch_destroy(delta_batch_t **self_p)
     delta_batch_t *self = *self_p;
     if (!self)
         return;
-    for (size_t each = 0; self->changes && each < self->size; each++) {
+    for (size_t each = 0; each < self->size; each++) {
         prepared_t *change = &self->changes[each];
         for (size_t at = 0; at < change->entries_size; at++)
-            free_entry(change->entries[at]);
+            if (change->entries[at]) // else it was applied
+                free_entry(change->entries[at]);
         free(change->entries);
         free(change->ids);
         free(change->name);
@@ -135,102 +126,65 @@ static bool take_id(void *arg, uint64_t id)
 {
     prepared_t *change = arg;
     if (change->ids_size == change->ids_room) {
-        size_t room = change->ids_room ? 2 * change->ids_room : 8;
-        uint32_t *ids = realloc(change->ids, room * sizeof *ids);
-        if (!ids)
-            return false;
-        change->ids = ids;
-        change->ids_room = room;
+        change->ids_room = change->ids_room ? 2 * change->ids_room : 8;
+        change->ids = rl_realloc(change->ids, change->ids_room, sizeof *change->ids);
     }
     change->ids[change->ids_size++] = (uint32_t)(id - 1);
     return true;
 }
 
-// A copy of the passage, its strings in one block.
-static int copy_strings(delta_entry_t *entry, const rl_passage_t *from)
-{
-    size_t size = passage_bytes(from);
-    char *at = entry->memory = malloc(size);
-    if (!at)
-        return -1;
-    entry->passage = passage_copy(from, &at);
-    entry->bytes = size + sizeof *entry;
-    return 0;
-}
-
 static delta_entry_t *make_entry(delta_t *self, const change_t *change, size_t number)
 {
     const rl_passage_t *from = &change->passages[number];
-    delta_entry_t *entry = calloc(1, sizeof *entry);
-    if (!entry || copy_strings(entry, from) != 0) {
-        free_entry(entry);
-        return NULL;
-    }
+    delta_entry_t *entry = rl_new(*entry);
+    size_t size = passage_bytes(from);
+    char *at = entry->memory = rl_alloc(size);
+    entry->passage = passage_copy(from, &at);
+    entry->bytes = size + sizeof *entry;
     entry->doc_hash = rl_hash64(from->doc, strlen(from->doc));
     entry->source_hash = rl_hash64(from->source, strlen(from->source));
-    int rc = delta_take_values(entry);
-    if (rc == 0 && self->kinds.words)
-        rc = delta_take_words(self, entry);
-    // vectors of another model than the generation's can belong to a change that was made while the
-    // collection was built anew: such a passage is found by its words
-    if (rc == 0 && self->kinds.vectors && change->vectors && change->dimension == self->dimension &&
+    delta_take_values(entry);
+    if (self->kinds.words)
+        delta_take_words(self, entry);
+    // A change that was made while the collection was built anew can have vectors of another model
+    // than the generation's: such a passage is found by its words only.
+    if (self->kinds.vectors && change->vectors && change->dimension == self->dimension &&
         change->model_hash == self->model_hash) {
         size_t bytes = self->dimension * sizeof *entry->vector;
-        entry->vector = malloc(bytes);
-        rc = entry->vector ? 0 : -1;
-        if (rc == 0)
-            memcpy(entry->vector, change->vectors + number * self->dimension, bytes);
+        entry->vector = rl_alloc(bytes);
+        memcpy(entry->vector, change->vectors + number * self->dimension, bytes);
         entry->bytes += bytes + bytes / 4;
-    }
-    if (rc != 0) {
-        free_entry(entry);
-        return NULL;
     }
     entry->bytes += entry->terms_size * (sizeof *entry->terms + sizeof(delta_posting_t)) +
                     entry->values_size * sizeof *entry->values;
     return entry;
 }
 
-static int prepare_entries(delta_t *self, const change_t *change, prepared_t *out)
+static void prepare_entries(delta_t *self, const change_t *change, prepared_t *out)
 {
     // documents begin at different shards, so that these fill equally
     uint64_t shift = rl_hash64(change->name, strlen(change->name));
-    out->entries = calloc(change->passages_size + 1, sizeof(delta_entry_t *));
-    if (!out->entries)
-        return -1;
-    for (size_t at = 0; at < change->passages_size; at++) {
-        if ((shift + at) % self->shards != self->shard)
-            continue;
-        out->entries[out->entries_size] = make_entry(self, change, at);
-        if (!out->entries[out->entries_size++])
-            return -1;
-    }
-    return 0;
+    out->entries = rl_alloc_array(change->passages_size + 1, sizeof(delta_entry_t *));
+    for (size_t at = 0; at < change->passages_size; at++)
+        if ((shift + at) % self->shards == self->shard)
+            out->entries[out->entries_size++] = make_entry(self, change, at);
 }
 
 delta_batch_t *delta_prepare(delta_t *self, const change_t *changes, size_t size, char *why,
                              size_t why_size)
 {
-    delta_batch_t *batch = calloc(1, sizeof *batch);
+    delta_batch_t *batch = rl_new(*batch);
+    batch->changes = rl_alloc_array(size + 1, sizeof *batch->changes);
     int rc = 0;
-    rl_fail(why, why_size, "out of memory");
-    if (batch)
-        batch->changes = calloc(size + 1, sizeof *batch->changes);
-    if (!batch || !batch->changes) {
-        delta_batch_destroy(&batch);
-        return NULL;
-    }
     for (size_t each = 0; rc == 0 && each < size; each++) {
         const change_t *change = &changes[each];
         prepared_t *out = &batch->changes[batch->size++];
         out->kind = change->kind;
-        out->name = strdup(change->name);
+        out->name = rl_strdup(change->name);
         const char *field = change->kind == CHANGE_DELETE_SOURCE ? "source" : "id";
-        rc = out->name ? store_find(self->store, self->shard, field, change->name, take_id, out,
-                                    why, why_size)
-                       : -1;
+        rc = store_find(self->store, self->shard, field, change->name, take_id, out, why, why_size);
         if (rc == 0 && change->kind == CHANGE_PUT)
-            rc = prepare_entries(self, change, out);
+            prepare_entries(self, change, out);
     }
     if (rc != 0)
         delta_batch_destroy(&batch);
@@ -244,7 +198,7 @@ static size_t chain_of(const delta_t *self, uint64_t hash)
     return hash * UINT64_C(0x9E3779B97F4A7C15) >> (64 - self->chains_bits);
 }
 
-static void chain(delta_t *self, uint32_t slot)
+static void link_entry(delta_t *self, uint32_t slot)
 {
     delta_entry_t *entry = self->entries[slot];
     uint32_t *doc = &self->docs[chain_of(self, entry->doc_hash)];
@@ -254,42 +208,30 @@ static void chain(delta_t *self, uint32_t slot)
     *doc = *source = slot + 1;
 }
 
-static int grow_chains(delta_t *self)
+static void grow_chains(delta_t *self)
 {
     size_t room = (size_t)2 << self->chains_bits;
-    uint32_t *docs = calloc(room, sizeof *docs), *sources = calloc(room, sizeof *sources);
-    if (!docs || !sources) {
-        free(docs);
-        free(sources);
-        return -1;
-    }
     free(self->docs);
     free(self->sources);
-    self->docs = docs;
-    self->sources = sources;
+    self->docs = rl_alloc_array(room, sizeof *self->docs);
+    self->sources = rl_alloc_array(room, sizeof *self->sources);
     self->chains_bits++;
     for (uint32_t slot = 0; slot < self->size; slot++)
-        chain(self, slot);
-    return 0;
+        link_entry(self, slot);
 }
 
 // The place of a slot among the vectors.
-static int place_vector(delta_t *self, uint32_t slot)
+static void place_vector(delta_t *self, uint32_t slot)
 {
     delta_entry_t *entry = self->entries[slot];
     size_t block = slot / DELTA_BLOCK, row = slot % DELTA_BLOCK;
     if (block == self->blocks_size) {
-        delta_block_t *blocks = realloc(self->blocks, (block + 1) * sizeof *blocks);
-        if (!blocks)
-            return -1;
-        self->blocks = blocks;
-        blocks[block] = (delta_block_t){
-            .rows = calloc(DELTA_BLOCK * self->dimension, sizeof(float)),
+        self->blocks = rl_realloc(self->blocks, block + 1, sizeof *self->blocks);
+        self->blocks[block] = (delta_block_t){
+            .rows = rl_alloc_array(DELTA_BLOCK * self->dimension, sizeof(float)),
             .alive = selection_new(DELTA_BLOCK),
         };
         self->blocks_size++;
-        if (!blocks[block].rows || !blocks[block].alive)
-            return -1;
     }
     delta_block_t *at = &self->blocks[block];
     if (entry->vector) {
@@ -300,22 +242,17 @@ static int place_vector(delta_t *self, uint32_t slot)
         entry->vector = NULL;
     }
     if (row == DELTA_BLOCK - 1)
-        at->flat = flat_new(at->rows, DELTA_BLOCK, self->dimension); // none: row by row
-    return 0;
+        at->flat = flat_new(at->rows, DELTA_BLOCK, self->dimension);
 }
 
-static int add_entry(delta_t *self, delta_entry_t **entry_p)
+static void add_entry(delta_t *self, delta_entry_t **entry_p)
 {
     if (self->size == self->room) {
-        uint32_t room = self->room ? 2 * self->room : 256;
-        delta_entry_t **entries = realloc(self->entries, room * sizeof(delta_entry_t *));
-        if (!entries)
-            return -1;
-        self->entries = entries;
-        self->room = room;
+        self->room = self->room ? 2 * self->room : 256;
+        self->entries = rl_realloc(self->entries, self->room, sizeof(delta_entry_t *));
     }
-    if (self->size == (uint32_t)1 << self->chains_bits && grow_chains(self) != 0)
-        return -1;
+    if (self->size == (uint32_t)1 << self->chains_bits)
+        grow_chains(self);
     uint32_t slot = self->size++;
     delta_entry_t *entry = self->entries[slot] = *entry_p;
     *entry_p = NULL;
@@ -323,10 +260,11 @@ static int add_entry(delta_t *self, delta_entry_t **entry_p)
     entry->live = true;
     self->live++;
     self->bytes += entry->bytes;
-    chain(self, slot);
-    if (self->kinds.words && delta_add_words(self, slot) != 0)
-        return -1;
-    return self->kinds.vectors && self->dimension > 0 ? place_vector(self, slot) : 0;
+    link_entry(self, slot);
+    if (self->kinds.words)
+        delta_add_words(self, slot);
+    if (self->kinds.vectors && self->dimension > 0)
+        place_vector(self, slot);
 }
 
 static void drop_entry(delta_t *self, uint32_t slot)
@@ -345,7 +283,7 @@ static void drop_entry(delta_t *self, uint32_t slot)
     }
 }
 
-// Passages added by changes before this one.
+// Drops the passages that earlier changes added under the change's id or source.
 static void drop_named(delta_t *self, const prepared_t *change)
 {
     bool source = change->kind == CHANGE_DELETE_SOURCE;
@@ -360,7 +298,7 @@ static void drop_named(delta_t *self, const prepared_t *change)
     }
 }
 
-static int apply_one(delta_t *self, prepared_t *change)
+static void apply_one(delta_t *self, prepared_t *change)
 {
     for (size_t at = 0; at < change->ids_size; at++) {
         uint32_t row = change->ids[at];
@@ -370,25 +308,20 @@ static int apply_one(delta_t *self, prepared_t *change)
     }
     drop_named(self, change);
     for (size_t at = 0; at < change->entries_size; at++)
-        if (add_entry(self, &change->entries[at]) != 0)
-            return -1;
-    return 0;
+        add_entry(self, &change->entries[at]);
 }
 
-int delta_apply(delta_t *self, delta_batch_t **batch_p, uint64_t number)
+void delta_apply(delta_t *self, delta_batch_t **batch_p, uint64_t number)
 {
-    int rc = 0;
     pthread_rwlock_wrlock(&self->lock);
-    for (size_t each = 0; rc == 0 && each < (*batch_p)->size; each++)
-        rc = apply_one(self, &(*batch_p)->changes[each]);
+    for (size_t each = 0; each < (*batch_p)->size; each++)
+        apply_one(self, &(*batch_p)->changes[each]);
     self->number = number;
-    self->failed |= rc != 0;
     pthread_rwlock_unlock(&self->lock);
     delta_batch_destroy(batch_p);
-    return rc;
 }
 
-// ---- looking ------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 void delta_lock(delta_t *self)
 {
@@ -428,13 +361,12 @@ bool delta_is_dead(const delta_t *self, uint64_t id)
 static selection_t *make_alive(const delta_t *self)
 {
     selection_t *alive = selection_new(self->count);
-    size_t words = alive ? selection_words(alive) : 0;
+    size_t words = selection_words(alive);
     for (size_t word = 0; word < words; word++)
         alive->bits[word] = ~self->dead[word];
     if (words > 0 && self->count % 64)
         alive->bits[words - 1] &= (UINT64_C(1) << self->count % 64) - 1;
-    if (alive && selection_finish(alive) != 0)
-        selection_unref(&alive);
+    selection_finish(alive);
     return alive;
 }
 
@@ -447,7 +379,7 @@ selection_t *delta_alive(delta_t *self)
         self->alive = make_alive(self);
         self->alive_dead = self->dead_size;
     }
-    selection_t *alive = self->alive ? selection_ref(self->alive) : NULL;
+    selection_t *alive = selection_ref(self->alive);
     pthread_mutex_unlock(&self->alive_mutex);
     return alive;
 }

@@ -1,5 +1,5 @@
-// delta_filter: which of the passages added fulfil a filter. They never change, so that what was
-// found for a filter is kept, and only passages added since are looked at.
+// delta_filter: which of the passages added fulfil a filter. They never change, so the result of a
+// filter is cached, and it is applied only to passages added since.
 #include "delta_private.h"
 
 #include <jansson.h>
@@ -7,20 +7,16 @@
 #include <string.h>
 
 #include "fields.h"
+#include "mem.h"
 
-// ---- values
-// ---------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 static int take_value(void *arg, const char *field, const json_t *json)
 {
     delta_entry_t *entry = arg;
-    delta_value_t *values =
-        realloc(entry->values, (entry->values_size + 1) * sizeof *entry->values);
-    if (!values)
-        return -1;
-    entry->values = values;
-    delta_value_t *value = &values[entry->values_size];
-    *value = (delta_value_t){.field = strdup(field), .type = RL_FILTER_TYPES};
+    entry->values = rl_realloc(entry->values, entry->values_size + 1, sizeof *entry->values);
+    delta_value_t *value = &entry->values[entry->values_size++];
+    *value = (delta_value_t){.field = rl_strdup(field), .type = RL_FILTER_TYPES};
     size_t size = json_string_length(json);
     const char *text = json_string_value(json);
     if (json_is_boolean(json)) {
@@ -31,16 +27,15 @@ static int take_value(void *arg, const char *field, const json_t *json)
         value->number = json_number_value(json);
     } else if (text && size <= RL_FILTER_MAX_STRING && strlen(text) == size) {
         value->type = RL_FILTER_STRING;
-        value->string = strdup(text);
+        value->string = rl_strdup(text);
         value->size = size;
     }
-    entry->values_size++;
-    return value->field && (value->string || value->type != RL_FILTER_STRING) ? 0 : -1;
+    return 0;
 }
 
-int delta_take_values(delta_entry_t *entry)
+void delta_take_values(delta_entry_t *entry)
 {
-    return fields_each(&entry->passage, take_value, entry);
+    fields_each(&entry->passage, take_value, entry);
 }
 
 void delta_free_values(delta_entry_t *entry)
@@ -52,11 +47,10 @@ void delta_free_values(delta_entry_t *entry)
     free(entry->values);
 }
 
-// ---- conditions
-// -----------------------------------------------------------------------------------
+// ---- conditions ---------------------------------------------------------------------------------
 
 // Below, equal to or above 0, as the value stands to the filter's.
-static int compare(const delta_value_t *value, const rl_filter_value_t *other)
+static int compare_values(const delta_value_t *value, const rl_filter_value_t *other)
 {
     if (value->type != RL_FILTER_STRING)
         return (value->number > other->number) - (value->number < other->number);
@@ -69,7 +63,7 @@ static bool is_in(const rl_filter_t *filter, const delta_value_t *value)
 {
     for (size_t at = 0; at < filter->values_size; at++)
         if (value->type == (unsigned)filter->values[at].type &&
-            compare(value, &filter->values[at]) == 0)
+            compare_values(value, &filter->values[at]) == 0)
             return true;
     return false;
 }
@@ -79,8 +73,8 @@ static bool is_within(const rl_filter_t *filter, const delta_value_t *value)
     const rl_filter_value_t *low = &filter->values[0], *high = &filter->values[1];
     if (value->type != (unsigned)(filter->low ? low->type : high->type))
         return false;
-    int above = filter->low ? compare(value, low) : 1;
-    int below = filter->high ? compare(value, high) : -1;
+    int above = filter->low ? compare_values(value, low) : 1;
+    int below = filter->high ? compare_values(value, high) : -1;
     return (above > 0 || (above == 0 && !filter->low_open)) &&
            (below < 0 || (below == 0 && !filter->high_open));
 }
@@ -100,15 +94,15 @@ static bool value_fulfils(const rl_filter_t *filter, const delta_value_t *value)
     }
 }
 
-static bool fulfils(const rl_filter_t *filter, const delta_entry_t *entry)
+static bool entry_fulfils(const rl_filter_t *filter, const delta_entry_t *entry)
 {
     switch (filter->op) {
     case RL_FILTER_NOT:
-        return !fulfils(filter->parts[0], entry);
+        return !entry_fulfils(filter->parts[0], entry);
     case RL_FILTER_AND:
     case RL_FILTER_OR:
         for (size_t at = 0; at < filter->parts_size; at++)
-            if (fulfils(filter->parts[at], entry) == (filter->op == RL_FILTER_OR))
+            if (entry_fulfils(filter->parts[at], entry) == (filter->op == RL_FILTER_OR))
                 return filter->op == RL_FILTER_OR;
         return filter->op == RL_FILTER_AND;
     default:
@@ -120,10 +114,9 @@ static bool fulfils(const rl_filter_t *filter, const delta_entry_t *entry)
     }
 }
 
-// ---- what is remembered
-// -----------------------------------------------------------------------------
+// ---- cached results -----------------------------------------------------------------------------
 
-static void forget(delta_memo_t *memo)
+static void clear_memo(delta_memo_t *memo)
 {
     free(memo->text);
     free(memo->bits);
@@ -134,10 +127,10 @@ static void forget(delta_memo_t *memo)
 void delta_free_memos(delta_t *self)
 {
     for (size_t at = 0; at < DELTA_FILTERS; at++)
-        forget(&self->memos[at]);
+        clear_memo(&self->memos[at]);
 }
 
-// The filter's, or the place that is free or was not used for longest, made the filter's.
+// The filter's memo; if it has none, the one that is free or was not used for longest becomes it.
 static delta_memo_t *memo_of(delta_t *self, const char *filter)
 {
     delta_memo_t *oldest = &self->memos[0];
@@ -149,44 +142,34 @@ static delta_memo_t *memo_of(delta_t *self, const char *filter)
             oldest = memo;
     }
     rl_filter_error_t trouble;
-    forget(oldest);
-    oldest->text = strdup(filter);
+    clear_memo(oldest);
+    oldest->text = rl_strdup(filter);
     oldest->filter = rl_filter_parse(filter, strlen(filter), &trouble);
-    if (!oldest->text || !oldest->filter)
-        forget(oldest);
-    return oldest->text ? oldest : NULL;
+    return oldest;
 }
 
-static int look_at_new(const delta_t *self, delta_memo_t *memo)
+static void apply_to_new(const delta_t *self, delta_memo_t *memo)
 {
     if (memo->room < self->size) {
         uint32_t room = (self->size + DELTA_BLOCK - 1) / DELTA_BLOCK * DELTA_BLOCK;
-        uint64_t *bits = realloc(memo->bits, room / 8);
-        if (!bits)
-            return -1;
-        memset(bits + memo->room / 64, 0, (room - memo->room) / 8);
-        memo->bits = bits;
+        memo->bits = rl_realloc(memo->bits, room / 64, sizeof *memo->bits);
+        memset(memo->bits + memo->room / 64, 0, (room - memo->room) / 8);
         memo->room = room;
     }
     for (; memo->size < self->size; memo->size++)
-        if (fulfils(memo->filter, self->entries[memo->size]))
+        if (memo->filter && entry_fulfils(memo->filter, self->entries[memo->size]))
             memo->bits[memo->size / 64] |= UINT64_C(1) << memo->size % 64;
-    return 0;
 }
 
-int delta_select(delta_t *self, const char *filter, uint64_t **bits_p)
+uint64_t *delta_select(delta_t *self, const char *filter)
 {
-    int rc = -1;
-    *bits_p = NULL;
     pthread_mutex_lock(&self->memo_mutex);
     delta_memo_t *memo = memo_of(self, filter);
-    if (memo && look_at_new(self, memo) == 0) {
-        memo->used = ++self->memo_uses;
-        *bits_p = malloc(memo->room / 8 + 8);
-        if (*bits_p && memo->room > 0)
-            memcpy(*bits_p, memo->bits, memo->room / 8);
-        rc = *bits_p ? 0 : -1;
-    }
+    apply_to_new(self, memo);
+    memo->used = ++self->memo_uses;
+    uint64_t *bits = rl_alloc_array(memo->room / 64 + 1, sizeof *bits);
+    if (memo->room > 0)
+        memcpy(bits, memo->bits, memo->room / 8);
     pthread_mutex_unlock(&self->memo_mutex);
-    return rc;
+    return bits;
 }

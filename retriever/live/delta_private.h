@@ -12,9 +12,8 @@
 #include "analyzer.h"
 
 enum {
-    DELTA_BLOCK = 1024,   // passages
-    DELTA_FILTERS = 32,   // that are remembered
-    DELTA_NOT = INT32_MAX // no slot
+    DELTA_BLOCK = 1024, // passages
+    DELTA_FILTERS = 32, // whose results are cached
 };
 
 // A value that filters look at.
@@ -63,12 +62,12 @@ typedef struct delta_word {
     uint32_t live; // passages that are there
 } delta_word_t;
 
-// What a filter keeps, as far as it was looked at.
+// The cached result of a filter, for the slots it was applied to so far.
 typedef struct delta_memo {
     char *text;
     rl_filter_t *filter;
     uint64_t *bits;
-    uint32_t size, room; // slots looked at; bits there is room for
+    uint32_t size, room; // slots it was applied to; bits there is room for
     uint64_t used;
 } delta_memo_t;
 
@@ -79,7 +78,6 @@ struct delta {
     delta_kinds_t kinds;
     pthread_rwlock_t lock; // of all below, but the memos
     uint64_t number;
-    bool failed;
     uint64_t *dead; // a bit for each passage of the generation
     size_t count, dead_size;
     delta_entry_t **entries; // by slot: id - count - 1
@@ -94,7 +92,7 @@ struct delta {
     uint32_t *words_slots; // open addressing: number + 1
     unsigned words_bits;
     uint64_t length;             // of all live passages, in terms
-    analyzer_t **terms;          // one for each thread that searches, and the last for who prepares
+    analyzer_t **analyzers;      // one for each thread that searches, the last one for preparing
     pthread_mutex_t alive_mutex; // of what follows
     selection_t *alive;
     size_t alive_dead; // how many were dead when it was made
@@ -103,17 +101,17 @@ struct delta {
     uint64_t memo_uses;
 };
 
-// A passage's terms and their times, and the values that filters look at. 0, or -1: out of memory.
-int delta_take_words(delta_t *self, delta_entry_t *entry);
-int delta_take_values(delta_entry_t *entry);
+// A passage's terms and their times, and the values that filters look at.
+void delta_take_words(delta_t *self, delta_entry_t *entry);
+void delta_take_values(delta_entry_t *entry);
 void delta_free_values(delta_entry_t *entry);
 // Into the index of words, under the lock for writing; and out of it.
-int delta_add_words(delta_t *self, uint32_t slot);
+void delta_add_words(delta_t *self, uint32_t slot);
 void delta_drop_words(delta_t *self, const delta_entry_t *entry);
 void delta_free_words(delta_t *self);
-// The slots that fulfil the filter, as bits for at least self->size of them, in *bits_p, which the
-// caller frees. 0, or -1: out of memory.
-int delta_select(delta_t *self, const char *filter, uint64_t **bits_p);
+// The slots that fulfil the filter, as bits for at least self->size of them, which the caller
+// frees.
+uint64_t *delta_select(delta_t *self, const char *filter);
 void delta_free_memos(delta_t *self);
 
 #endif

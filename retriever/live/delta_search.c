@@ -4,67 +4,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The passages of a block that can be found, and fulfil the filter; NULL if memory runs out.
+#include "mem.h"
+
+// The passages of a block that can be found, and fulfil the filter.
 static selection_t *select_some(const delta_block_t *block, const uint64_t *bits)
 {
     selection_t *some = selection_new(DELTA_BLOCK);
-    size_t words = some ? selection_words(some) : 0;
+    size_t words = selection_words(some);
     for (size_t word = 0; word < words; word++)
         some->bits[word] = block->alive->bits[word] & bits[word];
-    if (some && selection_finish(some) != 0)
-        selection_unref(&some);
+    selection_finish(some);
     return some;
 }
 
-static int search_block(const delta_t *self, const delta_block_t *block, const float *vector,
-                        size_t k, const selection_t *among, float *scores, int64_t *labels)
+static void search_block(const delta_t *self, const delta_block_t *block, const float *vector,
+                         size_t k, const selection_t *among, float *scores, int64_t *labels)
 {
     if (block->flat && !among->rows && k <= FLAT_MAX_K)
-        return flat_search(block->flat, vector, k, among, scores, labels);
-    flat_search_rows(block->rows, self->dimension, vector, k, among, scores, labels);
-    return 0;
+        flat_search(block->flat, vector, k, among, scores, labels);
+    else
+        flat_search_rows(block->rows, self->dimension, vector, k, among, scores, labels);
 }
 
-static int search_blocks(const delta_t *self, const float *vector, const uint64_t *bits,
-                         float *scores, int64_t *labels, top_k_t *best)
+static void search_blocks(const delta_t *self, const float *vector, const uint64_t *bits,
+                          float *scores, int64_t *labels, top_k_t *best)
 {
     for (size_t at = 0; at < self->blocks_size; at++) {
         const delta_block_t *block = &self->blocks[at];
         selection_t *some =
             bits ? select_some(block, bits + at * (DELTA_BLOCK / 64)) : selection_ref(block->alive);
-        if (!some)
-            return -1;
         size_t k = some->size < best->k ? some->size : best->k;
-        int rc = k > 0 ? search_block(self, block, vector, k, some, scores, labels) : 0;
+        if (k > 0)
+            search_block(self, block, vector, k, some, scores, labels);
         selection_unref(&some);
-        for (size_t each = 0; rc == 0 && each < k && labels[each] >= 0; each++)
+        for (size_t each = 0; each < k && labels[each] >= 0; each++)
             top_k_offer(best, scores[each], at * DELTA_BLOCK + (size_t)labels[each]);
-        if (rc != 0)
-            return -1;
     }
-    return 0;
 }
 
-long delta_nearest(delta_t *self, const float *vector, size_t k, const char *filter,
-                   delta_found_t *found)
+size_t delta_nearest(delta_t *self, const float *vector, size_t k, const char *filter,
+                     delta_found_t *found)
 {
-    uint64_t *bits = NULL;
-    if (self->failed)
-        return -1;
     if (self->blocks_size == 0)
         return 0;
-    float *scores = malloc(2 * k * sizeof *scores);
-    int64_t *labels = malloc(2 * k * sizeof *labels);
+    float *scores = rl_alloc_array(2 * k, sizeof *scores);
+    int64_t *labels = rl_alloc_array(2 * k, sizeof *labels);
     top_k_t best = {scores, labels, 0, k};
-    int rc = scores && labels ? 0 : -1;
-    if (rc == 0 && filter)
-        rc = delta_select(self, filter, &bits);
-    if (rc == 0)
-        rc = search_blocks(self, vector, bits, scores + k, labels + k, &best);
-    for (size_t at = 0; rc == 0 && at < best.size; at++)
+    uint64_t *bits = filter ? delta_select(self, filter) : NULL;
+    search_blocks(self, vector, bits, scores + k, labels + k, &best);
+    for (size_t at = 0; at < best.size; at++)
         found[at] = (delta_found_t){self->count + (uint64_t)labels[at] + 1, scores[at]};
     free(bits);
     free(scores);
     free(labels);
-    return rc == 0 ? (long)best.size : -1;
+    return best.size;
 }

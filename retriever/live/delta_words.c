@@ -6,58 +6,43 @@
 #include <string.h>
 
 #include "hash.h"
+#include "mem.h"
 #include "text_index.h"
 
 enum {
     FIRST_WORDS = 10, // bits of slots
 };
 
-// ---- a passage's terms
-// ----------------------------------------------------------------------------
+// ---- a passage's terms --------------------------------------------------------------------------
 
-typedef struct taking {
+typedef struct entry_terms {
     delta_entry_t *entry;
     size_t room;
-    bool failed;
-} taking_t;
+} entry_terms_t;
 
 static void take_term(void *arg, const char *term, unsigned times)
 {
-    taking_t *taking = arg;
+    entry_terms_t *taking = arg;
     delta_entry_t *entry = taking->entry;
     if (entry->terms_size == taking->room) {
-        size_t room = taking->room ? 2 * taking->room : 64;
-        delta_term_t *terms = realloc(entry->terms, room * sizeof *terms);
-        if (terms)
-            entry->terms = terms;
-        char **words = realloc(entry->words, room * sizeof(char *));
-        if (words)
-            entry->words = words;
-        if (terms && words)
-            taking->room = room;
-        else
-            taking->failed = true;
+        taking->room = taking->room ? 2 * taking->room : 64;
+        entry->terms = rl_realloc(entry->terms, taking->room, sizeof *entry->terms);
+        entry->words = rl_realloc(entry->words, taking->room, sizeof(char *));
     }
-    char *word = taking->failed ? NULL : strdup(term);
-    taking->failed |= !word;
-    if (taking->failed)
-        return;
-    entry->words[entry->terms_size] = word;
+    entry->words[entry->terms_size] = rl_strdup(term);
     entry->terms[entry->terms_size++] = (delta_term_t){0, times};
     entry->length += times;
 }
 
-int delta_take_words(delta_t *self, delta_entry_t *entry)
+void delta_take_words(delta_t *self, delta_entry_t *entry)
 {
     const rl_passage_t *passage = &entry->passage;
     const char *const texts[] = {passage->title, passage->heading, passage->text};
-    taking_t taking = {.entry = entry};
-    int rc = analyzer_each(self->terms[self->kinds.threads], texts, 3, take_term, &taking);
-    return rc == 0 && !taking.failed ? 0 : -1;
+    entry_terms_t taking = {.entry = entry};
+    analyzer_each(self->analyzers[self->kinds.threads], texts, 3, take_term, &taking);
 }
 
-// ---- the index
-// ------------------------------------------------------------------------------------
+// ---- the index ----------------------------------------------------------------------------------
 
 // Where the term's number stands, or would.
 static uint32_t *slot_of(const delta_t *self, const char *term, uint64_t hash)
@@ -71,59 +56,42 @@ static uint32_t *slot_of(const delta_t *self, const char *term, uint64_t hash)
     return &self->words_slots[at];
 }
 
-static int grow_slots(delta_t *self)
+static void grow_slots(delta_t *self)
 {
-    unsigned bits = self->words_slots ? self->words_bits + 1 : FIRST_WORDS;
-    uint32_t *slots = calloc((size_t)1 << bits, sizeof *slots);
-    if (!slots)
-        return -1;
+    self->words_bits = self->words_slots ? self->words_bits + 1 : FIRST_WORDS;
     free(self->words_slots);
-    self->words_slots = slots;
-    self->words_bits = bits;
+    self->words_slots = rl_alloc_array((size_t)1 << self->words_bits, sizeof *self->words_slots);
     for (uint32_t at = 0; at < self->words_size; at++)
         *slot_of(self, self->words[at].term, self->words[at].hash) = at + 1;
-    return 0;
 }
 
-static int grow_words(delta_t *self)
+static void grow_words(delta_t *self)
 {
-    if ((!self->words_slots || 2 * (size_t)self->words_size >= (size_t)1 << self->words_bits) &&
-        grow_slots(self) != 0)
-        return -1;
+    if (!self->words_slots || 2 * (size_t)self->words_size >= (size_t)1 << self->words_bits)
+        grow_slots(self);
     if (self->words_size < self->words_room)
-        return 0;
-    uint32_t room = self->words_room ? 2 * self->words_room : 1024;
-    delta_word_t *words = realloc(self->words, room * sizeof *words);
-    if (!words)
-        return -1;
-    self->words = words;
-    self->words_room = room;
-    return 0;
+        return;
+    self->words_room = self->words_room ? 2 * self->words_room : 1024;
+    self->words = rl_realloc(self->words, self->words_room, sizeof *self->words);
 }
 
-static int add_posting(delta_word_t *word, uint32_t slot, uint32_t times)
+static void add_posting(delta_word_t *word, uint32_t slot, uint32_t times)
 {
     if (word->size == word->room) {
-        uint32_t room = word->room ? 2 * word->room : 2;
-        delta_posting_t *postings = realloc(word->postings, room * sizeof *postings);
-        if (!postings)
-            return -1;
-        word->postings = postings;
-        word->room = room;
+        word->room = word->room ? 2 * word->room : 2;
+        word->postings = rl_realloc(word->postings, word->room, sizeof *word->postings);
     }
     word->postings[word->size++] = (delta_posting_t){slot, times};
     word->live++;
-    return 0;
 }
 
-int delta_add_words(delta_t *self, uint32_t slot)
+void delta_add_words(delta_t *self, uint32_t slot)
 {
     delta_entry_t *entry = self->entries[slot];
     for (uint32_t at = 0; at < entry->terms_size; at++) {
         char *term = entry->words[at];
         uint64_t hash = rl_hash64(term, strlen(term));
-        if (grow_words(self) != 0)
-            return -1;
+        grow_words(self);
         uint32_t *place = slot_of(self, term, hash);
         if (!*place) {
             self->words[self->words_size] = (delta_word_t){.term = term, .hash = hash};
@@ -134,13 +102,11 @@ int delta_add_words(delta_t *self, uint32_t slot)
         }
         entry->words[at] = NULL;
         entry->terms[at].term = *place - 1;
-        if (add_posting(&self->words[*place - 1], slot, entry->terms[at].times) != 0)
-            return -1;
+        add_posting(&self->words[*place - 1], slot, entry->terms[at].times);
     }
     free(entry->words);
     entry->words = NULL;
     self->length += entry->length;
-    return 0;
 }
 
 void delta_drop_words(delta_t *self, const delta_entry_t *entry)
@@ -162,43 +128,29 @@ void delta_free_words(delta_t *self)
     free(self->words_slots);
 }
 
-// ---- BM25
-// -----------------------------------------------------------------------------------------
+// ---- BM25 ---------------------------------------------------------------------------------------
 
 // A question's terms.
-typedef struct asking {
+typedef struct query_terms {
     char **terms;
     unsigned *times;
     uint64_t *passages; // of the generation that have them
     size_t size, room;
-    bool failed;
-} asking_t;
+} query_terms_t;
 
-static void take_asked(void *arg, const char *term, unsigned times)
+static void take_query_term(void *arg, const char *term, unsigned times)
 {
-    asking_t *asking = arg;
-    if (asking->size == asking->room) {
-        size_t room = asking->room ? 2 * asking->room : 32;
-        char **terms = realloc(asking->terms, room * sizeof(char *));
-        if (terms)
-            asking->terms = terms;
-        unsigned *counts = realloc(asking->times, room * sizeof *counts);
-        if (counts)
-            asking->times = counts;
-        if (terms && counts)
-            asking->room = room;
-        else
-            asking->failed = true;
+    query_terms_t *self = arg;
+    if (self->size == self->room) {
+        self->room = self->room ? 2 * self->room : 32;
+        self->terms = rl_realloc(self->terms, self->room, sizeof(char *));
+        self->times = rl_realloc(self->times, self->room, sizeof *self->times);
     }
-    char *copy = asking->failed ? NULL : strdup(term);
-    asking->failed |= !copy;
-    if (asking->failed)
-        return;
-    asking->terms[asking->size] = copy;
-    asking->times[asking->size++] = times;
+    self->terms[self->size] = rl_strdup(term);
+    self->times[self->size++] = times;
 }
 
-static void free_asking(asking_t *self)
+static void free_query_terms(query_terms_t *self)
 {
     for (size_t at = 0; at < self->size; at++)
         free(self->terms[at]);
@@ -220,13 +172,13 @@ static void score_term(const delta_t *self, const delta_word_t *word, double wei
     }
 }
 
-// The scores of all passages added, and the highest that is possible. 0, or -1: out of memory.
-static int score_all(delta_t *self, const asking_t *asking, const delta_base_t *base,
-                     double *scores, double *bound)
+// The scores of all passages added, and the highest that is possible.
+static void score_all(delta_t *self, const query_terms_t *asking, const delta_base_t *base,
+                      double *scores, double *bound)
 {
     double length = 0;
-    base->look(base->arg, (const char *const *)asking->terms, asking->size, asking->passages,
-               &length);
+    base->count_terms(base->arg, (const char *const *)asking->terms, asking->size, asking->passages,
+                      &length);
     double all = (double)(base->count + self->live);
     double average = (length * (double)base->count + (double)self->length) / (all > 0 ? all : 1);
     *bound = 0;
@@ -241,7 +193,6 @@ static int score_all(delta_t *self, const asking_t *asking, const delta_base_t *
         if (word)
             score_term(self, word, weight, average > 0 ? average : 1, scores);
     }
-    return 0;
 }
 
 static bool is_better(const delta_found_t *one, const delta_found_t *other)
@@ -250,7 +201,7 @@ static bool is_better(const delta_found_t *one, const delta_found_t *other)
 }
 
 // Keeps the k best, best first.
-static size_t offer(delta_found_t *found, size_t size, size_t k, delta_found_t item)
+static size_t insert_best(delta_found_t *found, size_t size, size_t k, delta_found_t item)
 {
     if (size == k && !is_better(&item, &found[size - 1]))
         return size;
@@ -261,31 +212,25 @@ static size_t offer(delta_found_t *found, size_t size, size_t k, delta_found_t i
     return size;
 }
 
-long delta_match(delta_t *self, size_t thread, const char *text, size_t k, const char *filter,
-                 const delta_base_t *base, delta_found_t *found, double *bound)
+size_t delta_match(delta_t *self, size_t thread, const char *text, size_t k, const char *filter,
+                   const delta_base_t *base, delta_found_t *found, double *bound)
 {
-    asking_t asking = {0};
-    uint64_t *bits = NULL;
+    query_terms_t asking = {0};
     *bound = 0;
-    if (self->failed)
-        return -1;
     if (!self->kinds.words || self->live == 0)
         return 0;
-    int rc = analyzer_each(self->terms[thread], &text, 1, take_asked, &asking);
-    asking.passages = calloc(asking.size + 1, sizeof *asking.passages);
-    double *scores = calloc((size_t)self->size + 1, sizeof *scores);
-    if (rc != 0 || asking.failed || !asking.passages || !scores)
-        rc = -1;
-    if (rc == 0 && filter)
-        rc = delta_select(self, filter, &bits);
-    if (rc == 0)
-        rc = score_all(self, &asking, base, scores, bound);
+    analyzer_each(self->analyzers[thread], &text, 1, take_query_term, &asking);
+    asking.passages = rl_alloc_array(asking.size + 1, sizeof *asking.passages);
+    double *scores = rl_alloc_array((size_t)self->size + 1, sizeof *scores);
+    uint64_t *bits = filter ? delta_select(self, filter) : NULL;
+    score_all(self, &asking, base, scores, bound);
     size_t size = 0;
-    for (uint32_t slot = 0; rc == 0 && slot < self->size; slot++)
+    for (uint32_t slot = 0; slot < self->size; slot++)
         if (scores[slot] > 0 && (!bits || bits[slot / 64] >> slot % 64 & 1))
-            size = offer(found, size, k, (delta_found_t){self->count + slot + 1, scores[slot]});
+            size =
+                insert_best(found, size, k, (delta_found_t){self->count + slot + 1, scores[slot]});
     free(bits);
     free(scores);
-    free_asking(&asking);
-    return rc == 0 ? (long)size : -1;
+    free_query_terms(&asking);
+    return size;
 }

@@ -1,4 +1,4 @@
-// follow: the log into the deltas.
+// log_tailer: applies the change log to the deltas of the shards.
 #include "log_tailer.h"
 
 #include <errno.h>
@@ -15,19 +15,20 @@
 
 #include "files.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
-    LOOK_MS = 1000,        // where the kernel does not tell of changes (a network's file system)
-    LOOK_OFTEN_MS = 250,   // where it cannot be asked to
-    AGAIN_AFTER_MS = 1000, // what is damaged is not looked at again at once
+    POLL_MS = 1000,        // for changes that inotify does not report (a network's file system)
+    POLL_OFTEN_MS = 250,   // where there is no inotify
+    POLL_BROKEN_MS = 1000, // a log that is damaged
 };
 
 struct log_tailer {
-    char folder[FILE_PATH_MAX];
+    char *folder;
     const store_t *store;
     delta_t **deltas; // by shard
     field_types_t *fields;
-    pthread_mutex_t mutex; // of who applies
+    pthread_mutex_t mutex; // held while changes are applied
     change_log_reader_t *reader;
     atomic_uint_fast64_t number;
     atomic_bool has_log, broken;
@@ -37,8 +38,7 @@ struct log_tailer {
     int stop, watch;
 };
 
-// ---- applying; the mutex is held
-// --------------------------------------------------------------------
+// ---- applying; the mutex is held ----------------------------------------------------------------
 
 static int apply_to(log_tailer_t *self, uint64_t shard, const change_t *changes, size_t size,
                     uint64_t last)
@@ -47,11 +47,7 @@ static int apply_to(log_tailer_t *self, uint64_t shard, const change_t *changes,
     delta_batch_t *batch = delta_prepare(delta, changes, size, self->why, sizeof self->why);
     if (!batch)
         return -1;
-    if (delta_apply(delta, &batch, last) != 0)
-        return rl_fail(self->why, sizeof self->why,
-                       "%s: out of memory for changes; merge them into a new generation "
-                       "(ragline-index --merge)",
-                       self->folder);
+    delta_apply(delta, &batch, last);
     return 0;
 }
 
@@ -114,8 +110,7 @@ int log_tailer_poll(log_tailer_t *self, char *why, size_t why_size)
     return rc;
 }
 
-// ---- following
-// ------------------------------------------------------------------------------------
+// ---- following ----------------------------------------------------------------------------------
 
 static void watch_folders(log_tailer_t *self)
 {
@@ -124,7 +119,7 @@ static void watch_folders(log_tailer_t *self)
         return;
     inotify_add_watch(self->watch, self->folder, IN_CREATE);
     if (path_format(path, "%s/" CHANGE_LOG_FOLDER, self->folder) == 0)
-        inotify_add_watch(self->watch, path, IN_MODIFY | IN_MOVED_TO); // none yet: the other tells
+        inotify_add_watch(self->watch, path, IN_MODIFY | IN_MOVED_TO); // if it is there already
 }
 
 static void *follow_log(void *arg)
@@ -134,17 +129,17 @@ static void *follow_log(void *arg)
     struct pollfd polled[] = {{self->stop, POLLIN, 0}, {self->watch, POLLIN, 0}};
     watch_folders(self);
     for (;;) {
-        int wait = self->watch < 0 ? LOOK_OFTEN_MS : LOOK_MS;
+        int wait = self->watch < 0 ? POLL_OFTEN_MS : POLL_MS;
         bool had_log = atomic_load(&self->has_log);
         log_tailer_poll(self, why, sizeof why);
         if (!had_log)
             watch_folders(self);
-        poll(polled, self->watch < 0 ? 1 : 2, atomic_load(&self->broken) ? AGAIN_AFTER_MS : wait);
+        poll(polled, self->watch < 0 ? 1 : 2, atomic_load(&self->broken) ? POLL_BROKEN_MS : wait);
         if (polled[0].revents)
             return NULL;
         if (self->watch >= 0 && polled[1].revents && read(self->watch, events, sizeof events) < 0 &&
             errno != EAGAIN && errno != EINTR) {
-            close(self->watch); // looked at now and then instead
+            close(self->watch); // polled instead
             self->watch = -1;
         }
     }
@@ -164,40 +159,30 @@ int log_tailer_start(log_tailer_t *self, char *why, size_t why_size)
     return self->following ? 0 : rl_fail(why, why_size, "%s: no thread for it", self->folder);
 }
 
-// ---- making
-// ---------------------------------------------------------------------------------------
+// ---- making -------------------------------------------------------------------------------------
 
 log_tailer_t *log_tailer_new(const char *folder, const store_t *store,
                              const log_tailer_options_t *options, bool *gone, char *why,
                              size_t why_size)
 {
     const manifest_t *manifest = store_manifest(store);
-    log_tailer_t *self = calloc(1, sizeof *self);
+    log_tailer_t *self = rl_new(*self);
     *gone = false;
-    if (!self || path_format(self->folder, "%s", folder) != 0) {
-        rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
-        free(self);
-        return NULL;
-    }
+    self->folder = rl_strdup(folder);
     pthread_mutex_init(&self->mutex, NULL);
     self->stop = self->watch = -1;
     self->store = store;
     atomic_init(&self->number, manifest->changes);
     self->reader = change_log_reader_new(folder, manifest->changes);
-    self->deltas = calloc(manifest->shards, sizeof(delta_t *));
+    self->deltas = rl_alloc_array(manifest->shards, sizeof(delta_t *));
     self->fields = field_types_new(manifest->fields);
-    int rc = self->reader && self->deltas && self->fields
-                 ? 0
-                 : rl_fail(why, why_size, "%s: out of memory", folder);
-    for (uint64_t shard = 0; rc == 0 && shard < manifest->shards; shard++)
-        if (options->serves(options->arg, shard)) {
-            self->deltas[shard] = delta_new(store, shard, &options->kinds, why, why_size);
-            rc = self->deltas[shard] ? 0 : -1;
-        }
-    if (rc == 0 && apply_pending(self, gone) != 0)
-        rc = rl_fail(why, why_size, "%s", self->why);
-    if (rc != 0)
+    for (uint64_t shard = 0; shard < manifest->shards; shard++)
+        if (options->serves(options->arg, shard))
+            self->deltas[shard] = delta_new(store, shard, &options->kinds);
+    if (apply_pending(self, gone) != 0) {
+        rl_fail(why, why_size, "%s", self->why);
         log_tailer_destroy(&self);
+    }
     return self;
 }
 
@@ -212,7 +197,7 @@ void log_tailer_destroy(log_tailer_t **self_p)
             abort(); // an eventfd takes 2^64 - 2 of them
         pthread_join(self->thread, NULL);
     }
-    for (uint64_t shard = 0; self->deltas && shard < store_manifest(self->store)->shards; shard++)
+    for (uint64_t shard = 0; shard < store_manifest(self->store)->shards; shard++)
         delta_destroy(&self->deltas[shard]);
     free(self->deltas);
     field_types_destroy(&self->fields);
@@ -222,12 +207,12 @@ void log_tailer_destroy(log_tailer_t **self_p)
     if (self->watch >= 0)
         close(self->watch);
     pthread_mutex_destroy(&self->mutex);
+    free(self->folder);
     free(self);
     *self_p = NULL;
 }
 
-// ---- looking
-// --------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 bool log_tailer_has_log(const log_tailer_t *self)
 {

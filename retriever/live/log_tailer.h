@@ -1,7 +1,6 @@
-// follow: what changes do to a served generation: the folder's log is followed, and each shard's
-// delta kept up to it. A thread does that as soon as something is written; a search looks at the
-// log once more before it begins, so that what is acknowledged is in force for every search after
-// that.
+// log_tailer: follows the change log of an open generation and applies it to each shard's delta. A
+// thread does that as soon as something is written; a search polls the log once more before it
+// begins, so that a change that was acknowledged is in force for every search after that.
 #ifndef LOG_TAILER_H
 #define LOG_TAILER_H
 
@@ -11,14 +10,14 @@
 typedef struct log_tailer log_tailer_t;
 
 typedef struct log_tailer_options {
-    bool (*serves)(void *arg, uint64_t shard); // the shards that are kept up
-    void *arg;
+    bool (*serves)(const void *arg, uint64_t shard); // the shards that are kept up
+    const void *arg;
     delta_kinds_t kinds;
 } log_tailer_options_t;
 
 // Applies all that is in the log. The store outlives it. NULL with `why`: the log is damaged, the
-// generation cannot be changed, out of memory, or *gone: changes that the generation does not have
-// are no longer in the log, since a newer one has them.
+// generation cannot be changed, or *gone: changes that the generation does not have are no longer
+// in the log, since a newer one has them.
 log_tailer_t *log_tailer_new(const char *folder, const store_t *store,
                              const log_tailer_options_t *options, bool *gone, char *why,
                              size_t why_size);
@@ -27,9 +26,9 @@ void log_tailer_destroy(log_tailer_t **self_p);
 // Follows the log in a thread of its own from now on.
 int log_tailer_start(log_tailer_t *self, char *why, size_t why_size);
 
-// Applies what was written since, and waits for who is at it. Any thread. Returns 0, or -1 with
-// `why` when it cannot be known what is in force: the log is damaged, or has gone on without this
-// generation.
+// Applies what was written since, or waits until another thread has. Any thread. Returns 0, or -1
+// with `why` when it cannot be known what is in force: the log is damaged, or has gone on without
+// this generation.
 int log_tailer_poll(log_tailer_t *self, char *why, size_t why_size);
 
 // Whether there is a log of changes in the folder.

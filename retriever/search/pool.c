@@ -1,4 +1,4 @@
-// pool: the threads that search, and the lines of tasks before them.
+// pool: the threads that search, and the queues of tasks before them.
 #include "pool.h"
 
 #include <pthread.h>
@@ -8,117 +8,118 @@
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "probes.h"
 
 struct task_queue {
     pool_t *pool;
-    snapshot_t *served;
+    snapshot_t *snapshot;
     snapshot_source_t source;
     task_t *first, *last;
     size_t waiting, running;
-    task_queue_t *next; // among the lines whose turn comes
-    bool queued;        // it is among them
+    task_queue_t *next; // among those whose turn comes
+    bool scheduled;     // it is among them
 };
 
-typedef struct seat {
+typedef struct pool_thread {
     pool_t *pool;
     size_t number;
     pthread_t thread;
-} seat_t;
+} pool_thread_t;
 
 struct pool {
-    pthread_mutex_t mutex; // guards all below, the lines, and the state of tasks
+    pthread_mutex_t mutex; // guards all below, the queues, and the state of tasks
     pthread_cond_t work;
-    task_queue_t *first, *last; // lines whose turn comes
+    task_queue_t *first, *last; // queues whose turn comes
     task_t *done, *done_last;
-    size_t room; // of each line
+    size_t room; // of each queue
     bool stop;
     void (*on_done)(void *arg);
     void *arg;
     size_t threads;
-    seat_t seats[];
+    pool_thread_t pool_threads[];
 };
 
 // A batch on its way through a thread.
 typedef struct batch {
-    task_queue_t *line;
-    snapshot_t *served;
+    task_queue_t *queue;
+    snapshot_t *snapshot;
     snapshot_source_t source;
     task_t *tasks[SOURCE_BATCH];
     size_t size;
 } batch_t;
 
-// ------------------------------------------------------------------- lines; the mutex is held here
+// ---- queues; the mutex is held here -------------------------------------------------------------
 
-static void queue_line(pool_t *self, task_queue_t *line)
+static void schedule_queue(pool_t *self, task_queue_t *queue)
 {
-    if (line->queued || !line->first)
+    if (queue->scheduled || !queue->first)
         return;
-    line->queued = true;
-    line->next = NULL;
+    queue->scheduled = true;
+    queue->next = NULL;
     if (self->last)
-        self->last->next = line;
+        self->last->next = queue;
     else
-        self->first = line;
-    self->last = line;
+        self->first = queue;
+    self->last = queue;
 }
 
-static task_queue_t *next_line(pool_t *self)
+static task_queue_t *next_queue(pool_t *self)
 {
-    task_queue_t *line = self->first;
-    self->first = line->next;
+    task_queue_t *queue = self->first;
+    self->first = queue->next;
     if (!self->first)
         self->last = NULL;
-    line->queued = false;
-    return line;
+    queue->scheduled = false;
+    return queue;
 }
 
-static void unqueue_line(pool_t *self, task_queue_t *line)
+static void unschedule_queue(pool_t *self, task_queue_t *queue)
 {
     task_queue_t **at = &self->first, *before = NULL;
-    while (*at && *at != line) {
+    while (*at && *at != queue) {
         before = *at;
         at = &before->next;
     }
     if (!*at)
         return;
-    *at = line->next;
-    if (self->last == line)
+    *at = queue->next;
+    if (self->last == queue)
         self->last = before;
-    line->queued = false;
+    queue->scheduled = false;
 }
 
 static void take_batch(pool_t *self, batch_t *batch)
 {
-    task_queue_t *line = next_line(self);
-    batch->line = line;
-    batch->served = snapshot_ref(line->served);
-    batch->source = line->source;
+    task_queue_t *queue = next_queue(self);
+    batch->queue = queue;
+    batch->snapshot = snapshot_ref(queue->snapshot);
+    batch->source = queue->source;
     batch->size = 0;
-    size_t most = line->source.backend->batch(line->source.source);
-    while (line->first && batch->size < most) {
-        task_t *task = line->first;
-        // one with a filter gains nothing from company
+    size_t most = queue->source.backend->batch(queue->source.source);
+    while (queue->first && batch->size < most) {
+        task_t *task = queue->first;
+        // a query with a filter gains nothing from being searched with others
         if (query_selects(&task->query))
             most = batch->size > 0 ? batch->size : 1;
         if (batch->size == most)
             break;
-        line->first = task->next;
+        queue->first = task->next;
         task->state = TASK_RUNNING;
         batch->tasks[batch->size++] = task;
     }
-    if (!line->first)
-        line->last = NULL;
-    line->waiting -= batch->size;
-    line->running += batch->size;
-    queue_line(self, line);
+    if (!queue->first)
+        queue->last = NULL;
+    queue->waiting -= batch->size;
+    queue->running += batch->size;
+    schedule_queue(self, queue);
 }
 
 // Whether on_done is due.
 static bool put_done(pool_t *self, batch_t *batch)
 {
     bool first = !self->done;
-    batch->line->running -= batch->size;
+    batch->queue->running -= batch->size;
     for (size_t at = 0; at < batch->size; at++) {
         task_t *task = batch->tasks[at];
         task->state = TASK_DONE;
@@ -132,7 +133,7 @@ static bool put_done(pool_t *self, batch_t *batch)
     return first;
 }
 
-// ------------------------------------------------------------------------------------- searching
+// ---- searching ----------------------------------------------------------------------------------
 
 static void search_batch(batch_t *batch, size_t thread)
 {
@@ -141,7 +142,7 @@ static void search_batch(batch_t *batch, size_t thread)
     size_t from[SOURCE_BATCH], size = 0;
     uint64_t started = rl_now_us();
     char generation[SNAPSHOT_MAX_VERSION];
-    snapshot_last_version(batch->served, generation);
+    snapshot_last_version(batch->snapshot, generation);
     for (size_t at = 0; at < batch->size; at++) {
         task_t *task = batch->tasks[at];
         task->queue_us = started - task->arrived_us;
@@ -158,7 +159,7 @@ static void search_batch(batch_t *batch, size_t thread)
     if (size == 0)
         return;
     memset(results, 0, size * sizeof *results);
-    snapshot_search(batch->served, &batch->source, thread, queries, size, results, generation);
+    snapshot_search(batch->snapshot, &batch->source, thread, queries, size, results, generation);
     uint64_t took = rl_now_us() - started;
     for (size_t at = 0; at < size; at++) {
         task_t *task = batch->tasks[from[at]];
@@ -166,7 +167,7 @@ static void search_batch(batch_t *batch, size_t thread)
         snprintf(task->generation, sizeof task->generation, "%s", generation);
         task->work_us = took;
         task->share_us = took / size;
-        if (task->msg) // a query without a message is nobody's request
+        if (task->msg) // else no gateway asked
             RL_PROBE_TASK_SEARCHED(task->msg->search.request, task->msg->search.task,
                                    task->queue_us, took, size);
     }
@@ -174,8 +175,8 @@ static void search_batch(batch_t *batch, size_t thread)
 
 static void *search_forever(void *arg)
 {
-    seat_t *seat = arg;
-    pool_t *self = seat->pool;
+    pool_thread_t *member = arg;
+    pool_t *self = member->pool;
     batch_t batch;
     pthread_mutex_lock(&self->mutex);
     for (;;) {
@@ -185,8 +186,8 @@ static void *search_forever(void *arg)
             break;
         take_batch(self, &batch);
         pthread_mutex_unlock(&self->mutex);
-        search_batch(&batch, seat->number);
-        snapshot_unref(&batch.served);
+        search_batch(&batch, member->number);
+        snapshot_unref(&batch.snapshot);
         pthread_mutex_lock(&self->mutex);
         bool first = put_done(self, &batch);
         pthread_mutex_unlock(&self->mutex);
@@ -198,13 +199,11 @@ static void *search_forever(void *arg)
     return NULL;
 }
 
-// ------------------------------------------------------------------------------- the caller's side
+// ---- the caller's side --------------------------------------------------------------------------
 
 pool_t *pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *arg)
 {
-    pool_t *self = calloc(1, sizeof *self + threads * sizeof *self->seats);
-    if (!self)
-        return NULL;
+    pool_t *self = rl_alloc(sizeof *self + threads * sizeof *self->pool_threads);
     pthread_mutex_init(&self->mutex, NULL);
     pthread_cond_init(&self->work, NULL);
     self->room = room;
@@ -214,9 +213,9 @@ pool_t *pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (size_t at = 0; at < threads; at++) {
-        seat_t *seat = &self->seats[at];
-        *seat = (seat_t){.pool = self, .number = at};
-        if (pthread_create(&seat->thread, NULL, search_forever, seat) != 0)
+        pool_thread_t *member = &self->pool_threads[at];
+        *member = (pool_thread_t){.pool = self, .number = at};
+        if (pthread_create(&member->thread, NULL, search_forever, member) != 0)
             break;
         self->threads++;
     }
@@ -233,7 +232,7 @@ void pool_stop(pool_t *self)
     pthread_cond_broadcast(&self->work);
     pthread_mutex_unlock(&self->mutex);
     for (; self->threads > 0; self->threads--)
-        pthread_join(self->seats[self->threads - 1].thread, NULL);
+        pthread_join(self->pool_threads[self->threads - 1].thread, NULL);
 }
 
 void pool_destroy(pool_t **self_p)
@@ -248,13 +247,11 @@ void pool_destroy(pool_t **self_p)
     *self_p = NULL;
 }
 
-task_queue_t *task_queue_new(pool_t *pool, snapshot_t *served, const snapshot_source_t *source)
+task_queue_t *task_queue_new(pool_t *pool, snapshot_t *snapshot, const snapshot_source_t *source)
 {
-    task_queue_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    task_queue_t *self = rl_new(*self);
     self->pool = pool;
-    self->served = snapshot_ref(served);
+    self->snapshot = snapshot_ref(snapshot);
     self->source = *source;
     return self;
 }
@@ -265,19 +262,19 @@ void task_queue_destroy(task_queue_t **self_p)
     if (!self)
         return;
     pthread_mutex_lock(&self->pool->mutex);
-    if (self->queued)
-        unqueue_line(self->pool, self);
+    if (self->scheduled)
+        unschedule_queue(self->pool, self);
     pthread_mutex_unlock(&self->pool->mutex);
-    snapshot_unref(&self->served);
+    snapshot_unref(&self->snapshot);
     free(self);
     *self_p = NULL;
 }
 
-void task_queue_serve(task_queue_t *self, snapshot_t *served, const snapshot_source_t *source)
+void task_queue_serve(task_queue_t *self, snapshot_t *snapshot, const snapshot_source_t *source)
 {
     pthread_mutex_lock(&self->pool->mutex);
-    snapshot_t *before = self->served;
-    self->served = snapshot_ref(served);
+    snapshot_t *before = self->snapshot;
+    self->snapshot = snapshot_ref(snapshot);
     self->source = *source;
     pthread_mutex_unlock(&self->pool->mutex);
     snapshot_unref(&before);
@@ -286,9 +283,9 @@ void task_queue_serve(task_queue_t *self, snapshot_t *served, const snapshot_sou
 snapshot_t *task_queue_snapshot(const task_queue_t *self)
 {
     pthread_mutex_lock(&self->pool->mutex);
-    snapshot_t *served = snapshot_ref(self->served);
+    snapshot_t *snapshot = snapshot_ref(self->snapshot);
     pthread_mutex_unlock(&self->pool->mutex);
-    return served;
+    return snapshot;
 }
 
 void task_queue_load(const task_queue_t *self, size_t *waiting, size_t *running)
@@ -299,22 +296,22 @@ void task_queue_load(const task_queue_t *self, size_t *waiting, size_t *running)
     pthread_mutex_unlock(&self->pool->mutex);
 }
 
-int pool_put(task_queue_t *line, task_t *task)
+int pool_put(task_queue_t *queue, task_t *task)
 {
-    pool_t *self = line->pool;
+    pool_t *self = queue->pool;
     pthread_mutex_lock(&self->mutex);
-    bool fits = line->waiting < self->room;
+    bool fits = queue->waiting < self->room;
     if (fits) {
-        task->line = line;
+        task->queue = queue;
         task->state = TASK_WAITING;
         task->next = NULL;
-        if (line->last)
-            line->last->next = task;
+        if (queue->last)
+            queue->last->next = task;
         else
-            line->first = task;
-        line->last = task;
-        line->waiting++;
-        queue_line(self, line);
+            queue->first = task;
+        queue->last = task;
+        queue->waiting++;
+        schedule_queue(self, queue);
         pthread_cond_signal(&self->work);
     }
     pthread_mutex_unlock(&self->mutex);
@@ -323,23 +320,23 @@ int pool_put(task_queue_t *line, task_t *task)
 
 static void unlink_task(pool_t *self, task_t *task)
 {
-    task_queue_t *line = task->line;
-    task_t **at = &line->first, *before = NULL;
+    task_queue_t *queue = task->queue;
+    task_t **at = &queue->first, *before = NULL;
     while (*at != task) {
         before = *at;
         at = &before->next;
     }
     *at = task->next;
-    if (line->last == task)
-        line->last = before;
-    line->waiting--;
-    if (!line->first && line->queued)
-        unqueue_line(self, line);
+    if (queue->last == task)
+        queue->last = before;
+    queue->waiting--;
+    if (!queue->first && queue->scheduled)
+        unschedule_queue(self, queue);
 }
 
 bool pool_drop(task_t *task)
 {
-    pool_t *self = task->line->pool;
+    pool_t *self = task->queue->pool;
     pthread_mutex_lock(&self->mutex);
     bool out = task->state == TASK_WAITING;
     if (out)
@@ -352,7 +349,7 @@ bool pool_drop(task_t *task)
 
 task_state_t pool_state(const task_t *task)
 {
-    pool_t *self = task->line->pool;
+    pool_t *self = task->queue->pool;
     pthread_mutex_lock(&self->mutex);
     task_state_t state = task->state;
     pthread_mutex_unlock(&self->mutex);

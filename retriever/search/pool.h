@@ -1,9 +1,9 @@
-// pool: the threads that search, and the lines of tasks before them.
+// pool: the threads that search, and the queues of tasks before them.
 //
-// Tasks of one source wait in a line. A thread that is free takes what waits in the line whose turn
-// it is, as many as are worth searching together, and never waits for more to come. Everything but
-// the search itself happens in the caller's thread: tasks go in by pool_put and come back by
-// pool_take.
+// Tasks of one source wait in one queue; queues with tasks take turns. A free thread takes from the
+// queue whose turn it is as many tasks as are worth searching together, and never waits for more to
+// come. Everything but the search itself happens in the caller's thread: tasks go in by pool_put
+// and come back by pool_take.
 #ifndef POOL_H
 #define POOL_H
 
@@ -14,13 +14,13 @@ typedef struct pool pool_t;
 typedef struct task_queue task_queue_t;
 
 typedef enum task_state {
-    TASK_WAITING, // in its line
+    TASK_WAITING, // in its queue
     TASK_RUNNING, // at a thread
     TASK_DONE,    // among those that pool_take gives
 } task_state_t;
 
 typedef struct task {
-    // filled by who puts it; stays as it is
+    // filled by the caller of pool_put; not changed here
     void *owner;
     rl_msg_t *msg; // holds the query's strings
     query_t query;
@@ -33,33 +33,33 @@ typedef struct task {
     result_t result;
     // the pool's own
     struct task *next;
-    task_queue_t *line;
+    task_queue_t *queue;
     task_state_t state;
     bool dropped;
     void *remote; // of a source that waits for others (source_engine.h), while it does
 } task_t;
 
-// `threads` threads; at most `room` tasks wait in each line. `on_done` is called from one
+// `threads` threads; at most `room` tasks wait in each queue. `on_done` is called from one
 // of the threads when there is something to take (not again until it was taken).
 pool_t *pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *arg);
 // Ends the threads, waiting for the searches under way; nothing is searched any more.
 void pool_stop(pool_t *self);
-// Stops it if need be. All lines must be gone.
+// Stops it if need be. All queues must be gone.
 void pool_destroy(pool_t **self_p);
 
-// A line for one source. Takes a reference to `served`.
-task_queue_t *task_queue_new(pool_t *pool, snapshot_t *served, const snapshot_source_t *source);
-// Tasks that still wait, run or lie there done must have been taken or dropped before.
+// A queue for one source. Takes a reference to the snapshot.
+task_queue_t *task_queue_new(pool_t *pool, snapshot_t *snapshot, const snapshot_source_t *source);
+// Its tasks must have been taken or dropped before.
 void task_queue_destroy(task_queue_t **self_p);
-// From now on the line's tasks are searched here; searches under way end where they are.
-void task_queue_serve(task_queue_t *self, snapshot_t *served, const snapshot_source_t *source);
-// What is served, as the caller's own reference.
+// From now on the queue's tasks are searched here; searches under way end where they are.
+void task_queue_serve(task_queue_t *self, snapshot_t *snapshot, const snapshot_source_t *source);
+// The snapshot that is searched, as the caller's own reference.
 snapshot_t *task_queue_snapshot(const task_queue_t *self);
 void task_queue_load(const task_queue_t *self, size_t *waiting, size_t *running);
 
-// Puts a task in line; it belongs to the pool until it is taken. Returns -1 when there is no room
-// (then it does not).
-int pool_put(task_queue_t *line, task_t *task);
+// Puts a task in the queue; it belongs to the pool until it is taken. Returns -1 when there is no
+// room (then it does not).
+int pool_put(task_queue_t *queue, task_t *task);
 
 // Nobody waits for the task any more. True: it is out and the caller's again; false: it runs or is
 // done and will be among those taken, marked `dropped`.

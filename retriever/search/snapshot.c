@@ -1,4 +1,4 @@
-// served: one open generation with its sources, counted by those who use it.
+// snapshot: opens a generation with its sources, and closes it behind its last user.
 #include "snapshot_private.h"
 
 #include <inttypes.h>
@@ -10,15 +10,16 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "files.h"
+#include "fail.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
-    NICE = 10, // of the thread that compares
+    NICE = 10, // of the thread that compares checksums
     TRIES = 3, // at opening, when changes are merged meanwhile
 };
 
-static void destroy(snapshot_t *self)
+static void destroy_snapshot(snapshot_t *self)
 {
     atomic_store(&self->stop, true);
     if (self->checks)
@@ -50,13 +51,13 @@ static int open_source(snapshot_t *self, uint64_t shard, const source_backend_t 
     if (!source)
         return -1;
     self->sources[self->size++] = (snapshot_source_t){shard, backend, source};
-    // Each thread's own handles and memory are touched by a few queries before anybody waits for
-    // one.
+    // A few queries touch each thread's own handles and memory before a question waits for them.
     uint64_t opened = rl_now_us();
     for (size_t thread = 0; thread < options->source.threads; thread++)
         backend->warm(source, thread);
     rl_info("shard %" PRIu64 ", %s: opened in %.1f ms, warmed with queries in %.1f ms", shard,
-            backend->kind, (double)(opened - began) / 1000, (double)(rl_now_us() - opened) / 1000);
+            source_kind_names[backend->kind], (double)(opened - began) / 1000,
+            (double)(rl_now_us() - opened) / 1000);
     return 0;
 }
 
@@ -77,10 +78,10 @@ static void *check_aside(void *arg)
     return NULL;
 }
 
-// Before anything is opened, or aside if there is much, while it is served: a start takes no longer
-// the larger the index is. (What is read of an index does not trust it: what damage can do until it
-// is found is to find wrong passages.)
-static int check(snapshot_t *self, uint64_t first, char *why, size_t why_size)
+// Compares the checksums before anything is opened; of large files in a thread of its own, while
+// they are served, so that a start does not take longer the larger the index is. (Whatever reads an
+// index checks what it reads: until damage is found it can lead to wrong passages, not to a crash.)
+static int check_files(snapshot_t *self, uint64_t first, char *why, size_t why_size)
 {
     uint64_t bytes = 0;
     for (size_t at = 0; at < self->shards_size; at++)
@@ -98,26 +99,19 @@ static int check(snapshot_t *self, uint64_t first, char *why, size_t why_size)
     return 0;
 }
 
-typedef struct serving {
-    const snapshot_options_t *options;
-} serving_t;
-
-static bool serves(void *arg, uint64_t shard)
+static bool serves_shard(const void *options, uint64_t shard)
 {
-    const serving_t *serving = arg;
-    return is_wanted(serving->options, shard);
+    return is_wanted(options, shard);
 }
 
 static int open_live(snapshot_t *self, const char *folder, const snapshot_options_t *options,
                      bool *gone, char *why, size_t why_size)
 {
-    serving_t serving = {options};
-    log_tailer_options_t how = {
-        .serves = serves, .arg = &serving, .kinds = {.threads = options->source.threads}};
-    for (size_t at = 0; at < options->backends_size; at++) {
-        how.kinds.words |= strcmp(options->backends[at]->kind, "lexical") == 0;
-        how.kinds.vectors |= strcmp(options->backends[at]->kind, "dense") == 0;
-    }
+    log_tailer_options_t how = {.serves = serves_shard,
+                                .arg = options,
+                                .kinds = {.words = options->kinds[SOURCE_LEXICAL],
+                                          .vectors = options->kinds[SOURCE_DENSE],
+                                          .threads = options->source.threads}};
     self->live = log_tailer_new(folder, self->store, &how, gone, why, why_size);
     return self->live ? log_tailer_start(self->live, why, why_size) : -1;
 }
@@ -135,19 +129,17 @@ static int open_all(snapshot_t *self, const char *folder, const snapshot_options
                            "%s: has no shard %" PRIu64 ", only 0 to %" PRIu64
                            "; change retriever.shards",
                            folder, options->shards[at], manifest->shards - 1);
-    self->sources = calloc(manifest->shards * options->backends_size + 1, sizeof *self->sources);
-    self->shards = calloc(manifest->shards, sizeof *self->shards);
-    if (!self->sources || !self->shards)
-        return rl_fail(why, why_size, "%s: out of memory", folder);
+    self->sources = rl_alloc_array(manifest->shards * SOURCE_KINDS, sizeof *self->sources);
+    self->shards = rl_alloc_array(manifest->shards, sizeof *self->shards);
     for (uint64_t shard = 0; shard < manifest->shards; shard++)
         if (is_wanted(options, shard))
             self->shards[self->shards_size++] = shard;
-    if (check(self, options->check_first, why, why_size) != 0)
+    if (check_files(self, options->check_first, why, why_size) != 0)
         return -1;
     for (size_t each = 0; each < self->shards_size; each++)
-        for (size_t at = 0; at < options->backends_size; at++)
-            if (open_source(self, self->shards[each], options->backends[at], options, why,
-                            why_size) != 0)
+        for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
+            if (options->kinds[kind] && open_source(self, self->shards[each], source_backends[kind],
+                                                    options, why, why_size) != 0)
                 return -1;
     if (self->size == 0)
         return rl_fail(why, why_size,
@@ -160,14 +152,10 @@ static int open_all(snapshot_t *self, const char *folder, const snapshot_options
 static snapshot_t *open_once(const char *folder, const snapshot_options_t *options, bool *gone,
                              char *why, size_t why_size)
 {
-    snapshot_t *self = calloc(1, sizeof *self);
-    if (!self) {
-        rl_fail(why, why_size, "%s: out of memory", folder);
-        return NULL;
-    }
-    atomic_init(&self->users, 1);
+    snapshot_t *self = rl_new(*self);
+    atomic_init(&self->refs, 1);
     if (open_all(self, folder, options, gone, why, why_size) != 0) {
-        destroy(self);
+        destroy_snapshot(self);
         return NULL;
     }
     return self;
@@ -193,7 +181,7 @@ snapshot_t *snapshot_open(const char *folder, const snapshot_options_t *options,
                           size_t why_size)
 {
     snapshot_t *self = NULL;
-    bool gone = true; // into another generation, which came meanwhile
+    bool gone = true; // the log went on without this generation: a newer one is there
     for (int tries = 0; !self && gone && tries < TRIES; tries++) {
         gone = false;
         self = open_once(folder, options, &gone, why, why_size);
@@ -203,13 +191,13 @@ snapshot_t *snapshot_open(const char *folder, const snapshot_options_t *options,
 
 snapshot_t *snapshot_ref(snapshot_t *self)
 {
-    atomic_fetch_add(&self->users, 1);
+    atomic_fetch_add(&self->refs, 1);
     return self;
 }
 
 static void *destroy_aside(void *arg)
 {
-    destroy(arg);
+    destroy_snapshot(arg);
     return NULL;
 }
 
@@ -217,14 +205,14 @@ void snapshot_unref(snapshot_t **self_p)
 {
     snapshot_t *self = *self_p;
     *self_p = NULL;
-    if (!self || atomic_fetch_sub(&self->users, 1) != 1)
+    if (!self || atomic_fetch_sub(&self->refs, 1) != 1)
         return;
-    // Giving a gigabyte back takes the kernel a while: neither the loop nor a search waits for it.
+    // The kernel takes a while to take a gigabyte back: neither the loop nor a search waits for it.
     pthread_t thread;
     if (pthread_create(&thread, NULL, destroy_aside, self) == 0)
         pthread_detach(thread);
     else
-        destroy(self);
+        destroy_snapshot(self);
 }
 
 const manifest_t *snapshot_manifest(const snapshot_t *self)

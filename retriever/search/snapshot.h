@@ -1,13 +1,13 @@
-// served: one open generation with its sources, counted by those who use it: a new one is opened
-// beside it, and it goes when the last search in it has ended.
+// snapshot: one open generation with its sources, with a count of references: a new one is opened
+// beside it, and it is closed when the last search in it has ended.
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
 
 #include "source.h"
 
 enum {
-    SNAPSHOT_MAX_VERSION =
-        STORE_NAME + 24, // bytes that hold a generation's name and a change's number
+    // bytes that hold a generation's name and a change's number
+    SNAPSHOT_MAX_VERSION = STORE_NAME + 24,
 };
 
 typedef struct snapshot snapshot_t;
@@ -15,17 +15,16 @@ typedef struct snapshot snapshot_t;
 typedef struct snapshot_options {
     const uint64_t *shards; // to serve; NULL: all
     size_t shards_size;
-    const source_backend_t *const *backends; // the kinds to serve
-    size_t backends_size;
+    bool kinds[SOURCE_KINDS]; // to serve
     uint64_t check_first; // bytes of files whose checksums are compared before they are served; of
                           // more than that aside
     source_options_t source;
 } snapshot_options_t;
 
-// Opens the generation in force in FOLDER, checks the files of the shards to serve (aside, if they
-// are large: see snapshot_damage), opens their sources for the kinds that the collection has, and
-// searches each once. Returns NULL and `why`. May take as long as the index is large (where its
-// kind cannot be mapped); meant for a thread of its own at run time.
+// Opens the generation in force in FOLDER, checks the files of the shards to serve (those of large
+// ones in a thread of its own: see snapshot_damage), opens their sources for the kinds that the
+// collection has, and searches each once. Returns NULL and `why`. Where the index cannot be mapped
+// it takes the longer the larger that is; at run time it is called from a thread of its own.
 snapshot_t *snapshot_open(const char *folder, const snapshot_options_t *options, char *why,
                           size_t why_size);
 

@@ -1,4 +1,4 @@
-// served_private: an open generation, as served.c opens it and served_search.c searches it.
+// snapshot_private: an open generation, as snapshot.c opens it and snapshot_search.c searches it.
 #ifndef SNAPSHOT_PRIVATE_H
 #define SNAPSHOT_PRIVATE_H
 
@@ -9,7 +9,7 @@
 #include "snapshot.h"
 
 struct snapshot {
-    atomic_size_t users;
+    atomic_size_t refs;
     store_t *store;
     snapshot_source_t *sources;
     size_t size;

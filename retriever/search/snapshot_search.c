@@ -1,5 +1,5 @@
-// served_search: a generation and what changes have made of it, searched as one: what the
-// generation finds, less what is deleted; and the passages added, in one order.
+// snapshot_search: searches a generation and the changes since as one: the generation's hits
+// without the deleted ones, and the passages added, in one order.
 //
 // The generation is asked for a few more than are wanted. Where too many of those are deleted, it
 // is asked once more for the best of those that are not, so that the result is that of an index
@@ -11,18 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
+#include "mem.h"
 #include "passages.h"
 
 enum {
     SPARE = 8, // more hits than are wanted, and half of those
 };
 
-// ---- positions
-// ------------------------------------------------------------------------------------
+// ---- the version --------------------------------------------------------------------------------
 
-static void write_position(const snapshot_t *self, uint64_t number,
-                           char position[SNAPSHOT_MAX_VERSION])
+static void write_version(const snapshot_t *self, uint64_t number,
+                          char position[SNAPSHOT_MAX_VERSION])
 {
     const char *generation = store_manifest(self->store)->generation;
     if (log_tailer_has_log(self->live))
@@ -33,7 +32,7 @@ static void write_position(const snapshot_t *self, uint64_t number,
 
 void snapshot_last_version(const snapshot_t *self, char position[SNAPSHOT_MAX_VERSION])
 {
-    write_position(self, log_tailer_number(self->live), position);
+    write_version(self, log_tailer_number(self->live), position);
 }
 
 int snapshot_version(snapshot_t *self, char position[SNAPSHOT_MAX_VERSION], char *why,
@@ -61,22 +60,20 @@ uint64_t snapshot_passages(const snapshot_t *self, uint64_t shard)
     return passages;
 }
 
-// ---- the generation's hits
-// --------------------------------------------------------------------------
+// ---- the generation's hits ----------------------------------------------------------------------
 
-// A batch with its changes.
-typedef struct searching {
+// A batch of queries, and the changes of its shard.
+typedef struct search_batch {
     const snapshot_source_t *source;
     delta_t *delta;
     size_t thread, size;
     const query_t *queries;
     result_t *results;
-    bool short_of[SOURCE_BATCH]; // hits, for those that were found are deleted
+    bool short_of[SOURCE_BATCH]; // hits, since too many of those found are deleted
     size_t asked[SOURCE_BATCH];
-    bool dense;
-} searching_t;
+} search_batch_t;
 
-static void search_all(searching_t *self)
+static void search_all(search_batch_t *self)
 {
     query_t queries[SOURCE_BATCH];
     delta_lock(self->delta);
@@ -92,19 +89,19 @@ static void search_all(searching_t *self)
                                   self->results);
 }
 
-static void forget_hit(result_t *result, size_t at)
+static void uncount_hit(result_t *result, size_t at)
 {
     result->bytes -= strlen(result->hits[at].text) + strlen(result->hits[at].meta);
 }
 
 // Leaves the deleted ones out, and what is more than was wanted. Locked.
-static void leave_out_dead(searching_t *self, size_t number)
+static void leave_out_dead(search_batch_t *self, size_t number)
 {
     result_t *result = &self->results[number];
     size_t kept = 0, found = result->size, k = self->queries[number].k;
     for (size_t at = 0; at < found; at++) {
         if (kept == k || delta_is_dead(self->delta, result->hits[at].id))
-            forget_hit(result, at);
+            uncount_hit(result, at);
         else
             result->hits[kept++] = result->hits[at];
     }
@@ -113,7 +110,7 @@ static void leave_out_dead(searching_t *self, size_t number)
 }
 
 // Once more, among those only that are not deleted.
-static void search_short(searching_t *self)
+static void search_short(search_batch_t *self)
 {
     query_t queries[SOURCE_BATCH];
     result_t results[SOURCE_BATCH];
@@ -129,31 +126,26 @@ static void search_short(searching_t *self)
         queries[size].among = alive;
         from[size++] = at;
     }
-    if (alive)
-        self->source->backend->search(self->source->source, self->thread, queries, size, results);
+    self->source->backend->search(self->source->source, self->thread, queries, size, results);
     for (size_t at = 0; at < size; at++) {
         result_clear(&self->results[from[at]]);
         self->results[from[at]] = results[at];
-        if (!alive)
-            result_fail(&self->results[from[at]], "no_memory", true,
-                        "the retriever is out of memory");
     }
     selection_unref(&alive);
 }
 
-// ---- the passages added
-// -----------------------------------------------------------------------------
+// ---- the passages added -------------------------------------------------------------------------
 
-static void look_up(void *arg, const char *const *terms, size_t size, uint64_t *passages,
-                    double *length)
+static void count_terms(void *arg, const char *const *terms, size_t size, uint64_t *passages,
+                        double *length)
 {
-    const searching_t *self = arg;
+    const search_batch_t *self = arg;
     const snapshot_source_t *source = self->source;
     source->backend->terms(source->source, self->thread, terms, size, passages, length);
 }
 
 // Scores as the generation's own are: a share of what the question could reach.
-static void scale(delta_found_t *found, size_t size, double bound, result_t *result)
+static void scale_scores(delta_found_t *found, size_t size, double bound, result_t *result)
 {
     if (result->bound <= 0)
         result->bound = bound;
@@ -161,35 +153,31 @@ static void scale(delta_found_t *found, size_t size, double bound, result_t *res
         found[at].score *= result->bound / bound;
 }
 
-static long find_added(searching_t *self, size_t number, uint64_t count, delta_found_t *found)
+static size_t find_added(search_batch_t *self, size_t number, uint64_t count, delta_found_t *found)
 {
     const query_t *query = &self->queries[number];
     double bound = 0;
-    if (self->dense)
+    if (self->source->backend->kind == SOURCE_DENSE)
         return delta_nearest(self->delta, query->vector, query->k, query->filter, found);
-    delta_base_t base = {look_up, self, count};
-    long size = delta_match(self->delta, self->thread, query->text, query->k, query->filter, &base,
-                            found, &bound);
+    delta_base_t base = {count_terms, self, count};
+    size_t size = delta_match(self->delta, self->thread, query->text, query->k, query->filter,
+                              &base, found, &bound);
     if (size > 0)
-        scale(found, (size_t)size, bound, &self->results[number]);
+        scale_scores(found, size, bound, &self->results[number]);
     return size;
 }
 
-// Both, in one order, the k best. Locked. 0, or -1: out of memory.
-static int mix(searching_t *self, size_t number, const delta_found_t *found, size_t size)
+// Both, in one order, the k best. Locked.
+static void merge_added(search_batch_t *self, size_t number, const delta_found_t *found,
+                        size_t size)
 {
     result_t *result = &self->results[number];
     size_t k = self->queries[number].k, room = result->size + size < k ? result->size + size : k;
     size_t bytes = 1, own = 0, added = 0;
     for (size_t at = 0; at < size; at++)
         bytes += passage_bytes(delta_passage(self->delta, found[at].id));
-    rl_passage_t *hits = calloc(room + 1, sizeof *hits);
-    char *strings = malloc(bytes), *end = strings;
-    if (!hits || !strings) {
-        free(hits);
-        free(strings);
-        return -1;
-    }
+    rl_passage_t *hits = rl_alloc_array(room + 1, sizeof *hits);
+    char *strings = rl_alloc(bytes), *end = strings;
     for (size_t at = 0; at < room; at++) {
         bool next =
             own == result->size || (added < size && found[added].score > result->hits[own].score);
@@ -203,27 +191,25 @@ static int mix(searching_t *self, size_t number, const delta_found_t *found, siz
         result->bytes += strlen(hits[at].text) + strlen(hits[at].meta);
     }
     for (; own < result->size; own++)
-        forget_hit(result, own);
+        uncount_hit(result, own);
     free(result->hits);
     result->hits = hits;
     result->size = room;
     result->more_memory = strings;
-    return 0;
 }
 
-static void add_changes(searching_t *self, size_t number, uint64_t count)
+static void add_changes(search_batch_t *self, size_t number, uint64_t count)
 {
     delta_found_t found[RL_MAX_HITS];
     result_t *result = &self->results[number];
     if (result->code)
         return;
-    long size = find_added(self, number, count, found);
-    if (size < 0 || (size > 0 && mix(self, number, found, (size_t)size) != 0))
-        result_fail(result, "no_memory", true, "the retriever is out of memory for changes");
+    size_t size = find_added(self, number, count, found);
+    if (size > 0)
+        merge_added(self, number, found, size);
 }
 
-// ---- one batch
-// ------------------------------------------------------------------------------------
+// ---- one batch ----------------------------------------------------------------------------------
 
 static void fail_all(result_t *results, size_t size, const char *why)
 {
@@ -240,13 +226,12 @@ void snapshot_search(snapshot_t *self, const snapshot_source_t *source, size_t t
         fail_all(results, size, why);
         return;
     }
-    searching_t searching = {.source = source,
-                             .delta = log_tailer_delta(self->live, source->shard),
-                             .thread = thread,
-                             .size = size,
-                             .queries = queries,
-                             .results = results,
-                             .dense = strcmp(source->backend->kind, "dense") == 0};
+    search_batch_t searching = {.source = source,
+                                .delta = log_tailer_delta(self->live, source->shard),
+                                .thread = thread,
+                                .size = size,
+                                .queries = queries,
+                                .results = results};
     bool again = false;
     search_all(&searching);
     delta_lock(searching.delta);
@@ -268,5 +253,5 @@ void snapshot_search(snapshot_t *self, const snapshot_source_t *source, size_t t
     uint64_t number = delta_number(searching.delta);
     delta_unlock(searching.delta);
     if (number > 0)
-        write_position(self, number, position);
+        write_version(self, number, position);
 }

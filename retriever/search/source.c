@@ -1,4 +1,4 @@
-// source: the table of sources, and what they share.
+// source: the table of sources, and the results they share.
 #include "source.h"
 
 #include <stdarg.h>
@@ -6,14 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const source_backend_t *const backends[] = {&source_faiss, &source_xapian};
+#include "mem.h"
 
-const source_backend_t *source_of(const char *kind)
+const source_backend_t *const source_backends[] = {
+    [SOURCE_DENSE] = &source_faiss, [SOURCE_LEXICAL] = &source_xapian};
+const char *const source_kind_names[] = {[SOURCE_DENSE] = "dense", [SOURCE_LEXICAL] = "lexical"};
+
+source_kind_t source_kind_named(const char *name)
 {
-    for (size_t at = 0; at < sizeof backends / sizeof *backends; at++)
-        if (strcmp(backends[at]->kind, kind) == 0)
-            return backends[at];
-    return NULL;
+    source_kind_t kind = 0;
+    while (kind < SOURCE_KINDS && strcmp(source_kind_names[kind], name) != 0)
+        kind++;
+    return kind;
 }
 
 void result_clear(result_t *self)
@@ -41,11 +45,7 @@ void result_fill(result_t *self, const store_t *store, uint64_t shard, const uin
     char why[sizeof self->message];
     if (size == 0)
         return;
-    self->hits = calloc(size, sizeof *self->hits);
-    if (!self->hits) {
-        result_fail(self, "no_memory", true, "the retriever is out of memory");
-        return;
-    }
+    self->hits = rl_alloc_array(size, sizeof *self->hits);
     if (store_passages(store, shard, ids, size, self->hits, &self->memory, why, sizeof why) != 0) {
         result_fail(self, "index_gone", true, "%s", why);
         return;
@@ -58,14 +58,13 @@ void result_fill(result_t *self, const store_t *store, uint64_t shard, const uin
 }
 
 // What is in both.
-static selection_t *intersect(const selection_t *one, const selection_t *other)
+static selection_t *intersect_selections(const selection_t *one, const selection_t *other)
 {
     selection_t *both = selection_new(one->count);
-    size_t words = both ? selection_words(both) : 0;
+    size_t words = selection_words(both);
     for (size_t word = 0; word < words; word++)
         both->bits[word] = one->bits[word] & other->bits[word];
-    if (both && selection_finish(both) != 0)
-        selection_unref(&both);
+    selection_finish(both);
     return both;
 }
 
@@ -84,10 +83,8 @@ bool result_select(result_t *self, const store_t *store, uint64_t shard, const q
     }
     if (!query->among)
         return true;
-    selection_t *both = intersect(*selection ? *selection : query->among, query->among);
+    selection_t *both = intersect_selections(*selection ? *selection : query->among, query->among);
     selection_unref(selection);
     *selection = both;
-    if (!both)
-        result_fail(self, "no_memory", true, "the retriever is out of memory");
-    return both;
+    return true;
 }

@@ -1,9 +1,9 @@
 // source: where hits come from, as a small struct of functions. A new kind of source is one new
 // file and one line in the table of source.c.
 //
-// The sources here work in the calling thread (worker.c gives them to the threads of its pool). A
-// source that waits for others instead (a remote engine) would take the same queries and give the
-// same results from the loop: nothing below depends on who calls.
+// The sources here work in the calling thread (pool.h). One that waits for others instead, an
+// engine on other machines, takes the same queries and gives the same results from the loop
+// (source_engine.h).
 #ifndef SOURCE_H
 #define SOURCE_H
 
@@ -19,6 +19,19 @@ enum {
     SOURCE_BATCH = 64, // queries searched together, at most
     SOURCE_WARM = 3,   // queries that a source is warmed with
 };
+
+// A kind of retrieval.
+typedef enum source_kind {
+    SOURCE_DENSE,
+    SOURCE_LEXICAL,
+    SOURCE_KINDS
+} source_kind_t;
+
+// As they are configured and announced: "dense", "lexical".
+extern const char *const source_kind_names[SOURCE_KINDS];
+
+// The kind of this name; SOURCE_KINDS if there is none.
+source_kind_t source_kind_named(const char *name);
 
 // One query. What of it counts depends on the kind; it belongs to the caller.
 typedef struct query {
@@ -62,8 +75,8 @@ static inline bool query_selects(const query_t *self)
     return self->filter || self->among;
 }
 
-// The passages that a query's filter (and selection) keeps, in *selection, which the caller lets go
-// of (NULL: all). False after making the result a failure.
+// The passages that a query's filter (and selection) keeps, in *selection, a reference that the
+// caller drops (NULL: all). False after making the result a failure.
 bool result_select(result_t *self, const store_t *store, uint64_t shard, const query_t *query,
                    selection_t **selection);
 
@@ -73,7 +86,7 @@ typedef struct source_options {
 } source_options_t;
 
 typedef struct source_backend {
-    const char *kind; // as announced: "dense", "lexical"
+    source_kind_t kind;
     // Whether this collection has what the source needs.
     bool (*suits)(const manifest_t *manifest);
     // Opens the source of one shard; the store outlives it. NULL and `why` on failure.
@@ -96,7 +109,7 @@ typedef struct source_backend {
 
 extern const source_backend_t source_faiss, source_xapian;
 
-// The backend of a kind, NULL if there is none.
-const source_backend_t *source_of(const char *kind);
+// The backend of each kind.
+extern const source_backend_t *const source_backends[SOURCE_KINDS];
 
 #endif

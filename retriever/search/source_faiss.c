@@ -14,18 +14,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "filtered_search.h"
+#include "blas.h"
 #include "clock.h"
+#include "fail.h"
 #include "faiss_index.h"
-#include "files.h"
+#include "filtered_search.h"
 #include "flat.h"
 #include "log.h"
+#include "mem.h"
 #include "vectors.h"
-
-// Declared in OpenBLAS's cblas.h, which may be another BLAS's on this machine.
-void openblas_set_num_threads(int threads);
-// Declared in omp.h, which clang does not bring along.
-void omp_set_num_threads(int threads);
 
 typedef struct faiss_source {
     const store_t *store;
@@ -33,7 +30,7 @@ typedef struct faiss_source {
     size_t dimension;
     size_t count;
     int faiss_threads;
-    size_t batch;
+    size_t batch; // queries that are worth searching together
     FaissIndex *index;
     const float *rows; // the vectors in floats, mapped, beside an index without them; or NULL
     flat_t *flat;      // for few questions at a time, if the index is flat
@@ -46,16 +43,17 @@ typedef struct faiss_source {
 
 enum {
     // Candidates that a search of a graph keeps, and lists that a search of an inverted file looks
-    // into, where nobody has said how many (ragline-index --check): FAISS's own 16 and 1 find too
-    // little.
+    // into, where the manifest names no effort (ragline-index --check writes it): FAISS's own 16
+    // and 1 find too little.
     EF_SEARCH = 128,
     N_PROBE = 16,
     N_PROBE_OF = 64,  // or one of so many lists
     REFINE = 2,       // times k: candidates of a quantizer, scored again by the vectors themselves
     RETURN_US = 2000, // of the time left are kept for passages and their way back
     HUGE_PAGE = 2 << 20, // bytes, on x86-64 and most others
-    // Queries that are worth a matrix product. Measured at 5,000 and 50,000 x 384, one thread, CPU
-    // time of a call: even at 3 to 4, 1.5 times as fast at 8, twice at 16; FAISS's own is 20.
+    // Queries from which on a matrix product pays. Measured at 5,000 and 50,000 x 384, one thread,
+    // CPU time of a call: even at 3 to 4, 1.5 times as fast at 8, twice at 16; FAISS's default
+    // is 20.
     PRODUCT_FROM = 4,
     // Fewer are searched one by one in bytes where the index is flat: 5,000 x 384, ms a question: 1
     // 0.10 (FAISS 0.27), 4 0.10 (0.21), 8 0.10 (0.12); after a pause of 0.1 s 0.2 (1.0).
@@ -66,7 +64,7 @@ enum {
     FLAT_THREADS = 2, // with more of them FAISS is faster
 };
 
-static bool suits(const manifest_t *manifest)
+static bool has_vectors(const manifest_t *manifest)
 {
     return manifest->dimension > 0;
 }
@@ -86,7 +84,7 @@ static void close_source(void *arg)
 }
 
 // The effort of questions that do not say: what the manifest says, else a guess.
-static void tune(void *arg, const manifest_t *manifest)
+static void tune_effort(void *arg, const manifest_t *manifest)
 {
     faiss_source_t *self = arg;
     size_t usual = 0;
@@ -137,14 +135,12 @@ static void prepare_flat(faiss_source_t *self)
 #endif
 }
 
-static int load(faiss_source_t *self, const manifest_t *manifest, char *why, size_t why_size)
+static int load_index(faiss_source_t *self, const manifest_t *manifest, char *why, size_t why_size)
 {
     char *path = store_path(self->store, self->shard, VECTORS_FILE);
     char inner[512];
     bool mapped = false;
     uint64_t began = rl_now_us();
-    if (!path)
-        return rl_fail(why, why_size, "out of memory");
     int rc = 0;
     if (faiss_index_read(path, &self->index, &mapped, inner, sizeof inner) != 0) {
         rc = rl_fail(why, why_size,
@@ -166,14 +162,14 @@ static int load(faiss_source_t *self, const manifest_t *manifest, char *why, siz
     }
     free(path);
     path = store_path(self->store, self->shard, "");
-    if (rc == 0 && path && !faiss_index_rows(self->index))
+    if (rc == 0 && !faiss_index_rows(self->index))
         self->rows = vectors_map(path, self->count, self->dimension);
     free(path);
     return rc;
 }
 
 // What is made for searches of the index that was loaded.
-static int prepare(faiss_source_t *self, const manifest_t *manifest)
+static void prepare_search(faiss_source_t *self, const manifest_t *manifest)
 {
     self->kind = faiss_index_effort(self->index, &self->most);
     self->cost = effort_cost_new();
@@ -181,23 +177,18 @@ static int prepare(faiss_source_t *self, const manifest_t *manifest)
     if (self->faiss_threads > 1)
         faiss_index_share_lists(self->index);
     prepare_flat(self);
-    tune(self, manifest);
+    tune_effort(self, manifest);
     self->among = filtered_search_new(self->index, self->flat, self->rows);
     // A flat search of many is a matrix product (0.65 ms a question instead of 2.6 at 50,000 x
-    // 384); other kinds gain nothing from company.
+    // 384); other kinds gain nothing from it.
     self->batch = strcmp(manifest->factory, "Flat") == 0 ? SOURCE_BATCH : 1;
-    return self->among && self->cost ? 0 : -1;
 }
 
 static void *open_source(const store_t *store, uint64_t shard, const source_options_t *options,
                          char *why, size_t why_size)
 {
     const manifest_t *manifest = store_manifest(store);
-    faiss_source_t *self = calloc(1, sizeof *self);
-    if (!self) {
-        rl_fail(why, why_size, "out of memory");
-        return NULL;
-    }
+    faiss_source_t *self = rl_new(*self);
     self->store = store;
     self->shard = shard;
     self->dimension = manifest->dimension;
@@ -205,19 +196,15 @@ static void *open_source(const store_t *store, uint64_t shard, const source_opti
     self->faiss_threads = (int)options->faiss_threads;
     openblas_set_num_threads(self->faiss_threads);
     faiss_set_distance_compute_blas_threshold(PRODUCT_FROM);
-    if (load(self, manifest, why, why_size) != 0) {
+    if (load_index(self, manifest, why, why_size) != 0) {
         close_source(self);
         return NULL;
     }
-    if (prepare(self, manifest) != 0) {
-        rl_fail(why, why_size, "out of memory");
-        close_source(self);
-        return NULL;
-    }
+    prepare_search(self, manifest);
     return self;
 }
 
-static size_t batch(const void *arg)
+static size_t batch_size(const void *arg)
 {
     const faiss_source_t *self = arg;
     return self->batch;
@@ -260,17 +247,16 @@ static void give_row(const faiss_source_t *self, size_t k, const float *distance
 static int search_rows(faiss_source_t *self, const float *matrix, size_t count, size_t k,
                        float *distances, idx_t *labels)
 {
-    size_t row = 0;
     bool flat = self->flat && k <= FLAT_MAX_K;
     if (flat && count >= FLAT_MANY_FROM &&
         flat_search_many(self->flat, matrix, count, k, distances, labels) == 0)
         return 0;
-    if (flat && count < FLAT_BELOW)
-        while (row < count && flat_search(self->flat, matrix + row * self->dimension, k, NULL,
-                                          distances + row * k, labels + row * k) == 0)
-            row++;
-    if (row == count)
+    if (flat && count < FLAT_BELOW) {
+        for (size_t row = 0; row < count; row++)
+            flat_search(self->flat, matrix + row * self->dimension, k, NULL, distances + row * k,
+                        labels + row * k);
         return 0;
+    }
     omp_set_num_threads(self->faiss_threads); // counts for the calling thread only
     return faiss_Index_search(self->index, (idx_t)count, matrix, (idx_t)k, distances, labels);
 }
@@ -287,8 +273,8 @@ static effort_t effort_of(faiss_source_t *self, const query_t *query)
     return (effort_t){self->kind, wanted, wanted};
 }
 
-// Lowers `used` so that a search whose effort is `factor` times as much is done in time: better a
-// good answer than a late one.
+// Lowers `used` so that a search whose effort is `factor` times as much is done in time: a late
+// answer is worth less than a slightly worse one.
 static void lower_effort(faiss_source_t *self, const query_t *query, double factor,
                          effort_t *effort)
 {
@@ -305,15 +291,15 @@ static void lower_effort(faiss_source_t *self, const query_t *query, double fact
     }
 }
 
-// How many candidates to look for, and how many of them to keep: a quantizer's order is only about
-// right, which the vectors themselves put straight.
-static size_t candidates(const faiss_source_t *self, size_t k)
+// How many candidates to look for: a quantizer's order is approximate, so more are taken than are
+// wanted, and refine_order puts them in the order of the vectors themselves.
+static size_t candidate_count(const faiss_source_t *self, size_t k)
 {
     return self->rows ? REFINE * k : k;
 }
 
-static void refine(const faiss_source_t *self, const float *query, size_t found, size_t k,
-                   float *scores, idx_t *labels)
+static void refine_order(const faiss_source_t *self, const float *query, size_t found, size_t k,
+                         float *scores, idx_t *labels)
 {
     float best_scores[RL_MAX_HITS];
     int64_t best_labels[RL_MAX_HITS];
@@ -345,11 +331,11 @@ static void search_among(faiss_source_t *self, const query_t *query, result_t *r
     if (whole > 0)
         lower_effort(self, query, (double)whole / (double)effort.wanted, &effort);
     omp_set_num_threads(self->faiss_threads);
-    size_t wide = whole > 0 ? candidates(self, query->k) : query->k;
+    size_t wide = whole > 0 ? candidate_count(self, query->k) : query->k;
     if (filtered_search_run(self->among, query->vector, wide, among, effort.used, scores, labels,
                             why, sizeof why) == 0) {
         if (wide > query->k)
-            refine(self, query->vector, wide, query->k, scores, labels);
+            refine_order(self, query->vector, wide, query->k, scores, labels);
         give_row(self, query->k, scores, labels, result);
     } else {
         result_fail(result, "search_failed", true, "FAISS: %s", why);
@@ -372,11 +358,11 @@ static void search_one(faiss_source_t *self, const query_t *query, result_t *res
     lower_effort(self, query, 1, &effort);
     omp_set_num_threads(self->faiss_threads);
     uint64_t began = rl_now_us();
-    size_t wide = candidates(self, k);
+    size_t wide = candidate_count(self, k);
     int rc = faiss_index_search(self->index, query->vector, wide, effort.kind, effort.used, scores,
                                 labels, why, sizeof why);
     if (rc == 0)
-        refine(self, query->vector, wide, k, scores, labels);
+        refine_order(self, query->vector, wide, k, scores, labels);
     effort_cost_note(self->cost, effort.used, rl_now_us() - began);
     if (rc == 0)
         give_row(self, k, scores, labels, result);
@@ -390,21 +376,20 @@ static void search_one(faiss_source_t *self, const query_t *query, result_t *res
 static void search_together(faiss_source_t *self, const query_t *queries, const size_t *rows,
                             size_t count, size_t k, result_t *results)
 {
-    float *matrix = malloc(count * self->dimension * sizeof *matrix);
-    float *distances = malloc(count * k * sizeof *distances);
-    idx_t *labels = malloc(count * k * sizeof *labels);
-    bool ok = matrix && distances && labels;
-    for (size_t row = 0; ok && row < count; row++)
+    float *matrix = rl_must(malloc(count * self->dimension * sizeof *matrix));
+    float *distances = rl_must(malloc(count * k * sizeof *distances));
+    idx_t *labels = rl_must(malloc(count * k * sizeof *labels));
+    for (size_t row = 0; row < count; row++)
         memcpy(matrix + row * self->dimension, queries[rows[row]].vector,
                self->dimension * sizeof *matrix);
-    int rc = ok ? search_rows(self, matrix, count, k, distances, labels) : -1;
+    int rc = search_rows(self, matrix, count, k, distances, labels);
     for (size_t row = 0; row < count; row++) {
         size_t wanted = queries[rows[row]].k < k ? queries[rows[row]].k : k;
         if (rc == 0)
             give_row(self, wanted, distances + row * k, labels + row * k, &results[rows[row]]);
         else
             result_fail(&results[rows[row]], "search_failed", true, "FAISS: %s",
-                        ok ? vectors_faiss_error() : "out of memory");
+                        vectors_faiss_error());
     }
     free(matrix);
     free(distances);
@@ -433,12 +418,10 @@ static void search(void *arg, size_t thread, const query_t *queries, size_t size
         search_together(self, queries, rows, count, k, results);
 }
 
-static void warm(void *arg, size_t thread)
+static void warm_up(void *arg, size_t thread)
 {
     faiss_source_t *self = arg;
-    float *vector = calloc(self->dimension, sizeof *vector);
-    if (!vector)
-        return;
+    float *vector = rl_alloc_array(self->dimension, sizeof *vector);
     for (size_t query = 0; query < SOURCE_WARM; query++) { // of directions far from each other
         size_t axis = query * self->dimension / SOURCE_WARM;
         query_t asked = {.vector = vector, .dimension = self->dimension, .k = 10};
@@ -457,12 +440,12 @@ static void warm(void *arg, size_t thread)
 }
 
 const source_backend_t source_faiss = {
-    .kind = "dense",
-    .suits = suits,
+    .kind = SOURCE_DENSE,
+    .suits = has_vectors,
     .open = open_source,
-    .batch = batch,
+    .batch = batch_size,
     .search = search,
-    .tune = tune,
-    .warm = warm,
+    .tune = tune_effort,
+    .warm = warm_up,
     .close = close_source,
 };

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "clock.h"
-#include "files.h"
+#include "fail.h"
+#include "mem.h"
 #include "text_index.h"
 
 enum {
@@ -22,7 +23,7 @@ typedef struct xapian_source {
     text_index_t *readers[]; // one for each thread
 } xapian_source_t;
 
-static bool suits(const manifest_t *manifest)
+static bool suits_any(const manifest_t *manifest)
 {
     (void)manifest;
     return true;
@@ -61,14 +62,8 @@ static void *open_source(const store_t *store, uint64_t shard, const source_opti
                          char *why, size_t why_size)
 {
     const manifest_t *manifest = store_manifest(store);
-    xapian_source_t *self = calloc(1, sizeof *self + options->threads * sizeof *self->readers);
+    xapian_source_t *self = rl_alloc(sizeof *self + options->threads * sizeof *self->readers);
     char *path = store_path(store, shard, TEXT_FOLDER);
-    if (!self || !path) {
-        rl_fail(why, why_size, "out of memory");
-        free(self);
-        free(path);
-        return NULL;
-    }
     self->store = store;
     self->shard = shard;
     self->count = manifest->shard_passages[shard];
@@ -81,7 +76,7 @@ static void *open_source(const store_t *store, uint64_t shard, const source_opti
     return self;
 }
 
-static size_t batch(const void *arg)
+static size_t batch_size(const void *arg)
 {
     (void)arg;
     return 1; // nothing is shared between two searches
@@ -137,9 +132,9 @@ static void cut_to_question(const char *text, char question[WARM_BYTES])
     question[size] = '\0';
 }
 
-// Asks for words of a few passages, from the first to the last, as long as that is quick: who
-// starts waits for it.
-static void warm(void *arg, size_t thread)
+// Asks for words of a few passages, from the first to the last, for a bounded time: the start waits
+// for it.
+static void warm_up(void *arg, size_t thread)
 {
     xapian_source_t *self = arg;
     uint64_t began = rl_now_us();
@@ -163,12 +158,12 @@ static void warm(void *arg, size_t thread)
 }
 
 const source_backend_t source_xapian = {
-    .kind = "lexical",
-    .suits = suits,
+    .kind = SOURCE_LEXICAL,
+    .suits = suits_any,
     .open = open_source,
-    .batch = batch,
+    .batch = batch_size,
     .search = search,
     .terms = look_up,
-    .warm = warm,
+    .warm = warm_up,
     .close = close_source,
 };

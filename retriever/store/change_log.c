@@ -1,5 +1,5 @@
-// changes: the log's files and frames; who writes is in changes_write.c, who reads in
-// changes_read.c.
+// change_log: the log's files and frames; change_log_write.c writes them, change_log_read.c reads
+// them.
 #include "change_log_private.h"
 
 #include <dirent.h>
@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
+
+#include "mem.h"
 
 const char changes_magic[8] = "RLCHNG01";
 const char changes_frame_magic[4] = "RLCF";
@@ -46,10 +49,7 @@ uint64_t *changes_segments(const char *folder, size_t *size)
             continue;
         if (*size == room) {
             room = room ? 2 * room : 16;
-            uint64_t *more = realloc(numbers, room * sizeof *more);
-            if (!more)
-                break;
-            numbers = more;
+            numbers = rl_realloc(numbers, room, sizeof *numbers);
         }
         numbers[(*size)++] = strtoull(name, NULL, 10);
     }
@@ -102,18 +102,18 @@ static int read_whole(int fd, uint64_t at, uint64_t end, changes_frame_t *frame,
     unsigned_frame.checksum = 0;
     memcpy(*data_p, &unsigned_frame, sizeof unsigned_frame);
     return looks_whole(frame, size - sizeof *frame) && sizeof *frame + frame->size == size &&
-           checksum_bytes(*data_p, size) == frame->checksum;
+           XXH64(*data_p, size, 0) == frame->checksum;
 }
 
 // Whether a whole frame of changes from `first` on begins anywhere behind `at`: then what stands at
 // `at` was whole once, since a frame is only begun when those before it are on disk.
 static bool whole_behind(int fd, uint64_t at, uint64_t end, uint64_t first)
 {
-    char *block = malloc(SCAN), *data = NULL;
+    char *block = rl_alloc(SCAN), *data = NULL;
     size_t room = 0;
     bool found = false;
     changes_frame_t frame;
-    for (at++; block && !found && at + sizeof frame <= end;) {
+    for (at++; !found && at + sizeof frame <= end;) {
         size_t want = end - at < SCAN ? (size_t)(end - at) : SCAN;
         ssize_t got = pread(fd, block, want, (off_t)at);
         if (got < (ssize_t)sizeof frame)
@@ -148,7 +148,7 @@ changes_found_t changes_read_frame(int fd, uint64_t at, uint64_t end, uint64_t f
 
 uint64_t change_log_model_hash(const char *model)
 {
-    return checksum_bytes(model, strlen(model));
+    return XXH64(model, strlen(model), 0);
 }
 
 // ---- the folder ---------------------------------------------------------------------------------
@@ -163,8 +163,6 @@ int change_log_last(const char *folder, uint64_t *number, char *why, size_t why_
     if (from == 0)
         return 0;
     change_log_reader_t *reader = change_log_reader_new(folder, from - 1);
-    if (!reader)
-        return rl_fail(why, why_size, "%s: out of memory", folder);
     const change_t *changes;
     change_log_next_t next;
     do

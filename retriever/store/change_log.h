@@ -1,12 +1,12 @@
-// changes: what was added to a collection and deleted from it since its generation was built: a log
-// beside the generations, written by ragline-index and followed by every retriever.
+// change_log: what was added to a collection and deleted from it since its generation was built: a
+// log beside the generations, written by ragline-index and followed by every retriever.
 //
 //   FOLDER/changes/NNNNNNNNNNNNNNNNNNNN.log   a segment, named by the number of its first change
 //   FOLDER/changes/LOCK                       held (flock) while somebody appends
 //
 //   SEGMENT  "RLCHNG01", u64 number of its first change; then frames
 //   FRAME    "RLCF", u32 changes in it, u64 number of the first, u64 bytes of what follows, u64
-//            checksum (checksum_bytes of the frame with 0 in this place); the changes. One without
+//            checksum (XXH64 of the frame with 0 in this place); the changes. One without
 //            changes ends the segment: the next one goes on.
 //   CHANGE   u32 bytes of what follows; u8 kind; a string: the document's id, or a source; of a
 //            document then u64 model hash, u32 passages, u32 components of their vectors, and of
@@ -103,7 +103,7 @@ void change_log_forget(const char *folder, uint64_t upto);
 
 typedef struct change_log_reader change_log_reader_t; // for one thread at a time
 
-// Reads the changes with numbers above `after`. The log need not be there yet. NULL: out of memory.
+// Reads the changes with numbers above `after`. The log need not be there yet. Never NULL.
 change_log_reader_t *change_log_reader_new(const char *folder, uint64_t after);
 void change_log_reader_destroy(change_log_reader_t **self_p);
 

@@ -1,4 +1,4 @@
-// changes_private: the layout of the log, for those who write and read it.
+// change_log_private: the layout of the log, for the modules that write and read it.
 #ifndef CHANGE_LOG_PRIVATE_H
 #define CHANGE_LOG_PRIVATE_H
 

@@ -1,4 +1,4 @@
-// changes_read: follows the log of changes, frame by frame, while others append to it.
+// change_log_read: reads the log of changes, frame by frame, while others append to it.
 #include "change_log_private.h"
 
 #include <errno.h>
@@ -10,13 +10,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mem.h"
+
 struct change_log_reader {
-    char folder[FILE_PATH_MAX];
-    char segments[FILE_PATH_MAX]; // their folder
-    int fd;                       // the segment at work, -1 while there is none
-    uint64_t segment;             // its number
-    uint64_t at;                  // place of the next frame
-    uint64_t next;                // its number
+    char *folder;
+    char *segments;   // their folder
+    int fd;           // the segment at work, -1 while there is none
+    uint64_t segment; // its number
+    uint64_t at;      // place of the next frame
+    uint64_t next;    // its number
     uint64_t after;
     bool ended;       // the segment: the next one is not there yet
     struct stat seen; // of the file when nothing more could be read
@@ -29,12 +31,9 @@ struct change_log_reader {
 
 change_log_reader_t *change_log_reader_new(const char *folder, uint64_t after)
 {
-    change_log_reader_t *self = calloc(1, sizeof *self);
-    if (!self || path_format(self->folder, "%s", folder) != 0 ||
-        path_format(self->segments, "%s/" CHANGE_LOG_FOLDER, folder) != 0) {
-        free(self);
-        return NULL;
-    }
+    change_log_reader_t *self = rl_new(*self);
+    self->folder = rl_strdup(folder);
+    self->segments = rl_format("%s/" CHANGE_LOG_FOLDER, folder);
     self->fd = -1;
     self->after = after;
     self->next = after + 1;
@@ -60,6 +59,8 @@ void change_log_reader_destroy(change_log_reader_t **self_p)
         close(self->fd);
     forget_frame(self);
     free(self->data);
+    free(self->segments);
+    free(self->folder);
     free(self);
     *self_p = NULL;
 }
@@ -133,12 +134,13 @@ static change_log_next_t open_segment(change_log_reader_t *self, char *why, size
 
 // ---- changes of a frame -------------------------------------------------------------------------
 
-typedef struct taking {
+// The bytes of a frame or a change that were not read yet.
+typedef struct cursor {
     const char *at, *end;
-    bool bad;
-} taking_t;
+    bool bad; // they ended too early, or are not well formed
+} cursor_t;
 
-static const char *take(taking_t *self, size_t size)
+static const char *take_bytes(cursor_t *self, size_t size)
 {
     const char *from = self->at;
     if (self->bad || size > (size_t)(self->end - self->at)) {
@@ -149,28 +151,28 @@ static const char *take(taking_t *self, size_t size)
     return from;
 }
 
-static uint64_t take_u64(taking_t *self)
+static uint64_t take_u64(cursor_t *self)
 {
     uint64_t number = 0;
-    const char *from = take(self, sizeof number);
+    const char *from = take_bytes(self, sizeof number);
     if (from)
         memcpy(&number, from, sizeof number);
     return number;
 }
 
-static uint32_t take_u32(taking_t *self)
+static uint32_t take_u32(cursor_t *self)
 {
     uint32_t number = 0;
-    const char *from = take(self, sizeof number);
+    const char *from = take_bytes(self, sizeof number);
     if (from)
         memcpy(&number, from, sizeof number);
     return number;
 }
 
-static const char *take_string(taking_t *self)
+static const char *take_string(cursor_t *self)
 {
     uint32_t size = take_u32(self);
-    const char *text = take(self, (size_t)size + 1);
+    const char *text = take_bytes(self, (size_t)size + 1);
     if (!text || text[size] != '\0' || strlen(text) != size) {
         self->bad = true;
         return "";
@@ -178,7 +180,7 @@ static const char *take_string(taking_t *self)
     return text;
 }
 
-static void take_passage(taking_t *self, const char *doc, rl_passage_t *passage, float *vector,
+static void take_passage(cursor_t *self, const char *doc, rl_passage_t *passage, float *vector,
                          size_t dimension)
 {
     *passage = (rl_passage_t){.doc = doc};
@@ -190,7 +192,7 @@ static void take_passage(taking_t *self, const char *doc, rl_passage_t *passage,
     passage->source = take_string(self);
     passage->text = take_string(self);
     passage->meta = take_string(self);
-    const char *numbers = dimension > 0 ? take(self, dimension * sizeof *vector) : NULL;
+    const char *numbers = dimension > 0 ? take_bytes(self, dimension * sizeof *vector) : NULL;
     if (numbers)
         memcpy(vector, numbers, dimension * sizeof *vector);
     for (size_t at = 0; numbers && at < dimension; at++)
@@ -206,15 +208,15 @@ typedef struct needs {
     size_t passages, floats;
 } needs_t;
 
-static void measure(taking_t *frame, uint32_t count, needs_t *needs)
+static void measure_frame(cursor_t *frame, uint32_t count, needs_t *needs)
 {
     for (uint32_t each = 0; each < count && !frame->bad; each++) {
         uint32_t size = take_u32(frame);
-        const char *from = take(frame, size);
+        const char *from = take_bytes(frame, size);
         if (!from)
             break;
-        taking_t change = {from, from + size, false};
-        const char *kind = take(&change, 1);
+        cursor_t change = {from, from + size, false};
+        const char *kind = take_bytes(&change, 1);
         take_string(&change);
         if (kind && *kind == CHANGE_PUT) {
             take_u64(&change);
@@ -232,10 +234,10 @@ static void measure(taking_t *frame, uint32_t count, needs_t *needs)
     frame->bad |= frame->at != frame->end;
 }
 
-static void take_change(taking_t *self, change_t *change, rl_passage_t *passages, float *vectors)
+static void take_change(cursor_t *self, change_t *change, rl_passage_t *passages, float *vectors)
 {
     take_u32(self);
-    const char *kind = take(self, 1);
+    const char *kind = take_bytes(self, 1);
     *change = (change_t){.kind = kind ? (change_kind_t)*kind : 0, .name = take_string(self)};
     if (change->kind != CHANGE_PUT)
         return;
@@ -250,34 +252,34 @@ static void take_change(taking_t *self, change_t *change, rl_passage_t *passages
 }
 
 // Whether the frame's bytes, whose checksum is right, are changes as this version writes them.
-static bool parse(change_log_reader_t *self, const changes_frame_t *frame)
+static bool parse_frame(change_log_reader_t *self, const changes_frame_t *frame)
 {
     const char *data = self->data + sizeof *frame;
     needs_t needs = {0, 0};
-    taking_t taking = {data, data + frame->size, false};
-    measure(&taking, frame->count, &needs);
+    cursor_t cursor = {data, data + frame->size, false};
+    measure_frame(&cursor, frame->count, &needs);
     forget_frame(self);
-    if (taking.bad)
+    if (cursor.bad)
         return false;
     self->changes = calloc(frame->count + (size_t)1, sizeof *self->changes);
     self->passages = calloc(needs.passages + 1, sizeof *self->passages);
     self->vectors = calloc(needs.floats + 1, sizeof *self->vectors);
     if (!self->changes || !self->passages || !self->vectors)
         return false;
-    taking = (taking_t){data, data + frame->size, false};
+    cursor = (cursor_t){data, data + frame->size, false};
     rl_passage_t *passages = self->passages;
     float *vectors = self->vectors;
     for (uint32_t each = 0; each < frame->count; each++) {
         change_t *change = &self->changes[each];
-        take_change(&taking, change, passages, vectors);
+        take_change(&cursor, change, passages, vectors);
         passages += change->passages_size;
         vectors += change->passages_size * change->dimension;
     }
-    return !taking.bad;
+    return !cursor.bad;
 }
 
-static change_log_next_t trouble(const change_log_reader_t *self, const char *what, char *why,
-                                 size_t why_size)
+static change_log_next_t report_damage(const change_log_reader_t *self, const char *what, char *why,
+                                       size_t why_size)
 {
     rl_fail(why, why_size,
             "%s/%020" PRIu64 ".log: %s at byte %" PRIu64 ", where change %" PRIu64
@@ -287,9 +289,9 @@ static change_log_next_t trouble(const change_log_reader_t *self, const char *wh
     return CHANGE_LOG_DAMAGED;
 }
 
-// One frame further.
-static change_log_next_t step(change_log_reader_t *self, changes_frame_t *frame, char *why,
-                              size_t why_size)
+// Reads the frame at `at`.
+static change_log_next_t read_frame(change_log_reader_t *self, changes_frame_t *frame, char *why,
+                                    size_t why_size)
 {
     struct stat st;
     if (fstat(self->fd, &st) != 0) {
@@ -309,7 +311,7 @@ static change_log_next_t step(change_log_reader_t *self, changes_frame_t *frame,
         self->seen = st;
         return CHANGE_LOG_NONE;
     case CHANGES_BROKEN:
-        return trouble(self, "damaged", why, why_size);
+        return report_damage(self, "damaged", why, why_size);
     default:
         rl_fail(why, why_size, "%s: %s", self->segments, strerror(errno));
         return CHANGE_LOG_FAILED;
@@ -326,12 +328,12 @@ change_log_next_t change_log_reader_next(change_log_reader_t *self, const change
         if (self->fd < 0 || self->ended)
             next = open_segment(self, why, why_size);
         if (next == CHANGE_LOG_FRAME)
-            next = step(self, &frame, why, why_size);
+            next = read_frame(self, &frame, why, why_size);
         if (next != CHANGE_LOG_FRAME)
             return next;
         uint64_t last = frame.first + frame.count - 1;
-        if (frame.count > 0 && last > self->after && !parse(self, &frame))
-            return trouble(self, "not written by this version", why, why_size);
+        if (frame.count > 0 && last > self->after && !parse_frame(self, &frame))
+            return report_damage(self, "not written by this version", why, why_size);
         self->at += sizeof frame + frame.size;
         self->next += frame.count;
         self->ended = frame.count == 0;

@@ -1,4 +1,4 @@
-// changes_write: appends to the log of changes, each frame on disk before anybody hears of it.
+// change_log_write: appends to the log of changes; a frame is acknowledged when it is on disk.
 #include "change_log_private.h"
 
 #include <errno.h>
@@ -10,15 +10,17 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "buf.h"
+#include "mem.h"
 
 enum {
     MOST_IN_FRAME = 100000, // changes
 };
 
 struct change_log_writer {
-    char folder[FILE_PATH_MAX];
+    char *folder;
     int lock, fd;     // fd: the segment at work, -1 before it was looked for
     uint64_t segment; // its number
     uint64_t end;     // of its last whole frame
@@ -34,25 +36,21 @@ struct change_log_writer {
 
 // ---- what is gathered ---------------------------------------------------------------------------
 
-static int put(rl_buf_t *buf, const void *data, size_t size)
-{
-    return rl_buf_add(buf, data, size);
-}
-
 static int put_string(rl_buf_t *buf, const char *text)
 {
     uint32_t size = text ? (uint32_t)strlen(text) : 0;
-    return put(buf, &size, sizeof size) | put(buf, text ? text : "", (size_t)size + 1);
+    return rl_buf_add(buf, &size, sizeof size) |
+           rl_buf_add(buf, text ? text : "", (size_t)size + 1);
 }
 
 static int put_passage(rl_buf_t *buf, const rl_passage_t *passage, const float *vector,
                        size_t dimension)
 {
     const uint64_t numbers[] = {passage->start, passage->end, passage->hash};
-    return put(buf, numbers, sizeof numbers) | put_string(buf, passage->title) |
+    return rl_buf_add(buf, numbers, sizeof numbers) | put_string(buf, passage->title) |
            put_string(buf, passage->heading) | put_string(buf, passage->source) |
            put_string(buf, passage->text) | put_string(buf, passage->meta) |
-           (dimension > 0 ? put(buf, vector, dimension * sizeof *vector) : 0);
+           (dimension > 0 ? rl_buf_add(buf, vector, dimension * sizeof *vector) : 0);
 }
 
 static int put_change(rl_buf_t *buf, const change_t *change)
@@ -60,10 +58,11 @@ static int put_change(rl_buf_t *buf, const change_t *change)
     uint32_t counts[] = {(uint32_t)change->passages_size, (uint32_t)change->dimension}, size = 0;
     uint8_t kind = (uint8_t)change->kind;
     size_t from = buf->size;
-    int rc = put(buf, &size, sizeof size) | put(buf, &kind, 1) | put_string(buf, change->name);
+    int rc = rl_buf_add(buf, &size, sizeof size) | rl_buf_add(buf, &kind, 1) |
+             put_string(buf, change->name);
     if (change->kind == CHANGE_PUT)
-        rc |= put(buf, &change->model_hash, sizeof change->model_hash) |
-              put(buf, counts, sizeof counts);
+        rc |= rl_buf_add(buf, &change->model_hash, sizeof change->model_hash) |
+              rl_buf_add(buf, counts, sizeof counts);
     for (size_t at = 0; rc == 0 && change->kind == CHANGE_PUT && at < change->passages_size; at++)
         rc = put_passage(buf, &change->passages[at],
                          change->vectors ? change->vectors + at * change->dimension : NULL,
@@ -93,8 +92,8 @@ int change_log_add(change_log_writer_t *self, const change_t *change, char *why,
                        change->passages_size, CHANGE_LOG_MAX_PASSAGES);
     if (self->count == MOST_IN_FRAME)
         return rl_fail(why, why_size, "too many changes at once");
-    if (self->count == 0 && put(&self->frame, &head, sizeof head) != 0)
-        return rl_fail(why, why_size, "out of memory");
+    if (self->count == 0 && rl_buf_add(&self->frame, &head, sizeof head) != 0)
+        return rl_fail(why, why_size, "%s: out of memory", change->name);
     size_t before = self->frame.size;
     if (put_change(&self->frame, change) != 0) {
         self->frame.size = before;
@@ -110,10 +109,9 @@ size_t change_log_gathered(const change_log_writer_t *self)
     return self->frame.size;
 }
 
-// ---- segments; the lock is held here
-// --------------------------------------------------------------
+// ---- segments; the lock is held here ------------------------------------------------------------
 
-static int cannot(const change_log_writer_t *self, const char *what, char *why, size_t why_size)
+static int fail_errno(const change_log_writer_t *self, const char *what, char *why, size_t why_size)
 {
     return rl_fail(why, why_size, "%s/" CHANGE_LOG_FOLDER ": %s: %s", self->folder, what,
                    strerror(errno));
@@ -130,16 +128,15 @@ static int open_segment(change_log_writer_t *self, uint64_t number, char *why, s
 {
     char path[FILE_PATH_MAX];
     close_segment(self);
-    if (changes_path(path, self->folder, number) != 0)
-        return rl_fail(why, why_size, "%s: the path is too long", self->folder);
-    self->fd = open(path, O_RDWR | O_CLOEXEC);
+    if (changes_path(path, self->folder, number) == 0)
+        self->fd = open(path, O_RDWR | O_CLOEXEC);
     if (self->fd < 0)
-        return cannot(self, "a segment cannot be opened", why, why_size);
+        return fail_errno(self, "a segment fail_errno be opened", why, why_size);
     if (!changes_is_segment(self->fd, number)) {
         close_segment(self);
         return rl_fail(why, why_size,
                        "%s: is no log of changes from number %" PRIu64
-                       " on; put the file back as it was, or build the index again",
+                       " on; rl_buf_add the file back as it was, or build the index again",
                        path, number);
     }
     self->segment = self->next = number;
@@ -155,11 +152,10 @@ static int make_segment(change_log_writer_t *self, uint64_t number, char *why, s
     memcpy(head.magic, changes_magic, sizeof head.magic);
     if (path_format(folder, "%s/" CHANGE_LOG_FOLDER, self->folder) != 0 ||
         path_format(fresh, "%s/next.tmp", folder) != 0 ||
-        changes_path(path, self->folder, number) != 0)
-        return rl_fail(why, why_size, "%s: the path is too long", self->folder);
-    if (file_write(fresh, &head, sizeof head) != 0 || rename(fresh, path) != 0 ||
+        changes_path(path, self->folder, number) != 0 ||
+        file_write(fresh, &head, sizeof head) != 0 || rename(fresh, path) != 0 ||
         file_sync(folder) != 0)
-        return cannot(self, "a segment cannot be made", why, why_size);
+        return fail_errno(self, "a segment fail_errno be made", why, why_size);
     return open_segment(self, number, why, why_size);
 }
 
@@ -169,24 +165,25 @@ static int catch_up(change_log_writer_t *self, char *why, size_t why_size)
     struct stat st;
     changes_frame_t frame;
     if (fstat(self->fd, &st) != 0)
-        return cannot(self, "cannot be read", why, why_size);
+        return fail_errno(self, "cannot be read", why, why_size);
     uint64_t size = (uint64_t)st.st_size;
     while (self->end < size && !self->ended) {
         changes_found_t found = changes_read_frame(self->fd, self->end, size, self->next, &frame,
                                                    &self->data, &self->room);
         if (found == CHANGES_ERROR)
-            return cannot(self, "cannot be read", why, why_size);
+            return fail_errno(self, "cannot be read", why, why_size);
         if (found == CHANGES_BROKEN)
-            return rl_fail(why, why_size,
-                           "%s/" CHANGE_LOG_FOLDER "/%020" PRIu64 ".log: damaged at byte %" PRIu64
-                           ", where change %" PRIu64
-                           " should begin, and there are later ones; put the file back from a "
-                           "copy, or build the index again (ragline-index)",
-                           self->folder, self->segment, self->end, self->next);
+            return rl_fail(
+                why, why_size,
+                "%s/" CHANGE_LOG_FOLDER "/%020" PRIu64 ".log: damaged at byte %" PRIu64
+                ", where change %" PRIu64
+                " should begin, and there are later ones; rl_buf_add the file back from a "
+                "copy, or build the index again (ragline-index)",
+                self->folder, self->segment, self->end, self->next);
         if (found == CHANGES_TAIL) {
             if (ftruncate(self->fd, (off_t)self->end) != 0 || fdatasync(self->fd) != 0)
-                return cannot(self, "what a killed writer has left cannot be cut off", why,
-                              why_size);
+                return fail_errno(self, "what a killed writer has left fail_errno be cut off", why,
+                                  why_size);
             return 0;
         }
         self->end += sizeof frame + frame.size;
@@ -229,8 +226,8 @@ static int find_end(change_log_writer_t *self, char *why, size_t why_size)
                    self->folder, self->next - 1, self->after);
 }
 
-static int append(change_log_writer_t *self, const void *data, size_t size, char *why,
-                  size_t why_size)
+static int append_bytes(change_log_writer_t *self, const void *data, size_t size, char *why,
+                        size_t why_size)
 {
     ssize_t put_size = pwrite(self->fd, data, size, (off_t)self->end);
     if (put_size == (ssize_t)size && fdatasync(self->fd) == 0)
@@ -239,29 +236,28 @@ static int append(change_log_writer_t *self, const void *data, size_t size, char
     if (ftruncate(self->fd, (off_t)self->end) != 0)
         close_segment(self);
     errno = error;
-    return cannot(self, "cannot be written", why, why_size);
+    return fail_errno(self, "cannot be written", why, why_size);
 }
 
 static int end_segment(change_log_writer_t *self, char *why, size_t why_size)
 {
     changes_frame_t frame = {.first = self->next};
     memcpy(frame.magic, changes_frame_magic, sizeof frame.magic);
-    frame.checksum = checksum_bytes(&frame, sizeof frame);
-    if (append(self, &frame, sizeof frame, why, why_size) != 0)
+    frame.checksum = XXH64(&frame, sizeof frame, 0);
+    if (append_bytes(self, &frame, sizeof frame, why, why_size) != 0)
         return -1;
     self->end += sizeof frame;
     self->ended = true;
     return make_segment(self, self->next, why, why_size);
 }
 
-// ---- the writer
-// -----------------------------------------------------------------------------------
+// ---- the writer ---------------------------------------------------------------------------------
 
 static int with_lock(change_log_writer_t *self, char *why, size_t why_size)
 {
     while (flock(self->lock, LOCK_EX) != 0)
         if (errno != EINTR)
-            return cannot(self, "cannot be locked", why, why_size);
+            return fail_errno(self, "cannot be locked", why, why_size);
     return find_end(self, why, why_size);
 }
 
@@ -269,22 +265,19 @@ change_log_writer_t *change_log_writer_new(const char *folder, uint64_t after, c
                                            size_t why_size)
 {
     char path[FILE_PATH_MAX];
-    change_log_writer_t *self = calloc(1, sizeof *self);
-    if (!self || path_format(self->folder, "%s", folder) != 0 ||
-        path_format(path, "%s/" CHANGE_LOG_FOLDER, folder) != 0) {
-        rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
-        free(self);
-        return NULL;
-    }
+    change_log_writer_t *self = rl_new(*self);
+    self->folder = rl_strdup(folder);
     self->lock = self->fd = -1;
     self->after = after;
     self->frame = rl_buf_make(CHANGE_LOG_MAX_FRAME);
     int rc = 0;
-    if (mkdir(path, 0755) != 0 ? errno != EEXIST : file_sync(folder) != 0)
-        rc = cannot(self, "the folder cannot be made", why, why_size);
+    if (path_format(path, "%s/" CHANGE_LOG_FOLDER, folder) != 0)
+        rc = fail_errno(self, "the folder cannot be made", why, why_size);
+    else if (mkdir(path, 0755) != 0 ? errno != EEXIST : file_sync(folder) != 0)
+        rc = fail_errno(self, "the folder fail_errno be made", why, why_size);
     if (rc == 0 && (path_format(path, "%s/" CHANGE_LOG_FOLDER "/LOCK", folder) != 0 ||
                     (self->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0))
-        rc = cannot(self, "cannot be locked", why, why_size);
+        rc = fail_errno(self, "cannot be locked", why, why_size);
     if (rc == 0) {
         rc = with_lock(self, why, why_size);
         flock(self->lock, LOCK_UN);
@@ -304,6 +297,7 @@ void change_log_writer_destroy(change_log_writer_t **self_p)
         close(self->lock);
     rl_buf_free(&self->frame);
     free(self->data);
+    free(self->folder);
     free(self);
     *self_p = NULL;
 }
@@ -313,15 +307,15 @@ bool change_log_writer_is_first(const change_log_writer_t *self)
     return self->first;
 }
 
-static int commit(change_log_writer_t *self, uint64_t *first, char *why, size_t why_size)
+static int commit_frame(change_log_writer_t *self, uint64_t *first, char *why, size_t why_size)
 {
     changes_frame_t head = {
         .count = self->count, .first = self->next, .size = self->frame.size - sizeof head};
     memcpy(head.magic, changes_frame_magic, sizeof head.magic);
     memcpy(self->frame.data, &head, sizeof head);
-    head.checksum = checksum_bytes(self->frame.data, self->frame.size);
+    head.checksum = XXH64(self->frame.data, self->frame.size, 0);
     memcpy(self->frame.data, &head, sizeof head);
-    if (append(self, self->frame.data, self->frame.size, why, why_size) != 0)
+    if (append_bytes(self, self->frame.data, self->frame.size, why, why_size) != 0)
         return -1;
     *first = self->next;
     self->end += self->frame.size;
@@ -340,7 +334,7 @@ int change_log_commit(change_log_writer_t *self, uint64_t *first, char *why, siz
     }
     int rc = with_lock(self, why, why_size);
     if (rc == 0)
-        rc = commit(self, first, why, why_size);
+        rc = commit_frame(self, first, why, why_size);
     flock(self->lock, LOCK_UN);
     forget_gathered(self);
     return rc;

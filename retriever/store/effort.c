@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "mem.h"
+
 const char *const effort_names[EFFORT_KINDS] = {"", "nprobe", "ef_search"};
 
 static const double MEAN_GAIN = 1.0 / 8, DEVIATION_GAIN = 1.0 / 4, DEVIATIONS = 4; // RFC 6298
@@ -21,9 +23,7 @@ struct effort_cost {
 
 effort_cost_t *effort_cost_new(void)
 {
-    effort_cost_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    effort_cost_t *self = rl_new(*self);
     pthread_mutex_init(&self->mutex, NULL);
     self->fixed = -1;
     return self;
@@ -60,7 +60,7 @@ void effort_cost_note(effort_cost_t *self, size_t effort, uint64_t took_us)
 }
 
 // What one more unit of effort costs at most, about; the mutex is held.
-static double unit(const effort_cost_t *self)
+static double cost_of_unit(const effort_cost_t *self)
 {
     return self->each + DEVIATIONS * self->off;
 }
@@ -69,7 +69,7 @@ uint64_t effort_cost_of(effort_cost_t *self, size_t effort)
 {
     pthread_mutex_lock(&self->mutex);
     double fixed = self->fixed < 0 ? 0 : self->fixed;
-    double cost = fixed + (effort > 1 ? (double)(effort - 1) * unit(self) : 0);
+    double cost = fixed + (effort > 1 ? (double)(effort - 1) * cost_of_unit(self) : 0);
     pthread_mutex_unlock(&self->mutex);
     return (uint64_t)cost;
 }
@@ -77,7 +77,7 @@ uint64_t effort_cost_of(effort_cost_t *self, size_t effort)
 size_t effort_cost_fit(effort_cost_t *self, size_t wanted, size_t least, uint64_t left_us)
 {
     pthread_mutex_lock(&self->mutex);
-    double fixed = self->fixed < 0 ? 0 : self->fixed, each = unit(self);
+    double fixed = self->fixed < 0 ? 0 : self->fixed, each = cost_of_unit(self);
     double room = (double)left_us - fixed;
     bool fits = each * (double)(wanted - (wanted > 0)) <= room;
     double most = each > 0 && room > 0 ? 1 + room / each : 1;

@@ -29,7 +29,7 @@ typedef struct effort {
 
 typedef struct effort_cost effort_cost_t;
 
-// What searches cost, learnt from those that were. NULL if memory runs out.
+// What searches cost, learnt from earlier ones. Never NULL.
 effort_cost_t *effort_cost_new(void);
 void effort_cost_destroy(effort_cost_t **self_p);
 

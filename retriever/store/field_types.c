@@ -1,4 +1,4 @@
-// field_types: an object of JSON that grows.
+// field_types: names and types of the metadata, kept as a JSON object.
 #include "field_types.h"
 
 #include <jansson.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fields_private.h"
+#include "mem.h"
 
 struct field_types {
     pthread_mutex_t mutex;
@@ -19,13 +20,9 @@ struct field_types {
 
 field_types_t *field_types_new(const char *json)
 {
-    field_types_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    field_types_t *self = rl_new(*self);
     pthread_mutex_init(&self->mutex, NULL);
-    self->types = *json ? json_loads(json, 0, NULL) : json_object();
-    if (!json_is_object(self->types))
-        field_types_destroy(&self);
+    self->types = rl_must(*json ? json_loads(json, 0, NULL) : json_object());
     return self;
 }
 
@@ -51,7 +48,7 @@ static const char *type_of(const json_t *value)
     return fields_types[type];
 }
 
-static int note(void *arg, const char *name, const json_t *value)
+static int note_field(void *arg, const char *name, const json_t *value)
 {
     field_types_t *self = arg;
     const char *type = type_of(value);
@@ -72,7 +69,7 @@ static int note(void *arg, const char *name, const json_t *value)
 void field_types_note(field_types_t *self, const rl_passage_t *passage)
 {
     pthread_mutex_lock(&self->mutex);
-    fields_each(passage, note, self);
+    fields_each(passage, note_field, self);
     pthread_mutex_unlock(&self->mutex);
 }
 
@@ -84,7 +81,7 @@ uint64_t field_types_version(const field_types_t *self)
 char *field_types_text(field_types_t *self, bool *more)
 {
     pthread_mutex_lock(&self->mutex);
-    char *text = json_dumps(self->types, JSON_COMPACT | JSON_SORT_KEYS);
+    char *text = rl_must(json_dumps(self->types, JSON_COMPACT | JSON_SORT_KEYS));
     *more = self->more;
     pthread_mutex_unlock(&self->mutex);
     return text;

@@ -10,18 +10,18 @@
 
 typedef struct field_types field_types_t;
 
-// From a manifest's (an object, or ""). NULL if memory runs out.
+// From a manifest's (an object, or "").
 field_types_t *field_types_new(const char *json);
 void field_types_destroy(field_types_t **self_p);
 
 // Notes the fields of a passage that is added. Any thread.
 void field_types_note(field_types_t *self, const rl_passage_t *passage);
 
-// Another number whenever something was noted that was new; 0 if nothing was.
+// A number that rises whenever a new field or type was noted; 0 at first.
 uint64_t field_types_version(const field_types_t *self);
 
-// All of them as JSON, malloc'd, the caller's; NULL if memory runs out. *more: there were too many
-// (FIELDS_MAX), some are left out.
+// All of them as JSON, malloc'd, the caller's. *more: there were too many (FIELDS_MAX), some are
+// left out.
 char *field_types_text(field_types_t *self, bool *more);
 
 #endif

@@ -417,7 +417,9 @@ static selection_t *select_passages(looking_t *self, const char *text)
                 "the field \"%s\" is not among the %d that the index keeps", left_out, FIELDS_MAX);
     } else if (!(out = selection_new(self->fields->head.passages))) {
         rl_fail(self->why, self->why_size, "out of memory");
-    } else if (evaluate(self, filter, out) != 0 || selection_finish(out) != 0) {
+    } else if (evaluate(self, filter, out) == 0) {
+        selection_finish(out);
+    } else {
         selection_unref(&out);
     }
     rl_filter_destroy(&filter);

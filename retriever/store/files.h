@@ -1,4 +1,4 @@
-// files: what the store does with files: checksums, whole small files, folders, syncing to disk.
+// files: checksums of files, whole small files, folders, syncing to disk.
 #ifndef FILES_H
 #define FILES_H
 
@@ -13,16 +13,10 @@ enum {
     FILE_PATH_MAX = 4096, // bytes of a path, NUL included
 };
 
-// XXH64 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md): fast enough
-// to check gigabytes at a start. Against damage, not against forgery.
-uint64_t checksum_bytes(const void *data, size_t size);
-
-// Size and checksum of a file. Returns 0, or -1 with errno.
-int file_checksum(const char *path, uint64_t *size, uint64_t *checksum);
-
-// The same; -1 with ECANCELED when *stop becomes true meanwhile (NULL: nothing stops it).
-int file_checksum_until(const char *path, const atomic_bool *stop, uint64_t *size,
-                        uint64_t *checksum);
+// Size and checksum of a file: XXH64 with seed 0, fast enough to check gigabytes at a start. It
+// guards against damage, not against forgery. Returns 0, or -1 with errno: ECANCELED when *stop
+// (may be NULL) became true meanwhile.
+int file_checksum(const char *path, const atomic_bool *stop, uint64_t *size, uint64_t *checksum);
 
 // Size of a regular file. Returns 0, or -1 with errno.
 int file_size(const char *path, uint64_t *size);
@@ -46,7 +40,8 @@ int folder_remove(const char *path);
 typedef int(folder_fn)(void *arg, const char *name, uint64_t size);
 int folder_files(const char *root, folder_fn *fn, void *arg);
 
-// Writes `format` into `path` (FILE_PATH_MAX bytes). Returns 0, or -1 if it does not fit.
+// Writes `format` into `path` (FILE_PATH_MAX bytes). Returns 0, or -1 with errno (ENAMETOOLONG) if
+// it does not fit.
 int path_format(char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,4 +1,4 @@
-// manifest: manifest.json of a generation, read with suspicion and written.
+// manifest: reads manifest.json of a generation, checking every field, and writes it.
 #include "manifest.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "mem.h"
 
 enum {
     MAX_MANIFEST = 64 << 20,
@@ -22,7 +23,7 @@ void manifest_destroy(manifest_data_t **self_p)
     manifest_data_t *self = *self_p;
     if (!self)
         return;
-    for (uint64_t at = 0; self->shards && at < self->contents.shards; at++)
+    for (uint64_t at = 0; at < self->contents.shards; at++)
         free(self->shards[at].files);
     free(self->shards);
     free((void *)self->contents.shard_passages);
@@ -78,11 +79,11 @@ static bool is_inner_name(const char *name)
 static void take_files(const json_t *list, manifest_shard_t *shard, const char **wrong)
 {
     size_t size = json_array_size(list);
-    shard->files = size > 0 && size <= MAX_FILES ? calloc(size, sizeof *shard->files) : NULL;
-    if (!shard->files) {
+    if (size < 1 || size > MAX_FILES) {
         *wrong = "files";
         return;
     }
+    shard->files = rl_alloc_array(size, sizeof *shard->files);
     shard->files_size = size;
     for (size_t at = 0; at < size; at++) {
         const json_t *entry = json_array_get(list, at);
@@ -103,13 +104,13 @@ static void take_shards(manifest_data_t *self, const char **wrong)
 {
     const json_t *list = json_object_get(self->root, "shards");
     size_t size = json_array_size(list);
-    uint64_t *passages = calloc(size + 1, sizeof *passages);
-    self->contents.shard_passages = passages;
-    self->shards = calloc(size + 1, sizeof *self->shards);
-    if (size < 1 || size > STORE_MAX_SHARDS || !passages || !self->shards) {
+    if (size < 1 || size > STORE_MAX_SHARDS) {
         *wrong = "shards";
         return;
     }
+    uint64_t *passages = rl_alloc_array(size, sizeof *passages);
+    self->contents.shard_passages = passages;
+    self->shards = rl_alloc_array(size, sizeof *self->shards);
     self->contents.shards = size;
     uint64_t total = 0;
     for (size_t at = 0; at < size; at++) {
@@ -161,8 +162,8 @@ static void take_fields(manifest_data_t *self, const char **wrong)
     manifest->build = self->build;
     // generations of earlier versions have none
     const json_t *fields = json_object_get(root, "fields");
-    self->fields = json_is_object(fields) ? json_dumps(fields, JSON_COMPACT) : strdup("");
-    if (!self->fields || (fields && !*self->fields))
+    self->fields = json_is_object(fields) ? json_dumps(fields, JSON_COMPACT) : NULL;
+    if (fields && !self->fields)
         *wrong = "fields";
     manifest->fields = self->fields ? self->fields : "";
     manifest->fields_more = json_is_true(json_object_get(root, "fields_more"));
@@ -180,16 +181,15 @@ manifest_data_t *manifest_read(const char *folder, char *why, size_t why_size)
                 strerror(errno));
         return NULL;
     }
-    manifest_data_t *self = calloc(1, sizeof *self);
+    manifest_data_t *self = rl_new(*self);
     json_error_t error;
     const char *wrong = NULL;
-    if (self)
-        self->root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    self->root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     free(text);
-    if (!self || !self->root) {
+    if (!self->root) {
         rl_fail(why, why_size,
                 "%s: cut short or damaged (line %d: %s); build the index again (ragline-index)",
-                path, self ? error.line : 0, self ? error.text : "out of memory");
+                path, error.line, error.text);
         manifest_destroy(&self);
         return NULL;
     }
@@ -237,7 +237,7 @@ static int add_file(void *arg, const char *name, uint64_t size)
     gather_t *gather = arg;
     uint64_t checksum = 0;
     if (path_format(gather->path, "%s/%s", gather->root, name) != 0 ||
-        file_checksum(gather->path, &size, &checksum) != 0 || file_sync(gather->path) != 0)
+        file_checksum(gather->path, NULL, &size, &checksum) != 0 || file_sync(gather->path) != 0)
         return -1;
     char hex[17];
     snprintf(hex, sizeof hex, "%016" PRIx64, checksum);
@@ -273,6 +273,8 @@ static json_t *describe_shard(const char *folder, const manifest_t *manifest, ui
 // NULL: none was chosen.
 static json_t *describe_effort(const manifest_t *manifest)
 {
+    if (!manifest->nprobe && !manifest->ef_search)
+        return NULL;
     json_t *effort = json_object();
     if (manifest->nprobe)
         json_object_set_new(effort, effort_names[EFFORT_NPROBE],
@@ -280,14 +282,10 @@ static json_t *describe_effort(const manifest_t *manifest)
     if (manifest->ef_search)
         json_object_set_new(effort, effort_names[EFFORT_EF_SEARCH],
                             json_integer((json_int_t)manifest->ef_search));
-    if (json_object_size(effort) == 0) {
-        json_decref(effort);
-        effort = NULL;
-    }
     return effort;
 }
 
-static json_t *describe(const manifest_t *manifest)
+static json_t *describe_manifest(const manifest_t *manifest)
 {
     json_t *build = json_loads(manifest->build, JSON_REJECT_DUPLICATES, NULL);
     json_t *fields = *manifest->fields ? json_loads(manifest->fields, 0, NULL) : NULL;
@@ -308,21 +306,19 @@ int manifest_write(const char *folder, const manifest_t *manifest, store_progres
                    void *arg, char *why, size_t why_size)
 {
     gather_t gather = {.progress = progress, .arg = arg};
-    json_t *root = describe(manifest);
-    int rc = root ? 0 : rl_fail(why, why_size, "%s: out of memory", folder);
+    json_t *root = describe_manifest(manifest);
+    int rc = root ? 0 : rl_fail(why, why_size, "%s: a name in its manifest is no UTF-8", folder);
     for (uint64_t shard = 0; rc == 0 && shard < manifest->shards; shard++) {
         json_t *entry = describe_shard(folder, manifest, shard, &gather, why, why_size);
         if (!entry || json_array_append_new(json_object_get(root, "shards"), entry) != 0)
             rc = -1;
     }
-    char *text = rc == 0 ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    char *text = rc == 0 ? rl_must(json_dumps(root, JSON_INDENT(1))) : NULL;
     json_decref(root);
     char path[FILE_PATH_MAX];
     if (text && (path_format(path, "%s/" MANIFEST_FILE, folder) != 0 ||
                  file_write(path, text, strlen(text)) != 0))
         rc = rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
-    else if (!text && rc == 0)
-        rc = rl_fail(why, why_size, "%s: out of memory", folder);
     free(text);
     return rc;
 }
@@ -338,16 +334,15 @@ int manifest_set_effort(const char *folder, effort_kind_t kind, size_t effort, j
         return rl_fail(why, why_size, "%s: the path is too long", folder);
     }
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-    json_t *manifest = found ? found : json_object();
-    json_object_set_new(manifest, effort_names[kind], json_integer((json_int_t)effort));
-    char *text = json_object_set_new(root, "effort", manifest) == 0
-                     ? json_dumps(root, JSON_INDENT(1))
+    json_t *chosen = found ? found : json_object();
+    json_object_set_new(chosen, effort_names[kind], json_integer((json_int_t)effort));
+    char *text = json_object_set_new(root, "effort", chosen) == 0
+                     ? rl_must(json_dumps(root, JSON_INDENT(1)))
                      : NULL;
     int rc = 0;
-    errno = ENOMEM;
-    if (!root)
-        rc = rl_fail(why, why_size, "%s: %s", path, error.text);
-    else if (!text || file_write(fresh, text, strlen(text)) != 0 || rename(fresh, path) != 0)
+    if (!text)
+        rc = rl_fail(why, why_size, "%s: %s", path, root ? "is no JSON object" : error.text);
+    else if (file_write(fresh, text, strlen(text)) != 0 || rename(fresh, path) != 0)
         rc = rl_fail(why, why_size, "%s: cannot write: %s", path, strerror(errno));
     else
         file_sync(folder);

@@ -1,4 +1,4 @@
-// manifest: manifest.json of a generation, read with suspicion and written.
+// manifest: reads manifest.json of a generation, checking every field, and writes it.
 #ifndef MANIFEST_H
 #define MANIFEST_H
 
@@ -12,7 +12,7 @@
 typedef struct manifest_file {
     const char *name; // below the shard's folder
     uint64_t bytes;
-    uint64_t checksum; // checksum_bytes
+    uint64_t checksum; // XXH64
 } manifest_file_t;
 
 typedef struct manifest_shard {

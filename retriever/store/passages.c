@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "mem.h"
 
 static const char bin_magic[8] = "RLPASS01";
 static const char idx_magic[8] = "RLPIDX01";
@@ -32,7 +33,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little endi
 struct passages {
     int fd;
     uint64_t count;
-    uint64_t *offsets; // count + 1
+    char *index;             // the file of offsets
+    const uint64_t *offsets; // in it, count + 1
     char *path;
     char *kept; // the whole file, if it is small
     size_t kept_size;
@@ -45,7 +47,7 @@ void passages_close(passages_t **self_p)
         return;
     if (self->fd >= 0)
         close(self->fd);
-    free(self->offsets);
+    free(self->index);
     free(self->path);
     free(self->kept);
     free(self);
@@ -55,21 +57,14 @@ void passages_close(passages_t **self_p)
 static int load_offsets(passages_t *self, const char *path, char *why, size_t why_size)
 {
     size_t size = 0, want = sizeof idx_magic + (self->count + 1) * sizeof(uint64_t);
-    char *data = file_read(path, want, &size);
-    if (!data)
+    self->index = file_read(path, want, &size);
+    if (!self->index)
         return rl_fail(why, why_size, "%s: %s", path,
                        errno == EFBIG ? "larger than the manifest says" : strerror(errno));
-    if (size != want || memcmp(data, idx_magic, sizeof idx_magic) != 0) {
-        free(data);
+    if (size != want || memcmp(self->index, idx_magic, sizeof idx_magic) != 0)
         return rl_fail(why, why_size, "%s: is no offset table of %llu passages", path,
                        (unsigned long long)self->count);
-    }
-    self->offsets = malloc((self->count + 1) * sizeof(uint64_t));
-    if (self->offsets)
-        memcpy(self->offsets, data + sizeof idx_magic, (self->count + 1) * sizeof(uint64_t));
-    free(data);
-    if (!self->offsets)
-        return rl_fail(why, why_size, "%s: out of memory", path);
+    self->offsets = (const uint64_t *)(const void *)(self->index + sizeof idx_magic);
     if (self->offsets[0] != sizeof bin_magic)
         return rl_fail(why, why_size, "%s: its first offset is wrong", path);
     for (uint64_t id = 1; id <= self->count; id++) {
@@ -84,22 +79,19 @@ static int load_offsets(passages_t *self, const char *path, char *why, size_t wh
 passages_t *passages_open(const char *folder, uint64_t count, char *why, size_t why_size)
 {
     char path[FILE_PATH_MAX], magic[sizeof bin_magic];
-    passages_t *self = calloc(1, sizeof *self);
-    if (!self || path_format(path, "%s/" PASSAGES_BIN, folder) != 0 ||
-        !(self->path = strdup(path))) {
-        free(self);
-        rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
-        return NULL;
-    }
+    passages_t *self = rl_new(*self);
+    self->path = rl_format("%s/" PASSAGES_BIN, folder);
     self->count = count;
-    self->fd = open(path, O_RDONLY | O_CLOEXEC);
+    self->fd = open(self->path, O_RDONLY | O_CLOEXEC);
     int rc = 0;
     if (self->fd < 0)
-        rc = rl_fail(why, why_size, "%s: %s", path, strerror(errno));
+        rc = rl_fail(why, why_size, "%s: %s", self->path, strerror(errno));
     else if (pread(self->fd, magic, sizeof magic, 0) != (ssize_t)sizeof magic ||
              memcmp(magic, bin_magic, sizeof magic) != 0)
-        rc = rl_fail(why, why_size, "%s: is no file of passages", path);
-    if (rc == 0 && path_format(path, "%s/" PASSAGES_IDX, folder) == 0)
+        rc = rl_fail(why, why_size, "%s: is no file of passages", self->path);
+    else if (path_format(path, "%s/" PASSAGES_IDX, folder) != 0)
+        rc = rl_fail(why, why_size, "%s: %s", folder, strerror(errno));
+    else
         rc = load_offsets(self, path, why, why_size);
     if (rc != 0)
         passages_close(&self);
@@ -120,7 +112,7 @@ static bool read_at(const passages_t *self, uint64_t from, size_t size, char *ou
 }
 
 // Points the passage at the strings of its record of `size` bytes; -1 if they do not add up.
-static int parse(const char *data, size_t size, uint64_t id, rl_passage_t *out)
+static int parse_record(const char *data, size_t size, uint64_t id, rl_passage_t *out)
 {
     record_t record;
     memcpy(&record, data, sizeof record);
@@ -156,7 +148,8 @@ int passages_get(const passages_t *self, const uint64_t *ids, size_t size, rl_pa
     for (size_t each = 0; each < size; each++) {
         uint64_t from = self->offsets[ids[each] - 1];
         size_t bytes = self->offsets[ids[each]] - from;
-        if (!read_at(self, from, bytes, at) || parse(at, bytes, ids[each], &passages[each]) != 0) {
+        if (!read_at(self, from, bytes, at) ||
+            parse_record(at, bytes, ids[each], &passages[each]) != 0) {
             free(memory);
             return rl_fail(why, why_size,
                            "%s: passage %llu is damaged; build the index again (ragline-index)",
@@ -214,12 +207,8 @@ static int cannot_write(const passages_writer_t *self, char *why, size_t why_siz
 passages_writer_t *passages_writer_new(const char *folder, char *why, size_t why_size)
 {
     char path[FILE_PATH_MAX];
-    passages_writer_t *self = calloc(1, sizeof *self);
-    if (!self || !(self->folder = strdup(folder))) {
-        free(self);
-        rl_fail(why, why_size, "%s: out of memory", folder);
-        return NULL;
-    }
+    passages_writer_t *self = rl_new(*self);
+    self->folder = rl_strdup(folder);
     if (path_format(path, "%s/" PASSAGES_BIN, folder) == 0)
         self->bin = fopen(path, "wbe");
     if (self->bin && path_format(path, "%s/" PASSAGES_IDX, folder) == 0)

@@ -3,22 +3,20 @@
 
 #include <stdlib.h>
 
+#include "mem.h"
+
 selection_t *selection_new(size_t count)
 {
-    selection_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    selection_t *self = rl_new(*self);
     self->count = count;
-    self->users = 1;
-    self->bits = calloc(selection_words(self) + 1, sizeof *self->bits);
-    if (!self->bits)
-        selection_unref(&self);
+    self->refs = 1;
+    self->bits = rl_alloc_array(selection_words(self) + 1, sizeof *self->bits);
     return self;
 }
 
 selection_t *selection_ref(selection_t *self)
 {
-    __atomic_fetch_add(&self->users, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&self->refs, 1, __ATOMIC_RELAXED);
     return self;
 }
 
@@ -26,28 +24,25 @@ void selection_unref(selection_t **self_p)
 {
     selection_t *self = *self_p;
     *self_p = NULL;
-    if (!self || __atomic_fetch_sub(&self->users, 1, __ATOMIC_ACQ_REL) != 1)
+    if (!self || __atomic_fetch_sub(&self->refs, 1, __ATOMIC_ACQ_REL) != 1)
         return;
     free(self->bits);
     free(self->rows);
     free(self);
 }
 
-int selection_finish(selection_t *self)
+void selection_finish(selection_t *self)
 {
     size_t words = selection_words(self), at = 0;
     self->size = 0;
     for (size_t word = 0; word < words; word++)
         self->size += (size_t)__builtin_popcountll(self->bits[word]);
     if (self->size > self->count / SELECTION_FEW)
-        return 0;
-    self->rows = malloc((self->size + 1) * sizeof *self->rows);
-    if (!self->rows)
-        return -1;
+        return;
+    self->rows = rl_alloc_array(self->size + 1, sizeof *self->rows);
     for (size_t word = 0; word < words; word++)
         for (uint64_t left = self->bits[word]; left; left &= left - 1)
             self->rows[at++] = (uint32_t)(word * 64 + (size_t)__builtin_ctzll(left));
-    return 0;
 }
 
 size_t selection_bytes(const selection_t *self)

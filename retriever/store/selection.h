@@ -1,4 +1,4 @@
-// selection: the passages of a shard that a filter keeps; counted by those who use it.
+// selection: the passages of a shard that a filter keeps, with a count of references.
 #ifndef SELECTION_H
 #define SELECTION_H
 
@@ -16,20 +16,20 @@ typedef struct selection {
     size_t size;    // of them in the selection
     uint64_t *bits; // one for each passage, the rest of the last word 0
     uint32_t *rows; // their positions in order, if they are few (size <= count / SELECTION_FEW)
-    unsigned users; // atomic
+    unsigned refs;  // atomic
 } selection_t;
 
 enum {
     SELECTION_FEW = 8
 };
 
-// An empty one of `count` passages, with one user. NULL if memory runs out.
+// An empty one of `count` passages, with one reference. Never NULL.
 selection_t *selection_new(size_t count);
 selection_t *selection_ref(selection_t *self); // any thread
 void selection_unref(selection_t **self_p);    // any thread
 
-// Counts the bits, and lists the positions if they are few. Returns 0, or -1 if memory runs out.
-int selection_finish(selection_t *self);
+// Counts the bits, and lists the positions if they are few.
+void selection_finish(selection_t *self);
 
 static inline bool selection_has(const selection_t *self, size_t position)
 {

@@ -1,4 +1,4 @@
-// store: reading a collection's index on disk. What is written is in store_build.c.
+// store: reads a collection's index on disk; store_build.c writes it.
 #include "store.h"
 
 #include <ctype.h>
@@ -16,6 +16,7 @@
 #include "passages.h"
 #include "analyzer.h"
 #include "hash.h"
+#include "mem.h"
 
 enum {
     TRIES = 3, // at opening, when builds overtake each other meanwhile
@@ -31,9 +32,7 @@ struct store {
 
 uint64_t store_text_hash(const char *text, size_t size)
 {
-    char *folded = malloc(size + 1);
-    if (!folded)
-        return 0;
+    char *folded = rl_alloc(size + 1);
     size_t used = 0;
     for (size_t at = 0; at < size; at++) {
         if (!isspace((unsigned char)text[at]))
@@ -60,9 +59,7 @@ int store_current(const char *folder, char *name, char *why, size_t why_size)
     char path[FILE_PATH_MAX];
     size_t size = 0;
     char *text = NULL;
-    if (path_format(path, "%s/CURRENT", folder) != 0)
-        return rl_fail(why, why_size, "%s: the path is too long", folder);
-    if (access(folder, R_OK | X_OK) != 0)
+    if (path_format(path, "%s/CURRENT", folder) != 0 || access(folder, R_OK | X_OK) != 0)
         return rl_fail(why, why_size,
                        "%s: %s; build the index there with ragline-index, or name "
                        "its folder in retriever.index",
@@ -92,17 +89,14 @@ static int check_file(const store_t *self, uint64_t shard, const manifest_file_t
                       bool checksums, const atomic_bool *stop, char *why, size_t why_size)
 {
     char path[FILE_PATH_MAX];
-    if (path_format(path, "%s/shard-%" PRIu64 "/%s", self->folder, shard, file->name) != 0)
-        return rl_fail(why, why_size, "%s: the path is too long", self->folder);
     uint64_t size = 0, checksum = 0;
-    if (checksums) {
-        if (file_checksum_until(path, stop, &size, &checksum) != 0)
-            return errno == ECANCELED
-                       ? 0
-                       : rl_fail(why, why_size, "%s: %s; %s", path, strerror(errno), repair);
-    } else if (file_size(path, &size) != 0) {
-        return rl_fail(why, why_size, "%s: %s; %s", path, strerror(errno), repair);
-    }
+    int rc = path_format(path, "%s/shard-%" PRIu64 "/%s", self->folder, shard, file->name);
+    if (rc == 0)
+        rc = checksums ? file_checksum(path, stop, &size, &checksum) : file_size(path, &size);
+    if (rc != 0)
+        return errno == ECANCELED
+                   ? 0
+                   : rl_fail(why, why_size, "%s: %s; %s", path, strerror(errno), repair);
     if (size != file->bytes)
         return rl_fail(why, why_size, "%s: %s: %" PRIu64 " bytes instead of %" PRIu64 "; %s", path,
                        size < file->bytes ? "cut short" : "too long", size, file->bytes, repair);
@@ -174,17 +168,12 @@ bool store_retuned(store_t *self, manifest_t *manifest)
 static int open_shards(store_t *self, bool verify, char *why, size_t why_size)
 {
     const manifest_t *manifest = &self->manifest->contents;
-    self->passages = calloc(manifest->shards, sizeof(passages_t *));
-    self->fields = calloc(manifest->shards, sizeof(fields_t *));
-    if (!self->passages || !self->fields)
-        return rl_fail(why, why_size, "%s: out of memory", self->folder);
+    self->passages = rl_alloc_array(manifest->shards, sizeof(passages_t *));
+    self->fields = rl_alloc_array(manifest->shards, sizeof(fields_t *));
     for (uint64_t shard = 0; shard < manifest->shards; shard++) {
         if (check_shard(self, shard, verify, NULL, why, why_size) != 0)
             return -1;
-        char *folder = store_path(self, shard, "");
-        if (!folder)
-            return rl_fail(why, why_size, "%s: out of memory", self->folder);
-        char inner[FILE_PATH_MAX];
+        char *folder = store_path(self, shard, ""), inner[FILE_PATH_MAX];
         self->passages[shard] =
             passages_open(folder, manifest->shard_passages[shard], inner, sizeof inner);
         if (*manifest->fields)
@@ -202,14 +191,10 @@ static int open_shards(store_t *self, bool verify, char *why, size_t why_size)
 static store_t *open_generation(const char *folder, const char *name, bool verify, char *why,
                                 size_t why_size)
 {
-    store_t *self = calloc(1, sizeof *self);
-    if (!self || path_format(self->folder, "%s/%s", folder, name) != 0) {
-        rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
-        free(self);
-        return NULL;
-    }
+    store_t *self = rl_new(*self);
     int rc = 0;
-    if (access(self->folder, R_OK | X_OK) != 0)
+    if (path_format(self->folder, "%s/%s", folder, name) != 0 ||
+        access(self->folder, R_OK | X_OK) != 0)
         rc = rl_fail(why, why_size,
                      "%s/CURRENT: names %s, which cannot be opened (%s); build the index again "
                      "(ragline-index), or write the name of a generation that is there into it",
@@ -273,11 +258,7 @@ const manifest_t *store_manifest(const store_t *self)
 
 char *store_path(const store_t *self, uint64_t shard, const char *name)
 {
-    char path[FILE_PATH_MAX];
-    if (path_format(path, "%s/shard-%" PRIu64 "%s%s", self->folder, shard, *name ? "/" : "",
-                    name) != 0)
-        return NULL;
-    return strdup(path);
+    return rl_format("%s/shard-%" PRIu64 "%s%s", self->folder, shard, *name ? "/" : "", name);
 }
 
 int store_passages(const store_t *self, uint64_t shard, const uint64_t *ids, size_t size,

@@ -5,8 +5,8 @@
 //   FOLDER/g-NNNNNN/manifest.json           what it is, how much, sizes and checksums of its files
 //   FOLDER/g-NNNNNN/shard-S/vectors.faiss   FAISS index; position + 1 = id (none if lexical only)
 //   FOLDER/g-NNNNNN/shard-S/vectors.f32     the vectors in floats, beside an index without them
-//   (see
-//                                           vectors.h; generations of earlier versions have none)
+//                                           (see vectors.h; generations of earlier versions have
+//                                           none)
 //   FOLDER/g-NNNNNN/shard-S/text/           Xapian: the postings; docid = id
 //   FOLDER/g-NNNNNN/shard-S/passages.bin    the passages themselves, by id (see passages.h)
 //   FOLDER/g-NNNNNN/shard-S/fields.bin      what filters look at (see fields.h); generations built
@@ -88,11 +88,11 @@ uint64_t store_bytes(const store_t *self, uint64_t shard);
 int store_set_effort(store_t *self, effort_kind_t kind, size_t effort, const char *found, char *why,
                      size_t why_size);
 
-// Reads the effort again if the manifest was replaced meanwhile: whether it was, and *said then is
-// what store_manifest says with the effort of now. Cheap where it was not.
+// Reads the effort again if the manifest was replaced since. Returns whether it was; *manifest then
+// is that of store_manifest with the new effort. Cheap where it was not.
 bool store_retuned(store_t *self, manifest_t *manifest);
 
-// "FOLDER/g-000003/shard-S/NAME" in a malloc'd string that the caller owns.
+// "FOLDER/g-000003/shard-S/NAME" in a malloc'd string that the caller owns; never NULL.
 char *store_path(const store_t *self, uint64_t shard, const char *name);
 
 // Passages by id, in the order asked for: fills passages[0..size) (score 0) whose strings live in
@@ -101,9 +101,9 @@ char *store_path(const store_t *self, uint64_t shard, const char *name);
 int store_passages(const store_t *self, uint64_t shard, const uint64_t *ids, size_t size,
                    rl_passage_t *passages, void **memory_p, char *why, size_t why_size);
 
-// The passages of a shard that fulfil a filter (filter.h's JSON), which the caller lets go of;
-// those of recent filters are remembered. Any thread may call it. NULL with *code ("no_metadata":
-// the index has none, "bad_filter", "index_gone": damaged, or memory ran out) and `why`.
+// The passages of a shard that fulfil a filter (filter.h's JSON), as a reference that the caller
+// drops; those of recent filters are cached. Any thread may call it. NULL with *code
+// ("no_metadata": the index has none, "bad_filter", "index_gone": damaged) and `why`.
 selection_t *store_select(const store_t *self, uint64_t shard, const char *filter,
                           const char **code, char *why, size_t why_size);
 

@@ -1,4 +1,4 @@
-// terms: what is indexed and asked of a text.
+// analyzer: the terms of a text, to be indexed or searched.
 #include "analyzer.h"
 
 #include <cstring>
@@ -6,6 +6,7 @@
 #include <string>
 
 extern "C" {
+#include "mem.h"
 #include "stopwords.h"
 }
 
@@ -59,18 +60,18 @@ struct analyzer {
         generator.set_flags(Xapian::TermGenerator::FLAG_CJK_NGRAM);
     }
 
-    void add(Xapian::Document &document, const std::string &term) const
+    void add_term_of(Xapian::Document &document, const std::string &term) const
     {
         if (!term.empty() && term.size() <= TERM_MAX)
             document.add_term(term);
     }
 
-    void parts(Xapian::Document &document, const std::string &word) const;
-    void names(Xapian::Document &document, const char *text) const;
+    void add_parts(Xapian::Document &document, const std::string &word) const;
+    void add_names(Xapian::Document &document, const char *text) const;
 };
 
 // The parts of a word that '_' holds together.
-void analyzer::parts(Xapian::Document &document, const std::string &word) const
+void analyzer::add_parts(Xapian::Document &document, const std::string &word) const
 {
     for (size_t at = 0; at < word.size();) {
         size_t end = word.find('_', at);
@@ -78,14 +79,14 @@ void analyzer::parts(Xapian::Document &document, const std::string &word) const
             end = word.size();
         std::string part = word.substr(at, end - at);
         if (!part.empty() && part.size() <= TERM_MAX && !stopper(part))
-            add(document, stem(part));
+            add_term_of(document, stem(part));
         at = end + 1;
     }
 }
 
 // An option's name is one or two '-', then letters and digits that single '-' may join, where no
 // word character and no '-' stands before it.
-void analyzer::names(Xapian::Document &document, const char *text) const
+void analyzer::add_names(Xapian::Document &document, const char *text) const
 {
     const Xapian::Utf8Iterator end;
     Xapian::Utf8Iterator at(text);
@@ -110,7 +111,7 @@ void analyzer::names(Xapian::Document &document, const char *text) const
                 next = after;
             }
             if (name.size() > prefix)
-                add(document, name);
+                add_term_of(document, name);
         } else if (Xapian::Unicode::is_wordchar(c) && !Xapian::Unicode::is_wordchar(before)) {
             bool joined = false, fits = true;
             for (Xapian::Utf8Iterator word = at; word != end && Xapian::Unicode::is_wordchar(*word);
@@ -121,7 +122,7 @@ void analyzer::names(Xapian::Document &document, const char *text) const
                     Xapian::Unicode::append_utf8(name, Xapian::Unicode::tolower(*word));
             }
             if (joined && fits)
-                parts(document, name);
+                add_parts(document, name);
         }
         before = c;
         ++at;
@@ -134,7 +135,7 @@ void analyzer_index(analyzer_t *self, const char *const *texts, size_t size,
     self->generator.set_document(document);
     for (size_t at = 0; at < size; at++) {
         self->generator.index_text_without_positions(Xapian::Utf8Iterator(texts[at]));
-        self->names(document, texts[at]);
+        self->add_names(document, texts[at]);
     }
 }
 
@@ -166,7 +167,7 @@ analyzer_t *analyzer_new(const char *language)
     try {
         return analyzer_knows(language) ? new analyzer(language) : nullptr;
     } catch (...) {
-        return nullptr;
+        rl_out_of_memory();
     }
 }
 
@@ -176,16 +177,15 @@ void analyzer_destroy(analyzer_t **self_p)
     *self_p = nullptr;
 }
 
-int analyzer_each(analyzer_t *self, const char *const *texts, size_t size, analyzer_fn *fn,
-                  void *arg)
+void analyzer_each(analyzer_t *self, const char *const *texts, size_t size, analyzer_fn *fn,
+                   void *arg)
 {
     try {
         Xapian::Document document;
         analyzer_index(self, texts, size, document);
         for (auto at = document.termlist_begin(); at != document.termlist_end(); ++at)
             fn(arg, (*at).c_str(), at.get_wdf());
-        return 0;
     } catch (...) {
-        return -1;
+        rl_out_of_memory(); // a document that is not in a database has no other error
     }
 }

@@ -1,6 +1,6 @@
-// terms: what is indexed and asked of a text: the same for passages and questions, so it is here
-// once. Xapian's TermGenerator makes the words (lower case, stemmed, stop words left out, scripts
-// without spaces as characters and pairs); technical names get terms of their own besides:
+// analyzer: the terms of a text: the same for passages that are indexed and for questions, so it is
+// here once. Xapian's TermGenerator makes the words (lower case, stemmed, stop words left out,
+// scripts without spaces as characters and pairs); technical names get terms of their own besides:
 //   CURLOPT_TIMEOUT_MS   also its parts: curlopt, timeout, ms
 //   --max-time, -v       also as they stand
 // Measured (nDCG@10, or share of questions answered): parts of names +.03 on a technical corpus,
@@ -25,15 +25,15 @@ typedef struct analyzer analyzer_t; // not for two threads at a time
 bool analyzer_knows(const char *language);
 const char *analyzer_languages(void);
 
-// NULL for an unknown language, or if memory runs out.
+// NULL for an unknown language.
 analyzer_t *analyzer_new(const char *language);
 void analyzer_destroy(analyzer_t **self_p);
 
 // Calls `fn` for each distinct term of the texts together, in byte order, with how often it stands
-// there. Text is UTF-8. Returns 0, or -1 when memory runs out.
+// there. Text is UTF-8.
 typedef void(analyzer_fn)(void *arg, const char *term, unsigned times);
-int analyzer_each(analyzer_t *self, const char *const *texts, size_t size, analyzer_fn *fn,
-                  void *arg);
+void analyzer_each(analyzer_t *self, const char *const *texts, size_t size, analyzer_fn *fn,
+                   void *arg);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-// text_build: threads that take segment after segment, then merges.
+// text_build: threads write segment after segment, which are merged at the end.
 //
 // Merging copies sorted lists into a database whose blocks are full. Adding all to one database
 // instead would go through its growing tables with every flush, and by one thread only.
@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "files.h"
+#include "mem.h"
 #include "passages.h"
 #include "text_index.h"
 
@@ -50,7 +51,7 @@ static int segment_path(const building_t *self, unsigned level, uint64_t number,
     return path_format(path, "%s/" TEXT_FOLDER ".%u.%" PRIu64, self->folder, level, number);
 }
 
-static void fail(building_t *self, const char *path, const char *what)
+static void fail_build(building_t *self, const char *path, const char *what)
 {
     pthread_mutex_lock(&self->lock);
     if (!self->failed)
@@ -106,11 +107,11 @@ static bool write_segment(building_t *self, uint64_t segment)
         rc = text_writer_finish(&writer, why, sizeof why);
     text_writer_destroy(&writer);
     if (rc != 0)
-        fail(self, path, why);
+        fail_build(self, path, why);
     return rc == 0;
 }
 
-static void *work(void *arg)
+static void *write_loop(void *arg)
 {
     building_t *self = arg;
     bool on = true;
@@ -137,7 +138,7 @@ static int write_segments(building_t *self, size_t threads, text_progress_fn *pr
         threads = MAX_THREADS;
     pthread_mutex_lock(&self->lock);
     for (; started < threads; started++, self->working++)
-        if (pthread_create(&thread[started], NULL, work, self) != 0)
+        if (pthread_create(&thread[started], NULL, write_loop, self) != 0)
             break;
     if (started == 0) {
         self->failed = true;
@@ -181,7 +182,7 @@ static uint64_t bytes_of(const char *path)
     return bytes;
 }
 
-static void *merge(void *arg)
+static void *merge_group(void *arg)
 {
     merging_t *merging = arg;
     building_t *self = merging->building;
@@ -194,7 +195,7 @@ static void *merge(void *arg)
     }
     segment_path(self, merging->level + 1, merging->number, merging->of, out);
     if (text_merge(from, size, out, why, sizeof why) != 0)
-        fail(self, out, why);
+        fail_build(self, out, why);
     for (size_t at = 0; at < size; at++)
         folder_remove(paths[at]);
     pthread_mutex_lock(&self->lock);
@@ -205,8 +206,8 @@ static void *merge(void *arg)
 }
 
 // In a thread of its own, while this one looks how large the new one has become.
-static int merge_some(building_t *self, merging_t *merging, uint64_t *done, uint64_t total,
-                      text_progress_fn *progress, void *arg)
+static int watch_merge(building_t *self, merging_t *merging, uint64_t *done, uint64_t total,
+                       text_progress_fn *progress, void *arg)
 {
     char path[FILE_PATH_MAX];
     pthread_t thread;
@@ -217,7 +218,7 @@ static int merge_some(building_t *self, merging_t *merging, uint64_t *done, uint
     }
     segment_path(self, merging->level + 1, merging->number, merging->of, path);
     self->working = 1;
-    if (pthread_create(&thread, NULL, merge, merging) != 0)
+    if (pthread_create(&thread, NULL, merge_group, merging) != 0)
         return rl_fail(self->why, sizeof self->why, "%s: no thread can be started", self->folder);
     pthread_mutex_lock(&self->lock);
     while (self->working > 0) {
@@ -252,7 +253,7 @@ static int merge_segments(building_t *self, text_progress_fn *progress, void *ar
         }
         for (uint64_t at = 0; rc == 0 && at < next; at++) {
             merging_t merging = {self, level, have * at / next, have * (at + 1) / next, next, at};
-            rc = merge_some(self, &merging, &done, total, progress, arg);
+            rc = watch_merge(self, &merging, &done, total, progress, arg);
         }
         have = next;
     }
@@ -280,9 +281,7 @@ static uint64_t count_segments(const char *folder, uint64_t count, size_t thread
 int text_build(const char *folder, const char *language, uint64_t count, size_t threads,
                text_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
-    building_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return rl_fail(why, why_size, "%s: out of memory", folder);
+    building_t *self = rl_new(*self);
     self->folder = folder;
     self->language = language;
     self->count = count;

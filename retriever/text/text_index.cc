@@ -26,7 +26,7 @@ enum {
 };
 
 // The weight of a term in `among` of `passages` passages, as Xapian's BM25Weight has it.
-double idf(double passages, double among)
+double inverse_frequency(double passages, double among)
 {
     double odds = (passages - among + 0.5) / (among + 0.5);
     if (odds < 2)
@@ -34,9 +34,17 @@ double idf(double passages, double among)
     return std::log(odds);
 }
 
+analyzer_t *make_analyzer(const char *language)
+{
+    analyzer_t *terms = analyzer_new(language);
+    if (!terms)
+        throw Xapian::InvalidArgumentError(std::string("no rules for the language ") + language);
+    return terms;
+}
+
 // Runs `work`, which may throw anything; turns it into `why` and returns `failed` then.
 template <typename Result, typename Work>
-Result guarded(char *why, size_t why_size, Result failed, Work work)
+Result guard_call(char *why, size_t why_size, Result failed, Work work)
 {
     try {
         return work();
@@ -48,6 +56,17 @@ Result guarded(char *why, size_t why_size, Result failed, Work work)
         snprintf(why, why_size, "unknown error");
     }
     return failed;
+}
+
+// Deletes what may throw as it closes a database.
+template <typename Handle> void delete_guarded(Handle **self_p)
+{
+    char ignored[64];
+    guard_call(ignored, sizeof ignored, 0, [&] {
+        delete *self_p;
+        return 0;
+    });
+    *self_p = nullptr;
 }
 
 } // namespace
@@ -66,12 +85,9 @@ struct text_writer {
 
 text_writer_t *text_writer_new(const char *path, const char *language, char *why, size_t why_size)
 {
-    return guarded(why, why_size, static_cast<text_writer_t *>(nullptr), [&] {
+    return guard_call(why, why_size, static_cast<text_writer_t *>(nullptr), [&] {
         auto self = std::make_unique<text_writer>();
-        self->terms = analyzer_new(language);
-        if (!self->terms)
-            throw Xapian::InvalidArgumentError(std::string("no rules for the language ") +
-                                               language);
+        self->terms = make_analyzer(language);
         // Without the terms of each document, which only changing a document would need.
         self->db = Xapian::WritableDatabase(path, Xapian::DB_CREATE | Xapian::DB_BACKEND_GLASS |
                                                       Xapian::DB_NO_TERMLIST | Xapian::DB_NO_SYNC);
@@ -82,7 +98,7 @@ text_writer_t *text_writer_new(const char *path, const char *language, char *why
 int text_writer_add(text_writer_t *self, uint64_t id, const char *title, const char *heading,
                     const char *text, char *why, size_t why_size)
 {
-    return guarded(why, why_size, -1, [&] {
+    return guard_call(why, why_size, -1, [&] {
         Xapian::Document document;
         const char *const texts[] = {title, heading, text};
         analyzer_index(self->terms, texts, 3, document);
@@ -94,7 +110,7 @@ int text_writer_add(text_writer_t *self, uint64_t id, const char *title, const c
 
 int text_writer_finish(text_writer_t **self_p, char *why, size_t why_size)
 {
-    int rc = guarded(why, why_size, -1, [&] {
+    int rc = guard_call(why, why_size, -1, [&] {
         (*self_p)->db.commit();
         (*self_p)->db.close();
         return 0;
@@ -105,17 +121,12 @@ int text_writer_finish(text_writer_t **self_p, char *why, size_t why_size)
 
 void text_writer_destroy(text_writer_t **self_p)
 {
-    char ignored[64];
-    guarded(ignored, sizeof ignored, 0, [&] {
-        delete *self_p;
-        return 0;
-    });
-    *self_p = nullptr;
+    delete_guarded(self_p);
 }
 
 int text_merge(const char *const *from, size_t size, const char *path, char *why, size_t why_size)
 {
-    return guarded(why, why_size, -1, [&] {
+    return guard_call(why, why_size, -1, [&] {
         Xapian::Database all;
         for (size_t at = 0; at < size; at++)
             all.add_database(Xapian::Database(from[at], Xapian::DB_BACKEND_GLASS));
@@ -140,7 +151,7 @@ namespace
 {
 
 // A term of a question.
-struct asked {
+struct query_term {
     std::string name;
     double times;              // in the question
     Xapian::doccount passages; // that have it
@@ -148,44 +159,45 @@ struct asked {
 
 // The terms of a question, the rarest MAX_QUERY_TERMS of them: term by term, so that no word is
 // ever read as an operator.
-std::vector<asked> take_terms(text_index_t *self, const char *text)
+std::vector<query_term> take_terms(text_index_t *self, const char *text)
 {
     Xapian::Document question;
     analyzer_index(self->terms, &text, 1, question);
-    std::vector<asked> terms;
+    std::vector<query_term> terms;
     for (auto at = question.termlist_begin(); at != question.termlist_end(); ++at)
         terms.push_back({*at, static_cast<double>(at.get_wdf()), self->db.get_termfreq(*at)});
     if (terms.size() > MAX_QUERY_TERMS) {
         // words that no passage has come last
-        auto rank = [](const asked &term) { return term.passages - 1; };
-        std::nth_element(
-            terms.begin(), terms.begin() + MAX_QUERY_TERMS, terms.end(),
-            [&](const asked &one, const asked &other) { return rank(one) < rank(other); });
+        auto rank = [](const query_term &term) { return term.passages - 1; };
+        std::nth_element(terms.begin(), terms.begin() + MAX_QUERY_TERMS, terms.end(),
+                         [&](const query_term &one, const query_term &other) {
+                             return rank(one) < rank(other);
+                         });
         terms.resize(MAX_QUERY_TERMS);
     }
     return terms;
 }
 
 // What a passage would score at most that had every term of the question often, the terms that no
-// passage has included: Xapian's get_max_possible leaves those out, but a question asked in other
-// words than the passages' must not look well covered. Shards with different idf become comparable
-// by it.
-double highest(const std::vector<asked> &terms, double passages)
+// passage has included: Xapian's get_max_possible leaves those out, but a question query_term in
+// other words than the passages' must not look well covered. Shards with different idf become
+// comparable by it.
+double highest_weight(const std::vector<query_term> &terms, double passages)
 {
     double sum = 0;
-    for (const asked &term : terms)
+    for (const query_term &term : terms)
         sum += text_term_weight(passages, term.passages, term.times);
     return text_term_most() * sum;
 }
 
 // The passages of a selection as a list of postings, which leads the search: of few passages only
 // those are looked at, whatever the question's words have.
-class listed : public Xapian::PostingSource
+class selected_postings : public Xapian::PostingSource
 {
     const selection_t *among;
     Xapian::docid id = 0; // before the first
 
-    void seek(Xapian::docid from)
+    void seek_from(Xapian::docid from)
     {
         size_t position = from - 1, word = position / 64, words = selection_words(among);
         uint64_t left = word < words ? among->bits[word] >> position % 64 << position % 64 : 0;
@@ -196,7 +208,7 @@ class listed : public Xapian::PostingSource
     }
 
   public:
-    explicit listed(const selection_t *of) : among(of)
+    explicit selected_postings(const selection_t *of) : among(of)
     {
     }
     Xapian::doccount get_termfreq_min() const override
@@ -213,12 +225,12 @@ class listed : public Xapian::PostingSource
     }
     void next(double) override
     {
-        seek(id + 1);
+        seek_from(id + 1);
     }
     void skip_to(Xapian::docid from, double) override
     {
         if (from > id)
-            seek(from);
+            seek_from(from);
     }
     bool check(Xapian::docid from, double) override
     {
@@ -240,23 +252,23 @@ class listed : public Xapian::PostingSource
     }
 };
 
-long search(text_index_t *self, const char *text, size_t k, const selection_t *among, uint64_t *ids,
-            double *scores, double *bound)
+long search_terms(text_index_t *self, const char *text, size_t k, const selection_t *among,
+                  uint64_t *ids, double *scores, double *bound)
 {
     *bound = 0;
-    std::vector<asked> terms = take_terms(self, text);
+    std::vector<query_term> terms = take_terms(self, text);
     if (terms.empty() || self->db.get_doccount() == 0)
         return 0;
-    *bound = highest(terms, self->db.get_doccount());
+    *bound = highest_weight(terms, self->db.get_doccount());
     std::vector<Xapian::Query> parts;
-    for (const asked &term : terms)
+    for (const query_term &term : terms)
         if (term.passages > 0)
             parts.emplace_back(term.name, static_cast<Xapian::termcount>(term.times));
     Xapian::Enquire enquire(self->db);
     Xapian::Query words(Xapian::Query::OP_OR, parts.begin(), parts.end());
-    std::unique_ptr<listed> list;
+    std::unique_ptr<selected_postings> list;
     if (among) {
-        list = std::make_unique<listed>(among);
+        list = std::make_unique<selected_postings>(among);
         words = Xapian::Query(Xapian::Query::OP_FILTER, words, Xapian::Query(list.get()));
     }
     enquire.set_query(words);
@@ -275,12 +287,9 @@ long search(text_index_t *self, const char *text, size_t k, const selection_t *a
 
 text_index_t *text_index_new(const char *path, const char *language, char *why, size_t why_size)
 {
-    return guarded(why, why_size, static_cast<text_index_t *>(nullptr), [&] {
+    return guard_call(why, why_size, static_cast<text_index_t *>(nullptr), [&] {
         auto self = std::make_unique<text_index>();
-        self->terms = analyzer_new(language);
-        if (!self->terms)
-            throw Xapian::InvalidArgumentError(std::string("no rules for the language ") +
-                                               language);
+        self->terms = make_analyzer(language);
         self->db = Xapian::Database(path, Xapian::DB_BACKEND_GLASS);
         return self.release();
     });
@@ -288,26 +297,21 @@ text_index_t *text_index_new(const char *path, const char *language, char *why, 
 
 void text_index_destroy(text_index_t **self_p)
 {
-    char ignored[64];
-    guarded(ignored, sizeof ignored, 0, [&] {
-        delete *self_p;
-        return 0;
-    });
-    *self_p = nullptr;
+    delete_guarded(self_p);
 }
 
 uint64_t text_index_count(const text_index_t *self)
 {
     char ignored[64];
-    return guarded(ignored, sizeof ignored, uint64_t{0},
-                   [&] { return uint64_t{self->db.get_doccount()}; });
+    return guard_call(ignored, sizeof ignored, uint64_t{0},
+                      [&] { return uint64_t{self->db.get_doccount()}; });
 }
 
 long text_index_search(text_index_t *self, const char *text, size_t k, const selection_t *among,
                        uint64_t *ids, double *scores, double *bound, char *why, size_t why_size)
 {
-    return guarded(why, why_size, -1L,
-                   [&] { return search(self, text, k, among, ids, scores, bound); });
+    return guard_call(why, why_size, -1L,
+                      [&] { return search_terms(self, text, k, among, ids, scores, bound); });
 }
 
 void text_index_terms(text_index_t *self, const char *const *terms, size_t size, uint64_t *passages,
@@ -316,7 +320,7 @@ void text_index_terms(text_index_t *self, const char *const *terms, size_t size,
     char ignored[64];
     std::fill(passages, passages + size, 0);
     *length = 0;
-    guarded(ignored, sizeof ignored, 0, [&] {
+    guard_call(ignored, sizeof ignored, 0, [&] {
         for (size_t at = 0; at < size; at++)
             passages[at] = self->db.get_termfreq(terms[at]);
         *length = self->db.get_avlength();
@@ -326,7 +330,7 @@ void text_index_terms(text_index_t *self, const char *const *terms, size_t size,
 
 double text_term_weight(double passages, double among, double times)
 {
-    return idf(passages, among) * (k3 + 1) * times / (k3 + times);
+    return inverse_frequency(passages, among) * (k3 + 1) * times / (k3 + times);
 }
 
 double text_term_share(double times, double length)

@@ -27,7 +27,7 @@ void blas_use_cpu(char **argv)
         path[size] = '\0';
         execv(path, argv);
     }
-    unsetenv(name); // it could not be done: slower, and all the same right
+    unsetenv(name); // it could not be started anew: results are the same, only slower
 #else
     (void)argv;
 #endif

@@ -8,4 +8,10 @@
 // called first in main; returns where nothing is to be done.
 void blas_use_cpu(char **argv);
 
+// Threads that OpenBLAS may use, in the whole process. Declared in OpenBLAS's cblas.h, which may be
+// another BLAS's on this machine.
+void openblas_set_num_threads(int threads);
+// Threads that FAISS may use in calls by this thread. Declared in omp.h, which clang lacks.
+void omp_set_num_threads(int threads);
+
 #endif

@@ -1,8 +1,6 @@
-// faiss_select: what FAISS's C API does not have.
+// faiss_index: what FAISS's C API does not have.
 #include "faiss_index.h"
 
-#include <cstdio>
-#include <exception>
 #include <faiss/IVFlib.h>
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
@@ -15,30 +13,13 @@
 #include <memory>
 #include <stdexcept>
 
+#include "faiss_guard.h"
+
 namespace
 {
 
-faiss::Index *real(FaissIndex *index)
-{
-    return reinterpret_cast<faiss::Index *>(index);
-}
-
-// Runs `call`; what it throws ends as `why`.
-template <typename call_t> int guarded(char *why, size_t why_size, call_t call)
-{
-    try {
-        call();
-        return 0;
-    } catch (const std::exception &error) {
-        snprintf(why, why_size, "%s", error.what());
-    } catch (...) {
-        snprintf(why, why_size, "unknown error");
-    }
-    return -1;
-}
-
-// FAISS takes the lists' sizes as they stand in the file: what is behind its end would be a fault
-// of the memory, at some later search.
+// FAISS does not check the lists' sizes that the file names: a list that ends behind the end of the
+// mapped file would end the process (SIGBUS) in some later search.
 void check_lists(const faiss::OnDiskInvertedLists &lists)
 {
     size_t entry = lists.code_size + sizeof(faiss::Index::idx_t);
@@ -53,14 +34,14 @@ int faiss_index_read(const char *path, FaissIndex **index, bool *mapped, char *w
 {
     *index = nullptr;
     *mapped = false;
-    return guarded(why, why_size, [&] {
+    return guard_call(why, why_size, [&] {
         std::unique_ptr<faiss::Index> read(
             faiss::read_index(path, faiss::IO_FLAG_MMAP | faiss::IO_FLAG_READ_ONLY));
         faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(read.get());
         auto lists = file ? dynamic_cast<faiss::OnDiskInvertedLists *>(file->invlists) : nullptr;
         if (lists) {
             check_lists(*lists);
-            lists->prefetch_nthread = 0; // threads are ours to make; what reads ahead is the kernel
+            lists->prefetch_nthread = 0; // no threads of its own: the kernel reads ahead
             *mapped = true;
         }
         *index = reinterpret_cast<FaissIndex *>(read.release());
@@ -69,11 +50,11 @@ int faiss_index_read(const char *path, FaissIndex **index, bool *mapped, char *w
 
 effort_kind_t faiss_index_effort(FaissIndex *index, size_t *most)
 {
-    if (auto graph = dynamic_cast<faiss::IndexHNSW *>(real(index))) {
+    if (auto graph = dynamic_cast<faiss::IndexHNSW *>(index_of(index))) {
         *most = static_cast<size_t>(graph->ntotal);
         return EFFORT_EF_SEARCH;
     }
-    faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(real(index));
+    faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(index_of(index));
     if (!file || dynamic_cast<faiss::IndexIVFFastScan *>(file))
         return EFFORT_NONE; // the fast scan's lists know no parameters of a search
     *most = file->nlist;
@@ -83,26 +64,26 @@ effort_kind_t faiss_index_effort(FaissIndex *index, size_t *most)
 int faiss_index_search(FaissIndex *index, const float *query, size_t k, effort_kind_t kind,
                        size_t effort, float *scores, int64_t *labels, char *why, size_t why_size)
 {
-    return guarded(why, why_size, [&] {
+    return guard_call(why, why_size, [&] {
         auto wanted = static_cast<int64_t>(k);
         if (kind == EFFORT_NPROBE) {
             faiss::SearchParametersIVF how;
             how.nprobe = effort;
-            faiss::ivflib::search_with_parameters(real(index), 1, query, wanted, scores, labels,
+            faiss::ivflib::search_with_parameters(index_of(index), 1, query, wanted, scores, labels,
                                                   &how);
         } else if (kind == EFFORT_EF_SEARCH) {
             faiss::SearchParametersHNSW how;
             how.efSearch = static_cast<int>(effort);
-            real(index)->search(1, query, wanted, scores, labels, &how);
+            index_of(index)->search(1, query, wanted, scores, labels, &how);
         } else {
-            real(index)->search(1, query, wanted, scores, labels);
+            index_of(index)->search(1, query, wanted, scores, labels);
         }
     });
 }
 
 void faiss_index_share_lists(FaissIndex *index)
 {
-    faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(real(index));
+    faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(index_of(index));
     if (file)
         file->parallel_mode = 1; // see IndexIVF.h
 }
@@ -112,7 +93,7 @@ int faiss_index_search_rows(const float *rows, size_t size, size_t dimension, si
                             int64_t *labels)
 {
     char ignored[64];
-    return guarded(ignored, sizeof ignored, [&] {
+    return guard_call(ignored, sizeof ignored, [&] {
         faiss::float_minheap_array_t best = {count, k, labels, scores};
         faiss::knn_inner_product(queries, rows, dimension, count, size, &best);
         for (size_t at = 0; at < count * k; at++)
@@ -123,7 +104,7 @@ int faiss_index_search_rows(const float *rows, size_t size, size_t dimension, si
 
 const float *faiss_index_rows(FaissIndex *index)
 {
-    faiss::Index *at = real(index);
+    faiss::Index *at = index_of(index);
     if (auto graph = dynamic_cast<faiss::IndexHNSW *>(at))
         at = graph->storage;
     auto flat = dynamic_cast<faiss::IndexFlat *>(at);
@@ -132,12 +113,12 @@ const float *faiss_index_rows(FaissIndex *index)
 
 bool faiss_index_is_flat(FaissIndex *index)
 {
-    return dynamic_cast<faiss::IndexFlat *>(real(index)) != nullptr;
+    return dynamic_cast<faiss::IndexFlat *>(index_of(index)) != nullptr;
 }
 
 bool faiss_index_lists(FaissIndex *index, size_t *lists)
 {
-    const faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(real(index));
+    const faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(index_of(index));
     if (file)
         *lists = file->nlist;
     return file != nullptr;
@@ -146,7 +127,7 @@ bool faiss_index_lists(FaissIndex *index, size_t *lists)
 int faiss_index_map_lists(FaissIndex *index)
 {
     try {
-        faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(real(index));
+        faiss::IndexIVF *file = faiss::ivflib::try_extract_index_ivf(index_of(index));
         if (file)
             file->make_direct_map(true);
         return file ? 0 : -1;
@@ -159,13 +140,13 @@ int faiss_index_search_lists(FaissIndex *index, const float *query, size_t k, si
                              const selection_t *among, float *scores, int64_t *labels, char *why,
                              size_t why_size)
 {
-    return guarded(why, why_size, [&] {
+    return guard_call(why, why_size, [&] {
         faiss::IDSelectorBitmap kept(selection_words(among) * sizeof *among->bits,
                                      reinterpret_cast<const uint8_t *>(among->bits));
         faiss::SearchParametersIVF how;
         how.sel = &kept;
         how.nprobe = probes;
-        faiss::ivflib::search_with_parameters(real(index), 1, query, static_cast<int64_t>(k),
+        faiss::ivflib::search_with_parameters(index_of(index), 1, query, static_cast<int64_t>(k),
                                               scores, labels, &how);
     });
 }

@@ -1,4 +1,4 @@
-// faiss_select: what FAISS 1.7.3's C API does not have: index files mapped, parameters of a single
+// faiss_index: what FAISS 1.7.3's C API does not have: index files mapped, parameters of a single
 // search, a search among some of an index's vectors. Every C++ exception ends here.
 #ifndef RETRIEVER_FAISS_INDEX_H
 #define RETRIEVER_FAISS_INDEX_H

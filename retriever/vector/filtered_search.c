@@ -1,4 +1,4 @@
-// among: a search for the nearest vectors of those passages that a filter keeps.
+// filtered_search: a search for the nearest vectors of those passages that a filter keeps.
 #include "filtered_search.h"
 
 #include <math.h>
@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "faiss_index.h"
-#include "files.h"
+#include "fail.h"
+#include "mem.h"
 #include "vectors.h"
 
 enum {
@@ -35,9 +36,7 @@ struct filtered_search {
 filtered_search_t *filtered_search_new(FaissIndex *index, const flat_t *flat, const float *rows)
 {
     size_t most;
-    filtered_search_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    filtered_search_t *self = rl_new(*self);
     self->index = index;
     self->flat = flat;
     self->kind = faiss_index_effort(index, &most);
@@ -47,8 +46,8 @@ filtered_search_t *filtered_search_new(FaissIndex *index, const flat_t *flat, co
     self->rows = rows ? rows : faiss_index_rows(index);
     if (faiss_index_lists(index, &self->lists) && !self->rows)
         faiss_index_map_lists(index);
-    float *vector = malloc(self->dimension * sizeof *vector);
-    self->rebuilds = vector && self->count > 0 && faiss_Index_reconstruct(index, 0, vector) == 0;
+    float *vector = rl_alloc_array(self->dimension, sizeof *vector);
+    self->rebuilds = self->count > 0 && faiss_Index_reconstruct(index, 0, vector) == 0;
     free(vector);
     return self;
 }
@@ -69,8 +68,8 @@ static int compare_rebuilt(const filtered_search_t *self, const float *query, si
 {
     top_k_t best = {scores, labels, 0, k};
     size_t words = selection_words(among);
-    float *vector = malloc(self->dimension * sizeof *vector);
-    int rc = vector ? 0 : rl_fail(why, why_size, "out of memory");
+    float *vector = rl_alloc_array(self->dimension, sizeof *vector);
+    int rc = 0;
     for (size_t word = 0; rc == 0 && word < words; word++)
         for (uint64_t left = among->bits[word]; rc == 0 && left; left &= left - 1) {
             size_t row = word * 64 + (size_t)__builtin_ctzll(left);
@@ -100,27 +99,22 @@ static int search_flat(const filtered_search_t *self, const float *query, size_t
 {
     if (among->rows || !self->flat)
         return compare_each(self, query, k, among, scores, labels, why, why_size);
-    return flat_search(self->flat, query, k, among, scores, labels) == 0
-               ? 0
-               : rl_fail(why, why_size, "out of memory");
+    flat_search(self->flat, query, k, among, scores, labels);
+    return 0;
 }
 
 // ---- the best of all ----------------------------------------------------------------------------
 
 // Looks for `wide` of all passages and keeps the k best of the selection; returns how many there
 // were, or -1 with `why`.
-static long look(const filtered_search_t *self, const float *query, size_t wide, size_t k,
-                 size_t effort, const selection_t *among, float *scores, int64_t *labels, char *why,
-                 size_t why_size)
+static long search_all_and_filter(const filtered_search_t *self, const float *query, size_t wide,
+                                  size_t k, size_t effort, const selection_t *among, float *scores,
+                                  int64_t *labels, char *why, size_t why_size)
 {
-    float *wide_scores = malloc(wide * sizeof *wide_scores);
-    idx_t *wide_labels = malloc(wide * sizeof *wide_labels);
+    float *wide_scores = rl_must(malloc(wide * sizeof *wide_scores));
+    idx_t *wide_labels = rl_must(malloc(wide * sizeof *wide_labels));
     size_t found = 0;
-    long rc = -1;
-    if (!wide_scores || !wide_labels)
-        rl_fail(why, why_size, "out of memory");
-    else
-        rc = faiss_index_search(self->index, query, wide, self->kind, effort, wide_scores,
+    int rc = faiss_index_search(self->index, query, wide, self->kind, effort, wide_scores,
                                 wide_labels, why, why_size);
     for (size_t at = 0; rc == 0 && at < wide && found < k; at++) {
         idx_t label = wide_labels[at];
@@ -160,7 +154,8 @@ static int search_wide(const filtered_search_t *self, const float *query, size_t
         if (is_rather_compared(self, among, wide, effort))
             return compare_each(self, query, k, among, scores, labels, why, why_size);
         size_t all = wide < (double)self->count ? (size_t)wide : self->count;
-        long found = look(self, query, all, k, effort, among, scores, labels, why, why_size);
+        long found = search_all_and_filter(self, query, all, k, effort, among, scores, labels, why,
+                                           why_size);
         if (found < 0 || (size_t)found >= k || all == self->count)
             return found < 0 ? -1 : 0;
     }

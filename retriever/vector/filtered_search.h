@@ -1,6 +1,6 @@
-// among: a search for the nearest vectors of those passages that a filter keeps. Whatever kind the
-// index is, the result is that of the index on these passages alone: few are compared one by one,
-// of many the best of all are looked through until there are enough.
+// filtered_search: a search for the nearest vectors of those passages that a filter keeps. Whatever
+// kind the index is, the result is that of the index on these passages alone: few are compared one
+// by one, of many the best of all are looked through until there are enough.
 #ifndef FILTERED_SEARCH_H
 #define FILTERED_SEARCH_H
 
@@ -11,7 +11,7 @@
 typedef struct filtered_search filtered_search_t;
 
 // The index, `flat` (the copy in bytes of a flat index, or NULL) and `rows` (the vectors in floats,
-// for an index that does not have them itself, or NULL) stay the caller's. NULL if memory runs out.
+// for an index that does not have them itself, or NULL) stay the caller's. Never NULL.
 filtered_search_t *filtered_search_new(FaissIndex *index, const flat_t *flat, const float *rows);
 void filtered_search_destroy(filtered_search_t **self_p);
 

@@ -14,25 +14,24 @@
 #include "selection.h"
 
 enum {
-    FLAT_MAX_K = 256
-}; // above it FAISS is better
+    FLAT_MAX_K = 256, // above it FAISS is better
+};
 
 typedef struct flat flat_t;
 
 // Makes the copy in bytes (a quarter of the memory). The rows, `count` of `dimension` floats, stay
-// the caller's, and stay where they are. NULL if memory runs out.
+// the caller's, and stay where they are. Never NULL.
 flat_t *flat_new(const float *rows, size_t count, size_t dimension);
 void flat_destroy(flat_t **self_p);
 
 // The `k` (1 to FLAT_MAX_K) largest inner products of `query` with the rows (of `among`, if it
 // is not NULL): scores and row numbers, best first, equal ones by row; -1 where there are fewer
-// than k rows with a finite one. Returns 0, or -1 if memory runs out. From any number of threads at
-// a time.
-int flat_search(const flat_t *self, const float *query, size_t k, const selection_t *among,
-                float *scores, int64_t *labels);
+// than k rows with a finite one. From any number of threads at a time.
+void flat_search(const flat_t *self, const float *query, size_t k, const selection_t *among,
+                 float *scores, int64_t *labels);
 
 // The same for `count` questions at once, a row of `queries`, of `scores` and of `labels` for each,
-// without a selection. Returns 0, or -1 if memory runs out or the CPU has no instruction for it.
+// without a selection. Returns 0, or -1 if the CPU has no instruction for it.
 int flat_search_many(const flat_t *self, const float *queries, size_t count, size_t k,
                      float *scores, int64_t *labels);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "flat_private.h"
+#include "mem.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -27,7 +28,7 @@ typedef struct candidate {
 } candidate_t;
 
 // One question on its way through the rows.
-typedef struct seeker {
+typedef struct query_state {
     top_k_t best;       // by what products are at least
     float scale, size;  // of the bytes; length
     float wrong;        // what products may be off for its own rounding
@@ -35,16 +36,16 @@ typedef struct seeker {
     int32_t zeros;      // ZERO in place of zero adds this to each sum
     candidate_t *found; // by row
     size_t found_size, room;
-} seeker_t;
+} query_state_t;
 
-typedef struct many {
+typedef struct batch {
     const flat_t *flat;
-    size_t words;    // of WORD bytes in a row, filled up to whole registers
-    size_t count;    // questions, filled up to a multiple of TOGETHER
-    int32_t *codes;  // of questions: `words` each
-    uint8_t *turned; // a block of rows, word by word: those of all 16 rows side by side
-    seeker_t *seekers;
-} many_t;
+    size_t words;        // of WORD bytes in a row, filled up to whole registers
+    size_t count;        // questions, filled up to a multiple of TOGETHER
+    int32_t *codes;      // of questions: `words` each
+    uint8_t *transposed; // a block of rows, word by word: those of all 16 rows side by side
+    query_state_t *states;
+} batch_t;
 
 static bool is_able(void)
 {
@@ -56,7 +57,7 @@ static bool is_able(void)
 // ---- a block of rows ----------------------------------------------------------------------------
 
 static inline __attribute__((always_inline, target("avx512f,avx512bw"))) __m512i
-load_row(const many_t *self, size_t row, size_t at)
+load_row(const batch_t *self, size_t row, size_t at)
 {
     const flat_t *flat = self->flat;
     size_t left = flat->stride - at;
@@ -77,11 +78,11 @@ static inline __attribute__((always_inline, target("avx512f"))) void put_words(u
     _mm_storeu_si128((void *)(to + 3 * step), _mm512_extracti32x4_epi32(words, 3));
 }
 
-__attribute__((target("avx512f,avx512bw"))) static void turn(many_t *self, size_t from)
+__attribute__((target("avx512f,avx512bw"))) static void transpose_block(batch_t *self, size_t from)
 {
     for (size_t at = 0; at < self->flat->stride; at += CHUNK)
         for (size_t row = 0; row < BLOCK; row += 4) {
-            uint8_t *to = self->turned + at / WORD * CHUNK + row * WORD;
+            uint8_t *to = self->transposed + at / WORD * CHUNK + row * WORD;
             __m512i a = load_row(self, from + row, at), b = load_row(self, from + row + 1, at);
             __m512i c = load_row(self, from + row + 2, at), d = load_row(self, from + row + 3, at);
             __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
@@ -97,13 +98,13 @@ __attribute__((target("avx512f,avx512bw"))) static void turn(many_t *self, size_
 
 // The sums of products of the block's rows with TOGETHER questions, a row of `out` for each.
 __attribute__((target("avx512f,avx512vnni"))) static void
-multiply(const many_t *self, const int32_t *codes, int32_t *out)
+multiply_block(const batch_t *self, const int32_t *codes, int32_t *out)
 {
     size_t words = self->words;
     __m512i sum0 = _mm512_setzero_si512(), sum1 = sum0, sum2 = sum0, sum3 = sum0, sum4 = sum0,
             sum5 = sum0, sum6 = sum0, sum7 = sum0;
     for (size_t at = 0; at < words; at++) {
-        __m512i rows = _mm512_loadu_si512(self->turned + at * CHUNK);
+        __m512i rows = _mm512_loadu_si512(self->transposed + at * CHUNK);
         SUM(0);
         SUM(1);
         SUM(2);
@@ -126,156 +127,141 @@ multiply(const many_t *self, const int32_t *codes, int32_t *out)
 
 // ---- candidates ---------------------------------------------------------------------------------
 
-static int note(seeker_t *seeker, size_t row, float about, float wrong)
+static void note_candidate(query_state_t *state, size_t row, float about, float wrong)
 {
-    if (seeker->found_size == seeker->room) { // those that cannot be any more make room
+    if (state->found_size == state->room) { // those that cannot be any more make room
         size_t kept = 0;
-        for (size_t at = 0; at < seeker->found_size; at++)
-            if (seeker->found[at].most >= seeker->least)
-                seeker->found[kept++] = seeker->found[at];
-        seeker->found_size = kept;
+        for (size_t at = 0; at < state->found_size; at++)
+            if (state->found[at].most >= state->least)
+                state->found[kept++] = state->found[at];
+        state->found_size = kept;
     }
-    if (seeker->found_size > seeker->room / 2 && seeker->found_size + 1 >= seeker->room) {
-        candidate_t *more = realloc(seeker->found, 2 * seeker->room * sizeof *more);
-        if (!more)
-            return -1;
-        seeker->found = more;
-        seeker->room *= 2;
+    if (state->found_size > state->room / 2 && state->found_size + 1 >= state->room) {
+        state->room *= 2;
+        state->found = rl_realloc(state->found, state->room, sizeof *state->found);
     }
-    seeker->found[seeker->found_size++] = (candidate_t){(uint32_t)row, about + wrong};
-    top_k_offer(&seeker->best, about - wrong, row);
-    if (seeker->best.size == seeker->best.k)
-        seeker->least = seeker->best.scores[seeker->best.k - 1];
-    return 0;
+    state->found[state->found_size++] = (candidate_t){(uint32_t)row, about + wrong};
+    top_k_offer(&state->best, about - wrong, row);
+    if (state->best.size == state->best.k)
+        state->least = state->best.scores[state->best.k - 1];
 }
 
 // Looks at a block's sums of one question.
-__attribute__((target("avx512f,avx512bw"))) static int look(const many_t *self, seeker_t *seeker,
-                                                            size_t from, const int32_t *sums)
+__attribute__((target("avx512f,avx512bw"))) static void
+look_at_block(const batch_t *self, query_state_t *state, size_t from, const int32_t *sums)
 {
     size_t left = self->flat->count - from;
     __mmask16 there = left >= BLOCK ? 0xffff : (__mmask16)((1u << left) - 1);
-    __m512i whole = _mm512_sub_epi32(_mm512_loadu_si512(sums), _mm512_set1_epi32(seeker->zeros));
+    __m512i whole = _mm512_sub_epi32(_mm512_loadu_si512(sums), _mm512_set1_epi32(state->zeros));
     __m512 scales = _mm512_maskz_loadu_ps(there, self->flat->scales + from);
     __m512 about = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(whole), scales),
-                                 _mm512_set1_ps(seeker->scale));
+                                 _mm512_set1_ps(state->scale));
     __m512 wrong = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(there, self->flat->rests + from),
-                                   _mm512_set1_ps(seeker->size), _mm512_set1_ps(seeker->wrong));
+                                   _mm512_set1_ps(state->size), _mm512_set1_ps(state->wrong));
     unsigned may = _mm512_mask_cmp_ps_mask(there, _mm512_add_ps(about, wrong),
-                                           _mm512_set1_ps(seeker->least), _CMP_GE_OQ);
+                                           _mm512_set1_ps(state->least), _CMP_GE_OQ);
     if (!may)
-        return 0;
+        return;
     float products[BLOCK], offs[BLOCK];
     _mm512_storeu_ps(products, about);
     _mm512_storeu_ps(offs, wrong);
     for (; may; may &= may - 1) {
         unsigned at = (unsigned)__builtin_ctz(may);
-        if (products[at] + offs[at] >= seeker->least &&
-            note(seeker, from + at, products[at], offs[at]) != 0)
-            return -1;
+        if (products[at] + offs[at] >= state->least)
+            note_candidate(state, from + at, products[at], offs[at]);
     }
-    return 0;
 }
 
-static float product(const flat_t *flat, size_t row, const float *query)
+static float row_product(const flat_t *flat, size_t row, const float *query)
 {
     return flat_product(flat->rows + row * flat->dimension, flat->dimension, query);
 }
 
 // Again in floats: first k that are good, which say what another has to reach; then, by row, all
 // that may.
-static void settle(const flat_t *flat, seeker_t *seeker, const float *query)
+static void rescore_query(const flat_t *flat, query_state_t *state, const float *query)
 {
-    top_k_t best = seeker->best;
+    top_k_t best = state->best;
     float least = best.size == best.k ? INFINITY : -INFINITY;
     for (size_t at = 0; at < best.size && best.size == best.k; at++)
-        least = fminf(least, product(flat, (size_t)best.labels[at], query));
+        least = fminf(least, row_product(flat, (size_t)best.labels[at], query));
     size_t left = 0;
-    for (size_t at = 0; at < seeker->found_size; at++)
-        if (seeker->found[at].most >= least)
-            seeker->found[left++] = seeker->found[at];
+    for (size_t at = 0; at < state->found_size; at++)
+        if (state->found[at].most >= least)
+            state->found[left++] = state->found[at];
     best.size = 0;
     for (size_t at = 0; at < left; at++) {
-        size_t row = seeker->found[at].row;
+        size_t row = state->found[at].row;
         if (at + 1 < left) {
-            const float *next = flat->rows + seeker->found[at + 1].row * flat->dimension;
+            const float *next = flat->rows + state->found[at + 1].row * flat->dimension;
             for (size_t part = 0; part < flat->dimension; part += CHUNK / sizeof *next)
                 __builtin_prefetch(next + part);
         }
-        top_k_offer(&best, product(flat, row, query), row);
+        top_k_offer(&best, row_product(flat, row, query), row);
     }
     top_k_end(&best);
 }
 
 // ---- all of it ----------------------------------------------------------------------------------
 
-static int begin(many_t *self, const float *queries, size_t count, size_t k, float *scores,
-                 int64_t *labels)
+static void begin_queries(batch_t *self, const float *queries, size_t count, size_t k,
+                          float *scores, int64_t *labels)
 {
     const flat_t *flat = self->flat;
     self->words = (flat->stride + CHUNK - 1) / CHUNK * CHUNK / WORD;
     self->count = (count + TOGETHER - 1) / TOGETHER * TOGETHER;
-    self->codes = calloc(self->count * self->words, sizeof *self->codes);
-    self->turned = malloc(self->words * CHUNK);
-    self->seekers = calloc(count, sizeof *self->seekers);
-    if (!self->codes || !self->turned || !self->seekers)
-        return -1;
+    self->codes = rl_alloc_array(self->count * self->words, sizeof *self->codes);
+    self->transposed = rl_alloc(self->words * CHUNK);
+    self->states = rl_alloc_array(count, sizeof *self->states);
     for (size_t n = 0; n < count; n++) {
-        seeker_t *seeker = &self->seekers[n];
+        query_state_t *state = &self->states[n];
         const float *query = queries + n * flat->dimension;
         int8_t *codes = (int8_t *)(self->codes + n * self->words);
         double length = 0;
         for (size_t at = 0; at < flat->dimension; at++)
             length += (double)query[at] * query[at];
-        float own, rest = flat_round(query, flat->dimension, codes, &seeker->scale, &own);
+        float own, rest = flat_round(query, flat->dimension, codes, &state->scale, &own);
         for (size_t at = 0; at < flat->dimension; at++)
-            seeker->zeros += ZERO * codes[at];
+            state->zeros += ZERO * codes[at];
         // q·x − q̂·x̂ = q·(x − x̂) + (q − q̂)·x̂, and Cauchy-Schwarz
-        seeker->size = (float)sqrt(length);
-        seeker->wrong = rest * flat->longest + FLAT_SLACK * (1 + seeker->size);
-        seeker->least = -INFINITY;
-        seeker->best = (top_k_t){scores + n * k, labels + n * k, 0, k};
-        seeker->room = ROOM;
-        seeker->found = malloc(ROOM * sizeof *seeker->found);
-        if (!seeker->found)
-            return -1;
+        state->size = (float)sqrt(length);
+        state->wrong = rest * flat->longest + FLAT_SLACK * (1 + state->size);
+        state->least = -INFINITY;
+        state->best = (top_k_t){scores + n * k, labels + n * k, 0, k};
+        state->room = ROOM;
+        state->found = rl_must(malloc(ROOM * sizeof *state->found));
     }
-    return 0;
 }
 
-static int look_through(many_t *self, size_t count)
+static void look_at_all(batch_t *self, size_t count)
 {
     int32_t sums[TOGETHER * BLOCK];
     for (size_t from = 0; from < self->flat->count; from += BLOCK) {
-        turn(self, from);
+        transpose_block(self, from);
         for (size_t n = 0; n < count; n += TOGETHER) {
-            multiply(self, self->codes + n * self->words, sums);
+            multiply_block(self, self->codes + n * self->words, sums);
             for (size_t one = n; one < n + TOGETHER && one < count; one++)
-                if (look(self, &self->seekers[one], from, sums + (one - n) * BLOCK) != 0)
-                    return -1;
+                look_at_block(self, &self->states[one], from, sums + (one - n) * BLOCK);
         }
     }
-    return 0;
 }
 
 int flat_search_many(const flat_t *flat, const float *queries, size_t count, size_t k,
                      float *scores, int64_t *labels)
 {
-    many_t self = {.flat = flat};
+    batch_t self = {.flat = flat};
     if (!is_able() || flat->count > UINT32_MAX)
         return -1;
-    int rc = begin(&self, queries, count, k, scores, labels);
-    if (rc == 0)
-        rc = look_through(&self, count);
-    for (size_t n = 0; n < count && self.seekers; n++) {
-        if (rc == 0)
-            settle(flat, &self.seekers[n], queries + n * flat->dimension);
-        free(self.seekers[n].found);
+    begin_queries(&self, queries, count, k, scores, labels);
+    look_at_all(&self, count);
+    for (size_t n = 0; n < count; n++) {
+        rescore_query(flat, &self.states[n], queries + n * flat->dimension);
+        free(self.states[n].found);
     }
     free(self.codes);
-    free(self.turned);
-    free(self.seekers);
-    return rc;
+    free(self.transposed);
+    free(self.states);
+    return 0;
 }
 
 #else

@@ -11,8 +11,8 @@ static const float FLAT_SLACK = 1e-4f;
 struct flat {
     const float *rows;
     size_t count, dimension;
-    size_t
-        stride; // bytes of a row of codes: the dimension, filled up with zeros to whole registers
+    size_t stride; // bytes of a row of codes: the dimension, filled up with zeros to whole
+                   // registers
     int8_t *codes; // a row is about scale * codes
     float *scales; // not a number where the row has what is none
     float *rests;  // the length of what rounding has left off

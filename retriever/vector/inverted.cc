@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVF.h>
 #include <faiss/IndexIVFFlat.h>
@@ -27,6 +26,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "faiss_guard.h"
+
 namespace
 {
 
@@ -37,11 +38,6 @@ enum : size_t {
     ROWS = 4096,
 };
 
-faiss::Index *real(FaissIndex *index)
-{
-    return reinterpret_cast<faiss::Index *>(index);
-}
-
 faiss::IndexIVF *file_of(faiss::Index *index)
 {
     if (auto chain = dynamic_cast<faiss::IndexPreTransform *>(index))
@@ -49,32 +45,19 @@ faiss::IndexIVF *file_of(faiss::Index *index)
     return dynamic_cast<faiss::IndexIVF *>(index);
 }
 
-template <typename Work> int guarded(char *why, size_t why_size, Work work)
-{
-    try {
-        work();
-        return 0;
-    } catch (const std::exception &error) {
-        snprintf(why, why_size, "%s", error.what());
-    } catch (...) {
-        snprintf(why, why_size, "unknown error");
-    }
-    return -1;
-}
-
-[[noreturn]] void fail(const std::string &what)
+[[noreturn]] void throw_errno(const std::string &what)
 {
     throw std::runtime_error(what + ": " + strerror(errno));
 }
 
 // Counts how often FAISS asks whether to go on, which it does after every ROWS rows that were
 // compared with the centroids, and after each of k-means' iterations.
-struct training : faiss::InterruptCallback {
+struct training_progress : faiss::InterruptCallback {
     inverted_progress_fn *progress;
     void *arg;
     uint64_t asked = 0, total;
 
-    training(inverted_progress_fn *to, void *with, uint64_t steps)
+    training_progress(inverted_progress_fn *to, void *with, uint64_t steps)
         : progress(to), arg(with), total(steps)
     {
     }
@@ -99,7 +82,7 @@ struct descriptor {
     }
 };
 
-class writing
+class list_writer
 {
     faiss::Index *index;
     faiss::IndexIVF *file;
@@ -115,7 +98,7 @@ class writing
     std::vector<uint64_t> written; // vectors of a list that are laid down
     std::vector<float> block;
 
-    void put(int fd, const void *data, size_t size, uint64_t at) const
+    void write_at(int fd, const void *data, size_t size, uint64_t at) const
     {
         auto from = static_cast<const char *>(data);
         while (size > 0) {
@@ -123,7 +106,7 @@ class writing
             if (wrote < 0 && errno == EINTR)
                 continue;
             if (wrote <= 0)
-                fail(path);
+                throw_errno(path);
             from += wrote;
             at += static_cast<uint64_t>(wrote);
             size -= static_cast<size_t>(wrote);
@@ -131,10 +114,10 @@ class writing
     }
 
     // A block of vectors as the inverted file sees them: behind the transformations.
-    const float *take(uint64_t first, size_t size, std::unique_ptr<const float[]> &owned)
+    const float *read_block(uint64_t first, size_t size, std::unique_ptr<const float[]> &owned)
     {
         if (read(read_arg, first, size, block.data()) != 0)
-            fail("the vectors that were gathered cannot be read");
+            throw_errno("the vectors that were gathered cannot be read");
         auto chain = dynamic_cast<const faiss::IndexPreTransform *>(index);
         if (!chain)
             return block.data();
@@ -144,7 +127,7 @@ class writing
         return at;
     }
 
-    void assign()
+    void assign_lists()
     {
         std::vector<int64_t> found(BLOCK);
         // The centroids are of length 1 (k-means is spherical), so the nearest one is the same by
@@ -159,7 +142,7 @@ class writing
         for (uint64_t first = 0; first < count; first += BLOCK) {
             size_t size = count - first < BLOCK ? count - first : BLOCK;
             std::unique_ptr<const float[]> owned;
-            const float *rows = take(first, size, owned);
+            const float *rows = read_block(first, size, owned);
             quantizer->assign(static_cast<int64_t>(size), rows, found.data());
             for (size_t at = 0; at < size; at++) {
                 // a quantizer that is itself approximate may find nothing
@@ -182,15 +165,15 @@ class writing
             throw std::runtime_error("FAISS does not write this index's lists at its file's end");
         uint64_t at = static_cast<uint64_t>(end) - 4;
         uint64_t numbers[2] = {file->nlist, file->code_size}, size = file->nlist;
-        put(fd, "ilar", 4, at);
-        put(fd, numbers, sizeof numbers, at + 4);
-        put(fd, "full", 4, at + 20);
-        put(fd, &size, sizeof size, at + 24);
-        put(fd, sizes.data(), size * sizeof sizes[0], at + 32);
+        write_at(fd, "ilar", 4, at);
+        write_at(fd, numbers, sizeof numbers, at + 4);
+        write_at(fd, "full", 4, at + 20);
+        write_at(fd, &size, sizeof size, at + 24);
+        write_at(fd, sizes.data(), size * sizeof sizes[0], at + 32);
         return at + 32 + size * sizeof sizes[0];
     }
 
-    void place(uint64_t at)
+    void place_lists(uint64_t at)
     {
         begins.resize(file->nlist);
         written.assign(file->nlist, 0);
@@ -226,13 +209,13 @@ class writing
                 ids[at] = static_cast<int64_t>(first + row);
             }
             uint64_t behind = begins[each] + sizes[each] * code;
-            put(fd, run.data(), run.size(), begins[each] + written[each] * code);
-            put(fd, ids.data(), some * sizeof ids[0], behind + written[each] * sizeof ids[0]);
+            write_at(fd, run.data(), run.size(), begins[each] + written[each] * code);
+            write_at(fd, ids.data(), some * sizeof ids[0], behind + written[each] * sizeof ids[0]);
             written[each] += some;
         }
     }
 
-    void encode(int fd)
+    void encode_codes(int fd)
     {
         size_t room = WINDOW / file->code_size / BLOCK * BLOCK;
         if (room < BLOCK)
@@ -246,7 +229,7 @@ class writing
             for (size_t done = 0; done < some; done += BLOCK) {
                 size_t size = some - done < BLOCK ? some - done : BLOCK;
                 std::unique_ptr<const float[]> owned;
-                const float *rows = take(first + done, size, owned);
+                const float *rows = read_block(first + done, size, owned);
                 for (size_t at = 0; at < size; at++)
                     lists[at] = list[first + done + at];
                 file->encode_vectors(static_cast<int64_t>(size), rows, lists.data(),
@@ -275,26 +258,26 @@ class writing
     }
 
   public:
-    writing(faiss::Index *of, uint64_t vectors, const char *to, inverted_read_fn *source,
-            void *source_arg, inverted_progress_fn *tell, void *with)
+    list_writer(faiss::Index *of, uint64_t vectors, const char *to, inverted_read_fn *source,
+                void *source_arg, inverted_progress_fn *tell, void *with)
         : index(of), file(file_of(of)), count(vectors), path(to), read(source),
           read_arg(source_arg), progress(tell), arg(with), block(BLOCK * static_cast<size_t>(of->d))
     {
     }
 
-    void all()
+    void write_all()
     {
-        assign();
+        assign_lists();
         write_without_lists();
         descriptor out(open(path, O_RDWR | O_CLOEXEC));
         if (out.fd < 0)
-            fail(path);
-        place(write_front(out.fd));
-        encode(out.fd);
+            throw_errno(path);
+        place_lists(write_front(out.fd));
+        encode_codes(out.fd);
         int fd = out.fd;
         out.fd = -1;
         if (::close(fd) != 0)
-            fail(path);
+            throw_errno(path);
     }
 };
 
@@ -302,7 +285,7 @@ class writing
 
 bool inverted_suits(FaissIndex *index)
 {
-    const faiss::IndexIVF *file = file_of(real(index));
+    const faiss::IndexIVF *file = file_of(index_of(index));
     if (!file)
         return false;
     // exactly these: what is derived from them writes more behind the lists, or packs them
@@ -313,24 +296,24 @@ bool inverted_suits(FaissIndex *index)
 
 size_t inverted_lists(FaissIndex *index)
 {
-    const faiss::IndexIVF *file = file_of(real(index));
+    const faiss::IndexIVF *file = file_of(index_of(index));
     return file ? file->nlist : 0;
 }
 
 int inverted_train(FaissIndex *index, const float *vectors, size_t count,
                    inverted_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
-    return guarded(why, why_size, [&] {
-        faiss::IndexIVF *file = file_of(real(index));
+    return guard_call(why, why_size, [&] {
+        faiss::IndexIVF *file = file_of(index_of(index));
         uint64_t steps = 1;
-        faiss::IndexFlatL2 nearest(file->d); // see assign
+        faiss::IndexFlatL2 nearest(file->d); // see assign_lists
         if (!file->clustering_index && file->quantizer_trains_alone != 1 && file->cp.spherical)
             file->clustering_index = &nearest;
         steps += static_cast<uint64_t>(file->cp.niter) * ((count + ROWS - 1) / ROWS + 1);
-        auto counting = std::make_unique<training>(progress, arg, steps);
+        auto counting = std::make_unique<training_progress>(progress, arg, steps);
         faiss::InterruptCallback::instance = std::move(counting);
         try {
-            real(index)->train(static_cast<int64_t>(count), vectors);
+            index_of(index)->train(static_cast<int64_t>(count), vectors);
         } catch (...) {
             faiss::InterruptCallback::clear_instance();
             file->clustering_index = nullptr;
@@ -345,6 +328,7 @@ int inverted_write(FaissIndex *index, uint64_t count, const char *path, inverted
                    void *read_arg, inverted_progress_fn *progress, void *arg, char *why,
                    size_t why_size)
 {
-    return guarded(why, why_size,
-                   [&] { writing(real(index), count, path, read, read_arg, progress, arg).all(); });
+    return guard_call(why, why_size, [&] {
+        list_writer(index_of(index), count, path, read, read_arg, progress, arg).write_all();
+    });
 }

@@ -15,15 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "blas.h"
 #include "faiss_index.h"
 #include "files.h"
 #include "inverted.h"
+#include "mem.h"
 #include "store.h"
-
-// Declared in OpenBLAS's cblas.h, which may be another BLAS's on this machine.
-void openblas_set_num_threads(int threads);
-// Declared in omp.h, which clang does not bring along.
-void omp_set_num_threads(int threads);
 
 enum {
     BLOCK = 4096,           // vectors added to the index at a time
@@ -110,11 +107,9 @@ void vectors_unmap(const float *rows, size_t count, size_t dimension)
 vectors_t *vectors_new(const char *folder, char *why, size_t why_size)
 {
     char path[FILE_PATH_MAX];
-    vectors_t *self = calloc(1, sizeof *self);
-    if (self)
-        self->folder = strdup(folder);
-    if (!self || !self->folder || path_format(path, "%s/" ROWS_FILE, folder) != 0 ||
-        !(self->spool = fopen(path, "w+be"))) {
+    vectors_t *self = rl_new(*self);
+    self->folder = rl_strdup(folder);
+    if (path_format(path, "%s/" ROWS_FILE, folder) != 0 || !(self->spool = fopen(path, "w+be"))) {
         rl_fail(why, why_size, "%s/" ROWS_FILE ": cannot write: %s", folder, strerror(errno));
         vectors_destroy(&self);
     }
@@ -146,16 +141,16 @@ int vectors_add(vectors_t *self, const float *vector, size_t dimension, char *wh
     return 0;
 }
 
-// What reads from the spool: by place, whatever has been read before.
-typedef struct reading {
+// Reads from the spool by place.
+typedef struct spool_reader {
     const vectors_t *vectors;
     size_t dimension;
-} reading_t;
+} spool_reader_t;
 
 // Reads `count` vectors from vector `first` on.
 static int read_spool(void *arg, uint64_t first, size_t count, float *out)
 {
-    const reading_t *self = arg;
+    const spool_reader_t *self = arg;
     size_t size = count * self->dimension * sizeof *out;
     off_t at = (off_t)(first * self->dimension * sizeof *out);
     char *to = (char *)out;
@@ -175,39 +170,39 @@ static int read_spool(void *arg, uint64_t first, size_t count, float *out)
 }
 
 // How many vectors to train on.
-static size_t sample_size(const reading_t *reading, FaissIndex *index)
+static size_t sample_size(const spool_reader_t *reader, FaissIndex *index)
 {
     size_t lists = inverted_lists(index);
     size_t want = lists > 0 ? lists * A_LIST : MAX_TRAINING;
-    size_t room = MAX_SAMPLE / (reading->dimension * sizeof(float));
+    size_t room = MAX_SAMPLE / (reader->dimension * sizeof(float));
     if (want > room)
         want = room;
-    return want < reading->vectors->count ? want : (size_t)reading->vectors->count;
+    return want < reader->vectors->count ? want : (size_t)reader->vectors->count;
 }
 
-// One vector from each of as many equal stretches, at a place in it that is not always the same:
-// what comes again and again at even distances must not be all that is seen.
-static float *take_sample(reading_t *reading, size_t count)
+// One vector from each of as many equal stretches, at a pseudo-random place in it, so that vectors
+// that recur at even distances are not the whole sample. NULL with errno if it cannot be read.
+static float *take_sample(spool_reader_t *reader, size_t count)
 {
-    uint64_t total = reading->vectors->count, state = 1;
-    float *sample = malloc((count + 1) * reading->dimension * sizeof *sample);
-    for (size_t at = 0; sample && at < count; at++) {
+    uint64_t total = reader->vectors->count, state = 1;
+    float *sample = rl_alloc_array((count + 1) * reader->dimension, sizeof *sample);
+    for (size_t at = 0; at < count; at++) {
         uint64_t from = total * at / count, to = total * (at + 1) / count;
         state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); // Knuth
         uint64_t row = from + (state >> 33) % (to > from ? to - from : 1);
-        if (read_spool(reading, row, 1, sample + at * reading->dimension) != 0) {
+        if (read_spool(reader, row, 1, sample + at * reader->dimension) != 0) {
             free(sample);
-            sample = NULL;
+            return NULL;
         }
     }
     return sample;
 }
 
-static int train(reading_t *reading, FaissIndex *index, vectors_progress_fn *progress, void *arg,
-                 char *why, size_t why_size)
+static int train_index(spool_reader_t *reader, FaissIndex *index, vectors_progress_fn *progress,
+                       void *arg, char *why, size_t why_size)
 {
-    size_t count = sample_size(reading, index);
-    float *sample = take_sample(reading, count);
+    size_t count = sample_size(reader, index);
+    float *sample = take_sample(reader, count);
     int rc = sample ? 0 : rl_fail(why, why_size, "no sample of the vectors: %s", strerror(errno));
     if (rc == 0 && progress)
         progress(arg, "training", 0, count);
@@ -220,15 +215,15 @@ static int train(reading_t *reading, FaissIndex *index, vectors_progress_fn *pro
 }
 
 // An index that is kept in memory as a whole until it is written.
-static int fill(reading_t *reading, FaissIndex *index, const char *path,
-                vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
+static int fill_index(spool_reader_t *reader, FaissIndex *index, const char *path,
+                      vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
-    uint64_t total = reading->vectors->count;
-    float *block = malloc(BLOCK * reading->dimension * sizeof *block);
-    int rc = block ? 0 : rl_fail(why, why_size, "out of memory");
+    uint64_t total = reader->vectors->count;
+    float *block = rl_alloc_array(BLOCK * reader->dimension, sizeof *block);
+    int rc = 0;
     for (uint64_t first = 0; rc == 0 && first < total; first += BLOCK) {
         size_t count = total - first < BLOCK ? total - first : BLOCK;
-        if (read_spool(reading, first, count, block) != 0)
+        if (read_spool(reader, first, count, block) != 0)
             rc = rl_fail(why, why_size, "%s", strerror(errno));
         else if (faiss_Index_add(index, (idx_t)count, block) != 0)
             rc = rl_fail(why, why_size, "%s", vectors_faiss_error());
@@ -241,14 +236,15 @@ static int fill(reading_t *reading, FaissIndex *index, const char *path,
     return rc;
 }
 
-static int make(reading_t *reading, FaissIndex *index, const char *path,
-                vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
+static int make_index(spool_reader_t *reader, FaissIndex *index, const char *path,
+                      vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
-    if (!faiss_Index_is_trained(index) && train(reading, index, progress, arg, why, why_size) != 0)
+    if (!faiss_Index_is_trained(index) &&
+        train_index(reader, index, progress, arg, why, why_size) != 0)
         return -1;
     if (!inverted_suits(index))
-        return fill(reading, index, path, progress, arg, why, why_size);
-    return inverted_write(index, reading->vectors->count, path, read_spool, reading, progress, arg,
+        return fill_index(reader, index, path, progress, arg, why, why_size);
+    return inverted_write(index, reader->vectors->count, path, read_spool, reader, progress, arg,
                           why, why_size);
 }
 
@@ -257,7 +253,7 @@ static int make_empty(FaissIndex **index, const char *factory, size_t dimension,
 {
     if (faiss_index_factory(index, (int)dimension, factory, METRIC_INNER_PRODUCT) == 0)
         return 0;
-    return rl_fail(why, why_size, "FAISS does not make an index \"%s\" of dimension %zu: %s",
+    return rl_fail(why, why_size, "FAISS does not make_index an index \"%s\" of dimension %zu: %s",
                    factory, dimension, vectors_faiss_error());
 }
 
@@ -273,18 +269,18 @@ int vectors_build(vectors_t *self, size_t dimension, const char *factory, size_t
                   vectors_progress_fn *progress, void *arg, char *why, size_t why_size)
 {
     char path[FILE_PATH_MAX], inner[FILE_PATH_MAX];
-    reading_t reading = {self, dimension};
+    spool_reader_t reader = {self, dimension};
     FaissIndex *index = NULL;
     if (fflush(self->spool) != 0)
         return rl_fail(why, why_size, "%s/" ROWS_FILE ": cannot write: %s", self->folder,
                        strerror(errno));
     if (path_format(path, "%s/" VECTORS_FILE, self->folder) != 0)
-        return rl_fail(why, why_size, "%s: the path is too long", self->folder);
+        return rl_fail(why, why_size, "%s: %s", self->folder, strerror(errno));
     omp_set_num_threads((int)threads);
     openblas_set_num_threads((int)threads);
     if (make_empty(&index, factory, dimension, why, why_size) != 0)
         return -1;
-    int rc = make(&reading, index, path, progress, arg, inner, sizeof inner);
+    int rc = make_index(&reader, index, path, progress, arg, inner, sizeof inner);
     if (rc != 0)
         rl_fail(why, why_size, "%s: FAISS index \"%s\" of %llu vectors: %s", path, factory,
                 (unsigned long long)self->count, inner);

@@ -196,7 +196,7 @@ static int merge_shard(merging_t *self, uint64_t shard)
 // ---- the whole
 // ------------------------------------------------------------------------------------
 
-static bool all_shards(void *arg, uint64_t shard)
+static bool all_shards(const void *arg, uint64_t shard)
 {
     (void)arg;
     (void)shard;

@@ -109,7 +109,7 @@ static int ask_all(lab_t *self, const source_backend_t *backend, void *source, s
 
 static int search(lab_t *self, const store_t *store, const char *kind, bool exact, timing_t *timing)
 {
-    const source_backend_t *backend = source_of(kind);
+    const source_backend_t *backend = source_backends[source_kind_named(kind)];
     source_options_t options = {.threads = 1, .faiss_threads = 1};
     void *source = backend->open(store, 0, &options, self->why, self->why_size);
     if (!source)

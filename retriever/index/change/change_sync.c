@@ -83,7 +83,7 @@ static int adopt_shard(adopting_t *self, const store_t *store, delta_t *delta, u
     return rc;
 }
 
-static bool all_shards(void *arg, uint64_t shard)
+static bool all_shards(const void *arg, uint64_t shard)
 {
     (void)arg, (void)shard;
     return true;

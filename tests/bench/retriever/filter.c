@@ -253,7 +253,7 @@ static int compare_ms(const void *a, const void *b)
 
 static size_t measure(bench_t *self, const char *kind, filter_t *filters)
 {
-    const source_backend_t *backend = source_of(kind);
+    const source_backend_t *backend = source_backends[source_kind_named(kind)];
     source_options_t options = {.threads = 1, .faiss_threads = 1};
     char why[512] = "";
     size_t short_of = 0, checked = QUESTIONS / 8;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <xxhash.h>
 
 #include <cblas.h>
 
@@ -156,7 +157,7 @@ static void find_truth_of_words(bench_t *self)
 
 static void digest(bench_t *self, const char *words)
 {
-    self->digest = (self->digest ^ checksum_bytes(words, strlen(words))) * 0x100000001b3u;
+    self->digest = (self->digest ^ XXH64(words, strlen(words), 0)) * 0x100000001b3u;
 }
 
 // n of every passage by its id.
@@ -271,7 +272,7 @@ static void come_first(bool first)
 
 static void measure(bench_t *self, const char *kind)
 {
-    const source_backend_t *backend = source_of(kind);
+    const source_backend_t *backend = source_backends[source_kind_named(kind)];
     source_options_t options = {.threads = 1, .faiss_threads = 1};
     char why[512] = "";
     if (backend == &source_faiss)

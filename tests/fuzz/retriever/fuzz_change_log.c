@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 
 enum {
     MOST_FRAMES = 1000,
@@ -32,7 +33,7 @@ static void write_frame(const uint8_t *data, size_t size)
     memcpy(log, &segment, sizeof segment);
     memcpy(frame, &head, sizeof head);
     memcpy(frame + sizeof head, data + 1, bytes);
-    head.checksum = checksum_bytes(frame, sizeof head + bytes);
+    head.checksum = XXH64(frame, sizeof head + bytes, 0);
     memcpy(frame, &head, sizeof head);
     write_log(log, whole);
     free(log);

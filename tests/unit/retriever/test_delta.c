@@ -88,9 +88,8 @@ static uint64_t write_change(change_log_writer_t *writer, model_t *model, unsign
 
 static snapshot_t *serve(const char *folder)
 {
-    static const source_backend_t *const kinds[] = {&source_faiss, &source_xapian};
-    snapshot_options_t options = {
-        .backends = kinds, .backends_size = 2, .source = {.threads = 1, .faiss_threads = 1}};
+    snapshot_options_t options = {.kinds = {true, true},
+                                  .source = {.threads = 1, .faiss_threads = 1}};
     snapshot_t *served = snapshot_open(folder, &options, why, sizeof why);
     if (!served)
         fail_msg("%s", why);
@@ -124,7 +123,7 @@ static size_t search(snapshot_t *served, const char *kind, const query_t *query,
     for (size_t at = 0; at < snapshot_sources(served); at++) {
         const snapshot_source_t *source = snapshot_source_at(served, at);
         result_t result = {0};
-        if (strcmp(source->backend->kind, kind) != 0)
+        if (source->backend->kind != source_kind_named(kind))
             continue;
         snapshot_search(served, source, 0, query, 1, &result, position);
         if (result.code)

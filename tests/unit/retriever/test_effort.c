@@ -296,9 +296,8 @@ static void what_is_served_takes_up_the_effort(void **state)
 {
     (void)state;
     char why[512] = "";
-    const source_backend_t *backends[] = {&source_faiss, &source_xapian};
     opened_t it = open_index("IVF64,SQ8");
-    snapshot_options_t wanted = {.backends = backends, .backends_size = 2, .source = options};
+    snapshot_options_t wanted = {.kinds = {true, true}, .source = options};
     snapshot_t *served = snapshot_open(it.folder, &wanted, why, sizeof why);
     assert_non_null(served);
     assert_false(snapshot_tune(served));
@@ -429,8 +428,7 @@ static void damage_is_found_before_or_while_it_is_served(void **state)
 {
     (void)state;
     char why[512] = "";
-    const source_backend_t *backends[] = {&source_faiss, &source_xapian};
-    snapshot_options_t wanted = {.backends = backends, .backends_size = 2, .source = options};
+    snapshot_options_t wanted = {.kinds = {true, true}, .source = options};
     opened_t it = open_index("IVF64,SQ8");
     help_spoil(help_path(it.folder, "g-000001/shard-0/vectors.f32"), 100, "spoilt");
     wanted.check_first = UINT64_MAX;

@@ -68,7 +68,7 @@ static void open_kind(opened_t *it, const char *kind, size_t faiss_threads)
 {
     char why[512] = "";
     source_options_t options = {.threads = 1, .faiss_threads = faiss_threads};
-    it->backend = source_of(kind);
+    it->backend = source_backends[source_kind_named(kind)];
     it->source = it->backend->open(it->store, 0, &options, why, sizeof why);
     if (!it->source)
         fail_msg("%s", why);

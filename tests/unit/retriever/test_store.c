@@ -42,11 +42,22 @@ static void the_checksum_is_xxh64(void **state)
 {
     (void)state;
     // from the specification and the reference implementation
-    assert_true(checksum_bytes("", 0) == 0xEF46DB3751D8E999u);
-    assert_true(checksum_bytes("a", 1) == 0xD24EC4F1A98C6E5Bu);
-    assert_true(checksum_bytes("abc", 3) == 0x44BC2CF5AD770999u);
-    const char *text = "Nobody inspects the spammish repetition";
-    assert_true(checksum_bytes(text, strlen(text)) == 0xFBCEA83C8A378BF1u);
+    const struct {
+        const char *text;
+        uint64_t checksum;
+    } rows[] = {{"", 0xEF46DB3751D8E999u},
+                {"a", 0xD24EC4F1A98C6E5Bu},
+                {"abc", 0x44BC2CF5AD770999u},
+                {"Nobody inspects the spammish repetition", 0xFBCEA83C8A378BF1u}};
+    char path[FILE_PATH_MAX];
+    assert_int_equal(path_format(path, "%s/file", help_folder()), 0);
+    for (size_t at = 0; at < sizeof rows / sizeof *rows; at++) {
+        uint64_t size = 99, checksum = 0;
+        assert_int_equal(file_write(path, rows[at].text, strlen(rows[at].text)), 0);
+        assert_int_equal(file_checksum(path, NULL, &size, &checksum), 0);
+        assert_int_equal(size, strlen(rows[at].text));
+        assert_true(checksum == rows[at].checksum);
+    }
 }
 
 static void what_is_written_comes_back(void **state)
