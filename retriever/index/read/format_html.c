@@ -1,27 +1,31 @@
-// read_html: HTML by Gumbo's tree: title, headings, running text, lists, tables and preformatted
+// format_html: HTML by Gumbo's tree: title, headings, running text, lists, tables and preformatted
 // text; what is for programs and for finding one's way (script, style, nav, …) is left out.
 
-#include "format.h"
+#include "format_html.h"
 
 #include <gumbo.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-// Gumbo frees its tree by recursion, which must not use the stack up.
+#include "format.h"
+#include "html_bound.h"
+
 enum {
-    MAX_DEPTH = 10000,
-    MAX_PARAGRAPH = 64 << 20
+    MAX_PARAGRAPH = 64 << 20,
+    LONGEST_TERM = 100 // bytes of a paragraph that an indented one may explain
 };
 
 typedef struct walk {
     document_t *doc;
+    bool manual;    // mandoc made it of a manual page
     rl_buf_t text;  // of the paragraph, heading, table or <pre> at work
-    int pre;        // depth of <pre> and the like
-    int table;      // depth of tables that keep their lines
+    bool pre;       // within <pre> and the like
+    bool table;     // within a table that keeps its lines
+    bool synopsis;  // within the table into which mandoc puts how a command is called
     int heading;    // level of the heading at work, 0 if none
     bool list_item; // the next words begin an item
     bool cell;      // words of a row have been written
+    bool skip_end;  // the line end that comes next is no text
 } walk_t;
 
 static bool looks_like_html(const char *head, size_t size)
@@ -33,33 +37,6 @@ static bool looks_like_html(const char *head, size_t size)
         if (size >= strlen(marks[i]) && strncasecmp(head, marks[i], strlen(marks[i])) == 0)
             return true;
     return size > 5 && memcmp(head, "<?xml", 5) == 0 && memmem(head, size, "<html", 5);
-}
-
-// The deepest nesting that a parser could make of this: elements that never hold others and those
-// that close themselves are not counted.
-static bool too_deep(const char *text, size_t size)
-{
-    static const char *const flat[] = {"p",  "br", "li", "td",  "th",   "tr",    "dt",
-                                       "dd", "hr", "a",  "img", "meta", "input", "link"};
-    long depth = 0;
-    const char *end = text + size;
-    for (const char *at = text; (at = memchr(at, '<', (size_t)(end - at))); at++) {
-        const char *name = at + 1;
-        if (name < end && *name == '/') {
-            depth -= depth > 0;
-            continue;
-        }
-        size_t length = 0;
-        while (name + length < end && ((name[length] | 32) >= 'a' && (name[length] | 32) <= 'z'))
-            length++;
-        bool counts = length > 0;
-        for (size_t i = 0; i < sizeof flat / sizeof *flat && counts; i++)
-            counts = strlen(flat[i]) != length || strncasecmp(flat[i], name, length) != 0;
-        depth += counts;
-        if (depth > MAX_DEPTH)
-            return true;
-    }
-    return false;
 }
 
 // ---- elements -----------------------------------------------------------------------------------
@@ -91,6 +68,44 @@ static bool left_out(const GumboElement *element)
     const GumboAttribute *hidden = gumbo_get_attribute(&element->attributes, "aria-hidden");
     return gumbo_get_attribute(&element->attributes, "hidden") ||
            (hidden && strcasecmp(hidden->value, "true") == 0);
+}
+
+static bool has_class(const GumboElement *element, const char *name)
+{
+    const GumboAttribute *class = gumbo_get_attribute(&element->attributes, "class");
+    size_t size = strlen(name);
+    for (const char *at = class ? class->value : ""; *at; at += strspn(at, " ")) {
+        size_t length = strcspn(at, " ");
+        if (length == size && memcmp(at, name, size) == 0)
+            return true;
+        at += length;
+    }
+    return false;
+}
+
+// The element beside this node: the next (`step` 1) or the one before (-1), over white space; NULL
+// if there is none or text comes first.
+static const GumboNode *neighbour(const GumboNode *node, int step)
+{
+    const GumboVector *siblings = node->parent ? &node->parent->v.element.children : NULL;
+    size_t at = node->index_within_parent + (size_t)step;
+    for (; siblings && at < siblings->length; at += (size_t)step) {
+        const GumboNode *other = siblings->data[at];
+        if (other->type != GUMBO_NODE_WHITESPACE)
+            return other->type == GUMBO_NODE_ELEMENT ? other : NULL;
+    }
+    return NULL;
+}
+
+// Whether nothing but white space comes before this node in its parent.
+static bool is_first(const GumboNode *node)
+{
+    for (size_t at = node->index_within_parent; at > 0; at--) {
+        const GumboNode *before = node->parent->v.element.children.data[at - 1];
+        if (before->type != GUMBO_NODE_WHITESPACE)
+            return false;
+    }
+    return true;
 }
 
 static int heading_level(GumboTag tag)
@@ -144,7 +159,8 @@ static char last_of(const walk_t *self)
 static void add_text(walk_t *self, const char *text)
 {
     if (self->pre) {
-        rl_buf_adds(&self->text, text);
+        rl_buf_adds(&self->text, text + (self->skip_end && *text == '\n'));
+        self->skip_end = false;
         return;
     }
     for (const char *at = text; *at;) {
@@ -197,71 +213,153 @@ static bool keeps_lines(const GumboNode *table)
     }
 }
 
+// ---- lists --------------------------------------------------------------------------------------
+
+static bool is_indented(const walk_t *self, const GumboNode *node)
+{
+    return self->manual && node && node->v.element.tag == GUMBO_TAG_DIV &&
+           has_class(&node->v.element, "Bd-indent");
+}
+
+// Whether the text at work may be what an indented paragraph below it explains, as pages made from
+// DocBook write their options.
+static bool is_term(const walk_t *self)
+{
+    const rl_buf_t *text = &self->text;
+    return text->size > 0 && text->size <= LONGEST_TERM &&
+           !strchr(".:;", text->data[text->size - 1]) && !memchr(text->data, '\n', text->size);
+}
+
+// Whether the element goes on with the paragraph at work: an item's first paragraph, what a term
+// means, another term of the same meaning.
+static bool joins(const walk_t *self, const GumboNode *node)
+{
+    GumboTag tag = node->v.element.tag;
+    const GumboNode *parent = node->parent;
+    if (tag == GUMBO_TAG_DT)
+        return self->text.size > 0 && last_of(self) == '\n';
+    if (is_indented(self, node))
+        return self->text.size > 0 && (last_of(self) == '\n' || is_term(self));
+    if (tag != GUMBO_TAG_P || !parent || parent->type != GUMBO_NODE_ELEMENT || !is_first(node))
+        return false;
+    GumboTag within = parent->v.element.tag;
+    return within == GUMBO_TAG_LI || within == GUMBO_TAG_DD || is_indented(self, parent);
+}
+
+// The address of a manual page's link, if its words are others.
+static void add_address(walk_t *self, const GumboElement *element)
+{
+    const GumboAttribute *href = gumbo_get_attribute(&element->attributes, "href");
+    size_t size = href ? strlen(href->value) : 0;
+    if (!self->manual || element->tag != GUMBO_TAG_A || !has_class(element, "Lk") || size == 0 ||
+        (self->text.size >= size &&
+         memcmp(self->text.data + self->text.size - size, href->value, size) == 0))
+        return;
+    rl_buf_addf(&self->text, " <%s>", href->value);
+}
+
+// ---- the tree -----------------------------------------------------------------------------------
+
+// Within a table: a row is a line, cells are set apart.
+static void enter_in_table(walk_t *self, GumboTag tag)
+{
+    if (tag == GUMBO_TAG_TR || tag == GUMBO_TAG_CAPTION) {
+        end_line(self);
+        self->cell = false;
+    } else if (tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH) {
+        if (self->cell)
+            rl_buf_adds(&self->text, last_of(self) == ' ' ? "| " : " | ");
+        self->cell = true;
+    } else if (tag == GUMBO_TAG_P || tag == GUMBO_TAG_LI || tag == GUMBO_TAG_DIV) {
+        add_text(self, " ");
+    }
+}
+
+static void break_line(walk_t *self)
+{
+    if (self->table || self->heading)
+        add_text(self, " ");
+    else if (!self->pre)
+        end_line(self);
+    else if (self->manual) // mandoc puts one, and a line end, in front of lines that are indented
+        self->skip_end = true;
+    else
+        rl_buf_adds(&self->text, "\n");
+}
+
+static void enter_block(walk_t *self, const GumboNode *node)
+{
+    GumboTag tag = node->v.element.tag;
+    if (joins(self, node)) {
+        if (tag != GUMBO_TAG_P)
+            end_line(self);
+        return;
+    }
+    flush(self);
+    if (heading_level(tag))
+        self->heading = heading_level(tag);
+    else if (tag == GUMBO_TAG_PRE || tag == GUMBO_TAG_LISTING || tag == GUMBO_TAG_XMP)
+        self->pre = true;
+    else if (tag == GUMBO_TAG_TABLE && self->manual && has_class(&node->v.element, "Nm"))
+        self->synopsis = true;
+    else if (tag == GUMBO_TAG_TABLE && keeps_lines(node))
+        self->table = true;
+}
+
 // An element begins; returns whether its children are to be looked at.
 static bool enter(walk_t *self, const GumboNode *node)
 {
     const GumboElement *element = &node->v.element;
     GumboTag tag = element->tag;
-    if (left_out(element))
+    if (left_out(element) || (self->manual && tag == GUMBO_TAG_TABLE &&
+                              (has_class(element, "head") || has_class(element, "foot"))))
         return false;
     if (tag == GUMBO_TAG_IMG) {
         const GumboAttribute *alt = gumbo_get_attribute(&element->attributes, "alt");
         if (alt)
             add_text(self, alt->value);
     }
-    if (tag == GUMBO_TAG_BR && self->text.size > 0)
-        self->pre ? (void)rl_buf_adds(&self->text, "\n") : end_line(self);
+    if (tag == GUMBO_TAG_BR && (self->text.size > 0 || self->pre))
+        break_line(self);
     if (tag == GUMBO_TAG_BR || in_line(tag))
         return true;
     if (self->table) {
-        // within a table: a row is a line, cells are set apart
-        if (tag == GUMBO_TAG_TR || tag == GUMBO_TAG_CAPTION) {
+        enter_in_table(self, tag);
+    } else if (self->synopsis) {
+        add_text(self, " ");
+    } else if (!self->pre && !self->heading) {
+        if (tag == GUMBO_TAG_LI || tag == GUMBO_TAG_DD) {
+            // items of a list stay one paragraph, an item a line; so do a term and what it means
             end_line(self);
-            self->cell = false;
-        } else if (tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH) {
-            if (self->cell)
-                rl_buf_adds(&self->text, last_of(self) == ' ' ? "| " : " | ");
-            self->cell = true;
-        } else if (tag == GUMBO_TAG_P || tag == GUMBO_TAG_LI || tag == GUMBO_TAG_DIV) {
-            add_text(self, " ");
+            self->list_item = tag == GUMBO_TAG_LI;
+        } else {
+            enter_block(self, node);
         }
-        return true;
     }
-    if (self->pre || self->heading)
-        return true;
-    if (tag == GUMBO_TAG_LI || tag == GUMBO_TAG_DD) {
-        // items of a list stay one paragraph, an item a line; so do a term and what it means
-        end_line(self);
-        self->list_item = tag == GUMBO_TAG_LI;
-        return true;
-    }
-    flush(self);
-    if (heading_level(tag))
-        self->heading = heading_level(tag);
-    else if (tag == GUMBO_TAG_PRE || tag == GUMBO_TAG_LISTING || tag == GUMBO_TAG_XMP)
-        self->pre = 1;
-    else if (tag == GUMBO_TAG_TABLE && keeps_lines(node))
-        self->table = 1;
     return true;
 }
 
 // An element ends. `outer` is the element that set the state which ends here, if it is this one.
 static void leave(walk_t *self, const GumboNode *node, const GumboNode **outer_p)
 {
-    GumboTag tag = node->v.element.tag;
+    const GumboElement *element = &node->v.element;
+    GumboTag tag = element->tag;
+    add_address(self, element);
     if (*outer_p) {
         if (*outer_p == node) {
             flush(self);
-            self->pre = self->table = self->heading = 0;
+            self->pre = self->table = self->synopsis = false;
+            self->heading = 0;
             *outer_p = NULL;
         }
         return;
     }
-    if (tag == GUMBO_TAG_BR || in_line(tag) || tag == GUMBO_TAG_LI || left_out(&node->v.element))
+    if (tag == GUMBO_TAG_BR || in_line(tag) || tag == GUMBO_TAG_LI || left_out(element))
         return;
-    if (tag == GUMBO_TAG_DT)
+    bool term = tag == GUMBO_TAG_P && is_term(self) && is_indented(self, neighbour(node, 1));
+    if (tag == GUMBO_TAG_DT || term)
         end_line(self);
-    else
+    else if (tag != GUMBO_TAG_DD || element->children.length > 0)
         flush(self);
 }
 
@@ -272,7 +370,7 @@ static void walk(walk_t *self, const GumboNode *root)
         bool into = false;
         if (node->type == GUMBO_NODE_ELEMENT || node->type == GUMBO_NODE_TEMPLATE) {
             into = enter(self, node) && node->v.element.children.length > 0;
-            if (!outer && (self->pre || self->table || self->heading))
+            if (!outer && (self->pre || self->table || self->synopsis || self->heading))
                 outer = node;
         } else if (node->type == GUMBO_NODE_TEXT || node->type == GUMBO_NODE_WHITESPACE ||
                    node->type == GUMBO_NODE_CDATA) {
@@ -318,9 +416,23 @@ static const GumboNode *find(const GumboNode *root, bool (*wanted)(const GumboEl
     }
 }
 
+// The first element's text, if nothing else is in it, as the document's title.
+static void take_title(document_t *doc, const GumboNode *element)
+{
+    const GumboVector *children = element ? &element->v.element.children : NULL;
+    const GumboNode *words = children && children->length > 0 ? children->data[0] : NULL;
+    if (words && words->type == GUMBO_NODE_TEXT)
+        document_set(&doc->title, words->v.text.text, strlen(words->v.text.text), DOC_MAX_TITLE);
+}
+
 static bool is_title(const GumboElement *element)
 {
     return element->tag == GUMBO_TAG_TITLE;
+}
+
+static bool is_manual_title(const GumboElement *element)
+{
+    return has_class(element, "head-ltitle");
 }
 
 static bool is_main(const GumboElement *element)
@@ -329,28 +441,32 @@ static bool is_main(const GumboElement *element)
     return element->tag == GUMBO_TAG_MAIN || (role && strcasecmp(role->value, "main") == 0);
 }
 
-static int read_html(const char *text, size_t size, document_t *doc, char *why, size_t why_size)
+static int read_tree(const char *text, size_t size, bool manual, document_t *doc, char *why,
+                     size_t why_size)
 {
-    if (too_deep(text, size)) {
-        snprintf(why, why_size, "HTML nested deeper than %d elements", MAX_DEPTH);
+    if (html_bound(text, size, why, why_size) != 0)
         return -1;
-    }
     GumboOutput *tree = gumbo_parse_with_options(&kGumboDefaultOptions, text, size);
-    const GumboNode *title = find(tree->root, is_title);
-    if (title && title->v.element.children.length > 0) {
-        const GumboNode *words = title->v.element.children.data[0];
-        if (words->type == GUMBO_NODE_TEXT)
-            document_set(&doc->title, words->v.text.text, strlen(words->v.text.text),
-                         DOC_MAX_TITLE);
-    }
-    const GumboNode *main = find(tree->root, is_main);
-    walk_t self = {.doc = doc, .text = rl_buf_make(MAX_PARAGRAPH)};
+    take_title(doc, find(tree->root, manual ? is_manual_title : is_title));
+    const GumboNode *main = manual ? NULL : find(tree->root, is_main);
+    walk_t self = {.doc = doc, .manual = manual, .text = rl_buf_make(MAX_PARAGRAPH)};
     walk(&self, main ? main : tree->root);
     flush(&self);
     rl_buf_free(&self.text);
     gumbo_destroy_output(&kGumboDefaultOptions, tree);
-    document_title_from_heading(doc);
     return 0;
+}
+
+int format_html_manual(const char *text, size_t size, document_t *doc, char *why, size_t why_size)
+{
+    return read_tree(text, size, true, doc, why, why_size);
+}
+
+static int read_html(const char *text, size_t size, document_t *doc, char *why, size_t why_size)
+{
+    int rc = read_tree(text, size, false, doc, why, why_size);
+    document_title_from_heading(doc);
+    return rc;
 }
 
 const format_t format_html = {

@@ -1,20 +1,23 @@
-// read_man: manual pages, from their troff source: the man(7) macros, the requests that pages use
-// beside them, tables; mdoc(7) by read_mdoc.c. Nothing is laid out: text, headings, lines.
+// format_man: manual pages by mandoc, which makes HTML of them in a process of its own, with bounds
+// on time, memory and output; the reader of HTML takes it from there.
 
-#include "man.h"
 #include "format.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    MAX_LINE = 1 << 20,
-    MAX_PARAGRAPH = 64 << 20,
-    MAX_NESTED = 16,
-    LONGEST_TAG = 100
-};
+#include "child.h"
+#include "fail.h"
+#include "format_html.h"
 
-static void read_one(man_t *self, const char *line, size_t size, int depth);
+enum {
+    MAX_MS = 5000, // the longest of 6,400 pages took 200 ms
+    MAX_MEMORY = 512 << 20,
+    MAX_OUTPUT = 64 << 20,  // bytes of HTML, and
+    GROWTH = 32,            // for each byte of the page,
+    LEAST_OUTPUT = 1 << 20, // however short it is
+    MAX_MESSAGES = 64 << 10,
+};
 
 // A page begins with a comment or a request of two letters; no other text does.
 static bool looks_like_man(const char *head, size_t size)
@@ -31,457 +34,230 @@ static bool looks_like_man(const char *head, size_t size)
     return letters && (size == 3 || strchr(" \n", word[2]));
 }
 
-// ---- writing ------------------------------------------------------------------------------------
+// ---- what mandoc is given -----------------------------------------------------------------------
 
-const char *man_arg(const man_t *self, size_t at)
+static bool begins_with(const char *line, size_t size, const char *word)
 {
-    return self->args.data + self->list[at];
+    size_t length = strlen(word);
+    return size >= length && memcmp(line, word, length) == 0;
 }
 
-void man_flush(man_t *self)
+static bool is_blank(const char *line, size_t size)
 {
-    self->doc->failed = self->doc->failed || self->paragraph.full;
-    if (self->verbatim)
-        document_lines(self->doc, self->paragraph.data, self->paragraph.size);
-    else
-        document_paragraph(self->doc, self->paragraph.data, self->paragraph.size);
-    rl_buf_clear(&self->paragraph);
-    self->tag = false;
-    self->glue = false;
-}
-
-void man_end_line(man_t *self)
-{
-    rl_buf_t *out = &self->paragraph;
-    if (out->size > 0 && out->data[out->size - 1] != '\n')
-        rl_buf_adds(out, "\n");
-}
-
-void man_text(man_t *self, const char *text, size_t size)
-{
-    rl_buf_t *out = &self->paragraph;
-    if (self->heading) {
-        rl_buf_t words = rl_buf_make(MAX_LINE);
-        roff_text(self->roff, text, size, &words);
-        int level = self->heading;
-        self->heading = 0;
-        man_flush(self);
-        document_heading(self->doc, level, words.data, words.size);
-        self->synopsis = words.size == 8 && memcmp(words.data, "SYNOPSIS", 8) == 0;
-        rl_buf_free(&words);
-        return;
-    }
-    bool joined = self->glue || out->size == 0 || strchr(" \n", out->data[out->size - 1]);
-    if (!joined && !self->verbatim)
-        rl_buf_adds(out, " ");
-    self->glue = size >= 2 && memcmp(text + size - 2, "\\c", 2) == 0;
-    roff_text(self->roff, text, size, out);
-    if (self->verbatim)
-        rl_buf_adds(out, "\n");
-    if (self->tag && !self->glue) {
-        man_end_line(self);
-        self->tag = false;
-    }
-}
-
-void man_heading(man_t *self, int level)
-{
-    man_flush(self);
-    self->verbatim = false;
-    self->heading = level;
-    if (self->count == 0)
-        return;
-    rl_buf_t words = rl_buf_make(MAX_LINE);
-    for (size_t i = 0; i < self->count; i++) {
-        if (i > 0)
-            rl_buf_adds(&words, " ");
-        rl_buf_adds(&words, man_arg(self, i));
-    }
-    if (words.size > 0)
-        man_text(self, words.data, words.size);
-    self->heading = 0;
-    rl_buf_free(&words);
-}
-
-static void set_verbatim(man_t *self, bool on)
-{
-    if (self->verbatim == on)
-        return;
-    man_flush(self);
-    self->verbatim = on;
-}
-
-// ---- reading ------------------------------------------------------------------------------------
-
-bool man_line(man_t *self)
-{
-    rl_buf_clear(&self->line);
-    if (self->at >= self->end)
-        return false;
-    for (;;) {
-        const char *newline = memchr(self->at, '\n', (size_t)(self->end - self->at));
-        const char *stop = newline ? newline : self->end;
-        size_t size = (size_t)(stop - self->at);
-        size_t slashes = 0;
-        while (slashes < size && stop[-1 - (long)slashes] == '\\')
-            slashes++;
-        bool goes_on = slashes % 2 == 1 && newline;
-        if (rl_buf_add(&self->line, self->at, size - goes_on) != 0)
-            self->doc->failed = true;
-        self->at = newline ? newline + 1 : self->end;
-        if (!goes_on || self->at >= self->end)
-            return true;
-    }
-}
-
-// Takes lines up to one that is `mark` (".." of a definition).
-static void skip_to(man_t *self, const char *mark)
-{
-    size_t size = strlen(mark);
-    while (man_line(self))
-        if (self->line.size >= size && memcmp(self->line.data, mark, size) == 0 &&
-            (self->line.size == size || strchr(" \t\\", self->line.data[size])))
-            return;
-}
-
-// How many blocks \{ this line opens, less those it closes.
-static int braces(const char *text, size_t size)
-{
-    int open = 0;
-    for (size_t i = 0; i + 1 < size; i++) {
-        if (text[i] != '\\')
-            continue;
-        open += (text[i + 1] == '{') - (text[i + 1] == '}');
-        i++;
-    }
-    return open;
-}
-
-// What follows a condition: done if it holds, else skipped with all of its block.
-static void branch(man_t *self, bool holds, const char *rest, size_t size, int depth)
-{
-    if (holds) {
-        if (size >= 2 && memcmp(rest, "\\{", 2) == 0)
-            rest += 2, size -= 2;
-        if (size > 0)
-            read_one(self, rest, size, depth + 1);
-        return;
-    }
-    int open = braces(rest, size);
-    while (open > 0 && man_line(self))
-        open += braces(self->line.data, self->line.size);
-}
-
-// ---- tables -------------------------------------------------------------------------------------
-
-static void add_cell(man_t *self, const char *text, size_t size, bool first)
-{
-    if (!first)
-        rl_buf_adds(&self->paragraph, " | ");
-    roff_text(self->roff, text, size, &self->paragraph);
-}
-
-// A row of tbl(1): cells divided by `tab`; one that begins with T{ goes on till a line T}.
-static void read_row(man_t *self, char tab)
-{
-    bool first = true;
-    size_t at = 0;
-    while (at <= self->line.size) {
-        const char *text = self->line.data + at;
-        size_t left = self->line.size - at;
-        const char *end = left ? memchr(text, tab, left) : NULL;
-        size_t size = end ? (size_t)(end - text) : left;
-        if (size == 2 && memcmp(text, "T{", 2) == 0) {
-            add_cell(self, "", 0, first);
-            while (man_line(self) &&
-                   !(self->line.size >= 2 && memcmp(self->line.data, "T}", 2) == 0)) {
-                if (self->line.size > 0 && self->line.data[0] != '.')
-                    man_text(self, self->line.data, self->line.size);
-            }
-            at = 2;
-            if (self->line.size <= 2)
-                break;
-            at++; // the divider behind T}
-        } else {
-            add_cell(self, text, size, first);
-            at += size + 1;
-            if (!end)
-                break;
-        }
-        first = false;
-    }
-    man_end_line(self);
-}
-
-static void read_table(man_t *self)
-{
-    char tab = '\t';
-    bool format = true, options = true, verbatim = self->verbatim;
-    man_flush(self);
-    while (man_line(self)) {
-        const char *line = self->line.data ? self->line.data : "";
-        size_t size = self->line.size;
-        if (size >= 3 && memcmp(line, ".TE", 3) == 0)
-            break;
-        if (options && size > 0 && line[size - 1] == ';') {
-            const char *named = memmem(line, size, "tab(", 4);
-            if (named && named + 4 < line + size)
-                tab = named[4];
-        } else if (format) {
-            format = size == 0 || line[size - 1] != '.';
-        } else if (size >= 3 && memcmp(line, ".T&", 3) == 0) {
-            format = true;
-        } else if (size > 0 && line[0] != '.' && strspn(line, "_=") != size) {
-            read_row(self, tab);
-        }
-        options = false;
-    }
-    self->verbatim = true; // rows are lines
-    man_flush(self);
-    self->verbatim = verbatim;
-}
-
-// ---- macros -------------------------------------------------------------------------------------
-
-// Adds the arguments: one behind the other with `between` in between.
-static void add_args(man_t *self, size_t from, const char *between)
-{
-    rl_buf_t words = rl_buf_make(MAX_LINE);
-    for (size_t i = from; i < self->count; i++) {
-        if (i > from)
-            rl_buf_adds(&words, between);
-        rl_buf_adds(&words, man_arg(self, i));
-    }
-    if (words.size > 0)
-        man_text(self, words.data, words.size);
-    rl_buf_free(&words);
-}
-
-// .IP TAG: a bullet or a number stands in the item's first line, any other tag above it.
-static void begin_item(man_t *self)
-{
-    man_flush(self);
-    if (self->count == 0)
-        return;
-    rl_buf_t tag = rl_buf_make(MAX_LINE);
-    const char *text = man_arg(self, 0);
-    roff_text(self->roff, text, strlen(text), &tag);
-    bool bullet = tag.size > 0 && (strcmp(tag.data, "•") == 0 || strcmp(tag.data, "*") == 0 ||
-                                   strcmp(tag.data, "-") == 0 || strcmp(tag.data, "o") == 0);
-    if (bullet) {
-        rl_buf_adds(&self->paragraph, "- ");
-    } else if (tag.size > 0) {
-        rl_buf_add(&self->paragraph, tag.data, tag.size);
-        bool number = tag.data[0] >= '0' && tag.data[0] <= '9' && tag.size <= 4;
-        rl_buf_adds(&self->paragraph, number ? " " : "\n");
-    }
-    rl_buf_free(&tag);
-}
-
-static bool is(const char *name, const char *list)
-{
-    size_t size = strlen(name);
-    for (; *list; list += strcspn(list, " "), list += strspn(list, " "))
-        if (strcspn(list, " ") == size && memcmp(list, name, size) == 0)
-            return true;
-    return false;
-}
-
-// Whether the paragraph at work is what the indented one that follows explains.
-static bool is_tag(const man_t *self)
-{
-    const rl_buf_t *text = &self->paragraph;
-    return text->size > 0 && text->size <= LONGEST_TAG &&
-           !strchr(".:;\n", text->data[text->size - 1]) && !memchr(text->data, '\n', text->size);
-}
-
-// The macros of man(7) and those that generators of pages bring along.
-static bool man_macro(man_t *self, const char *name)
-{
-    if (strcmp(name, "TH") == 0) {
-        if (self->count > 0)
-            snprintf(self->titled, sizeof self->titled, "%.120s(%.20s)", man_arg(self, 0),
-                     self->count > 1 ? man_arg(self, 1) : "");
-    } else if (is(name, "SH SS")) {
-        man_heading(self, name[1] == 'H' ? 1 : 2);
-    } else if (is(name, "RS") && !self->verbatim && is_tag(self)) {
-        man_end_line(self); // how pages made from DocBook write .TP
-    } else if (is(name, "PP P LP HP RS RE sp bp")) {
-        if (self->verbatim)
-            rl_buf_adds(&self->paragraph, "\n");
-        else
-            man_flush(self);
-    } else if (is(name, "TP")) {
-        man_flush(self);
-        self->tag = true;
-    } else if (is(name, "TQ")) {
-        man_end_line(self);
-        self->tag = true;
-    } else if (is(name, "IP")) {
-        begin_item(self);
-    } else if (is(name, "B I SM SB R")) {
-        add_args(self, 0, " ");
-    } else if (is(name, "BR BI IB IR RB RI")) {
-        add_args(self, 0, "");
-    } else if (is(name, "nf EX Vb DS")) {
-        set_verbatim(self, true);
-    } else if (is(name, "fi EE Ve DE")) {
-        set_verbatim(self, false);
-    } else if (is(name, "br")) {
-        man_end_line(self);
-    } else if (is(name, "UR MT")) {
-        add_args(self, 0, "");
-    } else if (is(name, "URL MTO")) {
-        if (self->count > 1)
-            add_args(self, 1, "");
-        else
-            add_args(self, 0, "");
-    } else if (is(name, "UE ME")) {
-        self->glue = true;
-        add_args(self, 0, "");
-    } else if (is(name, "SY")) {
-        man_end_line(self);
-        add_args(self, 0, " ");
-    } else if (is(name, "OP")) {
-        man_text(self, "[", 1);
-        self->glue = true;
-        add_args(self, 0, " ");
-        self->glue = true;
-        man_text(self, "]", 1);
-    } else if (is(name, "TS")) {
-        read_table(self);
-    } else if (is(name, "EQ")) {
-        skip_to(self, ".EN");
-    } else {
-        return false;
-    }
+    for (size_t i = 0; i < size; i++)
+        if (line[i] != ' ' && line[i] != '\t')
+            return false;
     return true;
 }
 
-static void define(man_t *self, const char *rest, size_t size)
+static bool goes_on(const char *line, size_t size)
 {
-    size_t name = 0;
-    while (name < size && rest[name] != ' ' && rest[name] != '\t')
-        name++;
-    size_t value = name;
-    while (value < size && (rest[value] == ' ' || rest[value] == '\t'))
-        value++;
-    if (value < size && rest[value] == '"')
-        value++;
-    roff_define(self->roff, rest, name, rest + value, size - value);
+    size_t slashes = 0;
+    while (slashes < size && line[size - 1 - slashes] == '\\')
+        slashes++;
+    return slashes % 2 == 1;
 }
 
-// A request or macro line; `line` is behind the control character.
-static void read_request(man_t *self, const char *line, size_t size, int depth)
+// Whether the line is a request or macro of one of these names (separated by blanks).
+static bool is_request(const char *line, size_t size, const char *names)
 {
-    char name[24];
-    size_t at = 0, length = 0;
-    while (at < size && (line[at] == ' ' || line[at] == '\t'))
+    size_t length = 1;
+    if (size < 2 || (line[0] != '.' && line[0] != '\''))
+        return false;
+    while (length < size && line[length] != ' ')
+        length++;
+    for (const char *at = names; *at; at += strspn(at, " ")) {
+        size_t name = strcspn(at, " ");
+        if (name == length - 1 && memcmp(at, line + 1, name) == 0)
+            return true;
+        at += name;
+    }
+    return false;
+}
+
+// The arguments of a macro of fonts as words: of .BR one behind the other, of .B with blanks.
+static void add_arguments(const char *line, size_t size, rl_buf_t *out)
+{
+    size_t at = 0, name;
+    while (at < size && line[at] != ' ')
         at++;
-    while (at < size && line[at] != ' ' && line[at] != '\t' && line[at] != '\\' &&
-           length + 1 < sizeof name)
-        name[length++] = line[at++];
-    name[length] = '\0';
-    while (at < size && ((unsigned char)line[at] & 0xc0) == 0x80)
-        at++; // what did not fit ended within a character
-    while (at < size && (line[at] == ' ' || line[at] == '\t'))
-        at++;
-    const char *rest = line + at;
-    size -= at;
-    if (length == 0)
-        return; // a comment, or "." alone
-    if (is(name, "if ie while")) {
-        size_t behind;
-        bool holds = roff_condition(self->roff, rest, size, &behind) && name[0] == 'i';
-        if (strcmp(name, "ie") == 0 && self->branches < sizeof self->branch / sizeof *self->branch)
-            self->branch[self->branches++] = holds;
-        branch(self, holds, rest + behind, size - behind, depth);
-        return;
-    }
-    if (is(name, "el")) {
-        bool held = self->branches > 0 ? self->branch[--self->branches] : true;
-        branch(self, !held, rest, size, depth);
-        return;
-    }
-    if (is(name, "de de1 dei am am1 ig")) {
-        skip_to(self, "..");
-        return;
-    }
-    if (is(name, "ds ds1")) {
-        define(self, rest, size);
-        return;
-    }
-    rl_buf_clear(&self->args);
-    self->count = roff_args(rest, size, &self->args, self->list, MAN_MAX_ARGS);
-    // what neither knows (page layout, an index's entries, a page's own macros) shows nothing
-    if (!man_macro(self, name))
-        mdoc_macro(self, name);
-}
-
-static void read_one(man_t *self, const char *line, size_t size, int depth)
-{
-    if (depth > MAX_NESTED)
-        return;
-    if (size > 0 && (line[0] == '.' || line[0] == '\'')) {
-        read_request(self, line + 1, size - 1, depth);
-    } else if (size == 0 || strspn(line, " \t") >= size) {
-        if (self->verbatim)
-            rl_buf_adds(&self->paragraph, "\n");
-        else if (!self->tag)
-            man_flush(self);
-    } else {
-        if (!self->verbatim && (line[0] == ' ' || line[0] == '\t')) {
-            man_end_line(self); // an indented line begins a new one
-            while (size > 0 && (*line == ' ' || *line == '\t'))
-                line++, size--;
-        }
-        man_text(self, line, size);
+    name = at;
+    rl_buf_adds(out, "\\&");
+    for (bool first = true; at < size; first = false) {
+        while (at < size && line[at] == ' ')
+            at++;
+        bool quoted = at < size && line[at] == '"';
+        at += quoted;
+        size_t from = at;
+        while (at < size && line[at] != (quoted ? '"' : ' '))
+            at++;
+        if (!first && (name == 2 || line[1] == 'S'))
+            rl_buf_adds(out, " ");
+        rl_buf_add(out, line + from, at - from);
+        at += quoted && at < size;
     }
 }
 
-// The title: what the section NAME says, else what .TH says.
-static void set_title(man_t *self)
+typedef struct page {
+    bool mdoc;   // it is written in mdoc(7)
+    bool table;  // within .TS and .TE
+    bool cell;   // within T{ and T} of a table
+    bool joined; // the line before goes on
+} page_t;
+
+static void prepare_line(page_t *self, const char *line, size_t size, rl_buf_t *out)
 {
-    document_t *doc = self->doc;
+    self->table = is_request(line, size, "TS") || (self->table && !is_request(line, size, "TE"));
+    self->cell = self->table && self->cell && !begins_with(line, size, "T}");
+    if (self->cell && is_request(line, size, "B I R SB SM BI BR IB IR RB RI"))
+        add_arguments(line, size, out);
+    else if (is_request(line, size, "so"))
+        rl_buf_adds(out, ".\\\"");
+    else if (self->cell && is_request(line, size, "sp br P PP LP PD"))
+        ; // the line stays, so that messages count as the page does
+    else if (is_blank(line, size) && !self->table && !self->mdoc && !self->joined)
+        rl_buf_adds(out, ".sp");
+    else
+        rl_buf_add(out, line, size);
+    rl_buf_adds(out, "\n");
+    self->cell = self->cell || (self->table && size >= 2 && memcmp(line + size - 2, "T{", 2) == 0);
+    self->joined = goes_on(line, size);
+}
+
+// Copies the page without what mandoc would stumble over: .so, which would include another file;
+// macros in the cells of tables, which it leaves out; blank lines, which are .sp, but which its
+// HTML leaves out of code in man(7).
+static void prepare(const char *text, size_t size, rl_buf_t *out)
+{
+    const char *end = text + size;
+    page_t self = {.mdoc = begins_with(text, size, ".Dd") || memmem(text, size, "\n.Dd ", 5)};
+    for (const char *at = text; at < end;) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        size_t line = (size_t)((newline ? newline : end) - at);
+        prepare_line(&self, at, line, out);
+        at += line + (newline != NULL);
+    }
+}
+
+// ---- what it says -------------------------------------------------------------------------------
+
+// Its messages ("mandoc: <stdin>:37:2: UNSUPP: …") as a note: the first, and how many there are.
+static void note_unsupported(const rl_buf_t *messages, document_t *doc)
+{
+    static const char mark[] = "UNSUPP: ", where[] = "<stdin>:";
+    size_t count = 0, size = 0;
+    const char *first = NULL, *line = messages->data ? messages->data : "";
+    for (const char *at = line; (at = strstr(at, mark)); at++)
+        count++;
+    first = strstr(line, mark);
+    if (!first)
+        return;
+    const char *number = strstr(line, where);
+    int digits = number && number < first ? (int)strspn(number + strlen(where), "0123456789") : 0;
+    first += strlen(mark);
+    size = strcspn(first, "\n");
+    document_note(doc, "line %.*s: mandoc does not support it: %.*s%s", digits,
+                  digits ? number + strlen(where) : "", (int)(size < 120 ? size : 120), first,
+                  count > 1 ? " (and others)" : "");
+}
+
+static int read_messages(int status, const rl_buf_t *messages, document_t *doc, char *why,
+                         size_t why_size)
+{
+    enum {
+        UNSUPPORTED = 4, // exit status of mandoc -W unsupp
+    };
+    if (status <= UNSUPPORTED) {
+        note_unsupported(messages, doc);
+        return 0;
+    }
+    const char *text = messages->data ? messages->data : "";
+    return rl_fail(why, why_size, "mandoc ended with status %d: %.*s", status,
+                   (int)strcspn(text, "\n"), text);
+}
+
+// Blanks that do not break are blanks.
+static void fold_blanks(rl_buf_t *html)
+{
+    static const char mark[] = "&#x00A0;";
+    const size_t length = sizeof mark - 1;
+    char *to = html->data, *at = html->data, *end = html->data + html->size;
+    for (char *next; at && (next = memmem(at, (size_t)(end - at), mark, length));) {
+        memmove(to, at, (size_t)(next - at));
+        to += next - at;
+        *to++ = ' ';
+        at = next + length;
+    }
+    if (!at)
+        return;
+    memmove(to, at, (size_t)(end - at));
+    html->size = (size_t)(to + (end - at) - html->data);
+    html->data[html->size] = '\0';
+}
+
+// ---- the document -------------------------------------------------------------------------------
+
+// Whether the block is the heading of the section with the page's name.
+static bool is_name_heading(const document_t *doc, size_t at)
+{
+    const block_t *block = &doc->blocks[at];
+    return block->kind == BLOCK_HEADING && block->end - block->start == 4 &&
+           memcmp(doc->text.data + block->start, "NAME", 4) == 0;
+}
+
+// The title: what the section NAME says, else what .TH says. In other languages it has another
+// name, but is the first, and has a dash.
+static void set_title(document_t *doc)
+{
+    if (strcmp(doc->title, "()") == 0)
+        document_set(&doc->title, "", 0, 0);
     for (size_t i = 0; i + 1 < doc->blocks_size; i++) {
-        const block_t *block = &doc->blocks[i], *next = block + 1;
-        if (block->kind == BLOCK_HEADING && block->end - block->start == 4 &&
-            memcmp(doc->text.data + block->start, "NAME", 4) == 0 && next->kind != BLOCK_HEADING) {
-            document_set(&doc->title, doc->text.data + next->start, next->end - next->start,
-                         DOC_MAX_TITLE);
+        const block_t *words = &doc->blocks[i + 1];
+        const char *text = doc->text.data + words->start;
+        size_t size = words->end - words->start;
+        bool first = i == 0 && doc->blocks[i].kind == BLOCK_HEADING &&
+                     (memmem(text, size, " - ", 3) || memmem(text, size, " — ", strlen(" — ")));
+        if (words->kind != BLOCK_HEADING && (first || is_name_heading(doc, i))) {
+            document_set(&doc->title, text, size, DOC_MAX_TITLE);
             return;
         }
     }
-    document_set(&doc->title, self->titled, strlen(self->titled), DOC_MAX_TITLE);
 }
 
 static int read_man(const char *text, size_t size, document_t *doc, char *why, size_t why_size)
 {
-    man_t self = {.doc = doc,
-                  .roff = roff_new(),
-                  .at = text,
-                  .end = text + size,
-                  .line = rl_buf_make(MAX_LINE),
-                  .args = rl_buf_make(2 * MAX_LINE),
-                  .paragraph = rl_buf_make(MAX_PARAGRAPH)};
-    rl_buf_t line = rl_buf_make(MAX_LINE);
-    while (self.roff && man_line(&self) && !doc->failed) {
-        // a copy, because what a condition skips is read into the same buffer
-        rl_buf_clear(&line);
-        rl_buf_add(&line, self.line.data, self.line.size);
-        read_one(&self, line.data ? line.data : "", line.size, 0);
+    static const char *const command[] = {"mandoc", "-T",    "html", "-O",     "fragment",
+                                          "-K",     "utf-8", "-W",   "unsupp", NULL};
+    size_t most = size < (MAX_OUTPUT - LEAST_OUTPUT) / GROWTH ? GROWTH * size + LEAST_OUTPUT
+                                                              : (size_t)MAX_OUTPUT;
+    rl_buf_t page = rl_buf_make(4 * size + 16), html = rl_buf_make(most),
+             messages = rl_buf_make(MAX_MESSAGES);
+    prepare(text, size, &page);
+    child_job_t job = {.command = command,
+                       .input = page.data,
+                       .input_size = page.size,
+                       .output = &html,
+                       .messages = &messages,
+                       .wall_ms = MAX_MS,
+                       .memory = MAX_MEMORY};
+    bool missing = false;
+    int rc = child_run(&job, &missing, why, why_size);
+    if (missing)
+        rl_fail(why, why_size,
+                "manual pages are read by mandoc, which is not installed (Debian's "
+                "package mandoc)");
+    if (rc >= 0)
+        rc = read_messages(rc, &messages, doc, why, why_size);
+    if (rc == 0) {
+        fold_blanks(&html);
+        rc = format_html_manual(html.data ? html.data : "", html.size, doc, why, why_size);
     }
-    man_flush(&self);
-    set_title(&self);
-    rl_buf_free(&line);
-    rl_buf_free(&self.line);
-    rl_buf_free(&self.args);
-    rl_buf_free(&self.paragraph);
-    bool ok = self.roff;
-    roff_destroy(&self.roff);
-    if (!ok)
-        snprintf(why, why_size, "out of memory");
-    return ok ? 0 : -1;
+    if (rc == 0)
+        set_title(doc);
+    rl_buf_free(&page);
+    rl_buf_free(&html);
+    rl_buf_free(&messages);
+    return rc;
 }
 
 const format_t format_man = {

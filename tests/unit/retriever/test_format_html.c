@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,9 @@ static void lists_terms_and_line_breaks(void **state)
     help_expect(html, "<ul><li>one</li><li>two</li></ul><p>a<br>b</p>", NULL,
                 "P - one/- two|P a/b|");
     help_expect(html, "<dl><dt>--max</dt><dd>the most</dd></dl>", NULL, "P --max/the most|");
+    help_expect(html, "<dl><dt>-a<dt>--all<dd><p>everything<p>more</dl>", NULL,
+                "P -a/--all/everything|P more|");
+    help_expect(html, "<ul><li><p>one</p></li><li>two</li></ul>", NULL, "P - one|P - two|");
 }
 
 static void tables_and_preformatted_text_keep_their_lines(void **state)
@@ -47,6 +51,8 @@ static void tables_and_preformatted_text_keep_their_lines(void **state)
     (void)state;
     help_expect(html, "<table><tr><th>a<th>b</tr><tr><td>1</td><td><p>2</p></td></tr></table>",
                 NULL, "L a | b/1 | 2|");
+    help_expect(html, "<table><tr><td>a<br>b<td>c</table>", NULL, "L a b | c|");
+    help_expect(html, "<pre>a<br>b</pre>", NULL, "L a/b|");
     help_expect(html, "<pre>if (x)\n    <b>y</b>();\n</pre>", NULL, "L if (x)/    y();|");
     // a table that lays out a page is no table
     help_expect(html, "<table><tr><td><h2>H</h2><p>p</p></td><td>q</td></tr></table>", NULL,
@@ -78,6 +84,43 @@ static void what_is_broken_or_hostile(void **state)
     free(text);
 }
 
+// `open` of these, each with another number, then `count` blocks.
+static int read_unclosed(const char *name, int open, int count, const char *block, char *why,
+                         size_t why_size)
+{
+    char *text = malloc((size_t)open * 40 + (size_t)count * strlen(block) + 100);
+    char *at = text + sprintf(text, "<div>");
+    for (int i = 0; i < open; i++)
+        at += sprintf(at, "<%s x=%d>", name, i);
+    at += sprintf(at, "</div>");
+    for (int i = 0; i < count; i++)
+        at += sprintf(at, "%s", block);
+    document_t doc;
+    document_init(&doc);
+    int rc = html->read(text, (size_t)(at - text), &doc, why, why_size);
+    if (rc == 0)
+        help_check(&doc);
+    document_free(&doc);
+    free(text);
+    return rc;
+}
+
+static void formatting_that_is_left_open(void **state)
+{
+    (void)state;
+    char why[200] = "";
+    // 70 KB that would become a tree of 2.3 GB
+    assert_int_equal(read_unclosed("font", 3000, 2000, "<div>x</div>", why, sizeof why), -1);
+    assert_non_null(strstr(why, "like <font>"));
+    assert_int_equal(read_unclosed("font", 200, 30000, "<p>x", why, sizeof why), -1);
+    assert_non_null(strstr(why, "made anew"));
+    // what careless pages have is read
+    assert_int_equal(read_unclosed("font", 20, 2000, "<p>x", why, sizeof why), 0);
+    assert_int_equal(read_unclosed("a", 3000, 2000, "<div>x</div>", why, sizeof why), 0);
+    assert_int_equal(read_unclosed("span", 1000, 1000, "<div>x</div>", why, sizeof why), 0);
+    assert_int_equal(read_unclosed("p", 0, 4000, "<p><b>x<li><i>y", why, sizeof why), 0);
+}
+
 static void it_is_known_by_its_bytes(void **state)
 {
     (void)state;
@@ -94,6 +137,7 @@ int main(void)
         cmocka_unit_test(lists_terms_and_line_breaks),
         cmocka_unit_test(tables_and_preformatted_text_keep_their_lines),
         cmocka_unit_test(what_is_broken_or_hostile),
+        cmocka_unit_test(formatting_that_is_left_open),
         cmocka_unit_test(it_is_known_by_its_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,234 @@
+// child: starts a program by vfork, feeds it and collects what it writes until it ends or a bound
+// is passed. vfork, because a process that holds gigabytes would take longer to copy its page
+// tables than the program to read a page.
+
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fail.h"
+
+enum {
+    OPEN_FILES = 32,
+    CANNOT_START = 127,
+    PIECE = 64 << 10
+};
+
+typedef struct child {
+    const child_job_t *job;
+    pid_t pid;
+    int input, output, messages; // our ends of its streams, -1: closed
+    size_t written;              // of the input
+    uint64_t deadline;           // us
+    int start_error;             // errno of its exec, 0: it runs
+} child_t;
+
+static void close_end(int *fd_p)
+{
+    if (*fd_p >= 0)
+        close(*fd_p);
+    *fd_p = -1;
+}
+
+// ---- starting -----------------------------------------------------------------------------------
+
+// An empty folder that has been removed already: no relative path leads anywhere from it.
+static int open_empty_folder(void)
+{
+    const char *parent = getenv("TMPDIR");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/ragline-empty-XXXXXX", parent && *parent ? parent : "/tmp");
+    if (!mkdtemp(path))
+        return -1;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    rmdir(path);
+    return fd;
+}
+
+static void set_limit(int resource, rlim_t most)
+{
+    struct rlimit limit = {.rlim_cur = most, .rlim_max = most};
+    setrlimit(resource, &limit);
+}
+
+// In the child, between vfork and exec: only system calls, and no memory is changed but `error_p`.
+static void become_program(const child_job_t *job, const int *ends, int folder,
+                           volatile int *error_p)
+{
+    sigset_t none;
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    set_limit(RLIMIT_CPU, job->wall_ms / 1000 + 1);
+    set_limit(RLIMIT_AS, job->memory);
+    set_limit(RLIMIT_FSIZE, 0);
+    set_limit(RLIMIT_CORE, 0);
+    set_limit(RLIMIT_NOFILE, OPEN_FILES);
+    if (fchdir(folder) == 0 && dup2(ends[0], 0) == 0 && dup2(ends[1], 1) == 1 &&
+        dup2(ends[2], 2) == 2) {
+        close_range(3, ~0U, 0);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        execvp(job->command[0], (char *const *)job->command);
+    }
+    *error_p = errno;
+    _exit(CANNOT_START);
+}
+
+// Starts the program on the far ends of the pipes.
+static void spawn(child_t *self, const int *ends, int folder)
+{
+    volatile int error = 0;
+    sigset_t all, before;
+    // until exec the child runs on this process's memory: no handler may run there
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t pid = vfork();
+    if (pid == 0)
+        become_program(self->job, ends, folder, &error);
+    self->start_error = pid < 0 ? errno : error;
+    self->pid = pid;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+// A stream of which our end does not block. Sockets, because a pipe that nobody reads any more
+// sends a signal.
+static int make_stream(int *our_end, int *its_end)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return -1;
+    *our_end = ends[0];
+    *its_end = ends[1];
+    return fcntl(ends[0], F_SETFL, O_NONBLOCK);
+}
+
+static int start_child(child_t *self, char *why, size_t why_size)
+{
+    int ends[3] = {-1, -1, -1}, folder = open_empty_folder(), rc = -1;
+    if (folder < 0 || make_stream(&self->input, &ends[0]) != 0 ||
+        make_stream(&self->output, &ends[1]) != 0 || make_stream(&self->messages, &ends[2]) != 0) {
+        rl_fail(why, why_size, "%s cannot be started: %s", self->job->command[0], strerror(errno));
+    } else {
+        spawn(self, ends, folder);
+        rc = self->start_error ? rl_fail(why, why_size, "%s cannot be started: %s",
+                                         self->job->command[0], strerror(self->start_error))
+                               : 0;
+    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        close_end(&ends[i]);
+    close_end(&folder);
+    return rc;
+}
+
+// ---- running ------------------------------------------------------------------------------------
+
+static void write_input(child_t *self)
+{
+    const child_job_t *job = self->job;
+    ssize_t put = send(self->input, job->input + self->written, job->input_size - self->written,
+                       MSG_NOSIGNAL);
+    if (put > 0)
+        self->written += (size_t)put;
+    // a program that reads no further is judged by what it writes
+    if ((put < 0 && errno != EAGAIN && errno != EINTR) || self->written == job->input_size)
+        close_end(&self->input);
+}
+
+static void read_end(int *fd_p, rl_buf_t *out)
+{
+    char piece[PIECE];
+    ssize_t got = read(*fd_p, piece, sizeof piece);
+    if (got > 0)
+        rl_buf_add(out, piece, (size_t)got);
+    else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+        close_end(fd_p);
+}
+
+static int ms_left(const child_t *self)
+{
+    uint64_t now = rl_now_us();
+    return now < self->deadline ? (int)((self->deadline - now) / 1000) + 1 : 0;
+}
+
+// Until both of its outputs have ended. 0, or -1 when a bound was passed.
+static int exchange(child_t *self, char *why, size_t why_size)
+{
+    const child_job_t *job = self->job;
+    if (job->input_size == 0)
+        close_end(&self->input);
+    while (self->output >= 0 || self->messages >= 0) {
+        struct pollfd fds[] = {{.fd = self->input, .events = POLLOUT},
+                               {.fd = self->output, .events = POLLIN},
+                               {.fd = self->messages, .events = POLLIN}};
+        int left = ms_left(self);
+        if (left == 0)
+            return rl_fail(why, why_size, "%s takes more than %u ms for it", job->command[0],
+                           job->wall_ms);
+        if (poll(fds, sizeof fds / sizeof *fds, left) <= 0)
+            continue;
+        if (fds[0].revents)
+            write_input(self);
+        if (fds[1].revents)
+            read_end(&self->output, job->output);
+        if (fds[2].revents)
+            read_end(&self->messages, job->messages);
+        if (job->output->full)
+            return rl_fail(why, why_size, "%s makes more than %zu bytes of it", job->command[0],
+                           job->output->max);
+    }
+    return 0;
+}
+
+// Kills what is left of its process group and takes its status. `wait`: it has until the deadline
+// to end by itself.
+static int reap(child_t *self, bool wait)
+{
+    int status = 0;
+    siginfo_t info = {0};
+    while (wait && ms_left(self) > 0 &&
+           waitid(P_PID, (id_t)self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0)
+        usleep(500);
+    kill(-self->pid, SIGKILL);
+    while (waitpid(self->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status;
+}
+
+int child_run(const child_job_t *job, bool *missing_p, char *why, size_t why_size)
+{
+    child_t self = {.job = job,
+                    .input = -1,
+                    .output = -1,
+                    .messages = -1,
+                    .pid = -1,
+                    .deadline = rl_now_us() + job->wall_ms * 1000ULL};
+    int rc = start_child(&self, why, why_size), status = 0;
+    *missing_p = self.start_error == ENOENT;
+    if (rc == 0)
+        rc = exchange(&self, why, why_size);
+    if (self.pid > 0)
+        status = reap(&self, rc == 0);
+    close_end(&self.input);
+    close_end(&self.output);
+    close_end(&self.messages);
+    if (rc != 0)
+        return -1;
+    if (WIFSIGNALED(status))
+        return rl_fail(why, why_size, "%s was ended by signal %d (%s)", job->command[0],
+                       WTERMSIG(status), strsignal(WTERMSIG(status)));
+    return WEXITSTATUS(status);
+}
