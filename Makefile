@@ -30,7 +30,8 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fr
 BASE := -g $(OPT) -D_GNU_SOURCE -DRAGLINE_VERSION='"$(VERSION)"' -pthread -fstack-protector-strong \
     -ffile-prefix-map=$(CURDIR)/= $(SANFLAGS)
 CFLAGS_ALL = $(BASE) -std=gnu11 $(CWARN) $(CFLAGS)
-CXXFLAGS_ALL = $(BASE) -std=gnu++17 $(WARN) $(CXXFLAGS)
+# what checks the types behind C++ pointers is in a library that only the C++ compiler links
+CXXFLAGS_ALL = $(BASE) $(if $(SAN),-fno-sanitize=vptr) -std=gnu++17 $(WARN) $(CXXFLAGS)
 # read when a recipe runs, so after scripts/deps has put FAISS there
 FAISS_CFLAGS = $(shell scripts/deps --faiss cflags)
 FAISS_LIBS = $(shell scripts/deps --faiss libs)

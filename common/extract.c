@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "sentence.h"
 #include "text_terms.h"
 #include "utf8.h"
 
@@ -74,8 +75,7 @@ static size_t split(const rl_passage_t *passages, size_t passages_size, size_t b
         size_t text_size = strnlen(text, bytes);
         const char *end = text + (text_size < bytes ? text_size : rl_utf8_whole(text, bytes));
         while (text < end && size < SENTENCES_MAX) {
-            size_t length = rl_sentence(text, (size_t)(end - text));
-            const char *next = text + (length ? length : 1);
+            const char *next = text + rl_sentence_end(text, (size_t)(end - text), 0);
             while (text < next && strchr(" \t\r\n", *text))
                 text++;
             if (next - text >= SHORTEST) {

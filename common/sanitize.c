@@ -4,31 +4,7 @@
 #include <string.h>
 #include <wchar.h>
 
-uint32_t rl_sanitize_next(const char *text, size_t size, size_t *used)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *p = (const unsigned char *)text;
-    size_t length = p[0] < 0x80                   ? 1
-                    : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
-                    : p[0] >= 0xE0 && p[0] < 0xF0 ? 3
-                    : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
-                                                  : 0;
-    *used = 1;
-    if (length == 1)
-        return p[0];
-    if (length == 0 || length > size)
-        return 0xFFFD;
-    uint32_t point = p[0] & (0x7Fu >> length);
-    for (size_t at = 1; at < length; at++) {
-        if ((p[at] & 0xC0) != 0x80)
-            return 0xFFFD;
-        point = point << 6 | (p[at] & 0x3F);
-    }
-    if (point < smallest[length] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
-        return 0xFFFD;
-    *used = length;
-    return point;
-}
+#include "utf8.h"
 
 bool rl_sanitize_is_harmful(uint32_t point)
 {
@@ -49,7 +25,7 @@ void rl_sanitize_line(rl_buf_t *out, const char *text, size_t columns)
            mark = out->size; // mark: where "…" would still fit
     bool gap = false, any = false;
     for (size_t at = 0; at < size; at += used) {
-        uint32_t point = rl_sanitize_next(text + at, size - at, &used);
+        uint32_t point = rl_utf8_next(text + at, size - at, &used);
         if (point == ' ' || point == '\n' || point == '\t' || point == '\r') {
             gap = any;
             continue;
@@ -80,7 +56,7 @@ size_t rl_sanitize_columns(const char *text)
 {
     size_t size = strlen(text), used, columns = 0;
     for (size_t at = 0; at < size; at += used)
-        columns += (size_t)rl_sanitize_width(rl_sanitize_next(text + at, size - at, &used));
+        columns += (size_t)rl_sanitize_width(rl_utf8_next(text + at, size - at, &used));
     return columns;
 }
 
@@ -88,7 +64,7 @@ void rl_sanitize_json(rl_buf_t *out, const char *json, size_t size)
 {
     size_t used, from = 0;
     for (size_t at = 0; at < size; at += used) {
-        uint32_t point = rl_sanitize_next(json + at, size - at, &used);
+        uint32_t point = rl_utf8_next(json + at, size - at, &used);
         bool layout = point == '\n' || point == '\t' || point == '\r';
         if (layout || !rl_sanitize_is_harmful(point))
             continue;

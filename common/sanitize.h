@@ -8,9 +8,6 @@
 
 #include "buf.h"
 
-// The next code point of `text` (size > 0) and in *used its bytes; an invalid byte is U+FFFD.
-uint32_t rl_sanitize_next(const char *text, size_t size, size_t *used);
-
 // Whether a terminal could take this code point as a command or as a change of direction.
 // \n and \t are among them.
 bool rl_sanitize_is_harmful(uint32_t point);

@@ -1,9 +1,8 @@
-// text_terms: the words of a text as hashes, and where its sentences end.
+// text_terms: the words of a text as hashes.
 #include "text_terms.h"
 
 #include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     LONGEST = 64
@@ -111,76 +110,4 @@ bool rl_text_terms_next(rl_text_terms_t *self, uint32_t *hash)
     }
     self->at = self->end;
     return false;
-}
-
-bool rl_abbreviation(const char *word, size_t size)
-{
-    static const char *const known[] = {"e.g", "i.e", "etc", "vs",  "cf",   "dr", "mr",
-                                        "mrs", "fig", "no",  "vol", "sect", "ed", "approx"};
-    if (size == 0)
-        return true;
-    if (size == 1 && isalpha((unsigned char)word[0]) && word[0] != 'I')
-        return true;
-    bool number = true;
-    for (size_t at = 0; at < size; at++)
-        number = number && isdigit((unsigned char)word[at]);
-    for (size_t each = 0; each < sizeof known / sizeof *known && !number; each++)
-        if (strlen(known[each]) == size && strncasecmp(word, known[each], size) == 0)
-            return true;
-    return false;
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
-static bool closes(char c)
-{
-    return c == '"' || c == '\'' || c == ')' || c == ']' || c == '*' || c == '`' || c == '_';
-}
-
-// Whether the full stop at `at` belongs to an abbreviation, or to the number of a list's item.
-static bool stops_nothing(const char *text, size_t from, size_t at)
-{
-    size_t start = at;
-    while (start > from && !is_space(text[start - 1]) && text[start - 1] != '(')
-        start--;
-    if (start == from && at - start <= 3 && isdigit((unsigned char)text[start]))
-        return true; // "1. " at the start of the sentence
-    return rl_abbreviation(text + start, at - start);
-}
-
-size_t rl_sentence(const char *text, size_t size)
-{
-    size_t from = 0;
-    while (from < size && is_space(text[from]))
-        from++;
-    for (size_t at = from; at < size; at++) {
-        char c = text[at];
-        if (c == '\n') {
-            size_t next = at + 1;
-            while (next < size && (text[next] == ' ' || text[next] == '\t' || text[next] == '\r'))
-                next++;
-            if (next < size && text[next] == '\n')
-                return at; // a blank line
-        } else if (c == '\xe3' && size - at > 2 && memcmp(text + at, "\xe3\x80\x82", 3) == 0) {
-            return at + 3;
-        } else if (c == '\xef' && size - at > 2 &&
-                   (memcmp(text + at, "\xef\xbc\x81", 3) == 0 ||
-                    memcmp(text + at, "\xef\xbc\x9f", 3) == 0)) {
-            return at + 3;
-        } else if (c == '.' || c == '!' || c == '?') {
-            size_t next = at + 1;
-            while (next < size && (closes(text[next]) || text[next] == '.' || text[next] == '!' ||
-                                   text[next] == '?'))
-                next++;
-            if (next < size && !is_space(text[next]))
-                continue;
-            if (c == '.' && stops_nothing(text, from, at))
-                continue;
-            return next;
-        }
-    }
-    return size;
 }

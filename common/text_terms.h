@@ -21,13 +21,4 @@ static inline rl_text_terms_t rl_text_terms(const char *text, size_t size)
 // English words and single letters are passed over. Returns false at the end.
 bool rl_text_terms_next(rl_text_terms_t *self, uint32_t *hash);
 
-// Whether these bytes (a word before a full stop) are an abbreviation, so that the full stop ends
-// no sentence: "e.g", "Fig", a single letter, a number alone ("1." of a list).
-bool rl_abbreviation(const char *word, size_t size);
-
-// Length of the first sentence of `text` with the white space before it and its closing marks. A
-// sentence ends with . ! ? before white space, with a full stop of Chinese or Japanese, or at a
-// blank line; a single line end is white space.
-size_t rl_sentence(const char *text, size_t size);
-
 #endif

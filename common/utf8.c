@@ -1,4 +1,4 @@
-// utf8: checks and repairs of text from outside; content hashes.
+// utf8: checks and repairs of text from outside.
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -113,4 +113,30 @@ size_t rl_utf8_length(const char *text, size_t size)
     for (size_t at = 0; at < size; at++)
         length += ((unsigned char)text[at] & 0xc0) != 0x80;
     return length;
+}
+
+uint32_t rl_utf8_next(const char *text, size_t size, size_t *used)
+{
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *p = (const unsigned char *)text;
+    size_t length = p[0] < 0x80                   ? 1
+                    : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
+                    : p[0] >= 0xE0 && p[0] < 0xF0 ? 3
+                    : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
+                                                  : 0;
+    *used = 1;
+    if (length == 1)
+        return p[0];
+    if (length == 0 || length > size)
+        return 0xFFFD;
+    uint32_t point = p[0] & (0x7Fu >> length);
+    for (size_t at = 1; at < length; at++) {
+        if ((p[at] & 0xC0) != 0x80)
+            return 0xFFFD;
+        point = point << 6 | (p[at] & 0x3F);
+    }
+    if (point < smallest[length] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
+        return 0xFFFD;
+    *used = length;
+    return point;
 }

@@ -20,4 +20,7 @@ char *rl_utf8_repair(const char *text, size_t size, size_t *out_size);
 // The number of code points in valid UTF-8.
 size_t rl_utf8_length(const char *text, size_t size);
 
+// The next code point of `text` (size > 0) and in *used its bytes; an invalid byte is U+FFFD.
+uint32_t rl_utf8_next(const char *text, size_t size, size_t *used);
+
 #endif

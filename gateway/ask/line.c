@@ -6,6 +6,7 @@
 
 #include "mem.h"
 #include "sanitize.h"
+#include "utf8.h"
 
 enum {
     KEPT = 100, // lines
@@ -66,7 +67,7 @@ size_t line_cursor(const line_t *self)
 static size_t width_at(const line_t *self, size_t at, size_t *used)
 {
     return (size_t)rl_sanitize_width(
-        rl_sanitize_next(self->text.data + at, self->text.size - at, used));
+        rl_utf8_next(self->text.data + at, self->text.size - at, used));
 }
 
 // The character behind `at`, with the marks on it.
@@ -246,7 +247,7 @@ line_place_t line_lay(const char *text, size_t size, size_t from, size_t columns
     line_place_t place = {.column = from};
     size_t used;
     for (size_t at = 0; at < size; at += used) {
-        size_t width = (size_t)rl_sanitize_width(rl_sanitize_next(text + at, size - at, &used));
+        size_t width = (size_t)rl_sanitize_width(rl_utf8_next(text + at, size - at, &used));
         if (place.column + width > columns) {
             place.row++;
             place.column = 0;

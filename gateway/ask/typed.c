@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "sanitize.h"
+#include "utf8.h"
 
 typedef struct named {
     char byte;
@@ -127,7 +128,7 @@ static typed_key_t go_on_character(typed_t *self, char byte)
     if (self->size < self->wanted)
         return TYPED_NOTHING;
     self->state = TYPED_PLAIN;
-    uint32_t point = rl_sanitize_next(self->bytes, self->size, &used);
+    uint32_t point = rl_utf8_next(self->bytes, self->size, &used);
     return used == self->size && !rl_sanitize_is_harmful(point) ? TYPED_TEXT : TYPED_NOTHING;
 }
 

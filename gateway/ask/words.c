@@ -10,6 +10,7 @@
 #include "cites.h"
 #include "mem.h"
 #include "sanitize.h"
+#include "utf8.h"
 
 enum {
     WIDEST = 100,    // lines longer than this are hard to read, however wide the terminal
@@ -180,7 +181,7 @@ void words_add(words_t *self, const char *text, size_t size)
     size_t used;
     rl_buf_add(&self->text, text, size);
     for (size_t at = 0; at < size; at += used) {
-        uint32_t point = rl_sanitize_next(text + at, size - at, &used);
+        uint32_t point = rl_utf8_next(text + at, size - at, &used);
         if (point == '\r')
             continue;
         if (point == ' ' || point == '\n' || point == '\t') {

@@ -13,6 +13,7 @@
 #include "mem.h"
 #include "sanitize.h"
 #include "top_text.h"
+#include "utf8.h"
 
 // curses.h names a macro that ours would be
 #undef timeout
@@ -101,7 +102,7 @@ static int draw_line(const top_screen_t *self, int row, const char *line, size_t
     clrtoeol();
     attrset(A_NORMAL);
     for (size_t at = 0; at < size; at += used) {
-        uint32_t point = rl_sanitize_next(line + at, size - at, &used);
+        uint32_t point = rl_utf8_next(line + at, size - at, &used);
         if (TOP_IS_LOOK(point)) {
             attrset(self->looks[point]);
             continue;

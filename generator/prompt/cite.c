@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "sentence.h"
 #include "text_terms.h"
 
 enum {
@@ -293,28 +294,15 @@ static bool is_over(const cite_t *self)
 {
     if (!has_content(self))
         return false;
-    // with an x behind it, only a real sentence ends before the end
+    // with a word behind it, only a real sentence ends before the end
     char tail[80];
     size_t size = self->sentence.size < sizeof tail - 2 ? self->sentence.size : sizeof tail - 2;
     memcpy(tail, self->sentence.data + self->sentence.size - size, size);
-    memcpy(tail + size, " x", 2);
+    memcpy(tail + size, " X", 2);
     size_t at = 0;
     while (at < size)
-        if (rl_sentence(tail + at, size + 2 - at) + at == size)
-            return true;
-        else
-            at += rl_sentence(tail + at, size + 2 - at);
-    return false;
-}
-
-static bool ends_cjk(const cite_t *self)
-{
-    static const char *const stops[] = {"\xe3\x80\x82", "\xef\xbc\x81", "\xef\xbc\x9f"};
-    for (size_t each = 0; each < 3; each++)
-        if (self->sentence.size >= 3 &&
-            memcmp(self->sentence.data + self->sentence.size - 3, stops[each], 3) == 0)
-            return true;
-    return false;
+        at = rl_sentence_end(tail, size + 2, at);
+    return at == size;
 }
 
 static void add_byte(cite_t *self, char c)
@@ -365,7 +353,7 @@ static void take_within(cite_t *self, char c)
             self->state = AT_STOP;
         else if (self->state == AT_STOP && !closing)
             self->state = IN_SENTENCE;
-        if (ends_cjk(self))
+        if (rl_sentence_has_full_stop(self->sentence.data, self->sentence.size))
             self->state = IN_GAP;
     }
 }

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text_terms.h"
 #include "prompt_trim.h"
+#include "sentence.h"
 #include "template.h"
 
 enum {
@@ -119,8 +119,8 @@ static size_t fitting_sentences(const char *text, size_t tokens)
 {
     size_t size = strlen(text), used = 0;
     while (used < size) {
-        size_t next = used + rl_sentence(text + used, size - used);
-        if (next == used || prompt_tokens(text, next) > tokens)
+        size_t next = rl_sentence_end(text, size, used);
+        if (prompt_tokens(text, next) > tokens)
             break;
         used = next;
     }

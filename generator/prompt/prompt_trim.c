@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text_terms.h"
 #include "prompt.h"
+#include "sentence.h"
+#include "text_terms.h"
 
 enum {
     MARKS = 6,           // tokens of the marks where sentences are missing
@@ -119,9 +120,7 @@ static size_t split_sentences(const char *text, sentence_t *sentences)
 {
     size_t size = strlen(text), at = 0, count = 0;
     while (at < size && count < SENTENCES) {
-        size_t next = at + rl_sentence(text + at, size - at);
-        if (next == at || count + 1 == SENTENCES)
-            next = size;
+        size_t next = count + 1 < SENTENCES ? rl_sentence_end(text, size, at) : size;
         sentences[count++] = (sentence_t){at, next, prompt_tokens(text + at, next - at)};
         at = next;
     }

@@ -3,6 +3,7 @@
 #include "chunker.h"
 
 #include "measure.h"
+#include "sentence.h"
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -225,7 +226,7 @@ static int add_block(chunker_t *self, const block_t *block, size_t most)
             const char *newline = memchr(text + at, '\n', block->end - at);
             end = newline ? (size_t)(newline - text) : block->end;
         } else {
-            end = measure_sentence_end(text, block->end, at);
+            end = rl_sentence_end(text, block->end, at);
         }
         if (add_units(self, at, end, unit, most) != 0)
             return -1;

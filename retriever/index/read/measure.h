@@ -1,5 +1,5 @@
-// measure: how long a text is (in words, in tokens of an embedding model) and where its sentences
-// end, for all scripts: those that write blanks between words and those that do not.
+// measure: how long a text is, in words and in tokens of an embedding model, for all scripts: those
+// that write blanks between words and those that do not.
 #ifndef MEASURE_H
 #define MEASURE_H
 
@@ -23,11 +23,6 @@ size_t measure_tokens(const char *text, size_t size);
 // The longest beginning of the text that has at most `max_tokens` by measure_tokens, at a
 // character's end; cut at white space if there is some in its last half. At least one character.
 size_t measure_tokens_fit(const char *text, size_t size, size_t max_tokens);
-
-// The end of the sentence that begins at `from`: just after its last character, before the white
-// space that follows; `size` if none ends earlier. Abbreviations, numbers, initials, dots within
-// words and inline code end no sentence; the next item of a list does.
-size_t measure_sentence_end(const char *text, size_t size, size_t from);
 
 // The code point at *at_p, which moves on behind it.
 uint32_t measure_code_point(const char *text, size_t size, size_t *at_p);

@@ -100,48 +100,6 @@ static void what_fits(void **state)
     }
 }
 
-static void sentences(void **state)
-{
-    (void)state;
-    // "|" marks where a sentence ends
-    static const char *const rows[] = {
-        "One.| Two!| Three?",
-        "See e.g. the page of Dr. Smith et al. here.| Next.",
-        "Version 7.88.1 of lib.so is out.| J. R. Doe wrote it.",
-        "He manifest \"stop.\"| Then (he left.)| Gone",
-        "Run `a. b` now.| Done",
-        "今天很好。|明天呢？|好！",
-        "यह वाक्य है।| दूसरा",
-        "It stops... and goes on.| End",
-        "- one item\n|- two. items\n|3. three",
-        "No end at all",
-        "What?!| Yes.",
-        "etc. and so on",
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char text[200];
-        size_t ends[10], count = 0, size = 0;
-        for (const char *at = rows[i]; *at; at++) {
-            if (*at == '|')
-                ends[count++] = size;
-            else
-                text[size++] = *at;
-        }
-        ends[count] = size;
-        size_t from = 0;
-        for (size_t n = 0; from < size; n++) {
-            size_t end = measure_sentence_end(text, size, from);
-            size_t wanted = n <= count ? ends[n] : 0;
-            while (wanted > from && strchr(" \n", text[wanted - 1]))
-                wanted--;
-            if (end != wanted)
-                fail_msg("\"%s\": sentence %zu ends at %zu, not %zu", rows[i], n, end, wanted);
-            for (from = end; from < size && strchr(" \n", text[from]);)
-                from++;
-        }
-    }
-}
-
 static void sections_are_not_mixed_but_small_ones_join(void **state)
 {
     (void)state;
@@ -343,7 +301,6 @@ int main(void)
         cmocka_unit_test(words_of_all_scripts),
         cmocka_unit_test(tokens_are_estimated),
         cmocka_unit_test(what_fits),
-        cmocka_unit_test(sentences),
         cmocka_unit_test(sections_are_not_mixed_but_small_ones_join),
         cmocka_unit_test(code_is_cut_at_line_ends),
         cmocka_unit_test(what_is_embedded_never_exceeds_the_model),
