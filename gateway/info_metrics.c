@@ -6,7 +6,7 @@
 #include "answer_cache.h"
 #include "gateway.h"
 #include "drafts.h"
-#include "passage_set.h"
+#include "passage_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,9 +268,9 @@ static void write_caches(gateway_t *self, metrics_text_t *text)
     metrics_text_family(text, bytes, "gauge", "What the caches hold.");
     metrics_text_value(text, bytes, "cache=\"embeddings\"", (double)embed.bytes);
     metrics_text_value(text, bytes, "cache=\"passages\"",
-                       (double)passage_cache_counts(self->pipeline->hits)->cost);
+                       (double)lru_counts(self->pipeline->hits)->cost);
     metrics_text_value(text, bytes, "cache=\"answers\"",
-                       (double)answer_cache_counts(self->pipeline->answers)->cost);
+                       (double)lru_counts(self->pipeline->answers)->cost);
     metrics_text_family(text, drafts, "counter",
                         "Drafts of questions that are being typed, by what became of them.");
     metrics_text_value(text, drafts, "outcome=\"used\"", (double)draft->used);

@@ -8,7 +8,7 @@
 #include "live.h"
 #include "log.h"
 #include "mem.h"
-#include "passage_set.h"
+#include "passage_cache.h"
 #include "request.h"
 
 enum {
@@ -62,11 +62,11 @@ static void read_settings(pipeline_t *self)
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     self->reloads++;
     self->settings = settings_read(conf);
-    passage_cache_resize(self->hits, (size_t)rl_conf_int(conf, "cache.passages_mb") << 20,
-                         (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
-    answer_cache_clear(self->answers);
-    answer_cache_resize(self->answers, (size_t)rl_conf_int(conf, "cache.answers_mb") << 20,
-                        (uint64_t)rl_conf_int(conf, "cache.answers_age_ms") * 1000);
+    lru_resize(self->hits, (size_t)rl_conf_int(conf, "cache.passages_mb") << 20,
+               (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
+    lru_clear(self->answers);
+    lru_resize(self->answers, (size_t)rl_conf_int(conf, "cache.answers_mb") << 20,
+               (uint64_t)rl_conf_int(conf, "cache.answers_age_ms") * 1000);
 }
 
 static otlp_settings_t *read_otlp(const pipeline_t *self)
@@ -138,8 +138,8 @@ void pipeline_destroy(pipeline_t **self_p)
         return;
     if (self->registry)
         request_stop_all(self);
-    answer_cache_destroy(&self->answers);
-    passage_cache_destroy(&self->hits);
+    lru_destroy(&self->answers);
+    lru_destroy(&self->hits);
     drafts_destroy(&self->drafts);
     zhashx_destroy((zhashx_t **)&self->leaders);
     registry_destroy(&self->registry);

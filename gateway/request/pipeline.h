@@ -27,8 +27,8 @@ typedef struct pipeline {
     metrics_t *metrics;
     otlp_t *otlp;
     struct live *live;             // the last minute
-    struct passage_cache *hits;    // passages found a while ago
-    struct answer_cache *answers;  // answers given a while ago
+    struct lru *hits;              // passages found a while ago
+    struct lru *answers;           // answers given a while ago
     struct drafts *drafts;         // questions that are being typed
     traces_t *traces;              // timelines of the answers that ended last
     replays_t *replays;            // events of resumable answers

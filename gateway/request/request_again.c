@@ -25,7 +25,7 @@ enum {
 static bool may_use(const request_t *self)
 {
     question_form_t form = self->question->form;
-    return answer_cache_on(self->pipeline->answers) && (form == FORM_ASK || form == FORM_CHAT);
+    return lru_is_on(self->pipeline->answers) && (form == FORM_ASK || form == FORM_CHAT);
 }
 
 // ---- keys ---------------------------------------------------------------------------------------

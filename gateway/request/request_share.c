@@ -14,7 +14,7 @@
 
 #include "clock.h"
 #include "drafts.h"
-#include "passage_set.h"
+#include "passage_cache.h"
 
 // ---- keys ---------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ static bool may_find(const request_t *self)
     pipeline_t *pipeline = self->pipeline;
     passage_set_t *hits = passage_cache_find(pipeline->hits, self->share.key);
     bool found = hits || self->question->draft || pipeline->settings.semantic > 0 ||
-                 answer_cache_on(pipeline->answers) ||
+                 lru_is_on(pipeline->answers) ||
                  zhashx_lookup(pipeline->leaders, self->share.flight);
     passage_set_unref(&hits);
     return found;
@@ -145,7 +145,7 @@ bool request_share(request_t *self)
     pipeline_t *pipeline = self->pipeline;
     if (!self->share.checked)
         self->share.from_us = rl_now_us();
-    if ((!pipeline->settings.share && !answer_cache_on(pipeline->answers)) || self->share.unchecked)
+    if ((!pipeline->settings.share && !lru_is_on(pipeline->answers)) || self->share.unchecked)
         return false;
     make_keys(self);
     if (!self->share.checked && may_find(self) && request_check(self))

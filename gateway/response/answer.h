@@ -1,5 +1,5 @@
-// answer: what is known so far of the answer to one question; filled by the request's state
-// changes, written out by a face.
+// answer: what is known so far of the answer to one question; filled by the request's states,
+// written out by a response.
 #ifndef ANSWER_H
 #define ANSWER_H
 

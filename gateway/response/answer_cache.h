@@ -1,6 +1,5 @@
-// answer_cache: complete answers, for those who ask exactly the same again (cache.answers_mb). One
-// is kept with its passages and in the pieces in which it came, so that it can go out as a stream
-// once more.
+// answer_cache: complete answers, for those who ask exactly the same again (cache.answers_mb). Each
+// is kept with its passages and in the pieces in which it came, so that it can be streamed again.
 #ifndef ANSWER_CACHE_H
 #define ANSWER_CACHE_H
 
@@ -28,21 +27,12 @@ cached_answer_t *cached_answer_new(const answer_t *answer, passage_set_t *hits, 
 cached_answer_t *cached_answer_ref(cached_answer_t *self);
 void cached_answer_unref(cached_answer_t **self_p);
 
-typedef struct answer_cache answer_cache_t;
-
-answer_cache_t *answer_cache_new(void);
-void answer_cache_destroy(answer_cache_t **self_p);
-// Bounds: bytes in all (0 keeps nothing), age.
-void answer_cache_resize(answer_cache_t *self, size_t bytes, uint64_t age_us);
-bool answer_cache_on(const answer_cache_t *self);
-// Forgets everything: what answers depend on may have changed.
-void answer_cache_clear(answer_cache_t *self);
+// An lru_t, destroyed, resized, cleared and counted as one. Keeps nothing before lru_resize.
+lru_t *answer_cache_new(void);
 
 // A reference for the caller, NULL if it is not there.
-cached_answer_t *answer_cache_find(answer_cache_t *self, const char *key);
+cached_answer_t *answer_cache_find(lru_t *self, const char *key);
 // Takes the answer.
-void answer_cache_put(answer_cache_t *self, const char *key, cached_answer_t *answer);
-
-const lru_counts_t *answer_cache_counts(const answer_cache_t *self);
+void answer_cache_put(lru_t *self, const char *key, cached_answer_t *answer);
 
 #endif

@@ -1,4 +1,4 @@
-// face: what all forms of an answer have in common: their parts as JSON.
+// response: what all forms of an answer have in common: their parts as JSON.
 #include "response_private.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@ enum {
     KEPT = 1024,          // memory that stays with an open stream for its next event
 };
 
-// ---- birth and death ----------------------------------------------------------------------------
+// ---- new, destroy -------------------------------------------------------------------------------
 
 static const response_form_t *choose_form(const question_t *question)
 {
@@ -296,7 +296,8 @@ const char *citation_marks_cite(citation_marks_t *self, uint64_t passage, char *
     return room;
 }
 
-// ---- silence ------------------------------------------------------------------------------------
+// ---- forms that stream nothing
+// ------------------------------------------------------------------------------------
 
 void response_no_status(response_t *self, const char *state, const char *message,
                         const json_t *detail)

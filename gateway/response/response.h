@@ -1,8 +1,8 @@
-// face: how an answer goes out to its client: one small struct of functions per form (events of
+// response: how an answer is sent to its client: one small struct of functions per form (events of
 // /v1/ask, JSON of /v1/ask and /v1/search, OpenAI's chunks, OpenAI's JSON).
 //
 // The request calls these in the order of the path: status* and found*, sources, status* and
-// preview (once at most, if at all), token/cite*, then done or error, once. A face that does not
+// preview (once at most, if at all), token/cite*, then done or error, once. A form that does not
 // stream gathers nothing itself: it writes everything from the answer at done.
 #ifndef RESPONSE_H
 #define RESPONSE_H
@@ -54,7 +54,7 @@ struct response {
     citation_marks_t marks;
 };
 
-// Takes the request; picks the face by form and stream. `replay` is NULL but for a resumable
+// Takes the request; picks the form by the question. `replay` is NULL but for a resumable
 // answer; it then takes the request with the first event.
 response_t *response_new(http_req_t **req_p, const question_t *question, replay_t *replay);
 // For how long output has waited for the client to read, in µs.

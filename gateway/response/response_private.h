@@ -1,4 +1,4 @@
-// response_private: what the faces share; for them alone. Everything here adds JSON to a buffer:
+// response_private: what the forms share; for them alone. Everything here adds JSON to a buffer:
 // answers are written straight from their structs, and no token is made into a JSON object first.
 #ifndef RESPONSE_PRIVATE_H
 #define RESPONSE_PRIVATE_H
@@ -42,7 +42,7 @@ void citation_marks_feed(citation_marks_t *self, const char *text, size_t size);
 const char *citation_marks_cite(citation_marks_t *self, uint64_t passage, char *room,
                                 size_t room_size);
 
-// For faces that say everything at the end.
+// For forms that send everything at the end.
 void response_no_status(response_t *self, const char *state, const char *message,
                         const json_t *detail);
 void response_no_sources(response_t *self, const answer_t *answer);

@@ -62,8 +62,7 @@ void lru_destroy(lru_t **self_p)
     lru_t *self = *self_p;
     if (!self)
         return;
-    while (!TAILQ_EMPTY(&self->order))
-        remove_entry(self, TAILQ_FIRST(&self->order));
+    lru_clear(self);
     zhashx_destroy(&self->table);
     free(self);
     *self_p = NULL;
@@ -76,7 +75,18 @@ void lru_resize(lru_t *self, size_t most, uint64_t age_us)
     drop_oldest(self);
 }
 
-static bool too_old(const lru_t *self, const entry_t *entry, uint64_t now_us)
+bool lru_is_on(const lru_t *self)
+{
+    return self->most > 0;
+}
+
+void lru_clear(lru_t *self)
+{
+    while (!TAILQ_EMPTY(&self->order))
+        remove_entry(self, TAILQ_FIRST(&self->order));
+}
+
+static bool is_too_old(const lru_t *self, const entry_t *entry, uint64_t now_us)
 {
     return now_us > entry->put_us && now_us - entry->put_us > self->age_us;
 }
@@ -84,7 +94,7 @@ static bool too_old(const lru_t *self, const entry_t *entry, uint64_t now_us)
 void *lru_find(lru_t *self, const char *key, uint64_t now_us)
 {
     entry_t *entry = self->most > 0 ? zhashx_lookup(self->table, key) : NULL;
-    if (entry && too_old(self, entry, now_us)) {
+    if (entry && is_too_old(self, entry, now_us)) {
         remove_entry(self, entry);
         self->counts.dropped++;
         entry = NULL;
@@ -140,7 +150,7 @@ void lru_each(lru_t *self, uint64_t now_us, bool (*fn)(void *arg, void *value), 
     entry_t *entry;
     TAILQ_FOREACH(entry, &self->order, used)
     {
-        if (!too_old(self, entry, now_us) && !fn(arg, entry->value))
+        if (!is_too_old(self, entry, now_us) && !fn(arg, entry->value))
             return;
     }
 }

@@ -22,6 +22,8 @@ lru_t *lru_new(size_t most, uint64_t age_us, lru_free_fn *free_fn);
 void lru_destroy(lru_t **self_p);
 // Other bounds, from now on.
 void lru_resize(lru_t *self, size_t most, uint64_t age_us);
+bool lru_is_on(const lru_t *self); // whether it keeps anything
+void lru_clear(lru_t *self);
 
 // The value, NULL if it is not there or too old. Borrowed: it may be gone after the next lru_put.
 void *lru_find(lru_t *self, const char *key, uint64_t now_us);

@@ -38,18 +38,18 @@ static cached_answer_t *answer_of(const char *text)
 static void what_is_found_outlives_the_cache(void **state)
 {
     (void)state;
-    answer_cache_t *cache = answer_cache_new();
-    assert_false(answer_cache_on(cache));
-    answer_cache_resize(cache, 100000, LONG_US);
-    assert_true(answer_cache_on(cache));
+    lru_t *cache = answer_cache_new();
+    assert_false(lru_is_on(cache));
+    lru_resize(cache, 100000, LONG_US);
+    assert_true(lru_is_on(cache));
     assert_null(answer_cache_find(cache, "a"));
     answer_cache_put(cache, "a", answer_of("yes"));
     cached_answer_t *found = answer_cache_find(cache, "a");
     assert_non_null(found);
-    answer_cache_clear(cache);
+    lru_clear(cache);
     assert_null(answer_cache_find(cache, "a"));
-    assert_true(answer_cache_on(cache));
-    answer_cache_destroy(&cache);
+    assert_true(lru_is_on(cache));
+    lru_destroy(&cache);
     assert_null(cache);
     assert_int_equal(found->text_size, 3);
     assert_memory_equal(found->text, "yes", 3);
@@ -65,15 +65,15 @@ static void what_is_found_outlives_the_cache(void **state)
 static void it_keeps_no_more_than_it_may(void **state)
 {
     (void)state;
-    answer_cache_t *cache = answer_cache_new();
+    lru_t *cache = answer_cache_new();
     answer_cache_put(cache, "none", answer_of("off"));
-    assert_int_equal(answer_cache_counts(cache)->size, 0);
-    answer_cache_resize(cache, 10000, LONG_US);
+    assert_int_equal(lru_counts(cache)->size, 0);
+    lru_resize(cache, 10000, LONG_US);
     char key[] = "a", *text = calloc(1, 20001);
     assert_non_null(text);
     for (; *key <= 'z'; ++*key) {
         answer_cache_put(cache, key, answer_of("some words"));
-        assert_true(answer_cache_counts(cache)->cost <= 10000);
+        assert_true(lru_counts(cache)->cost <= 10000);
     }
     cached_answer_t *last = answer_cache_find(cache, "z");
     assert_non_null(last);
@@ -83,9 +83,9 @@ static void it_keeps_no_more_than_it_may(void **state)
     answer_cache_put(cache, "large", answer_of(text));
     assert_null(answer_cache_find(cache, "large"));
     free(text);
-    answer_cache_resize(cache, 0, LONG_US);
-    assert_int_equal(answer_cache_counts(cache)->size, 0);
-    answer_cache_destroy(&cache);
+    lru_resize(cache, 0, LONG_US);
+    assert_int_equal(lru_counts(cache)->size, 0);
+    lru_destroy(&cache);
 }
 
 int main(void)

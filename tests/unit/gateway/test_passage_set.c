@@ -8,21 +8,21 @@
 
 #include <cmocka.h>
 
-#include "passage_set.h"
+#include "passage_cache.h"
 #include "passage_set_help.h"
 
 enum {
     LONG_US = 1000000000
 };
 
-static passage_cache_t *cache_of(size_t bytes)
+static lru_t *cache_of(size_t bytes)
 {
-    passage_cache_t *cache = passage_cache_new();
-    passage_cache_resize(cache, bytes, LONG_US);
+    lru_t *cache = passage_cache_new();
+    lru_resize(cache, bytes, LONG_US);
     return cache;
 }
 
-static void put(passage_cache_t *cache, const char *key, const char *rest, float x, float y)
+static void put(lru_t *cache, const char *key, const char *rest, float x, float y)
 {
     passage_set_t *hits = help_hits(key);
     snprintf(hits->rest, sizeof hits->rest, "%s", rest);
@@ -45,7 +45,7 @@ static const char *text_of(passage_set_t *hits)
     return text;
 }
 
-static const char *near(passage_cache_t *cache, const char *rest, float x, float y,
+static const char *near(lru_t *cache, const char *rest, float x, float y,
                         double threshold)
 {
     const float vector[] = {x, y};
@@ -67,7 +67,7 @@ static void references_are_counted(void **state)
 static void what_is_dropped_from_the_cache_stays_with_those_who_have_it(void **state)
 {
     (void)state;
-    passage_cache_t *cache = cache_of(1 << 20);
+    lru_t *cache = cache_of(1 << 20);
     passage_set_t *hits = help_hits("first");
     assert_true(passage_set_cost(hits) > sizeof *hits + strlen("first"));
     passage_cache_put(cache, "key", hits);
@@ -77,10 +77,10 @@ static void what_is_dropped_from_the_cache_stays_with_those_who_have_it(void **s
     passage_cache_put(cache, "key", hits); // in its place
     passage_set_unref(&hits);
     assert_string_equal(text_of(passage_cache_find(cache, "key")), "second");
-    passage_cache_resize(cache, 0, LONG_US);
+    lru_resize(cache, 0, LONG_US);
     assert_null(passage_cache_find(cache, "key"));
-    assert_int_equal(passage_cache_counts(cache)->size, 0);
-    passage_cache_destroy(&cache);
+    assert_int_equal(lru_counts(cache)->size, 0);
+    lru_destroy(&cache);
     assert_null(cache);
     assert_string_equal(had->passages[0].passage->text, "first");
     passage_set_unref(&had);
@@ -91,22 +91,22 @@ static void the_cache_is_bounded_by_bytes(void **state)
     (void)state;
     passage_set_t *hits = help_hits("passage");
     size_t one = passage_set_cost(hits);
-    passage_cache_t *cache = cache_of(3 * one);
+    lru_t *cache = cache_of(3 * one);
     passage_cache_put(cache, "1", hits);
     passage_cache_put(cache, "2", hits);
     passage_cache_put(cache, "3", hits);
     passage_cache_put(cache, "4", hits);
     passage_set_unref(&hits);
-    assert_int_equal(passage_cache_counts(cache)->cost, 3 * one);
+    assert_int_equal(lru_counts(cache)->cost, 3 * one);
     assert_null(passage_cache_find(cache, "1"));
     assert_string_equal(text_of(passage_cache_find(cache, "4")), "passage");
-    passage_cache_destroy(&cache);
+    lru_destroy(&cache);
 }
 
 static void the_nearest_is_found(void **state)
 {
     (void)state;
-    passage_cache_t *cache = cache_of(1 << 20);
+    lru_t *cache = cache_of(1 << 20);
     put(cache, "east", "rest", 1, 0);
     put(cache, "north", "rest", 0, 1);
     put(cache, "nearly east", "rest", 0.8f, 0.6f);
@@ -124,13 +124,13 @@ static void the_nearest_is_found(void **state)
     passage_cache_put(cache, "words", wordless);
     passage_set_unref(&wordless);
     assert_string_equal(near(cache, "rest", 1, 0, 0.9), "east");
-    passage_cache_destroy(&cache);
+    lru_destroy(&cache);
 }
 
 static void only_so_many_are_looked_at(void **state)
 {
     (void)state;
-    passage_cache_t *cache = cache_of(64 << 20);
+    lru_t *cache = cache_of(64 << 20);
     put(cache, "east", "rest", 1, 0);
     for (int at = 0; at < 999; at++) {
         char key[16];
@@ -142,7 +142,7 @@ static void only_so_many_are_looked_at(void **state)
     assert_string_equal(near(cache, "rest", 1, 0, 0.9), "");
     assert_string_equal(text_of(passage_cache_find(cache, "east")), "east"); // the first again
     assert_string_equal(near(cache, "rest", 1, 0, 0.9), "east");
-    passage_cache_destroy(&cache);
+    lru_destroy(&cache);
 }
 
 int main(void)

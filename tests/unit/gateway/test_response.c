@@ -1,4 +1,4 @@
-// The four faces of one answer: events, JSON, OpenAI's chunks and OpenAI's JSON.
+// The four forms of one answer: events, JSON, OpenAI's chunks and OpenAI's JSON.
 #include "http_help.h"
 
 #include <setjmp.h>
@@ -17,7 +17,7 @@
 
 static served_t served;
 
-// ---- an answer that is told to a face -----------------------------------------------------------
+// ---- an answer given to a response -----------------------------------------------------------
 
 static const rl_passage_t passages[] = {
     {.id = 17,
@@ -94,7 +94,7 @@ static answer_t make_answer(const char *id)
 }
 
 // What is told before the passages are complete, and before the first token.
-static void tell_early(response_t *face, const answer_t *answer)
+static void tell_early(response_t *reply, const answer_t *answer)
 {
     static const missing_source_t awaited[] = {{.source = "docs/1/dense"},
                                                {.source = "docs/2/\"dense\""}};
@@ -102,11 +102,11 @@ static void tell_early(response_t *face, const answer_t *answer)
     answer_t so_far = *answer;
     so_far.awaited = awaited;
     so_far.awaited_size = 2;
-    if (face->ops->found)
-        face->ops->found(face, &so_far);
-    face->ops->sources(face, answer);
-    if (face->ops->preview)
-        face->ops->preview(face, &preview);
+    if (reply->ops->found)
+        reply->ops->found(reply, &so_far);
+    reply->ops->sources(reply, answer);
+    if (reply->ops->preview)
+        reply->ops->preview(reply, &preview);
 }
 
 // The whole way, or with an error at the point that the query names: "start", "middle"; with what
@@ -123,28 +123,28 @@ static void tell(http_req_t *req, question_form_t form)
         return;
     answer_t answer = make_answer(id);
     const answer_error_t error = {503, "no_generator", "nobody is there \"now\"", 7};
-    response_t *face = response_new(&req, question, NULL);
+    response_t *reply = response_new(&req, question, NULL);
     json_t *detail = json_pack("{s:s,s:i}", "state", "overwritten", "more", 1);
     if (*where == 's') {
-        face->ops->error(face, &answer, &error);
+        reply->ops->error(reply, &answer, &error);
     } else {
-        face->ops->status(face, "searching", "Searching\xe2\x80\xa6", detail);
+        reply->ops->status(reply, "searching", "Searching\xe2\x80\xa6", detail);
         if (early)
-            tell_early(face, &answer);
+            tell_early(reply, &answer);
         else
-            face->ops->sources(face, &answer);
+            reply->ops->sources(reply, &answer);
         for (size_t at = 0; at < 4; at++) {
-            face->ops->token(face, words[at], strlen(words[at]));
+            reply->ops->token(reply, words[at], strlen(words[at]));
             if (at == 1 || at == 2)
-                face->ops->cite(face, &citations[at - 1]);
+                reply->ops->cite(reply, &citations[at - 1]);
         }
         if (*where)
-            face->ops->error(face, &answer, &error);
+            reply->ops->error(reply, &answer, &error);
         else
-            face->ops->done(face, &answer);
+            reply->ops->done(reply, &answer);
     }
-    assert_null(face->req);
-    response_destroy(&face);
+    assert_null(reply->req);
+    response_destroy(&reply);
     json_decref(detail);
     timeline_destroy((timeline_t **)&answer.timeline);
     rl_buf_free(&answer.text);
@@ -280,7 +280,7 @@ static const char usage[] = "{\"prompt_tokens\":10,\"completion_tokens\":5,\"tot
 static const char cited[] = "[{\"passage\":1,\"start\":0,\"end\":9,\"score\":0.9},"
                             "{\"passage\":2,\"start\":9,\"end\":18,\"score\":0.5}]";
 
-// ---- the faces ----------------------------------------------------------------------------------
+// ---- the forms ----------------------------------------------------------------------------------
 
 static void events_of_ask(void **state)
 {
@@ -520,7 +520,7 @@ int main(void)
         cmocka_unit_test(errors_of_openai),
         cmocka_unit_test(json_of_openai),
     };
-    int failed = cmocka_run_group_tests_name("face", tests, start, stop);
+    int failed = cmocka_run_group_tests_name("response", tests, start, stop);
     forget_events();
     return failed;
 }
