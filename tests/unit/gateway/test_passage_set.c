@@ -45,8 +45,7 @@ static const char *text_of(passage_set_t *hits)
     return text;
 }
 
-static const char *near(lru_t *cache, const char *rest, float x, float y,
-                        double threshold)
+static const char *near(lru_t *cache, const char *rest, float x, float y, double threshold)
 {
     const float vector[] = {x, y};
     return text_of(passage_cache_find_near(cache, rest, vector, 2, threshold));
