@@ -45,7 +45,7 @@ LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lxxhash -lgumbo -lmd4c -lyaml -
 # sees all of them. An #include of a room that comes later does not compile.
 ROOMS_gateway := http question workers observe retrieval response request
 ROOMS_retriever := terms store vector text live search engine
-ROOMS_retriever/index := read embed build change capacity
+ROOMS_retriever/index := read embed generation build change check capacity
 ROOMS_generator := prompt upstream
 # programs of one folder, which see common/ and themselves
 SINGLE := gateway/ask gateway/top gateway/profile

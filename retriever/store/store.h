@@ -1,4 +1,5 @@
-// store: a collection's index on disk: read by the retriever, written by ragline-index.
+// store: a collection's index on disk: read by the retriever, written by ragline-index (its room
+// generation/).
 //
 //   FOLDER/CURRENT                          the name of the generation in force, renamed into place
 //   FOLDER/LOCK                             held (flock) while someone builds
@@ -117,67 +118,17 @@ int store_find(const store_t *self, uint64_t shard, const char *field, const cha
 // by id.
 bool store_takes_changes(const store_t *self);
 
-// ---- writing ------------------------------------------------------------------------------------
+// ---- for who writes it --------------------------------------------------------------------------
 
-typedef struct store_build store_build_t;
-
-typedef struct store_settings {
-    const char *collection; // its name: 1..64 of letters, digits, '-', '_', '.'
-    const char *model;      // embedding model; "" for a lexical-only collection
-    const char *language;   // a Xapian stemmer's name ("english", "german"…), or "none"
-    const char *factory;    // FAISS factory string; "" to have it chosen by size
-    uint64_t shards;        // 1..STORE_MAX_SHARDS
-    size_t threads;         // that store_finish works with; 0: as many as there are CPUs
-    const char *build;      // JSON object kept in the manifest as it is; NULL or "": "{}"
-} store_settings_t;
-
-// How far store_finish is: `stage` is "text", "merging" (of the text's parts), "training",
-// "vectors", "lists" (of an inverted file), "fields", "checksums" or "sync"; done of total in
-// passages (merging and checksums: bytes; training: steps).
+// How far the writing of a generation is (generation_writer.h): `stage` is "text", "merging" (of
+// the text's parts), "training", "vectors", "lists" (of an inverted file), "fields", "checksums" or
+// "sync"; done of total in passages (merging and checksums: bytes; training: steps).
 typedef void(store_progress_fn)(void *arg, const char *stage, uint64_t shard, uint64_t done,
                                 uint64_t total);
-
-// Begins a new generation beside those in FOLDER (made if missing, its parent must exist). Takes
-// the folder's lock: a second builder is refused with the pid of the first; a lock whose holder is
-// dead is free. What an interrupted build left is removed. Returns NULL and `why` on failure.
-store_build_t *store_build_new(const char *folder, const store_settings_t *settings, char *why,
-                               size_t why_size);
-
-// The generation's name to be.
-const char *store_build_name(const store_build_t *self);
-
-// The generation holds the changes up to this number; otherwise those that were in the folder's log
-// when the build began: who builds from files means what is in them now, and changes that are made
-// meanwhile are applied to it.
-void store_build_changes(store_build_t *self, uint64_t number);
-
-// Adds a passage to a shard; returns its id (1, 2, 3… in each shard), or 0 with `why`. Used of it:
-// doc, title, heading, source, text, start, end, meta (a JSON object or ""); hash if not 0, else
-// computed (white space folded). `vector` is its embedding, `dimension` components, of any length
-// (it is normalised here); NULL and 0 in a lexical-only collection. The first vector fixes the
-// dimension. Refused with `why`, and nothing added: invalid UTF-8, a vector of zeros or with a
-// number that is not finite, another dimension than the others', a missing vector.
-// After a failure for want of disk space or the like every further call fails too.
-uint64_t store_add(store_build_t *self, uint64_t shard, const rl_passage_t *passage,
-                   const float *vector, size_t dimension, char *why, size_t why_size);
-
-// Builds the text's and the FAISS indexes, writes the manifest, syncs all to disk, puts CURRENT in
-// force and removes generations older than the one in force until now. `documents` goes into the
-// manifest; `progress` may be NULL. Ends the build: *self_p becomes NULL in every case. Returns 0,
-// or -1 with `why`; then the old generation is still in force.
-int store_finish(store_build_t **self_p, uint64_t documents, store_progress_fn *progress, void *arg,
-                 char *why, size_t why_size);
-
-// Gives the build up: its files are removed, the lock is let go, the old generation stays in force.
-// Does nothing if *self_p is NULL.
-void store_abandon(store_build_t **self_p);
 
 // The FAISS factory string for so many passages in a shard (what "" in the settings stands for),
 // and in *reason (static text; may be NULL) why.
 const char *store_factory(uint64_t passages, const char **reason);
-
-// The stemming languages for settings.language, separated by spaces (static text).
-const char *store_languages(void);
 
 // The hash of a text with its white space folded (rl_passage_t.hash).
 uint64_t store_text_hash(const char *text, size_t size);

@@ -1,10 +1,10 @@
 // build: one run of ragline-index, from files to a generation in force:
 //
 //   reading    files → documents → passages, into the spool; which embeddings are not cached yet.
-//              Where nothing is to be embedded, into the store at once
+//              Where nothing is to be embedded, into the new generation at once
 //   embedding  those, by the embedding server, into the cache
-//   writing    spool and cache → the store
-//   finishing  the store, shard by shard: text, training, vectors; then checksums, CURRENT
+//   writing    spool and cache → the new generation, or a distributed engine (load.h)
+//   finishing  the generation, shard by shard: text, training, vectors; then checksums, CURRENT
 //
 // Whatever ends it before that leaves the old generation in force, and the cache with all that was
 // embedded, so that the next run goes on there.
@@ -25,8 +25,8 @@ enum {
     BUILD_INTERRUPTED = 130, // by a signal; the old one stays in force, the next run resumes
 };
 
-// Starts; the work is done from the loop, which it ends with one of the above. NULL if memory ran
-// out. The plan must outlive it.
+// Starts; the work is done from the loop, which it ends with one of the above. The plan must
+// outlive it.
 build_t *build_new(rl_proc_t *proc, const plan_t *plan);
 void build_destroy(build_t **self_p);
 

@@ -3,13 +3,12 @@
 #include "build_stages.h"
 
 #include "clock.h"
+#include "document_cut.h"
+#include "fail.h"
 #include "log.h"
 
-#include <stdio.h>
-#include <string.h>
-
 enum {
-    NOTE_US = 200 * 1000 // at most a note in this time
+    NOTE_US = 200 * 1000, // between two notes
 };
 
 static int next_to_embed(void *arg, vector_key_t *key, rl_buf_t *text)
@@ -21,12 +20,9 @@ static int next_to_embed(void *arg, vector_key_t *key, rl_buf_t *text)
         if (!vector_cache_take(self->cache, &item.key))
             continue; // there, or the same text as one before it
         *key = item.key;
-        const rl_passage_t *passage = &item.passage;
-        if (chunk_embedded(&self->plan->rules, passage->title, passage->heading, passage->text,
-                           strlen(passage->text), text) == 0)
+        if (document_embedded(&self->plan->rules, &item.passage, text) == 0)
             return 1;
-        snprintf(self->why, BUILD_WHY, "out of memory");
-        return -1;
+        return rl_fail(self->why, BUILD_WHY, "out of memory");
     }
     return rc;
 }
@@ -35,26 +31,26 @@ static int on_vector(void *arg, const vector_key_t *key, const float *vector, si
 {
     build_t *self = arg;
     size_t others = vector_cache_dimension(self->cache);
-    if (others && others != dimension) {
-        snprintf(self->why, BUILD_WHY,
-                 "the embedding server's vectors have %zu numbers, those embedded before with "
-                 "\"%s\" have %zu: another model under the same name? Then remove %s/%s",
-                 dimension, self->plan->model, others, self->plan->out, build_cache_name);
-        return -1;
-    }
+    if (others && others != dimension)
+        return rl_fail(self->why, BUILD_WHY,
+                       "the embedding server's vectors have %zu numbers, those embedded before "
+                       "with \"%s\" have %zu: another model under the same name? Then remove %s/%s",
+                       dimension, self->plan->embedding.model, others, self->plan->out,
+                       build_cache_name);
     if (vector_cache_put(self->cache, key, vector, dimension, self->why, BUILD_WHY) != 0)
         return -1;
-    progress_at(self->meter, ++self->embedded_now);
+    progress_at(self->progress, ++self->embedded_now);
     return 0;
 }
 
+// Requests that are under way at the same time have the same to say: one note will do.
 static void on_note(void *arg, const char *what)
 {
     build_t *self = arg;
     if (rl_now_us() - self->noted < NOTE_US)
-        return; // every request under way would say the same
+        return;
     self->noted = rl_now_us();
-    progress_clear(self->meter);
+    progress_clear(self->progress);
     rl_warn("%s", what);
 }
 
@@ -64,12 +60,11 @@ static void on_embedded(void *arg, const char *why)
     self->cut = bulk_embed_cut(self->bulk);
     vector_cache_sync(self->cache);
     if (why) {
-        build_fail(self,
-                   self->why[0] ? self->why : why); // its words live as long as the transfer
+        build_fail(self, self->why[0] ? self->why : why); // its own reason says more
         return;
     }
     bulk_embed_destroy(&self->bulk);
-    progress_end(self->meter);
+    progress_end(self->progress);
     if (self->cut > 0)
         rl_warn("%llu passages have more tokens than the model reads, of these only the beginning "
                 "is embedded: set embed.max_tokens to what it reads",
@@ -78,27 +73,17 @@ static void on_embedded(void *arg, const char *why)
         build_fail(self, self->why);
         return;
     }
-    progress_begin(self->meter, "writing", "passages", self->passages);
+    progress_begin(self->progress, "writing", "passages", self->passages);
     build_set_state(self, BUILD_WRITING);
 }
 
 void build_embed(build_t *self)
 {
-    const plan_t *plan = self->plan;
-    bulk_settings_t settings = {.url = plan->url,
-                                .model = plan->model,
-                                .key = plan->key,
-                                .batch = plan->batch,
-                                .requests = plan->requests,
-                                .retries = plan->retries,
-                                .timeout_ms = plan->timeout_ms};
     bulk_calls_t calls = {.next = next_to_embed,
                           .vector = on_vector,
                           .note = on_note,
                           .done = on_embedded,
                           .arg = self};
-    progress_begin(self->meter, "embedding", "passages", self->to_embed);
-    self->bulk = bulk_embed_new(rl_proc_base(self->proc), &settings, &calls);
-    if (!self->bulk)
-        build_fail(self, "out of memory");
+    progress_begin(self->progress, "embedding", "passages", self->to_embed);
+    self->bulk = bulk_embed_new(rl_proc_base(self->proc), &self->plan->embedding, &calls);
 }

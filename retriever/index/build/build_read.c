@@ -2,45 +2,38 @@
 
 #include "build_stages.h"
 
-#include "clock.h"
-#include "log.h"
-
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "clock.h"
+#include "document_cut.h"
+#include "fail.h"
+#include "log.h"
 
 static void on_listing_problem(void *arg, const char *path, const char *what)
 {
     build_t *self = arg;
     self->listing_problems++;
-    progress_clear(self->meter);
+    progress_clear(self->progress);
     rl_warn("%s: %s", path, what);
 }
 
 static void on_corpus_problem(void *arg, const char *where, const char *what)
 {
     build_t *self = arg;
-    progress_clear(self->meter);
+    progress_clear(self->progress);
     rl_warn("%s: %s", where, what);
 }
 
 void build_list(build_t *self)
 {
     self->listing = listing_new(on_listing_problem, self);
-    for (size_t i = 0; self->listing && i < rl_conf_args(self->plan->conf); i++)
-        if (listing_add(self->listing, rl_conf_arg(self->plan->conf, i)) != 0)
-            listing_destroy(&self->listing);
-    if (!self->listing) {
-        build_fail(self, "out of memory");
-        return;
-    }
+    for (size_t i = 0; i < rl_conf_args(self->plan->conf); i++)
+        listing_add(self->listing, rl_conf_arg(self->plan->conf, i));
     listing_close(self->listing);
     self->corpus = corpus_new(self->listing, on_corpus_problem, self);
-    if (!self->corpus) {
-        build_fail(self, "out of memory");
-        return;
-    }
-    progress_begin(self->meter, "reading", "bytes", listing_bytes(self->listing));
+    progress_begin(self->progress, "reading", "bytes", listing_bytes(self->listing));
     build_set_state(self, BUILD_READING);
 }
 
@@ -51,8 +44,7 @@ static bool is_spooled(const build_t *self)
     return self->mode == BUILD_EMBEDDED || self->plan->engine;
 }
 
-// The first document decides what kind of collection it is; then the folder is locked and opened.
-static int begin_store(build_t *self, const document_t *first)
+static void choose_mode(build_t *self, const document_t *first)
 {
     const plan_t *plan = self->plan;
     if (rl_conf_has_flag(plan->conf, "lexical-only"))
@@ -62,28 +54,32 @@ static int begin_store(build_t *self, const document_t *first)
     else
         self->mode = plan->lexical_only ? BUILD_LEXICAL : BUILD_EMBEDDED;
     if (self->mode == BUILD_LEXICAL) {
-        progress_clear(self->meter);
+        progress_clear(self->progress);
         rl_info("%s: the collection is searched by words only",
                 rl_conf_has_flag(plan->conf, "lexical-only") ? "--lexical-only"
                                                              : "no embed.url is set");
     }
+}
+
+// The first document decides what kind of collection it is; then the folder is locked and opened.
+static int begin_generation(build_t *self, const document_t *first)
+{
+    const plan_t *plan = self->plan;
+    choose_mode(self, first);
+    bool lexical = self->mode == BUILD_LEXICAL;
     char *json = plan_json(plan);
-    if (!json) {
-        snprintf(self->why, BUILD_WHY, "out of memory");
-        return -1;
-    }
-    store_settings_t settings = {.collection = plan->collection,
-                                 .model = self->mode == BUILD_LEXICAL ? "" : plan->model,
-                                 .language = plan->language,
-                                 .factory = self->mode == BUILD_LEXICAL ? "" : plan->factory,
-                                 .shards = plan->shards,
-                                 .threads = plan->threads,
-                                 .build = json};
-    self->store = store_build_new(plan->out, &settings, self->why, BUILD_WHY);
+    generation_settings_t settings = {.collection = plan->collection,
+                                      .model = lexical ? "" : plan->embedding.model,
+                                      .language = plan->language,
+                                      .factory = lexical ? "" : plan->factory,
+                                      .shards = plan->shards,
+                                      .threads = plan->threads,
+                                      .build = json};
+    self->writer = generation_writer_new(plan->out, &settings, self->why, BUILD_WHY);
     free(json);
-    if (!self->store)
+    if (!self->writer)
         return -1;
-    snprintf(self->generation, sizeof self->generation, "%s", store_build_name(self->store));
+    snprintf(self->generation, sizeof self->generation, "%s", generation_writer_name(self->writer));
     if (!is_spooled(self))
         return 0; // every passage is complete when it is read, and is written at once
     self->spool = spool_new(plan->out, self->why, BUILD_WHY);
@@ -95,54 +91,38 @@ static int begin_store(build_t *self, const document_t *first)
     return self->spool && (self->cache || self->mode != BUILD_EMBEDDED) ? 0 : -1;
 }
 
-// A passage that the chunker cut: into the spool, or into the store if nothing is missing.
-static int take_chunk(void *arg, const chunk_t *chunk)
+// Notes in the cache that the passage's vector is needed.
+static int want_vector(build_t *self, spooled_t *item)
+{
+    if (document_embedded(&self->plan->rules, &item->passage, &self->text) != 0)
+        return rl_fail(self->why, BUILD_WHY, "out of memory");
+    item->key = vector_key(self->plan->embedding.model, self->text.data, self->text.size);
+    vector_state_t before = vector_cache_want(self->cache, &item->key);
+    self->to_embed += before == VECTOR_NONE;
+    self->reused += before == VECTOR_THERE;
+    return 0;
+}
+
+// A passage that was cut: into the spool, or into the generation if nothing is missing.
+static int take_passage(void *arg, const rl_passage_t *passage)
 {
     build_t *self = arg;
-    const document_t *doc = self->doc;
-    const char *from = doc->text.data + chunk->start;
-    size_t size = chunk->end - chunk->start;
-    char *text = strndup(from, size);
-    if (!text) {
-        snprintf(self->why, BUILD_WHY, "out of memory");
-        return -1;
-    }
     // in turn: shards are equally large, and words about equally frequent in each, so that BM25
     // weights of different shards can be compared
     spooled_t item = {.shard = self->passages % self->plan->shards,
-                      .vector = doc->vector,
-                      .vector_size = doc->vector_size,
-                      .passage = {.doc = doc->id,
-                                  .title = doc->title,
-                                  .heading = chunk->heading,
-                                  .source = doc->source,
-                                  .text = text,
-                                  .meta = doc->meta,
-                                  .start = chunk->start,
-                                  .end = chunk->end}};
-    int rc = 0;
-    if (self->mode == BUILD_EMBEDDED) {
-        rc = chunk_embedded(&self->plan->rules, doc->title, chunk->heading, from, size,
-                            &self->embedded);
-        if (rc != 0) {
-            snprintf(self->why, BUILD_WHY, "out of memory");
-        } else {
-            item.key = vector_key(self->plan->model, self->embedded.data, self->embedded.size);
-            vector_state_t before = vector_cache_want(self->cache, &item.key);
-            self->to_embed += before == VECTOR_NONE;
-            self->reused += before == VECTOR_THERE;
-        }
-    }
+                      .vector = self->doc->vector,
+                      .vector_size = self->doc->vector_size,
+                      .passage = *passage};
+    int rc = self->mode == BUILD_EMBEDDED ? want_vector(self, &item) : 0;
     if (rc == 0 && is_spooled(self))
         rc = spool_add(self->spool, &item, self->why, BUILD_WHY);
     else if (rc == 0)
         rc = build_write_one(self, &item);
     self->passages += rc == 0;
-    free(text);
     return rc;
 }
 
-// Whether the document's vector goes with the others'.
+// Whether the document has a vector if the others have, of the same size.
 static bool vector_fits(build_t *self, const document_t *doc)
 {
     char what[160];
@@ -167,24 +147,16 @@ static bool vector_fits(build_t *self, const document_t *doc)
 // Returns 0, or -1 with self->why.
 static int take_document(build_t *self, document_t *doc)
 {
-    if (self->mode == BUILD_UNKNOWN && begin_store(self, doc) != 0)
+    if (self->mode == BUILD_UNKNOWN && begin_generation(self, doc) != 0)
         return -1;
     if (!vector_fits(self, doc))
         return 0;
     self->doc = doc;
     uint64_t before = self->passages;
-    int rc;
-    if (self->mode == BUILD_SUPPLIED) {
-        // whoever embedded it has cut it: it stays whole
-        chunk_t whole = {.start = doc->blocks[0].start,
-                         .end = doc->blocks[doc->blocks_size - 1].end,
-                         .heading = ""};
-        rc = take_chunk(self, &whole);
-    } else {
-        rc = chunk_document(doc, &self->plan->rules, take_chunk, self);
-        if (rc != 0 && !self->why[0])
-            snprintf(self->why, BUILD_WHY, "out of memory");
-    }
+    int rc = document_cut(doc, self->mode == BUILD_SUPPLIED ? NULL : &self->plan->rules,
+                          take_passage, self);
+    if (rc != 0 && !self->why[0])
+        rl_fail(self->why, BUILD_WHY, "out of memory");
     self->documents += self->passages > before;
     return rc;
 }
@@ -192,15 +164,13 @@ static int take_document(build_t *self, document_t *doc)
 static void end_reading(build_t *self)
 {
     const corpus_counts_t *counts = corpus_counts(self->corpus);
-    progress_at(self->meter, listing_bytes(self->listing));
-    progress_end(self->meter);
+    progress_at(self->progress, listing_bytes(self->listing));
+    progress_end(self->progress);
     if (self->passages == 0) {
-        snprintf(self->why, BUILD_WHY,
-                 "nothing to index: %llu files read, %llu left out, %llu documents without text, "
-                 "%llu problems",
-                 (unsigned long long)counts->files, (unsigned long long)counts->left_out,
-                 (unsigned long long)counts->empty,
-                 (unsigned long long)(counts->problems + self->listing_problems));
+        rl_fail(self->why, BUILD_WHY,
+                "nothing to index: %" PRIu64 " files read, %" PRIu64 " left out, %" PRIu64
+                " documents without text, %" PRIu64 " problems",
+                counts->files, counts->left_out, counts->empty, build_problems(self));
         build_fail(self, self->why);
         return;
     }
@@ -213,7 +183,7 @@ static void end_reading(build_t *self)
         return;
     }
     if (self->to_embed == 0) {
-        progress_begin(self->meter, "writing", "passages", self->passages);
+        progress_begin(self->progress, "writing", "passages", self->passages);
         build_set_state(self, BUILD_WRITING);
         return;
     }
@@ -246,6 +216,6 @@ void build_read(build_t *self)
             return;
         }
     } while (rl_now_us() < until);
-    progress_at(self->meter, corpus_counts(self->corpus)->bytes);
+    progress_at(self->progress, corpus_counts(self->corpus)->bytes);
     build_set_state(self, BUILD_READING);
 }

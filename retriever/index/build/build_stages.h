@@ -1,5 +1,5 @@
-// build_stages: a build under way, as its stages share it (build_read.c, build_embed.c,
-// build_write.c) and build.c runs them.
+// build_stages: a build under way, as build.c and its stages share it (build_read.c, build_embed.c,
+// build_write.c, load.c), and what all of them do to it.
 #ifndef BUILD_STAGES_H
 #define BUILD_STAGES_H
 
@@ -7,9 +7,9 @@
 
 #include "bulk_embed.h"
 #include "corpus.h"
+#include "generation_writer.h"
 #include "progress.h"
 #include "spool.h"
-#include "store.h"
 
 enum {
     BUILD_TURN_US = 20 * 1000, // a stage works so long before the loop comes round
@@ -46,10 +46,10 @@ struct build {
     spool_t *spool;
     vector_cache_t *cache;
     bulk_embed_t *bulk;
-    store_build_t *store;
-    load_t *load; // NULL: the store is written
-    progress_t *meter;
-    rl_buf_t embedded; // text of one passage as it is embedded
+    generation_writer_t *writer; // also holds the folder's lock while an engine is loaded
+    load_t *load;                // NULL: a generation is written
+    progress_t *progress;
+    rl_buf_t text; // of one passage, as it is embedded
     uint64_t began;
     uint64_t listing_problems;
     uint64_t documents, passages;
@@ -58,8 +58,8 @@ struct build {
     size_t dimension;
     char generation[STORE_NAME];
     char why[BUILD_WHY];
-    const document_t *doc; // at work, for the chunker's callback
-    const char *stage;     // of FINISHING, as the store names it
+    const document_t *doc; // at work, for the callback that takes its passages
+    const char *stage;     // of FINISHING, as the writer names it
     uint64_t stage_began;
 };
 
@@ -75,14 +75,32 @@ void build_end(build_t *self, int status);
 // No index this time: says why, and what becomes of what was done.
 void build_fail(build_t *self, const char *why);
 
-// A passage with all that belongs to it into the store. Returns 0, or -1 with self->why.
-int build_write_one(build_t *self, const spooled_t *item);
+// All that was read is in the index: ends with the status that says whether some could not be used.
+void build_succeed(build_t *self);
 
-// What a turn does in each state.
+// Files, lines and documents that could not be used.
+uint64_t build_problems(const build_t *self);
+
+// The vector of a passage from the spool: the document's own, the cache's, or NULL in a collection
+// without. Good until the next call. Returns 0, or -1 with self->why.
+int build_vector(build_t *self, const spooled_t *item, const float **vector, size_t *dimension);
+
+// Removes from the cache what this build did not need.
+void build_prune_cache(build_t *self);
+
+// Parts of the summary: ", 384 dimensions (MODEL)", and how long it took.
+void build_print_kind(const build_t *self);
+void build_print_duration(const build_t *self);
+
+// ---- what a turn does in each state -------------------------------------------------------------
+
 void build_list(build_t *self);
 void build_read(build_t *self);
 void build_embed(build_t *self);
 void build_write(build_t *self);
 void build_finish(build_t *self);
+
+// A passage with all that belongs to it into the generation. Returns 0, or -1 with self->why.
+int build_write_one(build_t *self, const spooled_t *item);
 
 #endif

@@ -1,15 +1,14 @@
-// build_write: spool and cache → the store, which then finishes the generation and puts it in
-// force.
-
+// build_write: spool and cache → the new generation, which is then finished and put in force.
 #include "build_stages.h"
 
-#include "clock.h"
-#include "log.h"
-
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
 
 enum {
     WORTH_A_LINE_US = 2000 * 1000 // a stage that took longer leaves a line
@@ -17,19 +16,13 @@ enum {
 
 int build_write_one(build_t *self, const spooled_t *item)
 {
-    const float *vector = item->vector;
-    size_t dimension = item->vector_size;
-    if (self->mode == BUILD_EMBEDDED)
-        vector = vector_cache_get(self->cache, &item->key, &dimension, self->why, BUILD_WHY);
-    if (self->mode == BUILD_EMBEDDED && !vector)
+    const float *vector;
+    size_t dimension;
+    if (build_vector(self, item, &vector, &dimension) != 0)
         return -1;
-    if (self->mode == BUILD_LEXICAL) {
-        vector = NULL;
-        dimension = 0;
-    }
     self->dimension = dimension;
-    return store_add(self->store, item->shard, &item->passage, vector, dimension, self->why,
-                     BUILD_WHY) == 0
+    return generation_writer_add(self->writer, item->shard, &item->passage, vector, dimension,
+                                 self->why, BUILD_WHY) == 0
                ? -1
                : 0;
 }
@@ -47,21 +40,21 @@ void build_write(build_t *self)
             return;
         }
         if (rc == 0) {
-            progress_at(self->meter, self->written);
-            progress_end(self->meter);
+            progress_at(self->progress, self->written);
+            progress_end(self->progress);
             build_set_state(self, BUILD_FINISHING);
             return;
         }
         self->written++;
     } while (rl_now_us() < until);
-    progress_at(self->meter, self->written);
+    progress_at(self->progress, self->written);
     build_set_state(self, BUILD_WRITING);
 }
 
 // ---- finishing ----------------------------------------------------------------------------------
 
-// The store finishes in one go, without the loop: a signal then simply ends the process, which is
-// as safe as at any other moment.
+// The generation is finished in one call, without the loop: a signal then ends the process, which
+// is as safe as at any other moment.
 static void on_signal_while_finishing(int number)
 {
     static const char words[] = "\ninterrupted: the index is as it was before; the next run goes "
@@ -72,7 +65,7 @@ static void on_signal_while_finishing(int number)
     _exit(BUILD_INTERRUPTED);
 }
 
-static const char *unit_of(const char *stage)
+static const char *stage_unit(const char *stage)
 {
     if (strcmp(stage, "checksums") == 0 || strcmp(stage, "merging") == 0)
         return "bytes";
@@ -86,48 +79,38 @@ static void on_finishing(void *arg, const char *stage, uint64_t shard, uint64_t 
     (void)shard;
     if (!self->stage || strcmp(self->stage, stage) != 0) {
         if (self->stage && rl_now_us() - self->stage_began >= WORTH_A_LINE_US)
-            progress_end(self->meter);
-        progress_drop(self->meter);
+            progress_end(self->progress);
+        progress_drop(self->progress);
         self->stage = stage;
         self->stage_began = rl_now_us();
-        progress_begin(self->meter, stage, unit_of(stage), total);
+        progress_begin(self->progress, stage, stage_unit(stage), total);
     }
-    progress_total(self->meter, total);
-    progress_at(self->meter, done);
+    progress_total(self->progress, total);
+    progress_at(self->progress, done);
 }
 
-static void summarise(build_t *self)
+static void print_summary(const build_t *self)
 {
     const corpus_counts_t *counts = corpus_counts(self->corpus);
-    uint64_t problems = counts->problems + self->listing_problems;
-    char took[40];
-    progress_duration((double)(rl_now_us() - self->began) / 1e6, took, sizeof took);
-    printf("%s/%s: %llu documents, %llu passages in %zu shard%s", self->plan->out, self->generation,
-           (unsigned long long)self->documents, (unsigned long long)self->passages,
-           self->plan->shards, self->plan->shards == 1 ? "" : "s");
-    if (self->mode == BUILD_LEXICAL)
-        printf(", lexical only");
-    else
-        printf(", %zu dimensions (%s)", self->dimension, self->plan->model);
-    printf("\n");
+    printf("%s/%s: %" PRIu64 " documents, %" PRIu64 " passages in %zu shard%s", self->plan->out,
+           self->generation, self->documents, self->passages, self->plan->shards,
+           self->plan->shards == 1 ? "" : "s");
+    build_print_kind(self);
     if (self->mode == BUILD_EMBEDDED)
-        printf("embeddings: %llu made, %llu reused, %llu of too long a text (cut)\n",
-               (unsigned long long)self->embedded_now, (unsigned long long)self->reused,
-               (unsigned long long)self->cut);
-    printf("files: %llu read, %llu left out (no text); documents: %llu without text, %llu with "
-           "bytes that are no UTF-8 (repaired); problems: %llu\n",
-           (unsigned long long)counts->files, (unsigned long long)counts->left_out,
-           (unsigned long long)counts->empty, (unsigned long long)counts->repaired,
-           (unsigned long long)problems);
+        printf("embeddings: %" PRIu64 " made, %" PRIu64 " reused, %" PRIu64
+               " of too long a text (cut)\n",
+               self->embedded_now, self->reused, self->cut);
+    printf("files: %" PRIu64 " read, %" PRIu64 " left out (no text); documents: %" PRIu64
+           " without text, %" PRIu64 " with bytes that are no UTF-8 (repaired); problems: %" PRIu64
+           "\n",
+           counts->files, counts->left_out, counts->empty, counts->repaired, build_problems(self));
     if (counts->partly > 0)
-        printf("documents with parts that were not understood: %llu\n",
-               (unsigned long long)counts->partly);
-    printf("done in %s\n", took);
-    fflush(stdout);
+        printf("documents with parts that were not understood: %" PRIu64 "\n", counts->partly);
+    build_print_duration(self);
 }
 
 // What kind of index it will be and why.
-static void say_kind(const build_t *self)
+static void log_kind(const build_t *self)
 {
     uint64_t shards = self->plan->shards;
     const char *reason = "as index.factory says";
@@ -141,23 +124,22 @@ static void say_kind(const build_t *self)
 
 void build_finish(build_t *self)
 {
-    if (self->cache && vector_cache_prune(self->cache, self->why, BUILD_WHY) != 0)
-        rl_warn("%s (the cache keeps what is no longer needed)", self->why);
+    build_prune_cache(self);
     vector_cache_destroy(&self->cache);
     spool_destroy(&self->spool);
-    say_kind(self);
+    log_kind(self);
     struct sigaction action = {.sa_handler = on_signal_while_finishing}, old[2];
     sigaction(SIGINT, &action, &old[0]);
     sigaction(SIGTERM, &action, &old[1]);
-    int rc = store_finish(&self->store, self->documents, on_finishing, self, self->why, BUILD_WHY);
+    int rc = generation_writer_finish(&self->writer, self->documents, on_finishing, self, self->why,
+                                      BUILD_WHY);
     sigaction(SIGINT, &old[0], NULL);
     sigaction(SIGTERM, &old[1], NULL);
     if (rc != 0) {
         build_fail(self, self->why);
         return;
     }
-    progress_drop(self->meter);
-    summarise(self);
-    bool parts = corpus_counts(self->corpus)->problems + self->listing_problems > 0;
-    build_end(self, parts ? BUILD_PARTS : BUILD_WHOLE);
+    progress_drop(self->progress);
+    print_summary(self);
+    build_succeed(self);
 }

@@ -10,49 +10,41 @@
 #include "clock.h"
 #include "embedding.h"
 #include "engines.h"
+#include "fail.h"
 #include "files.h"
+#include "load_request.h"
 #include "load_survey.h"
 #include "log.h"
+#include "mem.h"
 #include "vectors.h"
 
 enum {
-    AGAIN_LEAST_MS = 200, // between two tries of a request; doubles
-    AGAIN_MOST_MS = 5000,
-    MAX_BATCHES = 256,
+    MAX_REQUESTS = 256,
 };
 
-typedef enum phase {
+typedef enum load_phase {
     SURVEYING,
     PREPARING,
     BATCHES,
     SWEEPING,
     SETTLING,
     ENDING,
-} phase_t;
-
-// A request on its way, as often as it takes.
-typedef struct batch {
-    load_t *load;
-    engine_request_t request;
-    nodes_call_t *call;
-    struct event *again;
-    unsigned tries;
-    size_t passages;
-    bool busy;
-} batch_t;
+} load_phase_t;
 
 struct load {
     build_t *build;
     const engine_t *engine;
     engine_place_t *place;
     nodes_t *nodes;
-    survey_t *survey;
-    bool waited; // till the engine has settled
+    load_survey_t *survey;
+    struct event *settled; // the engine has had the time to settle
+    bool waited;           // for that
     engine_catalog_t catalog;
-    phase_t phase;
+    load_phase_t phase;
     char load[17], generation[STORE_NAME], created[32];
     char *settings;
-    batch_t *batches; // the first one is for what goes one after the other, too
+    load_calls_t calls;
+    load_request_t *requests; // the first one is for what goes one after the other, too
     size_t size;
     uint64_t written, removed;
     bool all_read, more; // the spool is at its end; there is more to sweep
@@ -66,8 +58,7 @@ static void next_step(load_t *self);
 static engine_verdict_t on_answer(void *arg, long status, const char *body, size_t size, char *why,
                                   size_t why_size)
 {
-    batch_t *batch = arg;
-    load_t *self = batch->load;
+    load_t *self = arg;
     uint64_t removed = 0;
     engine_verdict_t verdict;
     switch (self->phase) {
@@ -83,76 +74,38 @@ static engine_verdict_t on_answer(void *arg, long status, const char *body, size
     }
 }
 
-static void send_batch(batch_t *batch);
-
-static void on_again(evutil_socket_t fd, short what, void *arg)
+static void on_done(void *arg, load_request_t *request)
 {
-    batch_t *batch = arg;
-    (void)fd, (void)what;
-    if (batch->load->phase == SETTLING)
-        next_step(batch->load); // the time is over
-    else
-        send_batch(batch);
+    load_t *self = arg;
+    self->written += request->passages;
+    if (self->phase == BATCHES)
+        progress_at(self->build->progress, self->written);
+    next_step(self);
 }
 
-static void on_end(void *arg, const nodes_reply_t *reply)
+static void on_failed(void *arg, const char *why)
 {
-    batch_t *batch = arg;
-    load_t *self = batch->load;
-    build_t *build = self->build;
-    batch->call = NULL;
-    if (reply->verdict == ENGINE_OK) {
-        batch->busy = false;
-        self->written += batch->passages;
-        if (self->phase == BATCHES)
-            progress_at(build->meter, self->written);
-        next_step(self);
-    } else if (reply->verdict == ENGINE_ELSEWHERE && batch->tries < build->plan->retries) {
-        long ms = AGAIN_LEAST_MS << (batch->tries < 8 ? batch->tries : 8);
-        ms = ms < AGAIN_MOST_MS ? ms : AGAIN_MOST_MS;
-        struct timeval wait = {ms / 1000, ms % 1000 * 1000};
-        batch->tries++;
-        self->engine->relax(&batch->request);
-        progress_clear(build->meter);
-        rl_warn("%s; again in %.1f s", reply->why, (double)ms / 1000);
-        event_add(batch->again, &wait);
-    } else {
-        snprintf(build->why, BUILD_WHY, "%s", reply->why);
-        build_fail(build, build->why);
-    }
+    build_t *build = ((load_t *)arg)->build;
+    snprintf(build->why, BUILD_WHY, "%s", why);
+    build_fail(build, build->why);
 }
 
-static void send_batch(batch_t *batch)
+static void on_note(void *arg, const char *what)
 {
-    load_t *self = batch->load;
-    nodes_calls_t calls = {.take = on_answer, .done = on_end, .arg = batch};
-    uint64_t limit = (uint64_t)self->build->plan->timeout_ms * 1000;
-    batch->busy = true;
-    batch->call = nodes_send(self->nodes, &batch->request, rl_now_us() + limit, 0, &calls);
-    if (!batch->call)
-        build_fail(self->build, "out of memory");
-}
-
-static void send_first(batch_t *batch, size_t passages)
-{
-    batch->tries = 0;
-    batch->passages = passages;
-    send_batch(batch);
+    const load_t *self = arg;
+    progress_clear(self->build->progress);
+    rl_warn("%s", what);
 }
 
 // ---- batches ------------------------------------------------------------------------------------
 
-static int add_passage(load_t *self, batch_t *batch, const spooled_t *item)
+static int add_passage(load_t *self, load_request_t *batch, const spooled_t *item)
 {
     build_t *build = self->build;
-    const float *vector = item->vector;
-    size_t dimension = item->vector_size;
-    if (build->mode == BUILD_EMBEDDED)
-        vector = vector_cache_get(build->cache, &item->key, &dimension, build->why, BUILD_WHY);
-    if (build->mode == BUILD_EMBEDDED && !vector)
+    const float *vector;
+    size_t dimension;
+    if (build_vector(build, item, &vector, &dimension) != 0)
         return -1;
-    if (build->mode == BUILD_LEXICAL)
-        dimension = 0;
     if (dimension > 0 && rl_embedding_normalise(vector, dimension, self->vector) != 0)
         return rl_fail(build->why, BUILD_WHY,
                        "%s: its vector is all zeros, or has a number that is not finite",
@@ -166,7 +119,7 @@ static int add_passage(load_t *self, batch_t *batch, const spooled_t *item)
 }
 
 // The next passages into the batch; how many, or -1 with the build's `why`.
-static long fill_batch(load_t *self, batch_t *batch)
+static long fill_batch(load_t *self, load_request_t *batch)
 {
     build_t *build = self->build;
     spooled_t item;
@@ -193,7 +146,7 @@ static bool send_batches(load_t *self)
 {
     bool busy = false;
     for (size_t at = 0; at < self->size; at++) {
-        batch_t *batch = &self->batches[at];
+        load_request_t *batch = &self->requests[at];
         if (!batch->busy && !self->all_read) {
             long size = fill_batch(self, batch);
             if (size < 0) {
@@ -201,7 +154,7 @@ static bool send_batches(load_t *self)
                 return true;
             }
             if (size > 0)
-                send_first(batch, (size_t)size);
+                load_request_send(batch, (size_t)size);
         }
         busy = busy || batch->busy;
     }
@@ -210,7 +163,7 @@ static bool send_batches(load_t *self)
 
 // ---- steps --------------------------------------------------------------------------------------
 
-static void describe(load_t *self, bool loading)
+static void describe_load(load_t *self, bool loading)
 {
     const build_t *build = self->build;
     time_t now = time(NULL);
@@ -223,37 +176,42 @@ static void describe(load_t *self, bool loading)
     self->catalog.manifest = (manifest_t){
         .collection = build->plan->collection,
         .generation = self->generation,
-        .model = build->mode == BUILD_LEXICAL ? "" : build->plan->model,
+        .model = build->mode == BUILD_LEXICAL ? "" : build->plan->embedding.model,
         .dimension = build->dimension,
         .language = build->plan->language,
         .build = self->settings,
         .created = self->created,
         .documents = build->documents,
         .passages = build->passages,
-        .fields_more = survey_more(self->survey),
+        .fields_more = load_survey_more(self->survey),
     };
 }
 
 // Returns whether there is such a step; else the phase is over.
 static bool send_prepare(load_t *self)
 {
-    int rc = self->engine->prepare(self->place, &self->catalog, &self->batches[0].request);
+    int rc = self->engine->prepare(self->place, &self->catalog, &self->requests[0].request);
     if (rc < 0)
-        build_fail(self->build, "out of memory");
-    else if (rc > 0)
-        send_first(&self->batches[0], 0);
-    return rc != 0;
+        rl_out_of_memory();
+    if (rc > 0)
+        load_request_send(&self->requests[0], 0);
+    return rc > 0;
 }
 
 static bool send_sweep(load_t *self)
 {
     if (!self->more)
         return false;
-    if (self->engine->sweep(self->place, self->load, &self->batches[0].request) != 0)
-        build_fail(self->build, "out of memory");
-    else
-        send_first(&self->batches[0], 0);
+    if (self->engine->sweep(self->place, self->load, &self->requests[0].request) != 0)
+        rl_out_of_memory();
+    load_request_send(&self->requests[0], 0);
     return true;
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    next_step(arg);
 }
 
 // Waits, once, until the engine finds by their words what it was given; false when it is over.
@@ -268,40 +226,32 @@ static bool wait_settled(load_t *self)
         "all is there; it is found by its words when the engine has written it to disk: waiting "
         "%.1f s (engine.settle_ms)",
         (double)ms / 1000);
-    event_add(self->batches[0].again, &wait);
+    event_add(self->settled, &wait);
     return true;
 }
 
-static void summarise(const load_t *self)
+static void print_summary(const load_t *self)
 {
     const build_t *build = self->build;
-    char took[40];
-    progress_duration((double)(rl_now_us() - build->began) / 1e6, took, sizeof took);
     printf("%s in %s: %s, %" PRIu64 " documents, %" PRIu64 " passages", build->plan->collection,
            self->engine->name, self->generation, build->documents, build->passages);
-    if (build->mode == BUILD_LEXICAL)
-        printf(", lexical only\n");
-    else
-        printf(", %zu dimensions (%s)\n", build->dimension, build->plan->model);
+    build_print_kind(build);
     if (build->mode == BUILD_EMBEDDED)
         printf("embeddings: %" PRIu64 " made, %" PRIu64 " reused\n", build->embedded_now,
                build->reused);
     printf("%" PRIu64 " passages of earlier loads removed; problems: %" PRIu64 "\n", self->removed,
-           corpus_counts(build->corpus)->problems + build->listing_problems);
-    printf("done in %s\n", took);
-    fflush(stdout);
+           build_problems(build));
+    build_print_duration(build);
 }
 
-static void end(load_t *self)
+static void end_load(load_t *self)
 {
     build_t *build = self->build;
-    progress_drop(build->meter);
-    if (build->cache && vector_cache_prune(build->cache, build->why, BUILD_WHY) != 0)
-        rl_warn("%s (the cache keeps what is no longer needed)", build->why);
-    store_abandon(&build->store);
-    summarise(self);
-    bool parts = corpus_counts(build->corpus)->problems + build->listing_problems > 0;
-    build_end(build, parts ? BUILD_PARTS : BUILD_WHOLE);
+    progress_drop(build->progress);
+    build_prune_cache(build);
+    generation_writer_abandon(&build->writer);
+    print_summary(self);
+    build_succeed(build);
 }
 
 // Goes on with what comes next, as far as nothing has to be waited for.
@@ -314,12 +264,12 @@ static void next_step(load_t *self)
             if (send_prepare(self))
                 return;
             self->phase = BATCHES;
-            progress_begin(build->meter, "loading", "passages", build->passages);
+            progress_begin(build->progress, "loading", "passages", build->passages);
             break;
         case BATCHES:
             if (send_batches(self))
                 return;
-            progress_end(build->meter);
+            progress_end(build->progress);
             self->more = true;
             self->phase = SWEEPING;
             break;
@@ -331,12 +281,12 @@ static void next_step(load_t *self)
         case SETTLING:
             if (wait_settled(self))
                 return;
-            describe(self, false);
+            describe_load(self, false);
             self->phase = ENDING;
             break;
         default:
             if (!send_prepare(self))
-                end(self);
+                end_load(self);
             return;
         }
     }
@@ -344,50 +294,47 @@ static void next_step(load_t *self)
 
 // ---- the beginning ------------------------------------------------------------------------------
 
-static int make_batches(load_t *self)
+static void make_requests(load_t *self)
 {
-    const build_t *build = self->build;
-    self->size = build->plan->requests < MAX_BATCHES ? build->plan->requests : MAX_BATCHES;
-    self->batches = calloc(self->size, sizeof *self->batches);
-    if (!self->batches)
-        return -1;
-    for (size_t at = 0; at < self->size; at++) {
-        batch_t *batch = &self->batches[at];
-        batch->load = self;
-        batch->request = engine_request_make();
-        batch->again = event_new(rl_proc_base(build->proc), -1, 0, on_again, batch);
-        if (!batch->again)
-            return -1;
-    }
-    return 0;
+    const plan_t *plan = self->build->plan;
+    self->calls = (load_calls_t){.nodes = self->nodes,
+                                 .engine = self->engine,
+                                 .retries = plan->embedding.retries,
+                                 .timeout_ms = plan->embedding.timeout_ms,
+                                 .take = on_answer,
+                                 .done = on_done,
+                                 .failed = on_failed,
+                                 .note = on_note,
+                                 .arg = self};
+    size_t size = plan->embedding.requests < MAX_REQUESTS ? plan->embedding.requests : MAX_REQUESTS;
+    self->requests = rl_alloc_array(size, sizeof *self->requests);
+    for (; self->size < size; self->size++)
+        load_request_init(&self->requests[self->size], &self->calls,
+                          rl_proc_base(self->build->proc));
 }
 
 static load_t *load_new(build_t *build)
 {
     const rl_conf_t *conf = build->plan->conf;
-    load_t *self = calloc(1, sizeof *self);
+    load_t *self = rl_new(*self);
     engine_settings_t place = {.collection = build->plan->collection,
                                .consistency = "quorum",
                                .replicas = (uint64_t)rl_conf_int(conf, "engine.replicas"),
                                .shards = (uint64_t)rl_conf_int(conf, "engine.shards")};
-    if (!self)
-        return NULL;
+    struct event_base *base = rl_proc_base(build->proc);
     self->build = build;
     self->engine = build->plan->engine;
     self->settings = plan_json(build->plan);
-    self->survey = self->settings ? survey_new(self->settings) : NULL;
-    self->vector = malloc(RL_MAX_DIMENSION * sizeof *self->vector);
-    if (!self->survey || !self->vector || make_batches(self) != 0) {
-        snprintf(build->why, BUILD_WHY, "out of memory");
-        load_destroy(&self);
-        return NULL;
-    }
-    self->nodes = engines_nodes(conf, "index.to", self->engine, rl_proc_base(build->proc),
-                                build->why, BUILD_WHY);
+    self->survey = load_survey_new(self->settings);
+    self->vector = rl_alloc_array(RL_MAX_DIMENSION, sizeof *self->vector);
+    self->settled = rl_must(event_new(base, -1, 0, on_settled, self));
+    self->nodes = engines_nodes(conf, "index.to", self->engine, base, build->why, BUILD_WHY);
     if (self->nodes)
         self->place = self->engine->open(&place, build->why, BUILD_WHY);
     if (!self->place)
         load_destroy(&self);
+    else
+        make_requests(self);
     return self;
 }
 
@@ -396,18 +343,15 @@ void load_destroy(load_t **self_p)
     load_t *self = *self_p;
     if (!self)
         return;
-    for (size_t at = 0; self->batches && at < self->size; at++) {
-        nodes_cancel(&self->batches[at].call);
-        engine_request_free(&self->batches[at].request);
-        if (self->batches[at].again)
-            event_free(self->batches[at].again);
-    }
+    for (size_t at = 0; at < self->size; at++)
+        load_request_free(&self->requests[at]);
+    event_free(self->settled);
     if (self->place)
         self->engine->close(&self->place);
     nodes_destroy(&self->nodes);
-    survey_destroy(&self->survey);
+    load_survey_destroy(&self->survey);
     engine_catalog_clear(&self->catalog);
-    free(self->batches);
+    free(self->requests);
     free(self->settings);
     free(self->vector);
     free(self);
@@ -418,31 +362,27 @@ void load_destroy(load_t **self_p)
 static void begin_loading(load_t *self)
 {
     build_t *build = self->build;
-    survey_digest(self->survey, self->load);
-    self->catalog.types = json_incref(survey_types(self->survey));
-    self->catalog.root = json_pack("{s:O}", "multi", survey_multi(self->survey));
-    if (!self->catalog.root || spool_rewind(build->spool, build->why, BUILD_WHY) != 0) {
-        build_fail(build, *build->why ? build->why : "out of memory");
+    load_survey_digest(self->survey, self->load);
+    self->catalog.types = json_incref(load_survey_types(self->survey));
+    self->catalog.root = rl_must(json_pack("{s:O}", "multi", load_survey_multi(self->survey)));
+    if (spool_rewind(build->spool, build->why, BUILD_WHY) != 0) {
+        build_fail(build, build->why);
         return;
     }
-    describe(self, true);
+    describe_load(self, true);
     self->phase = PREPARING;
     build_set_state(build, BUILD_LOADING);
     next_step(self);
 }
 
 // The dimension is in the catalog before the first passage goes.
-static int survey_one(load_t *self, const spooled_t *item)
+static int survey_passage(load_t *self, const spooled_t *item)
 {
     build_t *build = self->build;
-    size_t dimension = item->vector_size;
-    if (build->dimension == 0 && build->mode == BUILD_EMBEDDED &&
-        !vector_cache_get(build->cache, &item->key, &dimension, build->why, BUILD_WHY))
+    const float *vector;
+    if (build->dimension == 0 && build_vector(build, item, &vector, &build->dimension) != 0)
         return -1;
-    if (build->dimension == 0 && build->mode != BUILD_LEXICAL)
-        build->dimension = dimension;
-    if (survey_add(self->survey, item) != 0)
-        return rl_fail(build->why, BUILD_WHY, "out of memory");
+    load_survey_add(self->survey, item);
     return 0;
 }
 
@@ -458,13 +398,13 @@ void build_load(build_t *build)
         spooled_t item;
         int rc = spool_next(build->spool, &item, build->why, BUILD_WHY);
         if (rc > 0)
-            rc = survey_one(self, &item) == 0 ? 1 : -1;
+            rc = survey_passage(self, &item) == 0 ? 1 : -1;
         if (rc < 0) {
             build_fail(build, build->why);
             return;
         }
         if (rc == 0) {
-            progress_drop(build->meter);
+            progress_drop(build->progress);
             begin_loading(self);
             return;
         }

@@ -9,8 +9,9 @@
 #include "engine.h"
 #include "fields.h"
 #include "filter.h"
+#include "mem.h"
 
-struct survey {
+struct load_survey {
     EVP_MD_CTX *md;
     json_t *types;
     json_t *multi; // as an object, so that each is there once
@@ -19,25 +20,28 @@ struct survey {
     bool more;
 };
 
-survey_t *survey_new(const char *settings)
+static void add_bytes(load_survey_t *self, const void *bytes, size_t size)
 {
-    survey_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
-    self->md = EVP_MD_CTX_new();
-    self->types = json_object();
-    self->multi = json_object();
-    self->list = json_array();
-    if (!self->md || !self->types || !self->multi || !self->list ||
-        EVP_DigestInit_ex(self->md, EVP_sha256(), NULL) != 1 ||
-        EVP_DigestUpdate(self->md, settings, strlen(settings) + 1) != 1)
-        survey_destroy(&self);
+    if (EVP_DigestUpdate(self->md, bytes, size) != 1)
+        rl_out_of_memory();
+}
+
+load_survey_t *load_survey_new(const char *settings)
+{
+    load_survey_t *self = rl_new(*self);
+    self->md = rl_must(EVP_MD_CTX_new());
+    self->types = rl_must(json_object());
+    self->multi = rl_must(json_object());
+    self->list = rl_must(json_array());
+    if (EVP_DigestInit_ex(self->md, EVP_sha256(), NULL) != 1)
+        rl_out_of_memory();
+    add_bytes(self, settings, strlen(settings) + 1);
     return self;
 }
 
-void survey_destroy(survey_t **self_p)
+void load_survey_destroy(load_survey_t **self_p)
 {
-    survey_t *self = *self_p;
+    load_survey_t *self = *self_p;
     if (!self)
         return;
     EVP_MD_CTX_free(self->md);
@@ -50,23 +54,23 @@ void survey_destroy(survey_t **self_p)
 }
 
 // Adds a type to those of a field: "number|string".
-static int note_type(survey_t *self, const char *name, const char *type)
+static void add_type(load_survey_t *self, const char *name, const char *type)
 {
     const char *before = json_string_value(json_object_get(self->types, name));
     char both[64];
     if (!before && json_object_size(self->types) >= ENGINE_MAX_FIELDS) {
         self->more = true;
-        return 0;
+        return;
     }
     if (before && strstr(before, type))
-        return 0;
+        return;
     snprintf(both, sizeof both, "%s%s%s", before ? before : "", before ? "|" : "", type);
-    return json_object_set_new(self->types, name, json_string(both));
+    json_object_set_new(self->types, name, json_string(both));
 }
 
-static int note(void *arg, const char *name, const json_t *value)
+static int add_field(void *arg, const char *name, const json_t *value)
 {
-    survey_t *self = arg;
+    load_survey_t *self = arg;
     size_t size = strlen(name), length = json_string_length(value);
     if (size == 0 || size > RL_FILTER_MAX_FIELD)
         return 0;
@@ -75,45 +79,35 @@ static int note(void *arg, const char *name, const json_t *value)
         : json_is_number(value)                                                        ? "number"
         : length <= RL_FILTER_MAX_STRING && strlen(json_string_value(value)) == length ? "string"
                                                                                        : "text";
-    int rc = 0;
-    if (json_object_get(self->seen, name))
-        rc = json_object_set_new(self->multi, name, json_null());
-    else
-        rc = json_object_set_new(self->seen, name, json_null());
-    return rc == 0 ? note_type(self, name, type) : rc;
+    bool again = json_object_get(self->seen, name);
+    json_object_set_new(again ? self->multi : self->seen, name, json_null());
+    add_type(self, name, type);
+    return 0;
 }
 
-static int digest_string(survey_t *self, const char *text)
-{
-    text = text ? text : "";
-    return EVP_DigestUpdate(self->md, text, strlen(text) + 1) == 1 ? 0 : -1;
-}
-
-int survey_add(survey_t *self, const spooled_t *item)
+void load_survey_add(load_survey_t *self, const spooled_t *item)
 {
     const rl_passage_t *passage = &item->passage;
     const char *const texts[] = {passage->doc,    passage->title, passage->heading,
                                  passage->source, passage->text,  passage->meta};
     uint64_t place[2] = {passage->start, passage->end};
     for (size_t at = 0; at < sizeof texts / sizeof *texts; at++)
-        if (digest_string(self, texts[at]) != 0)
-            return -1;
-    if (EVP_DigestUpdate(self->md, place, sizeof place) != 1 ||
-        EVP_DigestUpdate(self->md, item->key.bytes, sizeof item->key.bytes) != 1 ||
-        (item->vector &&
-         EVP_DigestUpdate(self->md, item->vector, item->vector_size * sizeof *item->vector) != 1))
-        return -1;
+        add_bytes(self, texts[at] ? texts[at] : "", texts[at] ? strlen(texts[at]) + 1 : 1);
+    add_bytes(self, place, sizeof place);
+    add_bytes(self, item->key.bytes, sizeof item->key.bytes);
+    if (item->vector)
+        add_bytes(self, item->vector, item->vector_size * sizeof *item->vector);
     json_decref(self->seen);
-    self->seen = json_object();
-    return self->seen ? fields_each(passage, note, self) : -1;
+    self->seen = rl_must(json_object());
+    fields_each(passage, add_field, self);
 }
 
-json_t *survey_types(const survey_t *self)
+json_t *load_survey_types(const load_survey_t *self)
 {
     return self->types;
 }
 
-json_t *survey_multi(const survey_t *self)
+json_t *load_survey_multi(const load_survey_t *self)
 {
     const char *name;
     json_t *value;
@@ -125,16 +119,16 @@ json_t *survey_multi(const survey_t *self)
     return self->list;
 }
 
-bool survey_more(const survey_t *self)
+bool load_survey_more(const load_survey_t *self)
 {
     return self->more;
 }
 
-void survey_digest(survey_t *self, char digest[17])
+void load_survey_digest(load_survey_t *self, char digest[17])
 {
     unsigned char bytes[EVP_MAX_MD_SIZE] = {0};
     if (EVP_DigestFinal_ex(self->md, bytes, NULL) != 1)
-        abort(); // memory ran out
+        rl_out_of_memory();
     for (int at = 0; at < 8; at++)
         sprintf(digest + 2 * at, "%02x", bytes[at]);
 }

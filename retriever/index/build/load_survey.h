@@ -7,22 +7,21 @@
 
 #include "spool.h"
 
-typedef struct survey survey_t;
+typedef struct load_survey load_survey_t;
 
-// NULL if memory runs out. `settings` (how passages were made) counts for the digest.
-survey_t *survey_new(const char *settings);
-void survey_destroy(survey_t **self_p);
+// `settings` (how passages were made) counts for the digest.
+load_survey_t *load_survey_new(const char *settings);
+void load_survey_destroy(load_survey_t **self_p);
 
-// Returns 0, or -1 if memory runs out.
-int survey_add(survey_t *self, const spooled_t *item);
+void load_survey_add(load_survey_t *self, const spooled_t *item);
 
 // {"year": "number", "tags": "string"}, and a list of the names of those with lists of values; the
 // survey's own. At most `ENGINE_MAX_FIELDS`: *more when there were others.
-json_t *survey_types(const survey_t *self);
-json_t *survey_multi(const survey_t *self);
-bool survey_more(const survey_t *self);
+json_t *load_survey_types(const load_survey_t *self);
+json_t *load_survey_multi(const load_survey_t *self);
+bool load_survey_more(const load_survey_t *self);
 
 // 16 hexadecimal digits and NUL; nothing can be added any more.
-void survey_digest(survey_t *self, char digest[17]);
+void load_survey_digest(load_survey_t *self, char digest[17]);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef PLAN_H
 #define PLAN_H
 
+#include "bulk_embed.h"
 #include "chunker.h"
 #include "conf.h"
 #include "engine.h"
@@ -18,10 +19,7 @@ typedef struct plan {
     const char *language, *factory;
     size_t shards, threads;
     bool lexical_only; // asked for, or there is no embedding server
-    const char *url, *model, *key;
-    size_t batch, requests;
-    unsigned retries;
-    long timeout_ms;
+    bulk_settings_t embedding;
     chunk_rules_t rules;
 } plan_t;
 
@@ -31,7 +29,7 @@ typedef struct plan {
 int plan_make(const rl_conf_t *conf, plan_t *plan, char *why, size_t why_size);
 
 // The builder's part of the manifest, a JSON object: how passages were cut and what was embedded.
-// malloc'd, owned by the caller; NULL if memory ran out.
+// malloc'd, owned by the caller.
 char *plan_json(const plan_t *plan);
 
 #endif

@@ -2,14 +2,15 @@
 
 #include "progress.h"
 
-#include "clock.h"
-
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "clock.h"
+#include "mem.h"
 
 enum {
     BAR_US = 100 * 1000,
@@ -27,10 +28,9 @@ struct progress {
 
 progress_t *progress_new(void)
 {
-    progress_t *self = calloc(1, sizeof *self);
+    progress_t *self = rl_new(*self);
     const char *term = getenv("TERM");
-    if (self)
-        self->terminal = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
+    self->terminal = isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
     return self;
 }
 
@@ -53,21 +53,21 @@ void progress_duration(double seconds, char *out, unsigned size)
         snprintf(out, size, "%lu s", s);
 }
 
-// 1234567 as "1,234,567"
-static void grouped(uint64_t number, char *out, size_t size)
+const char *progress_number(uint64_t number, char *out)
 {
     char digits[24];
     int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
-    size_t at = 0;
-    for (int i = 0; i < length && at + 2 < size; i++) {
+    char *at = out;
+    for (int i = 0; i < length; i++) {
         if (i > 0 && (length - i) % 3 == 0)
-            out[at++] = ',';
-        out[at++] = digits[i];
+            *at++ = ',';
+        *at++ = digits[i];
     }
-    out[at] = '\0';
+    *at = '\0';
+    return out;
 }
 
-static void amounts(const progress_t *self, char *out, size_t size)
+static void format_amounts(const progress_t *self, char *out, size_t size)
 {
     char done[32], total[32];
     if (strcmp(self->unit, "bytes") == 0) {
@@ -75,19 +75,18 @@ static void amounts(const progress_t *self, char *out, size_t size)
                  (double)self->total / (1 << 20));
         return;
     }
-    grouped(self->done, done, sizeof done);
-    grouped(self->total, total, sizeof total);
-    snprintf(out, size, "%s of %s %s", done, total, self->unit);
+    snprintf(out, size, "%s of %s %s", progress_number(self->done, done),
+             progress_number(self->total, total), self->unit);
 }
 
-static void show(progress_t *self, bool final)
+static void show_line(progress_t *self, bool final)
 {
     char line[WIDTH * 2], what[96], left[40] = "", rate[40] = "", bar[BAR + 1];
     double seconds = (double)(rl_now_us() - self->began) / 1e6;
     double share = self->total > 0 ? (double)self->done / (double)self->total : 0;
     double speed = seconds > 0.2 ? (double)self->done / seconds : 0;
     share = share > 1 ? 1 : share;
-    amounts(self, what, sizeof what);
+    format_amounts(self, what, sizeof what);
     if (speed > 0 && strcmp(self->unit, "bytes") == 0)
         snprintf(rate, sizeof rate, "  %.1f MiB/s", speed / (1 << 20));
     else if (speed > 0)
@@ -131,7 +130,7 @@ void progress_begin(progress_t *self, const char *stage, const char *unit, uint6
     self->began = self->last = rl_now_us();
     self->active = true;
     if (self->terminal)
-        show(self, false);
+        show_line(self, false);
 }
 
 void progress_at(progress_t *self, uint64_t done)
@@ -140,7 +139,7 @@ void progress_at(progress_t *self, uint64_t done)
     uint64_t now = rl_now_us();
     if (self->active && now - self->last >= (self->terminal ? BAR_US : LINE_US)) {
         self->last = now;
-        show(self, false);
+        show_line(self, false);
     }
 }
 
@@ -152,7 +151,7 @@ void progress_total(progress_t *self, uint64_t total)
 void progress_end(progress_t *self)
 {
     if (self->active)
-        show(self, true);
+        show_line(self, true);
     self->active = false;
 }
 

@@ -27,6 +27,9 @@ void progress_drop(progress_t *self);
 // Takes the bar off the terminal, so that a line of another kind can be written.
 void progress_clear(progress_t *self);
 
+// 1234567 as "1,234,567" into `out` of 32 bytes, which it returns.
+const char *progress_number(uint64_t number, char *out);
+
 // "3 h 5 min", "2 min 10 s", "42 s" into `out`.
 void progress_duration(double seconds, char *out, unsigned size);
 

@@ -9,6 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fail.h"
+#include "mem.h"
+
 enum {
     STRINGS = 6,
     BUFFER = 1 << 18
@@ -24,7 +27,6 @@ typedef struct head {
 
 struct spool {
     FILE *file;
-    uint64_t size;
     char *memory; // of the record at hand
     size_t room;
 };
@@ -46,17 +48,13 @@ static int open_nameless(const char *folder)
 
 spool_t *spool_new(const char *folder, char *why, size_t why_size)
 {
-    spool_t *self = calloc(1, sizeof *self);
-    int fd = self ? open_nameless(folder) : -1;
-    if (fd >= 0)
-        self->file = fdopen(fd, "w+b");
-    if (!self || !self->file) {
-        snprintf(why, why_size, "no temporary file can be made in %s: %s", folder, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        free(self);
+    int fd = open_nameless(folder);
+    if (fd < 0) {
+        rl_fail(why, why_size, "no temporary file can be made in %s: %s", folder, strerror(errno));
         return NULL;
     }
+    spool_t *self = rl_new(*self);
+    self->file = rl_must(fdopen(fd, "w+b"));
     setvbuf(self->file, NULL, _IOFBF, BUFFER);
     return self;
 }
@@ -72,12 +70,7 @@ void spool_destroy(spool_t **self_p)
     *self_p = NULL;
 }
 
-uint64_t spool_size(const spool_t *self)
-{
-    return self->size;
-}
-
-static bool put(spool_t *self, const void *data, size_t size)
+static bool write_bytes(spool_t *self, const void *data, size_t size)
 {
     return size == 0 || fwrite(data, 1, size, self->file) == size;
 }
@@ -97,24 +90,17 @@ int spool_add(spool_t *self, const spooled_t *item, char *why, size_t why_size)
         strings[i] = strings[i] ? strings[i] : "";
         head.sizes[i] = (uint32_t)strlen(strings[i]) + 1;
     }
-    bool ok = put(self, &head, sizeof head);
-    ok = ok && put(self, item->vector, head.vector_size * sizeof *item->vector);
+    bool ok = write_bytes(self, &head, sizeof head);
+    ok = ok && write_bytes(self, item->vector, head.vector_size * sizeof *item->vector);
     for (size_t i = 0; i < STRINGS; i++)
-        ok = ok && put(self, strings[i], head.sizes[i]);
-    if (!ok) {
-        snprintf(why, why_size, "temporary file: %s", strerror(errno));
-        return -1;
-    }
-    self->size++;
-    return 0;
+        ok = ok && write_bytes(self, strings[i], head.sizes[i]);
+    return ok ? 0 : rl_fail(why, why_size, "temporary file: %s", strerror(errno));
 }
 
 int spool_rewind(spool_t *self, char *why, size_t why_size)
 {
-    if (fflush(self->file) != 0 || fseeko(self->file, 0, SEEK_SET) != 0) {
-        snprintf(why, why_size, "temporary file: %s", strerror(errno));
-        return -1;
-    }
+    if (fflush(self->file) != 0 || fseeko(self->file, 0, SEEK_SET) != 0)
+        return rl_fail(why, why_size, "temporary file: %s", strerror(errno));
     return 0;
 }
 
@@ -124,26 +110,18 @@ int spool_next(spool_t *self, spooled_t *item, char *why, size_t why_size)
     if (fread(&head, sizeof head, 1, self->file) != 1) {
         if (feof(self->file))
             return 0;
-        snprintf(why, why_size, "temporary file: %s", strerror(errno));
-        return -1;
+        return rl_fail(why, why_size, "temporary file: %s", strerror(errno));
     }
     size_t vector = head.vector_size * sizeof(float), size = vector;
     for (size_t i = 0; i < STRINGS; i++)
         size += head.sizes[i];
     if (size > self->room) {
-        char *memory = realloc(self->memory, size);
-        if (!memory) {
-            snprintf(why, why_size, "out of memory");
-            return -1;
-        }
-        self->memory = memory;
+        self->memory = rl_realloc(self->memory, size, 1);
         self->room = size;
     }
-    if (fread(self->memory, 1, size, self->file) != size) {
-        snprintf(why, why_size, "temporary file: %s",
-                 ferror(self->file) ? strerror(errno) : "it ends too early");
-        return -1;
-    }
+    if (fread(self->memory, 1, size, self->file) != size)
+        return rl_fail(why, why_size, "temporary file: %s",
+                       ferror(self->file) ? strerror(errno) : "it ends too early");
     const char *strings[STRINGS], *at = self->memory + vector;
     for (size_t i = 0; i < STRINGS; i++) {
         strings[i] = at;

@@ -34,6 +34,4 @@ int spool_rewind(spool_t *self, char *why, size_t why_size);
 // with `why`.
 int spool_next(spool_t *self, spooled_t *item, char *why, size_t why_size);
 
-uint64_t spool_size(const spool_t *self);
-
 #endif

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "files.h"
 #include "source.h"
+#include "generation_writer.h"
 #include "store.h"
 #include "synthetic.h"
 #include "text_index.h"
@@ -130,14 +131,14 @@ static store_t *build(lab_t *self, const char *name, const char *factory, size_t
                       bool with_words, double *seconds)
 {
     char path[FILE_PATH_MAX], doc[32], text[SYNTHETIC_TEXT] = "a";
-    store_settings_t settings = {.collection = "size",
-                                 .model = *factory ? "synthetic" : "",
-                                 .language = "english",
-                                 .factory = factory,
-                                 .shards = 1};
+    generation_settings_t settings = {.collection = "size",
+                                      .model = *factory ? "synthetic" : "",
+                                      .language = "english",
+                                      .factory = factory,
+                                      .shards = 1};
     if (path_format(path, "%s/%s", self->folder, name) != 0)
         return NULL;
-    store_build_t *made = store_build_new(path, &settings, self->why, self->why_size);
+    generation_writer_t *made = generation_writer_new(path, &settings, self->why, self->why_size);
     uint64_t start = rl_now_us(), idle = 0;
     bool ok = made != NULL;
     for (size_t row = 0; ok && row < count; row++) {
@@ -147,11 +148,12 @@ static store_t *build(lab_t *self, const char *name, const char *factory, size_t
         idle += rl_now_us() - before;
         snprintf(doc, sizeof doc, "row-%zu", row);
         rl_passage_t passage = {.doc = doc, .source = "synthetic", .text = text, .meta = ""};
-        ok = store_add(made, 0, &passage, *factory ? self->vectors + row * self->dimension : NULL,
-                       *factory ? self->dimension : 0, self->why, self->why_size) != 0;
+        ok = generation_writer_add(made, 0, &passage,
+                                   *factory ? self->vectors + row * self->dimension : NULL,
+                                   *factory ? self->dimension : 0, self->why, self->why_size) != 0;
     }
-    if (!ok || store_finish(&made, count, NULL, NULL, self->why, self->why_size) != 0) {
-        store_abandon(&made);
+    if (!ok || generation_writer_finish(&made, count, NULL, NULL, self->why, self->why_size) != 0) {
+        generation_writer_abandon(&made);
         return NULL;
     }
     *seconds = fmax((double)(rl_now_us() - start - idle) / 1e6, 1e-6);

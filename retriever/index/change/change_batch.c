@@ -1,20 +1,24 @@
 // change_batch: items are made, embedded, committed.
+#include "change_batch.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "change_target.h"
+#include "document_cut.h"
 #include "embedding.h"
+#include "fail.h"
 #include "files.h"
-#include "log.h"
-#include "passages.h"
 #include "hash.h"
+#include "log.h"
+#include "mem.h"
+#include "passages.h"
 #include "vectors.h"
 
 struct change_batch {
     change_target_t *target;
-    change_item_t *items[BATCH_ITEMS];
+    change_item_t *items[CHANGE_BATCH_ITEMS];
     size_t size, passages, bytes;
     bulk_embed_t *bulk;
     size_t next_item, next_passage; // to be embedded
@@ -38,9 +42,8 @@ static void free_item(change_item_t *self)
 
 change_batch_t *change_batch_new(change_target_t *target)
 {
-    change_batch_t *self = calloc(1, sizeof *self);
-    if (self)
-        self->target = target;
+    change_batch_t *self = rl_new(*self);
+    self->target = target;
     return self;
 }
 
@@ -64,8 +67,8 @@ void change_batch_destroy(change_batch_t **self_p)
 
 bool change_batch_full(const change_batch_t *self)
 {
-    return self->size == BATCH_ITEMS || self->passages >= BATCH_PASSAGES ||
-           self->bytes >= BATCH_BYTES;
+    return self->size == CHANGE_BATCH_ITEMS || self->passages >= CHANGE_BATCH_PASSAGES ||
+           self->bytes >= CHANGE_BATCH_BYTES;
 }
 
 size_t change_batch_size(const change_batch_t *self)
@@ -83,55 +86,46 @@ uint64_t change_batch_embedded(const change_batch_t *self)
     return self->embedded;
 }
 
-// ---- items
-// ----------------------------------------------------------------------------------------
+// ---- items --------------------------------------------------------------------------------------
 
-static void spoil(change_item_t *self, const char *format, ...)
+static void fail_item(change_item_t *self, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-static void spoil(change_item_t *self, const char *format, ...)
+// The first thing that is wrong with it counts.
+static void fail_item(change_item_t *self, const char *format, ...)
 {
     va_list args;
     if (self->why)
-        return; // the first thing that is wrong
+        return;
     va_start(args, format);
     if (vasprintf(&self->why, format, args) < 0)
-        self->why = NULL;
+        rl_out_of_memory();
     va_end(args);
-    if (!self->why)
-        abort();
 }
 
 static change_item_t *add_item(change_batch_t *self, change_kind_t kind, const char *name,
                                uint64_t tag)
 {
-    change_item_t *item = calloc(1, sizeof *item);
-    if (!item || self->size == BATCH_ITEMS || !(item->name = strdup(name))) {
-        free(item);
-        return NULL;
-    }
+    change_item_t *item = rl_new(*item);
+    item->name = rl_strdup(name);
     item->kind = kind;
     item->tag = tag;
     size_t size = strlen(name);
     if (size < 1 || size > CHANGE_LOG_MAX_ID)
-        spoil(item, "an id (or source) has 1 to %d bytes to be changed, not %zu", CHANGE_LOG_MAX_ID,
-              size);
+        fail_item(item, "an id (or source) has 1 to %d bytes to be changed, not %zu",
+                  CHANGE_LOG_MAX_ID, size);
     self->items[self->size++] = item;
     return item;
 }
 
-change_item_t *change_batch_delete(change_batch_t *self, change_kind_t kind, const char *name,
-                                   uint64_t tag)
+void change_batch_delete(change_batch_t *self, change_kind_t kind, const char *name, uint64_t tag)
 {
-    return add_item(self, kind, name, tag);
+    add_item(self, kind, name, tag);
 }
 
-change_item_t *change_batch_wrong(change_batch_t *self, const char *why, uint64_t tag)
+void change_batch_wrong(change_batch_t *self, const char *why, uint64_t tag)
 {
-    change_item_t *item = add_item(self, CHANGE_PUT, "-", tag);
-    if (item)
-        spoil(item, "%s", why);
-    return item;
+    fail_item(add_item(self, CHANGE_PUT, "-", tag), "%s", why);
 }
 
 void change_batch_drop_last(change_batch_t *self)
@@ -152,66 +146,38 @@ uint64_t change_fingerprint(const rl_passage_t *passage)
     return sum * UINT64_C(0x9E3779B97F4A7C15);
 }
 
-// What the chunker's callback needs.
-typedef struct cutting {
-    change_batch_t *batch;
+// What the callback of document_cut needs.
+typedef struct item_cutter {
     change_item_t *item;
-    const document_t *doc;
-} cutting_t;
+    size_t room; // for passages
+} item_cutter_t;
 
-static int room_for_passage(change_item_t *item)
+static int take_passage(void *arg, const rl_passage_t *passage)
 {
-    if (item->passages_size < item->passages_room)
-        return 0;
-    size_t room = item->passages_room ? 2 * item->passages_room : 1;
-    rl_passage_t *passages = realloc(item->passages, room * sizeof *passages);
-    if (!passages)
+    item_cutter_t *cutter = arg;
+    change_item_t *item = cutter->item;
+    if (item->passages_size == CHANGE_LOG_MAX_PASSAGES)
         return -1;
-    item->passages = passages;
-    item->passages_room = room;
+    if (item->passages_size == cutter->room) {
+        cutter->room = cutter->room ? 2 * cutter->room : 1;
+        item->passages = rl_realloc(item->passages, cutter->room, sizeof *item->passages);
+    }
+    size_t bytes = passage_bytes(passage);
+    char *at = rl_alloc(bytes);
+    item->passages[item->passages_size++] = passage_copy(passage, &at);
+    item->bytes += bytes;
     return 0;
 }
 
-static int take_chunk(void *arg, const chunk_t *chunk)
-{
-    cutting_t *cutting = arg;
-    change_item_t *item = cutting->item;
-    const document_t *doc = cutting->doc;
-    size_t size = chunk->end - chunk->start;
-    char *text = strndup(doc->text.data + chunk->start, size);
-    if (!text || item->passages_size == CHANGE_LOG_MAX_PASSAGES || room_for_passage(item) != 0) {
-        free(text);
-        return -1;
-    }
-    rl_passage_t passage = {.doc = doc->id,
-                            .title = doc->title,
-                            .heading = chunk->heading,
-                            .source = doc->source ? doc->source : "",
-                            .text = text,
-                            .meta = doc->meta,
-                            .start = chunk->start,
-                            .end = chunk->end,
-                            .hash = store_text_hash(text, size)};
-    size_t bytes = passage_bytes(&passage);
-    char *memory = malloc(bytes), *at = memory;
-    if (memory)
-        item->passages[item->passages_size++] = passage_copy(&passage, &at);
-    free(text);
-    item->bytes += bytes;
-    return memory ? 0 : -1;
-}
-
+// Keys of what has to be embedded. Returns 0, or -1 where a passage is too long to be.
 static int make_keys(change_batch_t *self, change_item_t *item)
 {
     const change_target_t *target = self->target;
     rl_buf_t text = rl_buf_make(BULK_MAX_TEXT);
-    item->keys = calloc(item->passages_size + 1, sizeof *item->keys);
-    int rc = item->keys ? 0 : -1;
+    item->keys = rl_alloc_array(item->passages_size, sizeof *item->keys);
+    int rc = 0;
     for (size_t at = 0; rc == 0 && at < item->passages_size; at++) {
-        const rl_passage_t *passage = &item->passages[at];
-        rl_buf_clear(&text);
-        rc = chunk_embedded(&target->rules, passage->title, passage->heading, passage->text,
-                            strlen(passage->text), &text);
+        rc = document_embedded(&target->rules, &item->passages[at], &text);
         if (rc == 0)
             item->keys[at] = vector_key(target->manifest->contents.model, text.data, text.size);
     }
@@ -226,55 +192,42 @@ static int take_vectors(change_batch_t *self, change_item_t *item, const documen
     item->dimension = manifest->dimension;
     if (manifest->dimension == 0)
         return 0;
-    item->vectors = calloc(item->passages_size * manifest->dimension + 1, sizeof *item->vectors);
-    if (!item->vectors)
-        return -1;
+    item->vectors =
+        rl_alloc_array(item->passages_size * manifest->dimension, sizeof *item->vectors);
     item->bytes += item->passages_size * manifest->dimension * sizeof *item->vectors;
     if (doc->vector && doc->vector_size != manifest->dimension)
-        spoil(item, "its \"vector\" has %zu numbers, the collection's have %llu", doc->vector_size,
-              (unsigned long long)manifest->dimension);
+        fail_item(item, "its \"vector\" has %zu numbers, the collection's have %llu",
+                  doc->vector_size, (unsigned long long)manifest->dimension);
     else if (doc->vector &&
              rl_embedding_normalise(doc->vector, manifest->dimension, item->vectors) != 0)
-        spoil(item, "its \"vector\" is all zeros or has a number that is not finite");
+        fail_item(item, "its \"vector\" is all zeros or has a number that is not finite");
     else if (!doc->vector && !*self->target->url)
-        spoil(item, "it has no \"vector\", and no embed.url is set that would make one");
+        fail_item(item, "it has no \"vector\", and no embed.url is set that would make one");
     else if (!doc->vector)
         return make_keys(self, item);
     return 0;
 }
 
-change_item_t *change_batch_put(change_batch_t *self, const document_t *doc, uint64_t tag)
+const change_item_t *change_batch_put(change_batch_t *self, const document_t *doc, uint64_t tag)
 {
-    const manifest_t *manifest = &self->target->manifest->contents;
+    bool whole = doc->vector && self->target->manifest->contents.dimension > 0;
     change_item_t *item = add_item(self, CHANGE_PUT, doc->id ? doc->id : "", tag);
-    cutting_t cutting = {self, item, doc};
-    if (!item || item->why)
+    item_cutter_t cutter = {.item = item};
+    if (doc->blocks_size == 0)
+        fail_item(item, "it has no text");
+    if (item->why)
         return item;
-    if (doc->blocks_size == 0) {
-        spoil(item, "it has no text");
-        return item;
-    }
-    int rc;
-    if (doc->vector && manifest->dimension > 0) {
-        // whoever embedded it has cut it: it stays whole
-        chunk_t whole = {.start = doc->blocks[0].start,
-                         .end = doc->blocks[doc->blocks_size - 1].end,
-                         .heading = ""};
-        rc = take_chunk(&cutting, &whole);
-    } else {
-        rc = chunk_document(doc, &self->target->rules, take_chunk, &cutting);
-    }
-    if (rc != 0 || take_vectors(self, item, doc) != 0)
-        spoil(item, "too many passages, or out of memory");
+    if (document_cut(doc, whole ? NULL : &self->target->rules, take_passage, &cutter) != 0 ||
+        take_vectors(self, item, doc) != 0)
+        fail_item(item, "too many passages, or out of memory");
     self->passages += item->passages_size;
     self->bytes += item->bytes;
     return item;
 }
 
-// ---- committing
-// -----------------------------------------------------------------------------------
+// ---- committing ---------------------------------------------------------------------------------
 
-static void commit(change_batch_t *self, const char *why)
+static void commit_items(change_batch_t *self, const char *why)
 {
     change_log_writer_t *writer = self->target->writer;
     uint64_t model_hash = change_log_model_hash(self->target->manifest->contents.model), first = 0;
@@ -292,7 +245,7 @@ static void commit(change_batch_t *self, const char *why)
         if (item->why)
             continue;
         if (change_log_add(writer, &change, wrong, sizeof wrong) != 0)
-            spoil(item, "%s", wrong);
+            fail_item(item, "%s", wrong);
         else
             item->number = ++added; // among those of this frame, for now
     }
@@ -304,8 +257,7 @@ static void commit(change_batch_t *self, const char *why)
     self->done(self->arg, why);
 }
 
-// ---- embedding
-// ------------------------------------------------------------------------------------
+// ---- embedding ----------------------------------------------------------------------------------
 
 static int next_text(void *arg, vector_key_t *key, rl_buf_t *text)
 {
@@ -316,11 +268,9 @@ static int next_text(void *arg, vector_key_t *key, rl_buf_t *text)
             continue;
         const rl_passage_t *passage = &item->passages[self->next_passage];
         *key = item->keys[self->next_passage++];
-        if (chunk_embedded(&self->target->rules, passage->title, passage->heading, passage->text,
-                           strlen(passage->text), text) == 0)
+        if (document_embedded(&self->target->rules, passage, text) == 0)
             return 1;
-        rl_fail(self->why, sizeof self->why, "out of memory");
-        return -1;
+        return rl_fail(self->why, sizeof self->why, "out of memory");
     }
     return 0;
 }
@@ -352,7 +302,7 @@ static void on_note(void *arg, const char *what)
 static void on_embedded(void *arg, const char *why)
 {
     change_batch_t *self = arg;
-    commit(self, why && self->why[0] ? self->why : why); // its own words say more
+    commit_items(self, why && self->why[0] ? self->why : why); // its own words say more
 }
 
 static bool wants_embedding(const change_batch_t *self)
@@ -366,29 +316,22 @@ static bool wants_embedding(const change_batch_t *self)
 void change_batch_run(change_batch_t *self, struct event_base *base, change_done_fn *done,
                       void *arg)
 {
-    const rl_conf_t *conf = self->target->conf;
     self->done = done;
     self->arg = arg;
     self->why[0] = '\0';
     self->next_item = self->next_passage = 0;
     bulk_embed_destroy(&self->bulk);
     if (!wants_embedding(self)) {
-        commit(self, NULL);
+        commit_items(self, NULL);
         return;
     }
-    bulk_settings_t settings = {.url = self->target->url,
-                                .model = self->target->manifest->contents.model,
-                                .key = rl_conf_secret(conf, "embed.key"),
-                                .batch = (size_t)rl_conf_int(conf, "embed.batch"),
-                                .requests = (size_t)rl_conf_int(conf, "index.requests"),
-                                .retries = (unsigned)rl_conf_int(conf, "index.retries"),
-                                .timeout_ms = rl_conf_int(conf, "index.timeout_ms")};
+    bulk_settings_t settings;
+    bulk_embed_configure(&settings, self->target->conf);
+    settings.model = self->target->manifest->contents.model;
     bulk_calls_t calls = {.next = next_text,
                           .vector = take_vector,
                           .note = on_note,
                           .done = on_embedded,
                           .arg = self};
     self->bulk = bulk_embed_new(base, &settings, &calls);
-    if (!self->bulk)
-        commit(self, "out of memory");
 }

@@ -6,36 +6,14 @@
 #include <event2/event.h>
 
 #include "bulk_embed.h"
-#include "change_log.h"
-#include "chunker.h"
-#include "conf.h"
+#include "change_target.h"
+#include "document.h"
 
 enum {
-    BATCH_ITEMS = 256, // changes in a batch
-    BATCH_PASSAGES = 256,
-    BATCH_BYTES = 4 << 20, // after which it is full
+    CHANGE_BATCH_ITEMS = 256, // changes in a batch
+    CHANGE_BATCH_PASSAGES = 256,
+    CHANGE_BATCH_BYTES = 4 << 20, // after which it is full
 };
-
-// ---- the collection -----------------------------------------------------------------------------
-
-typedef struct change_target change_target_t;
-
-// The collection in index.out, whose generation in force says how passages are cut and embedded;
-// the embedding server is that of the configuration, which outlives it. NULL with `why`.
-change_target_t *change_target_new(const rl_conf_t *conf, char *why, size_t why_size);
-void change_target_destroy(change_target_t **self_p);
-
-// Looks whether another generation is in force by now. Returns 0, or -1 with `why`.
-int change_target_refresh(change_target_t *self, char *why, size_t why_size);
-
-const char *change_target_folder(const change_target_t *self);
-// Changes up to this number are in the generation in force; passages it has.
-uint64_t change_target_merged(const change_target_t *self);
-uint64_t change_target_passages(const change_target_t *self);
-// The log. Nobody has read from it before, if change_log_writer_is_first.
-change_log_writer_t *change_target_writer(change_target_t *self);
-
-// ---- batches ------------------------------------------------------------------------------------
 
 typedef struct change_batch change_batch_t;
 
@@ -44,7 +22,7 @@ typedef struct change_item {
     char *name;
     uint64_t tag; // the caller's
     rl_passage_t *passages;
-    size_t passages_size, passages_room;
+    size_t passages_size;
     float *vectors;
     size_t dimension;
     vector_key_t *keys; // of what has to be embedded, NULL if nothing has
@@ -60,12 +38,11 @@ bool change_batch_full(const change_batch_t *self);
 size_t change_batch_size(const change_batch_t *self);
 const change_item_t *change_batch_at(const change_batch_t *self, size_t at);
 
-// Adds a document (with its id), a deletion, or something that is wrong (for the answer in its
-// place). Returns the item; NULL if memory ran out.
-change_item_t *change_batch_put(change_batch_t *self, const document_t *doc, uint64_t tag);
-change_item_t *change_batch_delete(change_batch_t *self, change_kind_t kind, const char *name,
-                                   uint64_t tag);
-change_item_t *change_batch_wrong(change_batch_t *self, const char *why, uint64_t tag);
+// Each adds an item, which the batch must have room for: a document (with its id), a deletion, or
+// something that is wrong, for the answer in its place.
+const change_item_t *change_batch_put(change_batch_t *self, const document_t *doc, uint64_t tag);
+void change_batch_delete(change_batch_t *self, change_kind_t kind, const char *name, uint64_t tag);
+void change_batch_wrong(change_batch_t *self, const char *why, uint64_t tag);
 
 // Takes the last item out again.
 void change_batch_drop_last(change_batch_t *self);

@@ -1,9 +1,9 @@
 // change_files: documents of files, added to a collection or put in the place of those with their
 // ids.
-#include "change_private.h"
+#include "change_run.h"
 
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "log.h"
 
@@ -14,17 +14,13 @@ static void on_problem(void *arg, const char *where, const char *what)
     rl_warn("%s: %s", where, what);
 }
 
-static int list(change_run_t *self)
+static void open_files(change_run_t *self)
 {
     self->listing = listing_new(on_problem, self);
-    for (size_t at = 0; self->listing && at < rl_conf_args(self->conf); at++)
-        if (listing_add(self->listing, rl_conf_arg(self->conf, at)) != 0)
-            listing_destroy(&self->listing);
-    if (!self->listing)
-        return -1;
+    for (size_t at = 0; at < rl_conf_args(self->conf); at++)
+        listing_add(self->listing, rl_conf_arg(self->conf, at));
     listing_close(self->listing);
     self->corpus = corpus_new(self->listing, on_problem, self);
-    return self->corpus ? 0 : -1;
 }
 
 void change_files_close(change_run_t *self)
@@ -33,46 +29,39 @@ void change_files_close(change_run_t *self)
     listing_destroy(&self->listing);
 }
 
-static void turn(change_run_t *self)
+static void add_files(change_run_t *self)
 {
     document_t doc;
     corpus_next_t next = CORPUS_NOTHING;
-    if (!self->corpus && list(self) != 0) {
-        change_fail(self, "out of memory");
-        return;
-    }
+    if (!self->corpus)
+        open_files(self);
     while (!change_batch_full(self->batch) &&
            (next = corpus_next(self->corpus, &doc)) != CORPUS_END) {
         if (next == CORPUS_NOTHING)
             continue;
         if (next == CORPUS_BROKEN) {
-            change_fail(self, corpus_why(self->corpus));
+            change_run_fail(self, corpus_why(self->corpus));
             return;
         }
-        if (!change_batch_put(self->batch, &doc, 0))
-            abort();
+        change_batch_put(self->batch, &doc, 0);
         document_free(&doc);
     }
     if (change_batch_size(self->batch) > 0) {
-        change_commit(self);
+        change_run_commit(self);
         return;
     }
-    printf("%s: %llu documents added or replaced (change %llu), %llu passages embedded; problems: "
-           "%llu\n",
-           change_target_folder(self->target), (unsigned long long)self->done,
-           (unsigned long long)self->last, (unsigned long long)self->embedded,
-           (unsigned long long)(self->problems + self->wrong));
+    printf("%s: %" PRIu64 " documents added or replaced (change %" PRIu64 "), %" PRIu64
+           " passages embedded; problems: %" PRIu64 "\n",
+           self->target->folder, self->done, self->last, self->embedded,
+           self->problems + self->wrong);
     fflush(stdout);
-    change_end(self, change_status(self));
+    change_run_end(self, change_run_status(self));
 }
 
-static void answered(change_run_t *self, const char *why)
+static void on_answered(change_run_t *self, const char *why)
 {
-    for (size_t at = 0; !why && at < change_batch_size(self->batch); at++) {
-        const change_item_t *item = change_batch_at(self->batch, at);
-        if (item->why)
-            rl_warn("%s: %s", item->name, item->why);
-    }
+    if (!why)
+        change_run_log_wrong(self);
 }
 
-const change_mode_t change_add = {"add", true, turn, answered};
+const change_mode_t change_add_mode = {"add", true, add_files, on_answered};

@@ -6,7 +6,7 @@
 // Each is answered by a line on standard output, in order, when it is in force and on disk:
 // {"line": 1, "id": "a", "change": 17}, or {"line": 1, "error": "…"}. What is there at a time is
 // committed together.
-#include "change_private.h"
+#include "change_run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,19 +17,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format.h"
 #include "input.h"
 #include "log.h"
-#include "format.h"
+#include "mem.h"
 
 enum {
-    READ = 256 << 10, // bytes at a time
+    READ_BYTES = 256 << 10, // at a time
 };
 
-static void wrong(change_run_t *self, const char *why)
-{
-    if (!change_batch_wrong(self->batch, why, self->line))
-        abort();
-}
+struct change_lines {
+    struct event *input; // NULL: a file, which always has something
+    rl_buf_t buf;
+    uint64_t line;
+    bool ended, skipping; // the input; the rest of a line that is too long
+};
 
 // {"delete": …} and {"delete_source": …}; whether it is one.
 static bool take_delete(change_run_t *self, const char *line, size_t size)
@@ -43,11 +45,11 @@ static bool take_delete(change_run_t *self, const char *line, size_t size)
     if (is && json_is_integer(name))
         snprintf(number, sizeof number, "%lld", (long long)json_integer_value(name));
     if (is && !json_is_string(name) && !json_is_integer(name))
-        wrong(self, "what is deleted is named by a string");
-    else if (is && !change_batch_delete(self->batch, id ? CHANGE_DELETE : CHANGE_DELETE_SOURCE,
-                                        json_is_string(name) ? json_string_value(name) : number,
-                                        self->line))
-        abort();
+        change_batch_wrong(self->batch, "what is deleted is named by a string", self->lines->line);
+    else if (is)
+        change_batch_delete(self->batch, id ? CHANGE_DELETE : CHANGE_DELETE_SOURCE,
+                            json_is_string(name) ? json_string_value(name) : number,
+                            self->lines->line);
     json_decref(root);
     return is;
 }
@@ -62,125 +64,139 @@ static void take_document(change_run_t *self, const char *line, size_t size)
     int rc = text ? format_jsonl.read(text, text_size, &doc, why, sizeof why) : -1;
     free(text);
     if (rc != 0)
-        wrong(self, why);
+        change_batch_wrong(self->batch, why, self->lines->line);
     else if (doc.failed)
-        wrong(self, "too large, or out of memory");
+        change_batch_wrong(self->batch, "too large, or out of memory", self->lines->line);
     else if (!doc.id)
-        wrong(self, "\"id\" is missing: without one it could not be replaced or deleted");
-    else if (!change_batch_put(self->batch, &doc, self->line))
-        abort();
+        change_batch_wrong(self->batch,
+                           "\"id\" is missing: without one it could not be replaced or deleted",
+                           self->lines->line);
+    else
+        change_batch_put(self->batch, &doc, self->lines->line);
     document_free(&doc);
 }
 
 static void take_line(change_run_t *self, const char *line, size_t size)
 {
-    self->line++;
-    size_t blank = 0;
-    while (blank < size && (line[blank] == ' ' || line[blank] == '\t' || line[blank] == '\r'))
-        blank++;
-    if (blank < size && !take_delete(self, line, size))
+    self->lines->line++;
+    if (!corpus_is_blank(line, size) && !take_delete(self, line, size))
         take_document(self, line, size);
 }
 
 // Lines that are whole, till the batch is full.
-static void take_lines(change_run_t *self)
+static void take_whole_lines(change_run_t *self)
 {
+    change_lines_t *lines = self->lines;
     size_t at = 0;
     const char *end;
-    while (!change_batch_full(self->batch) && at < self->lines.size &&
-           (end = memchr(self->lines.data + at, '\n', self->lines.size - at))) {
-        const char *line = self->lines.data + at;
-        if (self->skipping)
-            self->skipping = false;
+    while (!change_batch_full(self->batch) && at < lines->buf.size &&
+           (end = memchr(lines->buf.data + at, '\n', lines->buf.size - at))) {
+        const char *line = lines->buf.data + at;
+        if (lines->skipping)
+            lines->skipping = false;
         else
             take_line(self, line, (size_t)(end - line));
         at += (size_t)(end - line) + 1;
     }
-    rl_buf_drop(&self->lines, at);
-    if (self->lines.size >= INPUT_MAX_LINE && !memchr(self->lines.data, '\n', self->lines.size)) {
-        if (!self->skipping) {
-            self->line++;
-            wrong(self, "a line of more than 16 MiB");
-        }
-        self->skipping = true;
-        rl_buf_clear(&self->lines);
-    }
-    if (!self->input_ended || self->lines.size == 0 || change_batch_full(self->batch) ||
-        memchr(self->lines.data, '\n', self->lines.size))
+    rl_buf_drop(&lines->buf, at);
+}
+
+static void take_lines(change_run_t *self)
+{
+    change_lines_t *lines = self->lines;
+    take_whole_lines(self);
+    if (lines->buf.size == 0 || change_batch_full(self->batch) ||
+        memchr(lines->buf.data, '\n', lines->buf.size))
         return;
-    if (!self->skipping)
-        take_line(self, self->lines.data, self->lines.size); // the last one without its end
-    rl_buf_clear(&self->lines);
+    if (lines->buf.size >= INPUT_MAX_LINE) {
+        lines->line += !lines->skipping;
+        if (!lines->skipping)
+            change_batch_wrong(self->batch, "a line of more than 16 MiB", lines->line);
+        lines->skipping = true;
+        rl_buf_clear(&lines->buf);
+    }
+    if (lines->ended) {
+        if (!lines->skipping) // the last one, without its end
+            take_line(self, lines->buf.data, lines->buf.size);
+        rl_buf_clear(&lines->buf);
+    }
 }
 
 // Reads what is there. Returns false when nothing is, for now.
-static bool read_more(change_run_t *self)
+static bool read_more(change_lines_t *self)
 {
-    static char block[READ];
+    static char block[READ_BYTES];
     ssize_t got = read(STDIN_FILENO, block, sizeof block);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
-    self->input_ended = got <= 0;
-    if (got > 0 && rl_buf_add(&self->lines, block, (size_t)got) != 0)
-        abort(); // lines that are whole have been taken, the rest has its bound
+    self->ended = got <= 0;
+    // lines that are whole have been taken, the rest has its bound: there is room
+    if (got > 0 && rl_buf_add(&self->buf, block, (size_t)got) != 0)
+        rl_out_of_memory();
     return true;
 }
 
 static void on_input(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    change_again(arg);
+    change_run_schedule(arg);
 }
 
 // Pipes and terminals tell when something has come; a file always has.
 static int open_input(change_run_t *self)
 {
+    change_lines_t *lines = self->lines = rl_new(*lines);
     struct stat st;
-    self->lines = rl_buf_make(INPUT_MAX_LINE + 2 * READ);
+    lines->buf = rl_buf_make(INPUT_MAX_LINE + 2 * READ_BYTES);
     if (fstat(STDIN_FILENO, &st) != 0 || S_ISREG(st.st_mode))
         return 0;
     int flags = fcntl(STDIN_FILENO, F_GETFL);
     if (flags < 0 || fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK) != 0)
         return -1;
-    self->input = event_new(rl_proc_base(self->proc), STDIN_FILENO, EV_READ, on_input, self);
-    return self->input ? 0 : -1;
+    lines->input =
+        rl_must(event_new(rl_proc_base(self->proc), STDIN_FILENO, EV_READ, on_input, self));
+    return 0;
 }
 
 void change_lines_close(change_run_t *self)
 {
-    if (self->input)
-        event_free(self->input);
-    rl_buf_free(&self->lines);
+    change_lines_t *lines = self->lines;
+    if (!lines)
+        return;
+    if (lines->input)
+        event_free(lines->input);
+    rl_buf_free(&lines->buf);
+    free(lines);
+    self->lines = NULL;
 }
 
-static void turn(change_run_t *self)
+static void read_lines(change_run_t *self)
 {
-    if (self->lines.max == 0 && open_input(self) != 0) {
-        change_fail(self, "standard input cannot be read");
+    if (!self->lines && open_input(self) != 0) {
+        change_run_fail(self, "standard input cannot be read");
         return;
     }
+    change_lines_t *lines = self->lines;
     bool more = true;
-    do {
+    while (more) {
         take_lines(self);
-        if (!change_batch_full(self->batch) && !self->input_ended && !self->stopping)
-            more = read_more(self);
-        else
-            more = false;
-    } while (more);
+        more =
+            !change_batch_full(self->batch) && !lines->ended && !self->stopping && read_more(lines);
+    }
     if (change_batch_size(self->batch) > 0)
-        change_commit(self);
-    else if ((self->input_ended && self->lines.size == 0) || self->stopping)
-        change_end(self, change_status(self));
-    else if (self->input)
-        event_add(self->input, NULL);
+        change_run_commit(self);
+    else if ((lines->ended && lines->buf.size == 0) || self->stopping)
+        change_run_end(self, change_run_status(self));
+    else if (lines->input)
+        event_add(lines->input, NULL);
     else
-        change_again(self);
+        change_run_schedule(self);
 }
 
-static void answer(const change_item_t *item, const char *why)
+static void print_answer(const change_item_t *item, const char *why)
 {
     const char *wrong_with = item->why ? item->why : why;
-    json_t *line = json_pack("{s:I}", "line", (json_int_t)item->tag);
+    json_t *line = rl_must(json_pack("{s:I}", "line", (json_int_t)item->tag));
     if (wrong_with) {
         json_object_set_new(line, "error", json_string(wrong_with));
     } else {
@@ -188,19 +204,18 @@ static void answer(const change_item_t *item, const char *why)
                             json_string(item->name));
         json_object_set_new(line, "change", json_integer((json_int_t)item->number));
     }
-    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-    if (!text || puts(text) == EOF)
-        abort();
+    char *text = rl_must(json_dumps(line, JSON_COMPACT));
+    puts(text);
     free(text);
     json_decref(line);
 }
 
-static void answered(change_run_t *self, const char *why)
+static void on_answered(change_run_t *self, const char *why)
 {
     for (size_t at = 0; at < change_batch_size(self->batch); at++)
-        answer(change_batch_at(self->batch, at), why);
-    if (fflush(stdout) != 0)
-        change_fail(self, "the answers cannot be written: nobody reads them");
+        print_answer(change_batch_at(self->batch, at), why);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        change_run_fail(self, "the answers cannot be written: nobody reads them");
 }
 
-const change_mode_t change_lines = {"changes", false, turn, answered};
+const change_mode_t change_lines_mode = {"changes", false, read_lines, on_answered};

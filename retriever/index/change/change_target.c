@@ -6,32 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fail.h"
 #include "files.h"
+#include "mem.h"
 
-static long rule(const json_t *build, const char *name, const rl_conf_t *conf, const char *option)
+static long build_setting(const json_t *build, const char *name, const rl_conf_t *conf,
+                          const char *option)
 {
     const json_t *value = json_object_get(build, name);
     return json_is_integer(value) ? (long)json_integer_value(value) : rl_conf_int(conf, option);
 }
 
 // Passages are cut and embedded as those of the build, whatever the options say by now.
-static int read_rules(change_target_t *self)
+static void read_rules(change_target_t *self)
 {
     json_t *build = json_loads(self->manifest->contents.build, 0, NULL);
     const char *prefix = json_string_value(json_object_get(build, "passage_prefix"));
     if (!prefix)
         prefix = rl_conf_in(self->conf, "model", self->manifest->contents.model, "passage_prefix");
     free(self->prefix);
-    self->prefix = strdup(prefix);
+    self->prefix = rl_strdup(prefix);
     self->rules = (chunk_rules_t){
-        .words = (size_t)rule(build, "chunk_words", self->conf, "index.chunk_words"),
-        .tokens = (size_t)rule(build, "chunk_tokens", self->conf, "index.chunk_tokens"),
-        .overlap = (size_t)rule(build, "overlap", self->conf, "index.overlap_words"),
-        .max_tokens = (size_t)rule(build, "max_tokens", self->conf, "embed.max_tokens"),
+        .words = (size_t)build_setting(build, "chunk_words", self->conf, "index.chunk_words"),
+        .tokens = (size_t)build_setting(build, "chunk_tokens", self->conf, "index.chunk_tokens"),
+        .overlap = (size_t)build_setting(build, "overlap", self->conf, "index.overlap_words"),
+        .max_tokens = (size_t)build_setting(build, "max_tokens", self->conf, "embed.max_tokens"),
         .prefix = self->prefix,
     };
     json_decref(build);
-    return self->prefix ? 0 : -1;
 }
 
 int change_target_refresh(change_target_t *self, char *why, size_t why_size)
@@ -53,10 +55,12 @@ int change_target_refresh(change_target_t *self, char *why, size_t why_size)
                        "%s: was built by an earlier version and cannot be changed; build it again "
                        "(ragline-index)",
                        path);
-    return read_rules(self) == 0 ? 0 : rl_fail(why, why_size, "out of memory");
+    read_rules(self);
+    return 0;
 }
 
-// A model is only named to be sure: it must be the one that the collection was built with.
+// The option is not needed; where it is given it must name the model that the collection was built
+// with.
 static int check_model(const change_target_t *self, char *why, size_t why_size)
 {
     const char *model = self->manifest->contents.model;
@@ -71,11 +75,7 @@ static int check_model(const change_target_t *self, char *why, size_t why_size)
 
 change_target_t *change_target_new(const rl_conf_t *conf, char *why, size_t why_size)
 {
-    change_target_t *self = calloc(1, sizeof *self);
-    if (!self) {
-        rl_fail(why, why_size, "out of memory");
-        return NULL;
-    }
+    change_target_t *self = rl_new(*self);
     self->conf = conf;
     self->folder = rl_conf_str(conf, "index.out");
     self->url = rl_conf_str(conf, "embed.url");
@@ -104,24 +104,4 @@ void change_target_destroy(change_target_t **self_p)
     free(self->prefix);
     free(self);
     *self_p = NULL;
-}
-
-const char *change_target_folder(const change_target_t *self)
-{
-    return self->folder;
-}
-
-uint64_t change_target_merged(const change_target_t *self)
-{
-    return self->manifest->contents.changes;
-}
-
-uint64_t change_target_passages(const change_target_t *self)
-{
-    return self->manifest->contents.passages;
-}
-
-change_log_writer_t *change_target_writer(change_target_t *self)
-{
-    return self->writer;
 }

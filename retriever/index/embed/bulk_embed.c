@@ -1,15 +1,16 @@
-// bulk_embed: jobs (a batch each) and what becomes of their replies.
+// bulk_embed: jobs, of a batch of texts each, their requests and their replies.
 
 #include "bulk_embed.h"
-
-#include "embedding.h"
-#include "server_error.h"
-#include "utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "embedding.h"
+#include "mem.h"
+#include "server_error.h"
+#include "utf8.h"
 
 enum {
     FIRST_WAIT_MS = 250, // before the first retry; doubled each time
@@ -21,12 +22,12 @@ enum {
     MAX_BATCH_BYTES = 8 << 20, // a request is sent early rather than larger
 };
 
-typedef struct item {
+typedef struct input {
     vector_key_t key;
     char *text;
     size_t size;
     bool cut;
-} item_t;
+} input_t;
 
 typedef enum job_state {
     JOB_READY,   // in the list, to be sent
@@ -37,7 +38,7 @@ typedef enum job_state {
 typedef struct job {
     bulk_embed_t *owner;
     job_state_t state;
-    item_t *items;
+    input_t *inputs;
     size_t size;
     unsigned tries;
     rl_fetch_t *fetch;
@@ -52,7 +53,7 @@ struct bulk_embed {
     rl_fetcher_t *fetcher;
     struct event *turn; // sends what is ready, or reports the end, outside of other callbacks
     char *url;
-    char *shown;    // the same for messages: without a user's name and password
+    char *shown;    // the same for messages
     job_t *jobs;    // all of them, in the order in which they are sent
     size_t active;  // sent or waiting
     bool exhausted; // no more texts
@@ -61,19 +62,6 @@ struct bulk_embed {
     char *why; // the failure to report
 };
 
-static void free_job(job_t **job_p)
-{
-    job_t *job = *job_p;
-    rl_fetch_cancel(&job->fetch);
-    if (job->timer)
-        event_free(job->timer);
-    for (size_t i = 0; i < job->size; i++)
-        free(job->items[i].text);
-    free(job->items);
-    free(job);
-    *job_p = NULL;
-}
-
 static void drop_job(bulk_embed_t *self, job_t *job)
 {
     job_t **at = &self->jobs;
@@ -81,29 +69,34 @@ static void drop_job(bulk_embed_t *self, job_t *job)
         at = &(*at)->next;
     *at = job->next;
     self->active -= job->state != JOB_READY;
-    free_job(&job);
+    rl_fetch_cancel(&job->fetch);
+    event_free(job->timer);
+    for (size_t i = 0; i < job->size; i++)
+        free(job->inputs[i].text);
+    free(job->inputs);
+    free(job);
 }
 
-static void again(bulk_embed_t *self)
+static void schedule_turn(bulk_embed_t *self)
 {
     event_active(self->turn, EV_TIMEOUT, 1);
 }
 
-// The end: told from the turn, so that no caller is surprised.
-static void fail(bulk_embed_t *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void fail(bulk_embed_t *self, const char *format, ...)
+// Ends the work with the first failure; reported from the turn, so that it never happens within a
+// call of the owner's.
+static void fail_embedding(bulk_embed_t *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void fail_embedding(bulk_embed_t *self, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     if (!self->why && vasprintf(&self->why, format, args) < 0)
-        self->why = NULL;
+        rl_out_of_memory();
     va_end(args);
-    if (!self->why)
-        self->why = strdup("out of memory");
-    again(self);
+    schedule_turn(self);
 }
 
-static void set_state(job_t *job, job_state_t state)
+static void set_job_state(job_t *job, job_state_t state)
 {
     job->owner->active += (state != JOB_READY) - (job->state != JOB_READY);
     job->state = state;
@@ -115,17 +108,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     job_t *job = arg;
     (void)fd, (void)what;
-    set_state(job, JOB_READY);
-    again(job->owner);
+    set_job_state(job, JOB_READY);
+    schedule_turn(job->owner);
 }
 
 // The same again, later, or the end if that was tried often enough.
-static void retry(job_t *job, const rl_fetch_result_t *result, const char *what)
+static void retry_job(job_t *job, const rl_fetch_result_t *result, const char *what)
 {
     bulk_embed_t *self = job->owner;
     if (job->tries >= self->settings.retries) {
-        fail(self, "the embedding server at %s %s (tried %u times)", self->shown, what,
-             job->tries + 1);
+        fail_embedding(self, "the embedding server at %s %s (tried %u times)", self->shown, what,
+                       job->tries + 1);
         return;
     }
     long wait = FIRST_WAIT_MS;
@@ -141,67 +134,55 @@ static void retry(job_t *job, const rl_fetch_result_t *result, const char *what)
              (double)wait / 1000);
     self->calls.note(self->calls.arg, note);
     struct timeval tv = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
-    set_state(job, JOB_WAITING);
-    if (event_add(job->timer, &tv) != 0)
-        fail(self, "out of memory");
+    set_job_state(job, JOB_WAITING);
+    event_add(job->timer, &tv);
 }
 
-static job_t *add_job(bulk_embed_t *self, job_t **before, item_t *items, size_t size)
+// A job with room for so many inputs, put into the list in front of *before.
+static job_t *add_job(bulk_embed_t *self, job_t **before, size_t room)
 {
-    job_t *job = calloc(1, sizeof *job);
-    if (!job)
-        return NULL;
+    job_t *job = rl_new(*job);
     job->owner = self;
-    job->timer = evtimer_new(self->base, on_timer, job);
-    if (!job->timer) {
-        free(job);
-        return NULL;
-    }
-    job->items = items;
-    job->size = size;
+    job->timer = rl_must(evtimer_new(self->base, on_timer, job));
+    job->inputs = rl_alloc_array(room, sizeof *job->inputs);
     job->next = *before;
     *before = job;
     return job;
 }
 
 // A refused request with several texts: each half on its own, to find the one that is meant.
-static void split(job_t *job)
+static void split_job(job_t *job)
 {
     bulk_embed_t *self = job->owner;
     size_t half = job->size / 2, rest = job->size - half;
-    item_t *items = malloc(rest * sizeof *items);
-    if (!items || !add_job(self, &job->next, items, 0)) {
-        free(items);
-        fail(self, "out of memory");
-        return;
-    }
-    memcpy(items, job->items + half, rest * sizeof *items);
-    job->next->size = rest;
+    job_t *other = add_job(self, &job->next, rest);
+    memcpy(other->inputs, job->inputs + half, rest * sizeof *other->inputs);
+    other->size = rest;
     job->size = half;
-    set_state(job, JOB_READY);
-    again(self);
+    set_job_state(job, JOB_READY);
+    schedule_turn(self);
 }
 
 // A single text that is too long: a quarter of it less.
-static void cut(job_t *job, const char *message)
+static void shorten_input(job_t *job, const char *message)
 {
     bulk_embed_t *self = job->owner;
-    item_t *item = &job->items[0];
-    size_t size = rl_utf8_whole(item->text, item->size - item->size / 4);
-    if (size < SHORTEST_TEXT || size == item->size) {
-        fail(self, "the embedding server refuses even a short text: %s", message);
+    input_t *input = &job->inputs[0];
+    size_t size = rl_utf8_whole(input->text, input->size - input->size / 4);
+    if (size < SHORTEST_TEXT || size == input->size) {
+        fail_embedding(self, "the embedding server refuses even a short text: %s", message);
         return;
     }
-    item->text[size] = '\0';
-    item->size = size;
-    self->cut += !item->cut;
-    item->cut = true;
-    set_state(job, JOB_READY);
-    again(self);
+    input->text[size] = '\0';
+    input->size = size;
+    self->cut += !input->cut;
+    input->cut = true;
+    set_job_state(job, JOB_READY);
+    schedule_turn(self);
 }
 
 // Vectors have come: hands them on.
-static void take(job_t *job, const rl_fetch_result_t *result)
+static void take_vectors(job_t *job, const rl_fetch_result_t *result)
 {
     bulk_embed_t *self = job->owner;
     rl_embedding_reply_t reply;
@@ -209,45 +190,47 @@ static void take(job_t *job, const rl_fetch_result_t *result)
     if (rl_embedding_read_reply(result->body, result->body_size, job->size, &reply, why,
                                 sizeof why) != 0) {
         if (strcasestr(result->type, "html"))
-            fail(self,
-                 "%s answers with a page (%s), not with JSON: is embed.url right? It ends "
-                 "in /v1",
-                 self->shown, result->type);
+            fail_embedding(
+                self,
+                "%s answers with a page (%s), not with JSON: is embed.url right? It ends "
+                "in /v1",
+                self->shown, result->type);
         else
-            fail(self, "the embedding server at %s: %s", self->shown, why);
+            fail_embedding(self, "the embedding server at %s: %s", self->shown, why);
         return;
     }
     if (self->dimension && self->dimension != reply.dimension)
-        fail(self,
-             "the embedding server's vectors had %zu numbers and now have %zu: has its "
-             "model changed?",
-             self->dimension, reply.dimension);
+        fail_embedding(self,
+                       "the embedding server's vectors had %zu numbers and now have %zu: has its "
+                       "model changed?",
+                       self->dimension, reply.dimension);
     self->dimension = reply.dimension;
     for (size_t i = 0; i < job->size && !self->why; i++)
-        if (self->calls.vector(self->calls.arg, &job->items[i].key,
+        if (self->calls.vector(self->calls.arg, &job->inputs[i].key,
                                reply.vectors + i * reply.dimension, reply.dimension) != 0)
-            fail(self, "stopped"); // the caller has its own words for it
+            fail_embedding(self, "stopped"); // the caller has its own words for it
     free(reply.vectors);
     drop_job(self, job);
-    again(self);
+    schedule_turn(self);
 }
 
 // A status that is no success and that no retry will change.
-static void refused(job_t *job, long status, const char *message)
+static void fail_refused(job_t *job, long status, const char *message)
 {
     bulk_embed_t *self = job->owner;
     if (status == 401 || status == 403)
-        fail(self,
-             "the embedding server at %s refuses the key (%ld): set embed.key or "
-             "embed.key_file. It says: %s",
-             self->shown, status, message);
+        fail_embedding(self,
+                       "the embedding server at %s refuses the key (%ld): set embed.key or "
+                       "embed.key_file. It says: %s",
+                       self->shown, status, message);
     else if (status == 404)
-        fail(self,
-             "the embedding server has no %s, or no model \"%s\" (404): check embed.url, "
-             "which ends in /v1, and embed.model. It says: %s",
-             self->shown, self->settings.model, message);
+        fail_embedding(self,
+                       "the embedding server has no %s, or no model \"%s\" (404): check embed.url, "
+                       "which ends in /v1, and embed.model. It says: %s",
+                       self->shown, self->settings.model, message);
     else
-        fail(self, "the embedding server at %s answers %ld: %s", self->shown, status, message);
+        fail_embedding(self, "the embedding server at %s answers %ld: %s", self->shown, status,
+                       message);
 }
 
 static void on_done(void *arg, const rl_fetch_result_t *result)
@@ -261,26 +244,26 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
                  : result->refused ? "cannot be reached"
                                    : "broke off",
                  result->error);
-        retry(job, result, what);
+        retry_job(job, result, what);
         return;
     }
     long status = result->status;
     if (status >= 200 && status < 300) {
-        take(job, result);
+        take_vectors(job, result);
         return;
     }
     rl_server_error_text(result->body, result->body_size, message, sizeof message);
     bool too_long = status == 413 || ((status == 400 || status == 422 || status == 500) &&
                                       rl_server_error_is_too_long(message));
     if (too_long && job->size > 1) {
-        split(job);
+        split_job(job);
     } else if (too_long) {
-        cut(job, message);
+        shorten_input(job, message);
     } else if (status == 429 || status == 408 || status >= 500) {
         snprintf(what, sizeof what, "answers %ld: %.250s", status, message);
-        retry(job, result, what);
+        retry_job(job, result, what);
     } else {
-        refused(job, status, message);
+        fail_refused(job, status, message);
     }
 }
 
@@ -296,7 +279,7 @@ static int send_job(job_t *job)
     for (size_t i = 0; i < job->size; i++) {
         if (i > 0)
             rl_buf_adds(&body, ",");
-        rl_buf_add_json(&body, job->items[i].text, job->items[i].size);
+        rl_buf_add_json(&body, job->inputs[i].text, job->inputs[i].size);
     }
     rl_buf_adds(&body, "]}");
     rl_fetch_request_t request = {.url = self->url,
@@ -312,7 +295,7 @@ static int send_job(job_t *job)
     rl_buf_free(&body);
     if (!job->fetch)
         return -1;
-    set_state(job, JOB_SENT);
+    set_job_state(job, JOB_SENT);
     return 0;
 }
 
@@ -322,32 +305,23 @@ static job_t *fill_job(bulk_embed_t *self)
     job_t **end = &self->jobs;
     while (*end)
         end = &(*end)->next;
-    item_t *items = calloc(self->settings.batch, sizeof *items);
-    job_t *job = items ? add_job(self, end, items, 0) : NULL;
-    if (!job) {
-        free(items);
-        fail(self, "out of memory");
-        return NULL;
-    }
+    job_t *job = add_job(self, end, self->settings.batch);
     rl_buf_t text = rl_buf_make(BULK_MAX_TEXT);
     size_t bytes = 0;
     while (job->size < self->settings.batch && bytes < MAX_BATCH_BYTES && !self->exhausted &&
            !self->why) {
-        item_t *item = &items[job->size];
+        input_t *input = &job->inputs[job->size];
         rl_buf_clear(&text);
-        int rc = self->calls.next(self->calls.arg, &item->key, &text);
+        int rc = self->calls.next(self->calls.arg, &input->key, &text);
         if (rc < 0) {
-            fail(self, "stopped");
+            fail_embedding(self, "stopped");
         } else if (rc == 0) {
             self->exhausted = true;
         } else {
-            item->size = text.size;
+            input->size = text.size;
             bytes += text.size;
-            item->text = rl_buf_take(&text);
-            if (item->text)
-                job->size++;
-            else
-                fail(self, "out of memory");
+            input->text = rl_must(rl_buf_take(&text));
+            job->size++;
         }
     }
     rl_buf_free(&text);
@@ -370,25 +344,24 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         if (!job)
             break;
         if (send_job(job) != 0)
-            fail(self,
-                 "no request can be made of embed.url \"%s\": it should be like "
-                 "http://127.0.0.1:8082/v1",
-                 self->shown);
+            fail_embedding(self,
+                           "no request can be made of embed.url \"%s\": it should be like "
+                           "http://127.0.0.1:8082/v1",
+                           self->shown);
     }
     if (!self->why && (self->jobs || !self->exhausted))
         return;
-    // nothing of this may be touched behind the call: it may destroy what it was called for
+    // the call may destroy this, so nothing of it is touched afterwards
     while (self->jobs)
         drop_job(self, self->jobs);
     event_del(self->turn);
     self->calls.done(self->calls.arg, self->why);
 }
 
-// A copy of the URL as it may be shown.
-static char *without_user(const char *url)
+// A copy of the URL as it may be shown: without a user's name and password.
+static char *strip_user(const char *url)
 {
-    char *copy = strdup(url);
-    char *host = copy ? strstr(copy, "://") : NULL;
+    char *copy = rl_strdup(url), *host = strstr(copy, "://");
     if (!host)
         return copy;
     host += 3;
@@ -398,27 +371,34 @@ static char *without_user(const char *url)
     return copy;
 }
 
+void bulk_embed_configure(bulk_settings_t *settings, const rl_conf_t *conf)
+{
+    *settings = (bulk_settings_t){
+        .url = rl_conf_str(conf, "embed.url"),
+        .model = rl_conf_str(conf, "embed.model"),
+        .key = rl_conf_secret(conf, "embed.key"),
+        .batch = (size_t)rl_conf_int(conf, "embed.batch"),
+        .requests = (size_t)rl_conf_int(conf, "index.requests"),
+        .retries = (unsigned)rl_conf_int(conf, "index.retries"),
+        .timeout_ms = rl_conf_int(conf, "index.timeout_ms"),
+    };
+}
+
 bulk_embed_t *bulk_embed_new(struct event_base *base, const bulk_settings_t *settings,
                              const bulk_calls_t *calls)
 {
-    bulk_embed_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    bulk_embed_t *self = rl_new(*self);
     self->base = base;
     self->settings = *settings;
     self->calls = *calls;
     size_t size = strlen(settings->url);
     while (size > 0 && settings->url[size - 1] == '/')
         size--;
-    self->turn = event_new(base, -1, 0, on_turn, self);
-    self->fetcher = rl_fetcher_new(base, (long)settings->requests);
-    if (!self->turn || !self->fetcher ||
-        asprintf(&self->url, "%.*s/embeddings", (int)size, settings->url) < 0 ||
-        !(self->shown = without_user(self->url))) {
-        bulk_embed_destroy(&self);
-        return NULL;
-    }
-    again(self);
+    self->turn = rl_must(event_new(base, -1, 0, on_turn, self));
+    self->fetcher = rl_must(rl_fetcher_new(base, (long)settings->requests));
+    self->url = rl_format("%.*s/embeddings", (int)size, settings->url);
+    self->shown = strip_user(self->url);
+    schedule_turn(self);
     return self;
 }
 
@@ -430,8 +410,7 @@ void bulk_embed_destroy(bulk_embed_t **self_p)
     while (self->jobs)
         drop_job(self, self->jobs);
     rl_fetcher_destroy(&self->fetcher);
-    if (self->turn)
-        event_free(self->turn);
+    event_free(self->turn);
     free(self->url);
     free(self->shown);
     free(self->why);

@@ -4,6 +4,7 @@
 #define BULK_EMBED_H
 
 #include "buf.h"
+#include "conf.h"
 #include "fetch.h"
 #include "vector_cache.h"
 
@@ -36,8 +37,10 @@ typedef struct bulk_calls {
     void *arg;
 } bulk_calls_t;
 
-// Starts; calls come from the loop. NULL if memory runs out. Strings of the settings must outlive
-// it.
+// What the configuration says, which owns the strings.
+void bulk_embed_configure(bulk_settings_t *settings, const rl_conf_t *conf);
+
+// Starts; calls come from the loop. Strings of the settings must outlive it.
 bulk_embed_t *bulk_embed_new(struct event_base *base, const bulk_settings_t *settings,
                              const bulk_calls_t *calls);
 

@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "embedding.h"
 #include "files.h"
+#include "generation_writer.h"
 #include "source.h"
 #include "vectors.h"
 
@@ -134,11 +135,11 @@ static void make_questions(bench_t *self)
 static void build(bench_t *self, const char *factory)
 {
     char why[1024] = "", doc[32], meta[64];
-    store_settings_t settings = {.collection = "bench",
-                                 .model = "clusters",
-                                 .language = "english",
-                                 .factory = factory,
-                                 .shards = 1};
+    generation_settings_t settings = {.collection = "bench",
+                                      .model = "clusters",
+                                      .language = "english",
+                                      .factory = factory,
+                                      .shards = 1};
     self->order = room(self->passages, sizeof *self->order);
     for (size_t at = 0; at < self->passages; at++) { // a shuffle
         size_t other = random64() % (at + 1);
@@ -148,18 +149,19 @@ static void build(bench_t *self, const char *factory)
     make_questions(self);
     if ((self->store = store_open(self->folder, false, why, sizeof why)) != NULL)
         return;
-    store_build_t *build = store_build_new(self->folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(self->folder, &settings, why, sizeof why);
     for (size_t at = 0; build && at < self->passages; at++) {
         char *text = make_text(WORDS);
         snprintf(doc, sizeof doc, "doc-%zu", at);
         snprintf(meta, sizeof meta, "{\"n\":%zu,\"cluster\":%zu}", self->order[at], at % CLUSTERS);
         rl_passage_t passage = {.doc = doc, .source = "bench", .text = text, .meta = meta};
-        if (store_add(build, 0, &passage, self->vectors + at * self->dimension, self->dimension,
-                      why, sizeof why) == 0)
+        if (generation_writer_add(build, 0, &passage, self->vectors + at * self->dimension,
+                                  self->dimension, why, sizeof why) == 0)
             fail(why);
         free(text);
     }
-    if (!build || store_finish(&build, self->passages, NULL, NULL, why, sizeof why) != 0 ||
+    if (!build ||
+        generation_writer_finish(&build, self->passages, NULL, NULL, why, sizeof why) != 0 ||
         !(self->store = store_open(self->folder, false, why, sizeof why)))
         fail(why);
 }

@@ -45,14 +45,14 @@ void help_build(const char *folder, size_t passages, uint64_t shards, size_t dim
                 const char *factory, const char *const *texts, size_t texts_size)
 {
     char why[1024] = "", text[64], doc[32];
-    store_settings_t settings = {.collection = "docs",
-                                 .model = dimension ? "test-model" : "",
-                                 .language = "english",
-                                 .factory = factory,
-                                 .shards = shards,
-                                 .build = "{\"chunk_words\":180}"};
+    generation_settings_t settings = {.collection = "docs",
+                                      .model = dimension ? "test-model" : "",
+                                      .language = "english",
+                                      .factory = factory,
+                                      .shards = shards,
+                                      .build = "{\"chunk_words\":180}"};
     float *vector = calloc(dimension + 1, sizeof *vector);
-    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(folder, &settings, why, sizeof why);
     assert_string_equal(why, "");
     assert_non_null(build);
     for (size_t at = 0; at < passages; at++) {
@@ -67,13 +67,13 @@ void help_build(const char *folder, size_t passages, uint64_t shards, size_t dim
                                 .end = at * 10 + 5,
                                 .meta = "{\"year\":2024}"};
         help_vector(at, dimension, vector);
-        uint64_t id = store_add(build, at % shards, &passage, dimension ? vector : NULL, dimension,
-                                why, sizeof why);
+        uint64_t id = generation_writer_add(build, at % shards, &passage, dimension ? vector : NULL,
+                                            dimension, why, sizeof why);
         assert_string_equal(why, "");
         assert_int_equal(id, at / shards + 1);
     }
     free(vector);
-    if (store_finish(&build, passages, NULL, NULL, why, sizeof why) != 0)
+    if (generation_writer_finish(&build, passages, NULL, NULL, why, sizeof why) != 0)
         fail_msg("%s", why);
     assert_null(build);
 }

@@ -2,7 +2,7 @@
 #ifndef RETRIEVER_HELP_H
 #define RETRIEVER_HELP_H
 
-#include "store.h"
+#include "generation_writer.h"
 
 #include <stdbool.h>
 

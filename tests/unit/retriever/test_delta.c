@@ -13,10 +13,10 @@
 #include <cmocka.h>
 
 #include "files.h"
+#include "generation_merge.h"
 #include "log_tailer.h"
 #include "retriever_help.h"
 #include "snapshot.h"
-#include "store_merge.h"
 
 enum {
     BUILT = 300,
@@ -238,19 +238,18 @@ static void a_merge_makes_the_same_of_it(void **state)
     const char *folder = help_folder();
     model_t model = build(folder, "Flat");
     change_log_writer_t *writer = change_log_writer_new(folder, 0, why, sizeof why);
-    store_merged_t merged;
-    assert_int_equal(store_merge(folder, NULL, NULL, &merged, why, sizeof why), 0);
+    generation_merged_t merged;
+    assert_int_equal(generation_merge(folder, NULL, NULL, &merged, why, sizeof why), 0);
     for (int round = 0; round < 3; round++) {
         change_and_check(folder, &model, writer, 40);
-        if (store_merge(folder, NULL, NULL, &merged, why, sizeof why) != 1)
+        if (generation_merge(folder, NULL, NULL, &merged, why, sizeof why) != 1)
             fail_msg("%s", why);
-        uint64_t changes, bytes, there = 0;
-        assert_int_equal(store_unmerged(folder, &changes, &bytes, why, sizeof why), 0);
-        assert_int_equal(changes, 0);
+        uint64_t there = 0;
         for (unsigned doc = 0; doc < DOCS; doc++)
             there += model.number[doc] >= 0;
         assert_int_equal(merged.passages, there);
         assert_int_equal(merged.documents, there);
+        assert_int_equal(generation_merge(folder, NULL, NULL, &merged, why, sizeof why), 0);
         snapshot_t *served = serve(folder);
         assert_int_equal(snapshot_manifest(served)->passages, there);
         check_all(served, &model);
@@ -266,11 +265,11 @@ static void an_open_generation_goes_on_over_a_merge(void **state)
     const char *folder = help_folder();
     model_t model = build(folder, "HNSW8");
     change_log_writer_t *writer = change_log_writer_new(folder, 0, why, sizeof why);
-    store_merged_t merged;
+    generation_merged_t merged;
     for (unsigned doc = 0; doc < 50; doc++)
         write_change(writer, &model, doc, doc % 2);
     snapshot_t *served = serve(folder);
-    assert_int_equal(store_merge(folder, NULL, NULL, &merged, why, sizeof why), 1);
+    assert_int_equal(generation_merge(folder, NULL, NULL, &merged, why, sizeof why), 1);
     for (unsigned doc = 50; doc < 80; doc++)
         write_change(writer, &model, doc, doc % 2);
     check_words(served, &model);

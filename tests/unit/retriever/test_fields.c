@@ -204,22 +204,23 @@ typedef struct built {
 static void build(built_t *it)
 {
     char why[512] = "", doc[32];
-    store_settings_t settings = {
+    generation_settings_t settings = {
         .collection = "docs", .model = "", .language = "none", .shards = SHARDS};
     it->folder = help_folder();
-    store_build_t *build = store_build_new(it->folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(it->folder, &settings, why, sizeof why);
     assert_non_null(build);
     for (size_t at = 0; at < PASSAGES; at++) {
         it->metas[at] = random_meta();
         char *meta = json_dumps(it->metas[at], JSON_COMPACT);
         snprintf(doc, sizeof doc, "doc-%zu", at);
         rl_passage_t passage = {.doc = doc, .source = "s", .text = "text", .meta = meta};
-        assert_int_equal(store_add(build, at % SHARDS, &passage, NULL, 0, why, sizeof why),
-                         at / SHARDS + 1);
+        assert_int_equal(
+            generation_writer_add(build, at % SHARDS, &passage, NULL, 0, why, sizeof why),
+            at / SHARDS + 1);
         json_object_set_new(it->metas[at], "id", json_string(doc));
         free(meta);
     }
-    assert_int_equal(store_finish(&build, PASSAGES, NULL, NULL, why, sizeof why), 0);
+    assert_int_equal(generation_writer_finish(&build, PASSAGES, NULL, NULL, why, sizeof why), 0);
     it->store = store_open(it->folder, true, why, sizeof why);
     assert_string_equal(why, "");
     assert_non_null(it->store);
@@ -406,16 +407,16 @@ static void fields_beyond_the_bound_are_told(void **state)
 {
     (void)state;
     char why[512] = "", name[32];
-    store_settings_t settings = {
+    generation_settings_t settings = {
         .collection = "docs", .model = "", .language = "none", .shards = 1};
     const char *folder = help_folder(), *code = NULL;
-    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(folder, &settings, why, sizeof why);
     for (int at = 0; at < FIELDS_MAX + 5; at++) {
         snprintf(name, sizeof name, "{\"f%d\":%d}", at, at);
         rl_passage_t passage = {.doc = "d", .text = "text", .meta = name};
-        assert_true(store_add(build, 0, &passage, NULL, 0, why, sizeof why) > 0);
+        assert_true(generation_writer_add(build, 0, &passage, NULL, 0, why, sizeof why) > 0);
     }
-    assert_int_equal(store_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
+    assert_int_equal(generation_writer_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
     store_t *store = store_open(folder, true, why, sizeof why);
     assert_true(store_manifest(store)->fields_more);
     selection_t *selection =
@@ -435,16 +436,16 @@ static void long_values_can_be_asked_for_only(void **state)
     (void)state;
     static char meta[RL_FILTER_MAX_STRING + 64];
     char why[512] = "";
-    store_settings_t settings = {
+    generation_settings_t settings = {
         .collection = "docs", .model = "", .language = "none", .shards = 1};
     const char *folder = help_folder(), *code = NULL;
-    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(folder, &settings, why, sizeof why);
     for (int more = 0; more < 2; more++) {
         snprintf(meta, sizeof meta, "{\"abstract\":\"%0*d\"}", RL_FILTER_MAX_STRING + more, 0);
         rl_passage_t passage = {.doc = "d", .text = "text", .meta = meta};
-        assert_true(store_add(build, 0, &passage, NULL, 0, why, sizeof why) > 0);
+        assert_true(generation_writer_add(build, 0, &passage, NULL, 0, why, sizeof why) > 0);
     }
-    assert_int_equal(store_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
+    assert_int_equal(generation_writer_finish(&build, 1, NULL, NULL, why, sizeof why), 0);
     store_t *store = store_open(folder, true, why, sizeof why);
     assert_non_null(strstr(store_manifest(store)->fields, "\"abstract\":\"string|text\""));
     selection_t *selection =

@@ -41,13 +41,13 @@ static size_t number_of(size_t passage, size_t passages)
 static void build(opened_t *it, size_t passages, size_t dimension, const char *factory)
 {
     char why[512] = "", doc[32], meta[64], text[64];
-    store_settings_t settings = {.collection = "docs",
-                                 .model = "test-model",
-                                 .language = "english",
-                                 .factory = factory,
-                                 .shards = 1};
+    generation_settings_t settings = {.collection = "docs",
+                                      .model = "test-model",
+                                      .language = "english",
+                                      .factory = factory,
+                                      .shards = 1};
     it->folder = help_folder();
-    store_build_t *build = store_build_new(it->folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(it->folder, &settings, why, sizeof why);
     float vector[HELP_DIMENSION];
     for (size_t at = 0; at < passages; at++) {
         help_vector(at, dimension, vector);
@@ -56,10 +56,10 @@ static void build(opened_t *it, size_t passages, size_t dimension, const char *f
         snprintf(meta, sizeof meta, "{\"n\":%zu,\"near\":%s}", number_of(at, passages),
                  vector[0] > 0 ? "true" : "false");
         rl_passage_t passage = {.doc = doc, .source = "s", .text = text, .meta = meta};
-        if (store_add(build, 0, &passage, vector, dimension, why, sizeof why) != at + 1)
+        if (generation_writer_add(build, 0, &passage, vector, dimension, why, sizeof why) != at + 1)
             fail_msg("%s", why);
     }
-    if (store_finish(&build, passages, NULL, NULL, why, sizeof why) != 0 ||
+    if (generation_writer_finish(&build, passages, NULL, NULL, why, sizeof why) != 0 ||
         !(it->store = store_open(it->folder, true, why, sizeof why)))
         fail_msg("%s", why);
 }

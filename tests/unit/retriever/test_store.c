@@ -16,7 +16,7 @@
 #include "files.h"
 #include "retriever_help.h"
 
-static const store_settings_t lexical_settings = {
+static const generation_settings_t lexical_settings = {
     .collection = "docs", .model = "", .language = "english", .factory = "", .shards = 1};
 
 static store_t *open_well(const char *folder)
@@ -142,9 +142,10 @@ static void build_and_die(const char *folder)
     char why[512];
     pid_t pid = fork();
     if (pid == 0) {
-        store_build_t *build = store_build_new(folder, &lexical_settings, why, sizeof why);
+        generation_writer_t *build =
+            generation_writer_new(folder, &lexical_settings, why, sizeof why);
         rl_passage_t passage = {.doc = "d", .text = "half done"};
-        if (build && store_add(build, 0, &passage, NULL, 0, why, sizeof why) == 1)
+        if (build && generation_writer_add(build, 0, &passage, NULL, 0, why, sizeof why) == 1)
             _exit(7);
         _exit(1);
     }
@@ -178,9 +179,9 @@ static void a_build_that_is_given_up_leaves_the_old_one_in_force(void **state)
     const char *folder = help_folder();
     char why[512] = "";
     help_build(folder, 2, 1, 0, "", NULL, 0);
-    store_build_t *build = store_build_new(folder, &lexical_settings, why, sizeof why);
-    assert_string_equal(store_build_name(build), "g-000002");
-    store_abandon(&build);
+    generation_writer_t *build = generation_writer_new(folder, &lexical_settings, why, sizeof why);
+    assert_string_equal(generation_writer_name(build), "g-000002");
+    generation_writer_abandon(&build);
     assert_null(build);
     assert_false(help_exists(folder, "g-000002.tmp"));
     store_t *store = open_well(folder);
@@ -194,16 +195,16 @@ static void a_second_builder_is_refused(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[512] = "", pid[64];
-    store_build_t *first = store_build_new(folder, &lexical_settings, why, sizeof why);
+    generation_writer_t *first = generation_writer_new(folder, &lexical_settings, why, sizeof why);
     assert_non_null(first);
-    assert_null(store_build_new(folder, &lexical_settings, why, sizeof why));
+    assert_null(generation_writer_new(folder, &lexical_settings, why, sizeof why));
     snprintf(pid, sizeof pid, "another builder (process %ld)", (long)getpid());
     assert_non_null(strstr(why, pid));
     assert_true(help_exists(folder, "g-000001.tmp"));
-    store_abandon(&first);
-    first = store_build_new(folder, &lexical_settings, why, sizeof why);
+    generation_writer_abandon(&first);
+    first = generation_writer_new(folder, &lexical_settings, why, sizeof why);
     assert_non_null(first);
-    store_abandon(&first);
+    generation_writer_abandon(&first);
     help_remove(folder);
 }
 
@@ -212,22 +213,22 @@ static void wrong_settings_are_named(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[2048] = "";
-    store_settings_t settings = lexical_settings;
+    generation_settings_t settings = lexical_settings;
     settings.collection = "no/slash";
-    assert_null(store_build_new(folder, &settings, why, sizeof why));
+    assert_null(generation_writer_new(folder, &settings, why, sizeof why));
     assert_non_null(strstr(why, "no/slash"));
     settings = lexical_settings;
     settings.language = "klingon";
-    assert_null(store_build_new(folder, &settings, why, sizeof why));
+    assert_null(generation_writer_new(folder, &settings, why, sizeof why));
     assert_non_null(strstr(why, "klingon"));
     assert_non_null(strstr(why, "english"));
     settings = lexical_settings;
     settings.shards = 0;
-    assert_null(store_build_new(folder, &settings, why, sizeof why));
+    assert_null(generation_writer_new(folder, &settings, why, sizeof why));
     settings = lexical_settings;
     settings.build = "[1]";
-    assert_null(store_build_new(folder, &settings, why, sizeof why));
-    assert_null(store_build_new("/nonexistent/inner", &lexical_settings, why, sizeof why));
+    assert_null(generation_writer_new(folder, &settings, why, sizeof why));
+    assert_null(generation_writer_new("/nonexistent/inner", &lexical_settings, why, sizeof why));
     assert_non_null(strstr(why, "/nonexistent/inner"));
     help_remove(folder);
 }
@@ -237,15 +238,15 @@ static void a_factory_that_faiss_does_not_know_is_named(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[2048] = "";
-    store_settings_t settings = lexical_settings;
+    generation_settings_t settings = lexical_settings;
     settings.model = "m";
     settings.factory = "Nonsense99";
-    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(folder, &settings, why, sizeof why);
     rl_passage_t passage = {.doc = "d", .text = "text"};
     float vector[2] = {1, 2};
-    assert_int_equal(store_add(build, 0, &passage, vector, 2, why, sizeof why), 0);
+    assert_int_equal(generation_writer_add(build, 0, &passage, vector, 2, why, sizeof why), 0);
     assert_non_null(strstr(why, "Nonsense99"));
-    store_abandon(&build);
+    generation_writer_abandon(&build);
     assert_false(help_exists(folder, "CURRENT"));
     assert_false(help_exists(folder, "g-000001.tmp"));
     help_remove(folder);
@@ -256,22 +257,22 @@ static void wrong_passages_are_refused_and_the_build_goes_on(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[512] = "";
-    store_settings_t settings = lexical_settings;
+    generation_settings_t settings = lexical_settings;
     settings.model = "m";
-    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(folder, &settings, why, sizeof why);
     rl_passage_t good = {.doc = "d", .text = "text"}, bad = good;
     float vector[3] = {1, 2, 3}, zeros[3] = {0}, nan_vector[3] = {1, 0.f / 0.f, 1};
     bad.text = "not \xff UTF-8";
-    assert_int_equal(store_add(build, 0, &bad, vector, 3, why, sizeof why), 0);
+    assert_int_equal(generation_writer_add(build, 0, &bad, vector, 3, why, sizeof why), 0);
     assert_non_null(strstr(why, "text is not UTF-8"));
-    assert_int_equal(store_add(build, 0, &good, zeros, 3, why, sizeof why), 0);
-    assert_int_equal(store_add(build, 0, &good, nan_vector, 2, why, sizeof why), 0);
-    assert_int_equal(store_add(build, 0, &good, NULL, 0, why, sizeof why), 0);
-    assert_int_equal(store_add(build, 0, &good, vector, 3, why, sizeof why), 1);
-    assert_int_equal(store_add(build, 0, &good, vector, 2, why, sizeof why), 0);
+    assert_int_equal(generation_writer_add(build, 0, &good, zeros, 3, why, sizeof why), 0);
+    assert_int_equal(generation_writer_add(build, 0, &good, nan_vector, 2, why, sizeof why), 0);
+    assert_int_equal(generation_writer_add(build, 0, &good, NULL, 0, why, sizeof why), 0);
+    assert_int_equal(generation_writer_add(build, 0, &good, vector, 3, why, sizeof why), 1);
+    assert_int_equal(generation_writer_add(build, 0, &good, vector, 2, why, sizeof why), 0);
     assert_non_null(strstr(why, "2 components, the others' have 3"));
-    assert_int_equal(store_add(build, 0, &good, vector, 3, why, sizeof why), 2);
-    assert_int_equal(store_finish(&build, 2, NULL, NULL, why, sizeof why), 0);
+    assert_int_equal(generation_writer_add(build, 0, &good, vector, 3, why, sizeof why), 2);
+    assert_int_equal(generation_writer_finish(&build, 2, NULL, NULL, why, sizeof why), 0);
     store_t *store = open_well(folder);
     assert_int_equal(store_manifest(store)->passages, 2);
     store_destroy(&store);
@@ -379,15 +380,15 @@ static void a_build_says_how_far_it_is(void **state)
     (void)state;
     const char *folder = help_folder();
     char why[512];
-    store_settings_t settings = lexical_settings;
+    generation_settings_t settings = lexical_settings;
     settings.model = "m";
     settings.shards = 2;
-    store_build_t *build = store_build_new(folder, &settings, why, sizeof why);
+    generation_writer_t *build = generation_writer_new(folder, &settings, why, sizeof why);
     rl_passage_t passage = {.doc = "d", .text = "text"};
     float vector[2] = {1, 2};
-    assert_int_equal(store_add(build, 1, &passage, vector, 2, why, sizeof why), 1);
+    assert_int_equal(generation_writer_add(build, 1, &passage, vector, 2, why, sizeof why), 1);
     seen_t seen = {0};
-    assert_int_equal(store_finish(&build, 1, see, &seen, why, sizeof why), 0);
+    assert_int_equal(generation_writer_finish(&build, 1, see, &seen, why, sizeof why), 0);
     assert_true(seen.text && seen.vectors && seen.checksums && seen.sync);
     help_remove(folder);
 }

@@ -143,7 +143,7 @@ static char *read_corpus(const char *folder)
 {
     problems[0] = '\0';
     listing_t *listing = listing_new(on_problem, NULL);
-    assert_int_equal(listing_add(listing, folder), 0);
+    listing_add(listing, folder);
     listing_close(listing);
     corpus_t *corpus = corpus_new(listing, on_problem, NULL);
     rl_buf_t out = rl_buf_make(10000);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "mem.h"
+
 typedef struct entry {
     listed_t listed;
     char *memory; // what listed.path and listed.name point into
@@ -27,11 +29,9 @@ struct listing {
 
 listing_t *listing_new(listing_problem_fn *fn, void *arg)
 {
-    listing_t *self = calloc(1, sizeof *self);
-    if (self) {
-        self->fn = fn;
-        self->arg = arg;
-    }
+    listing_t *self = rl_new(*self);
+    self->fn = fn;
+    self->arg = arg;
     return self;
 }
 
@@ -53,85 +53,77 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 }
 
 // Appends a file whose name begins at `name` within `path`.
-static int append(listing_t *self, const char *path, size_t name, const struct stat *st, bool given)
+static void add_file(listing_t *self, const char *path, size_t name, const struct stat *st,
+                     bool given)
 {
     if (self->size == self->room) {
-        size_t room = self->room ? self->room * 2 : 64;
-        entry_t *entries = realloc(self->entries, room * sizeof *entries);
-        if (!entries)
-            return -1;
-        self->entries = entries;
-        self->room = room;
+        self->room = self->room ? self->room * 2 : 64;
+        self->entries = rl_realloc(self->entries, self->room, sizeof *self->entries);
     }
     struct stat own;
     entry_t *entry = &self->entries[self->size];
-    *entry = (entry_t){.memory = strdup(path),
+    *entry = (entry_t){.memory = rl_strdup(path),
                        .device = st->st_dev,
                        .inode = st->st_ino,
                        .link = lstat(path, &own) == 0 && S_ISLNK(own.st_mode),
                        .at = self->size};
-    if (!entry->memory)
-        return -1;
     entry->listed = (listed_t){.path = entry->memory,
                                .name = entry->memory + name,
                                .size = (uint64_t)st->st_size,
                                .given = given};
     self->size++;
-    return 0;
 }
 
 // What fts found.
-static int take(listing_t *self, FTS *fts, FTSENT *found, size_t root)
+static void take_found(listing_t *self, FTS *fts, FTSENT *found, size_t root)
 {
     bool top = found->fts_level == 0;
     if (!top && found->fts_name[0] == '.') {
         if (found->fts_info != FTS_DP)
             fts_set(fts, found, FTS_SKIP);
-        return 0;
+        return;
     }
     switch (found->fts_info) {
     case FTS_F: {
         const char *slash = strrchr(found->fts_path, '/');
         size_t name = top ? (slash ? (size_t)(slash - found->fts_path) + 1 : 0) : root;
-        return append(self, found->fts_path, name, found->fts_statp, top);
+        add_file(self, found->fts_path, name, found->fts_statp, top);
+        return;
     }
     case FTS_DNR:
     case FTS_ERR:
     case FTS_NS:
         self->fn(self->arg, found->fts_path, strerror(found->fts_errno));
-        return 0;
+        return;
     case FTS_SLNONE:
         self->fn(self->arg, found->fts_path, "a link to nothing");
-        return 0;
+        return;
     case FTS_DEFAULT:
         if (top)
             self->fn(self->arg, found->fts_path, "is no regular file");
-        return 0;
+        return;
     default:
-        return 0; // folders; FTS_DC is one that a link leads back to
+        return; // folders; FTS_DC is one that a link leads back to
     }
 }
 
-int listing_add(listing_t *self, const char *path)
+void listing_add(listing_t *self, const char *path)
 {
-    char *own = strdup(path);
-    size_t size = own ? strlen(own) : 0;
+    char *own = rl_strdup(path);
+    size_t size = strlen(own);
     while (size > 1 && own[size - 1] == '/')
         own[--size] = '\0';
     char *const paths[] = {own, NULL};
-    FTS *fts = own ? fts_open(paths, FTS_LOGICAL | FTS_NOCHDIR, by_name) : NULL;
-    if (!fts) {
-        free(own);
-        return -1;
-    }
+    FTS *fts = fts_open(paths, FTS_LOGICAL | FTS_NOCHDIR, by_name);
     size_t root = size + (size > 0 && own[size - 1] != '/');
-    int rc = 0;
     FTSENT *found;
-    while (rc == 0 && (found = fts_read(fts)))
-        rc = take(self, fts, found, root);
-    fts_close(fts);
+    if (!fts)
+        self->fn(self->arg, path, strerror(errno));
+    while (fts && (found = fts_read(fts)))
+        take_found(self, fts, found, root);
+    if (fts)
+        fts_close(fts);
     free(own);
-    return rc;
 }
 
 static int by_inode(const void *a, const void *b)
@@ -154,9 +146,9 @@ static int by_place(const void *a, const void *b)
 
 void listing_close(listing_t *self)
 {
-    size_t kept = 0;
     if (self->size > 0)
         qsort(self->entries, self->size, sizeof *self->entries, by_inode);
+    size_t kept = 0;
     for (size_t i = 0; i < self->size; i++) {
         entry_t *entry = &self->entries[i];
         const entry_t *last = kept ? &self->entries[kept - 1] : NULL;

@@ -1,4 +1,4 @@
-// rows: NumPy's and TEXMEX's files of vectors.
+// vector_file: NumPy's and TEXMEX's files of vectors.
 
 #include "vector_file.h"
 
@@ -10,13 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fail.h"
+#include "mem.h"
+
 enum {
     MAX_DIMENSION = 1 << 16,
     MAX_HEADER = 64 << 10, // bytes of a .npy file's
     BUFFER = 1 << 20
 };
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are read as they lie there");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "numbers are read as they lie in the file");
 
 struct vector_file {
     char *path;
@@ -29,7 +33,7 @@ struct vector_file {
 
 static const char *const endings[] = {".npy", ".fvecs"};
 
-static bool ends_in(const char *path, size_t size, const char *ending)
+static bool has_ending(const char *path, size_t size, const char *ending)
 {
     size_t length = strlen(ending);
     return size > length && strncasecmp(path + size - length, ending, length) == 0;
@@ -37,24 +41,22 @@ static bool ends_in(const char *path, size_t size, const char *ending)
 
 bool vector_file_is(const char *path)
 {
-    return ends_in(path, strlen(path), endings[0]) || ends_in(path, strlen(path), endings[1]);
+    return has_ending(path, strlen(path), endings[0]) || has_ending(path, strlen(path), endings[1]);
 }
 
 char *vector_file_beside(const char *documents)
 {
     size_t size = strlen(documents);
-    if (ends_in(documents, size, ".gz"))
+    if (has_ending(documents, size, ".gz"))
         size -= 3;
-    if (ends_in(documents, size, ".jsonl"))
+    if (has_ending(documents, size, ".jsonl"))
         size -= 6;
-    else if (ends_in(documents, size, ".ndjson"))
+    else if (has_ending(documents, size, ".ndjson"))
         size -= 7;
     else
         return NULL;
     for (size_t at = 0; at < sizeof endings / sizeof *endings; at++) {
-        char *path;
-        if (asprintf(&path, "%.*s%s", (int)size, documents, endings[at]) < 0)
-            return NULL;
+        char *path = rl_format("%.*s%s", (int)size, documents, endings[at]);
         if (access(path, F_OK) == 0)
             return path;
         free(path);
@@ -66,7 +68,7 @@ char *vector_file_beside(const char *documents)
 
 // The value behind 'key': in the header of a .npy file, a Python dictionary written out
 // (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
-static const char *value_of(const char *header, const char *key)
+static const char *header_value(const char *header, const char *key)
 {
     const char *at = strstr(header, key);
     if (!at)
@@ -87,32 +89,26 @@ static int read_npy(vector_file_t *self, uint64_t bytes, char *why, size_t why_s
             head = 12;
         }
     }
-    if (size == 0 || size > MAX_HEADER || fread(header, 1, size, self->file) != size) {
-        snprintf(why, why_size, "%s: is no .npy file", self->path);
-        return -1;
-    }
+    if (size == 0 || size > MAX_HEADER || fread(header, 1, size, self->file) != size)
+        return rl_fail(why, why_size, "%s: is no .npy file", self->path);
     header[size] = '\0';
     unsigned long long rows = 0, columns = 0;
     int end = 0;
-    const char *shape = value_of(header, "'shape'");
-    if (strncmp(value_of(header, "'descr'"), "<f4", 3) != 0 ||
-        strncmp(value_of(header, "'fortran_order'"), "False", 5) != 0 ||
+    const char *shape = header_value(header, "'shape'");
+    if (strncmp(header_value(header, "'descr'"), "<f4", 3) != 0 ||
+        strncmp(header_value(header, "'fortran_order'"), "False", 5) != 0 ||
         sscanf(shape, "(%llu, %llu)%n", &rows, &columns, &end) != 2 || end == 0 || columns == 0 ||
-        columns > MAX_DIMENSION) {
-        snprintf(why, why_size,
-                 "%s: must have two dimensions (documents, at most %d numbers), float32, in C "
-                 "order: numpy.save(…, numpy.ascontiguousarray(vectors, \"float32\"))",
-                 self->path, MAX_DIMENSION);
-        return -1;
-    }
+        columns > MAX_DIMENSION)
+        return rl_fail(why, why_size,
+                       "%s: must have two dimensions (documents, at most %d numbers), float32, in "
+                       "C order: numpy.save(…, numpy.ascontiguousarray(vectors, \"float32\"))",
+                       self->path, MAX_DIMENSION);
     self->count = rows;
     self->dimension = (size_t)columns;
     uint64_t row = columns * sizeof(float), left = bytes - head - size;
-    if (left % row != 0 || left / row != rows) {
-        snprintf(why, why_size, "%s: cut short or damaged: %llu rows do not make its size",
-                 self->path, rows);
-        return -1;
-    }
+    if (left % row != 0 || left / row != rows)
+        return rl_fail(why, why_size, "%s: cut short or damaged: %llu rows do not make its size",
+                       self->path, rows);
     return 0;
 }
 
@@ -122,13 +118,11 @@ static int read_fvecs(vector_file_t *self, uint64_t bytes, char *why, size_t why
     self->prefixed = true;
     if (fread(&dimension, sizeof dimension, 1, self->file) != 1 || dimension < 1 ||
         dimension > MAX_DIMENSION ||
-        bytes % (sizeof dimension + (size_t)dimension * sizeof(float)) != 0) {
-        snprintf(why, why_size,
-                 "%s: is no .fvecs file (rows of a 32 bit length and so many float32, all of the "
-                 "same length, at most %d), or cut short",
-                 self->path, MAX_DIMENSION);
-        return -1;
-    }
+        bytes % (sizeof dimension + (size_t)dimension * sizeof(float)) != 0)
+        return rl_fail(why, why_size,
+                       "%s: is no .fvecs file (rows of a 32 bit length and so many float32, all "
+                       "of the same length, at most %d), or cut short",
+                       self->path, MAX_DIMENSION);
     self->dimension = (size_t)dimension;
     self->count = bytes / (sizeof dimension + self->dimension * sizeof(float));
     rewind(self->file);
@@ -137,25 +131,21 @@ static int read_fvecs(vector_file_t *self, uint64_t bytes, char *why, size_t why
 
 vector_file_t *vector_file_new(const char *path, char *why, size_t why_size)
 {
-    vector_file_t *self = calloc(1, sizeof *self);
+    vector_file_t *self = rl_new(*self);
     struct stat st;
-    if (self)
-        self->path = strdup(path);
-    if (!self || !self->path || !(self->file = fopen(path, "rbe")) ||
-        fstat(fileno(self->file), &st) != 0) {
-        snprintf(why, why_size, "%s: %s", path, strerror(errno));
+    self->path = rl_strdup(path);
+    if (!(self->file = fopen(path, "rbe")) || fstat(fileno(self->file), &st) != 0) {
+        rl_fail(why, why_size, "%s: %s", path, strerror(errno));
         vector_file_destroy(&self);
         return NULL;
     }
     setvbuf(self->file, NULL, _IOFBF, BUFFER);
-    int rc = ends_in(path, strlen(path), ".npy")
+    int rc = has_ending(path, strlen(path), ".npy")
                  ? read_npy(self, (uint64_t)st.st_size, why, why_size)
                  : read_fvecs(self, (uint64_t)st.st_size, why, why_size);
-    if (rc == 0 && !(self->row = malloc(self->dimension * sizeof *self->row))) {
-        snprintf(why, why_size, "out of memory");
-        rc = -1;
-    }
-    if (rc != 0)
+    if (rc == 0)
+        self->row = rl_alloc_array(self->dimension, sizeof *self->row);
+    else
         vector_file_destroy(&self);
     return self;
 }
@@ -198,17 +188,17 @@ const float *vector_file_next(vector_file_t *self, char *why, size_t why_size)
     int32_t dimension = (int32_t)self->dimension;
     self->taken++;
     if (self->taken > self->count) {
-        snprintf(why, why_size, "%s has %llu rows, but there are more documents than that",
-                 self->path, (unsigned long long)self->count);
+        rl_fail(why, why_size, "%s has %llu rows, but there are more documents than that",
+                self->path, (unsigned long long)self->count);
         return NULL;
     }
     if ((self->prefixed && fread(&dimension, sizeof dimension, 1, self->file) != 1) ||
         (size_t)dimension != self->dimension ||
         fread(self->row, sizeof *self->row, self->dimension, self->file) != self->dimension) {
-        snprintf(why, why_size, "%s: row %llu: %s", self->path, (unsigned long long)self->taken,
-                 (size_t)dimension != self->dimension ? "is of another length than the first"
-                 : ferror(self->file)                 ? strerror(errno)
-                                                      : "the file ends too early");
+        rl_fail(why, why_size, "%s: row %llu: %s", self->path, (unsigned long long)self->taken,
+                (size_t)dimension != self->dimension ? "is of another length than the first"
+                : ferror(self->file)                 ? strerror(errno)
+                                                     : "the file ends too early");
         return NULL;
     }
     return self->row;

@@ -31,7 +31,7 @@ static char *ids_of(const char *const *paths, corpus_counts_t *counts)
     problems[0] = '\0';
     listing_t *listing = listing_new(on_problem, NULL);
     for (; *paths; paths++)
-        assert_int_equal(listing_add(listing, *paths), 0);
+        listing_add(listing, *paths);
     listing_close(listing);
     corpus_t *corpus = corpus_new(listing, on_problem, NULL);
     rl_buf_t ids = rl_buf_make(10000);

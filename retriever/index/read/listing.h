@@ -22,8 +22,8 @@ listing_t *listing_new(listing_problem_fn *fn, void *arg);
 void listing_destroy(listing_t **self_p);
 
 // Adds a file, or a folder with all below it: sorted by name, symbolic links followed (a loop ends
-// where it comes back), hidden names left out. Returns 0, or -1 if memory ran out.
-int listing_add(listing_t *self, const char *path);
+// where it comes back), hidden names left out.
+void listing_add(listing_t *self, const char *path);
 
 // Drops what is there twice by device and inode: a file stays rather than a link to it, the first
 // of several otherwise. Call it once, after the last listing_add.

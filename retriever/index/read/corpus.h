@@ -43,8 +43,11 @@ const char *corpus_why(const corpus_t *self);
 // listing's.
 const char *corpus_file(const corpus_t *self);
 
-// To be called by who finds something wrong with a document: names and counts it.
+// Reports something that is wrong with a document, and counts it.
 void corpus_problem(corpus_t *self, const char *where, const char *what);
+
+// Whether a line of documents holds none.
+bool corpus_is_blank(const char *line, size_t size);
 
 const corpus_counts_t *corpus_counts(const corpus_t *self);
 

@@ -1,12 +1,6 @@
-// corpus: opens file after file, has each read by its format's reader, sees to ids.
+// corpus: opens file after file, has each read by its format's reader, gives documents their ids.
 
 #include "corpus.h"
-
-#include "input.h"
-#include "format.h"
-#include "vector_file.h"
-#include "hash.h"
-#include "utf8.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -14,6 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "hash.h"
+#include "hash_set.h"
+#include "input.h"
+#include "mem.h"
+#include "format.h"
+#include "utf8.h"
+#include "vector_file.h"
 
 struct corpus {
     const listing_t *listing;
@@ -26,23 +28,19 @@ struct corpus {
     input_t *input;   // the open file, if it is read line by line
     const format_t *reader;
     uint64_t line;
-    vector_file_t
-        *rows; // vectors of the open file's lines, NULL if they come in the lines or not at all
+    vector_file_t *rows; // vectors of the open file's lines; NULL: in the lines themselves, or none
     char why[8192];
     rl_buf_t buf;
-    uint64_t *ids; // hashes of the ids seen, open addressing, 0 is free
-    size_t ids_size, ids_room;
+    hash_set_t ids; // hashes of the ids seen
 };
 
 corpus_t *corpus_new(const listing_t *listing, corpus_problem_fn *fn, void *arg)
 {
-    corpus_t *self = calloc(1, sizeof *self);
-    if (self) {
-        self->listing = listing;
-        self->fn = fn;
-        self->arg = arg;
-        self->buf = rl_buf_make(INPUT_MAX_FILE);
-    }
+    corpus_t *self = rl_new(*self);
+    self->listing = listing;
+    self->fn = fn;
+    self->arg = arg;
+    self->buf = rl_buf_make(INPUT_MAX_FILE);
     return self;
 }
 
@@ -54,7 +52,7 @@ void corpus_destroy(corpus_t **self_p)
     input_destroy(&self->input);
     vector_file_destroy(&self->rows);
     rl_buf_free(&self->buf);
-    free(self->ids);
+    hash_set_free(&self->ids);
     free(self);
     *self_p = NULL;
 }
@@ -72,95 +70,71 @@ void corpus_problem(corpus_t *self, const char *where, const char *what)
 
 // ---- ids ----------------------------------------------------------------------------------------
 
-static bool grow_ids(corpus_t *self)
+// Notes an id; returns whether it is new.
+static bool add_id(corpus_t *self, const char *id)
 {
-    size_t room = self->ids_room ? self->ids_room * 2 : 1024;
-    uint64_t *ids = calloc(room, sizeof *ids);
-    if (!ids)
-        return false;
-    for (size_t i = 0; i < self->ids_room; i++) {
-        if (self->ids[i] == 0)
-            continue;
-        size_t at = self->ids[i] & (room - 1);
-        while (ids[at] != 0)
-            at = (at + 1) & (room - 1);
-        ids[at] = self->ids[i];
-    }
-    free(self->ids);
-    self->ids = ids;
-    self->ids_room = room;
-    return true;
-}
-
-// Whether this id is new; it is noted. (By its 64 bit hash: in a corpus of a million documents the
-// chance that two ids are taken for one is 3 in 10^8.)
-static bool is_new(corpus_t *self, const char *id)
-{
-    if (2 * self->ids_size >= self->ids_room && !grow_ids(self))
-        return false;
-    uint64_t hash = rl_hash64(id, strlen(id));
-    hash += hash == 0;
-    size_t at = hash & (self->ids_room - 1);
-    for (; self->ids[at] != 0; at = (at + 1) & (self->ids_room - 1))
-        if (self->ids[at] == hash)
-            return false;
-    self->ids[at] = hash;
-    self->ids_size++;
-    return true;
+    return hash_set_add(&self->ids, rl_hash64(id, strlen(id)));
 }
 
 // What kind of file it was is metadata too, so that it can be filtered by; a field of that name
 // that the document has itself stays.
-static int note_kind(document_t *doc, const char *kind)
+static void set_kind(document_t *doc, const char *kind)
 {
     json_t *meta = doc->meta[0] ? json_loads(doc->meta, JSON_ALLOW_NUL, NULL) : json_object();
+    if (!meta)
+        return;
     if (json_is_object(meta) && !json_object_get(meta, "kind"))
         json_object_set_new(meta, "kind", json_string(kind));
-    char *text = meta ? json_dumps(meta, JSON_COMPACT) : NULL;
-    json_decref(meta);
-    if (!text)
-        return -1;
     free(doc->meta);
-    doc->meta = text;
-    return 0;
+    doc->meta = rl_must(json_dumps(meta, JSON_COMPACT));
+    json_decref(meta);
+}
+
+// Gives a document that brings no id one made of the file's name, and of the line.
+static char *make_id(const corpus_t *self, const listed_t *file)
+{
+    char id[DOC_MAX_ID + 32];
+    if (self->reader->lines)
+        snprintf(id, sizeof id, "%.1000s:%llu", file->name, (unsigned long long)self->line);
+    else
+        snprintf(id, sizeof id, "%.1000s", file->name);
+    return rl_must(rl_utf8_repair(id, strlen(id), NULL));
+}
+
+// Sees to it that no other document has its id. Files of the same name below two folders are told
+// apart by their whole path.
+static bool claim_id(corpus_t *self, document_t *doc, bool named, const char *where)
+{
+    if (add_id(self, doc->id))
+        return true;
+    if (!named && add_id(self, doc->source)) {
+        free(doc->id);
+        doc->id = rl_strdup(doc->source);
+        return true;
+    }
+    char what[160];
+    snprintf(what, sizeof what, "the id \"%.100s\" is taken by a document before it", doc->id);
+    corpus_problem(self, where, what);
+    return false;
 }
 
 // Completes a document that was read: id, source, title, kind. Returns whether it can be used.
-static bool complete(corpus_t *self, document_t *doc, const listed_t *file, const char *where)
+static bool complete_document(corpus_t *self, document_t *doc, const listed_t *file,
+                              const char *where)
 {
     bool named = doc->id;
-    if (!named) {
-        char id[DOC_MAX_ID + 32];
-        size_t size;
-        if (self->reader->lines)
-            snprintf(id, sizeof id, "%.1000s:%llu", file->name, (unsigned long long)self->line);
-        else
-            snprintf(id, sizeof id, "%.1000s", file->name);
-        doc->id = rl_utf8_repair(id, strlen(id), &size);
-    }
-    if (!doc->source) {
-        size_t size;
-        doc->source = rl_utf8_repair(file->path, strlen(file->path), &size);
-    }
-    bool noted = self->reader->lines || note_kind(doc, self->reader->name) == 0;
-    if (!doc->id || !doc->source || !noted || doc->failed) {
+    if (doc->failed) {
         corpus_problem(self, where, "too large, or out of memory");
         return false;
     }
-    if (!is_new(self, doc->id)) {
-        // files of the same name below two folders: the whole path tells them apart
-        char *path = named ? NULL : strdup(doc->source);
-        if (!path || !is_new(self, path)) {
-            char what[160];
-            snprintf(what, sizeof what, "the id \"%.100s\" is taken by a document before it",
-                     doc->id);
-            corpus_problem(self, where, what);
-            free(path);
-            return false;
-        }
-        free(doc->id);
-        doc->id = path;
-    }
+    if (!named)
+        doc->id = make_id(self, file);
+    if (!doc->source)
+        doc->source = rl_must(rl_utf8_repair(file->path, strlen(file->path), NULL));
+    if (!self->reader->lines)
+        set_kind(doc, self->reader->name);
+    if (!claim_id(self, doc, named, where))
+        return false;
     if (!doc->title[0] && !self->reader->lines) {
         const char *name = strrchr(doc->id, '/');
         name = name ? name + 1 : doc->id;
@@ -172,6 +146,14 @@ static bool complete(corpus_t *self, document_t *doc, const listed_t *file, cons
         self->fn(self->arg, where, doc->note);
     }
     return true;
+}
+
+bool corpus_is_blank(const char *line, size_t size)
+{
+    size_t at = 0;
+    while (at < size && (line[at] == ' ' || line[at] == '\t' || line[at] == '\r'))
+        at++;
+    return at == size;
 }
 
 // ---- files --------------------------------------------------------------------------------------
@@ -191,7 +173,7 @@ static corpus_next_t read_document(corpus_t *self, const listed_t *file, const c
         corpus_problem(self, where, why);
     else if (doc->blocks_size == 0 && !doc->failed)
         self->counts.empty++;
-    else if (complete(self, doc, file, where))
+    else if (complete_document(self, doc, file, where))
         return CORPUS_DOCUMENT;
     document_free(doc);
     return CORPUS_NOTHING;
@@ -219,18 +201,14 @@ static bool take_row(corpus_t *self, document_t *doc, const float *row, const ch
                                    : "its row of the vectors is all zeros or not finite");
         return false;
     }
-    doc->vector = malloc(size * sizeof *row);
-    if (!doc->vector) {
-        corpus_problem(self, where, "out of memory");
-        return false;
-    }
+    doc->vector = rl_alloc_array(size, sizeof *row);
     memcpy(doc->vector, row, size * sizeof *row);
     doc->vector_size = size;
     return true;
 }
 
-// The document in the buffer, with its row if there are rows; those must stay in step with the
-// lines, whatever becomes of a line.
+// The document in the buffer, with its row if there are rows. A row is read for each line, usable
+// or not, so that rows and lines stay in step.
 static corpus_next_t read_line(corpus_t *self, const listed_t *file, const char *where, bool usable,
                                document_t *doc)
 {
@@ -274,11 +252,7 @@ static corpus_next_t next_line(corpus_t *self, document_t *doc)
         corpus_problem(self, where, why);
         return read_line(self, file, where, false, doc);
     }
-    size_t blank = 0;
-    while (blank < self->buf.size && strchr(" \t\r", self->buf.data[blank]) &&
-           self->buf.data[blank])
-        blank++;
-    if (blank == self->buf.size)
+    if (corpus_is_blank(self->buf.data, self->buf.size))
         return CORPUS_NOTHING;
     return read_line(self, file, where, true, doc);
 }
@@ -295,7 +269,7 @@ static corpus_next_t open_rows(corpus_t *self, const listed_t *file)
 }
 
 // Whether this is a file of vectors, which is read together with its documents.
-static bool pass_rows(corpus_t *self, const listed_t *file)
+static bool skip_vector_file(corpus_t *self, const listed_t *file)
 {
     static const char *const documents[] = {".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"};
     if (!vector_file_is(file->path))
@@ -318,7 +292,7 @@ static corpus_next_t next_file(corpus_t *self, document_t *doc)
     const listed_t *file = listing_at(self->listing, self->at);
     char why[256];
     corpus_next_t next = CORPUS_NOTHING;
-    if (pass_rows(self, file)) {
+    if (skip_vector_file(self, file)) {
         close_file(self);
         return CORPUS_NOTHING;
     }

@@ -1,6 +1,6 @@
-// rows: vectors in a binary file, row by row in the order of another file's documents: .npy (NumPy,
-// float32, two dimensions, C order) and .fvecs (each row a 32 bit length and so many float32, as in
-// the collections of http://corpus-texmex.irisa.fr). Little endian.
+// vector_file: vectors in a binary file, row by row in the order of another file's documents: .npy
+// (NumPy, float32, two dimensions, C order) and .fvecs (each row a 32 bit length and so many
+// float32, as in the collections of http://corpus-texmex.irisa.fr). Little endian.
 #ifndef VECTOR_FILE_H
 #define VECTOR_FILE_H
 

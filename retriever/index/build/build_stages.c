@@ -1,0 +1,92 @@
+// build_stages: the state of a build, its ends, and what several stages need.
+#include "build_stages.h"
+
+#include <stdio.h>
+
+#include "clock.h"
+#include "log.h"
+
+const char build_cache_name[] = "embeddings.cache";
+
+void build_set_state(build_t *self, build_state_t state)
+{
+    self->state = state;
+    if (state != BUILD_ENDED && state != BUILD_EMBEDDING && state != BUILD_LOADING)
+        event_active(self->turn, EV_TIMEOUT, 1);
+}
+
+// ---- ends ---------------------------------------------------------------------------------------
+
+void build_end(build_t *self, int status)
+{
+    if (self->state == BUILD_ENDED)
+        return;
+    build_set_state(self, BUILD_ENDED);
+    progress_clear(self->progress);
+    rl_proc_end(self->proc, status);
+}
+
+void build_fail(build_t *self, const char *why)
+{
+    if (self->state == BUILD_ENDED)
+        return;
+    progress_clear(self->progress);
+    rl_error("%s", why); // first: `why` may belong to what is given up next
+    bulk_embed_destroy(&self->bulk);
+    generation_writer_abandon(&self->writer);
+    if (self->plan->engine) {
+        rl_error("the load has not been finished; run again, it ends as if nothing had happened");
+        build_end(self, BUILD_FAILED);
+        return;
+    }
+    char name[STORE_NAME], ignored[256];
+    bool old = store_current(self->plan->out, name, ignored, sizeof ignored) == 0;
+    rl_error("no index was built%s%s%s%s", old ? "; " : "", old ? name : "",
+             old ? " stays in force" : "",
+             self->embedded_now > 0 ? "; what was embedded is kept for the next run" : "");
+    build_end(self, BUILD_FAILED);
+}
+
+uint64_t build_problems(const build_t *self)
+{
+    return corpus_counts(self->corpus)->problems + self->listing_problems;
+}
+
+void build_succeed(build_t *self)
+{
+    build_end(self, build_problems(self) > 0 ? BUILD_PARTS : BUILD_WHOLE);
+}
+
+// ---- what stages share --------------------------------------------------------------------------
+
+int build_vector(build_t *self, const spooled_t *item, const float **vector, size_t *dimension)
+{
+    *vector = self->mode == BUILD_LEXICAL ? NULL : item->vector;
+    *dimension = self->mode == BUILD_LEXICAL ? 0 : item->vector_size;
+    if (self->mode != BUILD_EMBEDDED)
+        return 0;
+    *vector = vector_cache_get(self->cache, &item->key, dimension, self->why, BUILD_WHY);
+    return *vector ? 0 : -1;
+}
+
+void build_prune_cache(build_t *self)
+{
+    if (self->cache && vector_cache_prune(self->cache, self->why, BUILD_WHY) != 0)
+        rl_warn("%s (the cache keeps what is no longer needed)", self->why);
+}
+
+void build_print_kind(const build_t *self)
+{
+    if (self->mode == BUILD_LEXICAL)
+        printf(", lexical only\n");
+    else
+        printf(", %zu dimensions (%s)\n", self->dimension, self->plan->embedding.model);
+}
+
+void build_print_duration(const build_t *self)
+{
+    char took[40];
+    progress_duration((double)(rl_now_us() - self->began) / 1e6, took, sizeof took);
+    printf("done in %s\n", took);
+    fflush(stdout);
+}
