@@ -55,7 +55,7 @@ static json_t *readable_collections(gateway_t *self, const keys_caller_t *caller
 }
 
 // The models that generators answer with, each once.
-static json_t *writing_models(gateway_t *self)
+static json_t *generator_models(gateway_t *self)
 {
     json_t *list = json_array(), *each;
     for (worker_t *worker = registry_first(self->pipeline->registry); worker;
@@ -75,10 +75,11 @@ static json_t *writing_models(gateway_t *self)
 void gateway_get_info(void *arg, http_req_t *req)
 {
     gateway_t *self = arg;
-    json_t *body = json_pack(
-        "{s:s, s:s, s:o, s:o, s:b}", "version", RAGLINE_VERSION, "gateway", rl_proc_id(self->proc),
-        "collections", readable_collections(self, http_caller(req)), "models", writing_models(self),
-        "drafts", self->pipeline->settings.share && self->pipeline->settings.drafts > 0);
+    json_t *body =
+        json_pack("{s:s, s:s, s:o, s:o, s:b}", "version", RAGLINE_VERSION, "gateway",
+                  rl_proc_id(self->proc), "collections",
+                  readable_collections(self, http_caller(req)), "models", generator_models(self),
+                  "drafts", self->pipeline->settings.share && self->pipeline->settings.drafts > 0);
     http_reply_json(&req, 200, body);
 }
 

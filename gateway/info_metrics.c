@@ -1,8 +1,8 @@
 // info_metrics: GET /metrics: what was counted, and what the gateway, its workers and its process
 // are at now.
 //
-// Workers come and go with new ids, which would leave dead series behind in Prometheus without end:
-// there is none by worker, only by kind and collection. GET /v1/workers has each.
+// There is no series by worker, only by kind and collection: workers come and go with new ids, and
+// each would leave a dead series in Prometheus. GET /v1/workers has each worker.
 #include "answer_cache.h"
 #include "gateway.h"
 #include "drafts.h"
@@ -61,7 +61,7 @@ static group_t *group_of(gateway_t *gateway, groups_t *self, const char *collect
 
 static void add_workers(gateway_t *gateway, groups_t *groups)
 {
-    group_of(gateway, groups, "", ROLE_GENERATOR); // that there is none is worth saying, too
+    group_of(gateway, groups, "", ROLE_GENERATOR); // has a series even if there is none
     for (worker_t *worker = registry_first(gateway->pipeline->registry); worker;
          worker = registry_next(worker)) {
         group_t *group = group_of(gateway, groups, worker->collection, worker->role);

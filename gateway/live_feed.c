@@ -1,4 +1,4 @@
-// live_feed: a snapshot of the gateway, to who asks and once a second to all who watch.
+// live_feed: a snapshot of the gateway, for one request or once a second for watchers.
 #include "live_feed.h"
 
 #include <stdlib.h>
@@ -12,9 +12,9 @@
 #include "timer.h"
 
 enum {
-    SNAPSHOT_MAX_BYTES = 16 << 20, // thousands of workers
+    SNAPSHOT_MAX_BYTES = 16 << 20, // with thousands of workers
     MAX_WATCHERS = 64,
-    MAX_BACKLOG = 1 << 20, // a watcher that has not taken so much misses a second
+    MAX_BACKLOG = 1 << 20, // a watcher that has so much to read misses a second
 };
 
 typedef struct watcher {
@@ -34,7 +34,7 @@ struct live_feed {
 
 // ---- snapshot -----------------------------------------------------------------------------------
 
-static double wall_s(void)
+static double unix_seconds(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -68,7 +68,8 @@ static void write_snapshot(gateway_t *gateway, unsigned parts, rl_buf_t *out)
 {
     const http_counts_t *http = http_server_counts(gateway->http);
     rl_buf_addf(out, "{\"gateway\":\"%s\",\"version\":\"%s\",\"started\":%lld,\"time\":%.3f,",
-                rl_proc_id(gateway->proc), RAGLINE_VERSION, (long long)gateway->started, wall_s());
+                rl_proc_id(gateway->proc), RAGLINE_VERSION, (long long)gateway->started,
+                unix_seconds());
     rl_buf_addf(out, "\"state\":\"%s\",", gateway->draining ? "stopping" : "serving");
     write_in_flight(gateway, out);
     rl_buf_addf(out, ",\"connections\":{\"open\":%llu,\"streams\":%llu},",
@@ -81,7 +82,7 @@ static void write_snapshot(gateway_t *gateway, unsigned parts, rl_buf_t *out)
 
 // ---- watchers -----------------------------------------------------------------------------------
 
-static void let_go(watcher_t *watcher)
+static void remove_watcher(watcher_t *watcher)
 {
     live_feed_t *self = watcher->feed;
     TAILQ_REMOVE(&self->watchers, watcher, all);
@@ -93,7 +94,7 @@ static void on_gone(void *arg)
 {
     watcher_t *watcher = arg;
     http_drop(&watcher->req);
-    let_go(watcher);
+    remove_watcher(watcher);
 }
 
 static void send_snapshot(watcher_t *watcher, const rl_buf_t *snapshot)
@@ -108,7 +109,7 @@ static void send_snapshot(watcher_t *watcher, const rl_buf_t *snapshot)
     http_stream_send(watcher->req, "\n\n", 2);
 }
 
-// Made once for all who want the same.
+// Each kind of snapshot is made once for all its watchers.
 static void on_second(void *arg)
 {
     live_feed_t *self = arg;
@@ -198,7 +199,7 @@ void live_feed_stop(live_feed_t *self)
         watcher_t *watcher = TAILQ_FIRST(&self->watchers);
         http_stream_send(watcher->req, event, sizeof event - 1);
         http_stream_end(&watcher->req);
-        let_go(watcher);
+        remove_watcher(watcher);
     }
 }
 

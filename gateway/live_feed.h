@@ -7,13 +7,13 @@
 
 typedef struct live_feed live_feed_t;
 
-// Begins to look at the gateway once a second; gateway->live must be there.
+// Begins to take snapshots once a second.
 live_feed_t *live_feed_new(gateway_t *gateway);
-// Those who watch are let go.
+// Ends all watchers' streams.
 void live_feed_destroy(live_feed_t **self_p);
 
-// The gateway stops: those who watch are told so and let go, since a stream that is open would hold
-// it up.
+// The gateway stops: tells the watchers and ends their streams, since open streams would hold it
+// up.
 void live_feed_stop(live_feed_t *self);
 
 #endif

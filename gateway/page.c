@@ -1,5 +1,5 @@
 // page: the documents for people, inside the program. The security policy of each names the hashes
-// of its own script and style, computed from the document itself, so that nothing else can ever run
+// of its own script and style, computed from the document itself, so that no other script can run
 // in it.
 #include "page.h"
 
@@ -93,7 +93,7 @@ void page_send(http_req_t **req_p, page_t page)
     document_t *self = &documents[page];
     const char *known = http_header(req, "If-None-Match");
     http_set_header(req, "ETag", etag_of(self));
-    http_set_header(req, "Cache-Control", "no-cache"); // keep it, and ask whether it is the same
+    http_set_header(req, "Cache-Control", "no-cache"); // caches ask whether it has changed
     http_set_header(req, "Content-Security-Policy", policy_of(self));
     http_set_header(req, "Referrer-Policy", "no-referrer");
     http_set_header(req, "X-Frame-Options", "DENY");

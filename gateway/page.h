@@ -6,7 +6,7 @@
 
 typedef enum page {
     PAGE_ASK,  // "/": questions and answers
-    PAGE_LIVE, // "/live": what the gateway does right now
+    PAGE_LIVE, // "/live": the gateway's live view
 } page_t;
 
 // Answers with the page.

@@ -1,4 +1,4 @@
-// readiness: when a gateway begins to take clients in.
+// readiness: when a gateway begins to accept clients.
 #include "readiness.h"
 
 #include <stddef.h>
@@ -14,7 +14,7 @@
 #include "timer.h"
 
 enum {
-    LOOK_MS = 20,
+    CHECK_MS = 20,
     GATHER_US = 1000000, // workers find a new gateway within that: reconnection, announcement
     MAX_WAIT_US = 3000000,
 };
@@ -46,7 +46,7 @@ static void notify_manager(const char *state)
     close(fd);
 }
 
-// Somebody retrieves, somebody writes, and all that announce themselves are ready.
+// Whether there is a retriever and a generator, and all workers that announce themselves are ready.
 static bool all_are_ready(registry_t *registry)
 {
     bool retrieves = false, writes = false;
@@ -59,7 +59,7 @@ static bool all_are_ready(registry_t *registry)
     return retrieves && writes;
 }
 
-static void take_clients(readiness_t *self)
+static void open_server(readiness_t *self)
 {
     rl_timer_stop(self->look);
     http_server_open(self->http);
@@ -67,23 +67,23 @@ static void take_clients(readiness_t *self)
     notify_manager("READY=1");
 }
 
-static void on_look(void *arg)
+static void on_check(void *arg)
 {
     readiness_t *self = arg;
     uint64_t waited = rl_now_us() - self->began_us;
     if ((waited >= GATHER_US && all_are_ready(self->registry)) || waited >= MAX_WAIT_US)
-        take_clients(self);
+        open_server(self);
 }
 
 readiness_t *readiness_new(rl_proc_t *proc, http_server_t *http, registry_t *registry)
 {
     readiness_t *self = rl_new(*self);
     *self = (readiness_t){.http = http, .registry = registry, .began_us = rl_now_us()};
-    self->look = rl_timer_new(rl_proc_base(proc), on_look, self);
+    self->look = rl_timer_new(rl_proc_base(proc), on_check, self);
     if (http_server_waits(http))
-        rl_timer_every(self->look, LOOK_MS * 1000);
+        rl_timer_every(self->look, CHECK_MS * 1000);
     else
-        take_clients(self);
+        open_server(self);
     return self;
 }
 

@@ -76,7 +76,7 @@ static void begin_lingering(http_conn_t *conn)
     http_state_mark(conn);
 }
 
-static void throw_away(http_conn_t *conn)
+static void discard_input(http_conn_t *conn)
 {
     if (!conn->readable)
         return;
@@ -238,7 +238,7 @@ static void read_ahead(http_conn_t *conn)
 }
 
 // Whether the client has closed although it has an answer to come.
-static bool has_left(const http_conn_t *conn)
+static bool has_closed(const http_conn_t *conn)
 {
     return conn->ended && is_handed_over(conn);
 }
@@ -257,7 +257,7 @@ static void continue_reading(http_conn_t *conn)
             rl_buf_free(&conn->in);
     }
     if (conn->state == HTTP_LINGERING)
-        throw_away(conn);
+        discard_input(conn);
     else if (is_handed_over(conn))
         read_ahead(conn);
     else if (conn->state != HTTP_FLUSHING)
@@ -273,7 +273,7 @@ static void flush_output(http_conn_t *conn)
         http_conn_close(conn);
         return;
     }
-    if (has_left(conn) ||
+    if (has_closed(conn) ||
         (!conn->blocked && http_out_waiting(&conn->out) > 0 && http_out_write(conn) != 0)) {
         peer_gone(conn);
         return;
@@ -327,7 +327,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         conn->readable =
             conn->readable || conn->ssl; // TLS may have waited for this in order to read
     }
-    if (has_left(conn) || (conn->state == HTTP_FLUSHING && socket_failed(conn)))
+    if (has_closed(conn) || (conn->state == HTTP_FLUSHING && socket_failed(conn)))
         peer_gone(conn);
     else if (!conn->blocked && http_out_waiting(&conn->out) > 0)
         flush_output(conn);

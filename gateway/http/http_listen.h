@@ -9,7 +9,7 @@
 // A bound, listening, non-blocking socket for "127.0.0.1:8080", "[::1]:8080", "localhost:8080",
 // "*:8080" (port 0 or "*" takes a free one); -1 and what is wrong in `why`. Without `public` only
 // loopback addresses are taken. `shared` lets several processes listen on one port (SO_REUSEPORT);
-// such a socket is bound only, and gets its share of the clients from http_listen_begin on.
+// such a socket is only bound: it gets its share of the clients after http_listen_begin.
 // `*passed`: it is the service manager's, which keeps it when this process ends.
 int http_listen(const char *address, bool shared, bool public, bool *passed, char *why,
                 size_t why_size);

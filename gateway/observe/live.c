@@ -40,11 +40,11 @@ enum {
 static const char *const time_names[TIMES] = {"status", "sources", "first_token", "end"};
 
 typedef struct second {
-    uint64_t took_us; // about a million; more where the process was held up
+    uint64_t took_us; // about a million; more where the loop was late
     uint64_t counts[ROWS];
     size_t in_flight; // at its end
     rl_histogram_t times[TIMES], stages[STAGES];
-    uint64_t path_us[STAGES]; // charged on the way to the first token
+    uint64_t path_us[STAGES]; // charged on the critical path to the first token
 } second_t;
 
 struct live {
@@ -266,8 +266,8 @@ static void write_percentile(const second_t *second, double share, rl_buf_t *out
         rl_buf_adds(out, "null");
 }
 
-// The last `size` seconds, oldest first, each column an array so that its name is said once; or
-// without arrays, for one second.
+// The last `size` seconds, oldest first, each column an array so that its name stands there once;
+// or without arrays, for one second.
 static void write_seconds(const live_t *self, size_t size, bool arrays, rl_buf_t *out)
 {
     static const int rates[] = {ROW_QUESTIONS, ROW_DONE, ROW_FAILED, ROW_REFUSED, ROW_TOKENS};

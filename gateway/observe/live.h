@@ -1,8 +1,6 @@
-// live: what the gateway does right now: counts and durations of the last minute, a second at a
-// time, in memory of a fixed size. What it says is what GET /v1/live sends (gateway/README.md,
-// "Live").
-//
-// A second is looked at when it is over: what is told here is at most a second old.
+// live: counts and durations of the last minute, by second, in memory of a fixed size, for GET
+// /v1/live (gateway/README.md, "Live"). A second is added when it is over, so that figures are at
+// most a second old.
 #ifndef LIVE_H
 #define LIVE_H
 
@@ -24,10 +22,10 @@ enum {
 live_t *live_new(uint64_t now_us);
 void live_destroy(live_t **self_p);
 
-// An answer has ended, in whatever way. Called once for each.
+// Adds an answer that has ended, in whatever way. Called once for each.
 //
 // A stage's durations are those of its pieces of work (each search of an answer counts); where the
-// timeline has none, what the way to the first token was charged for it. Stages that took no time
+// timeline has none, the time that the critical path was charged for it. Stages that took no time
 // are not counted.
 void live_answer(live_t *self, const timeline_t *timeline);
 

@@ -200,7 +200,7 @@ static uint64_t time_in(const timeline_t *timeline, request_state_t state, uint6
     return sum;
 }
 
-static bool was_in(const timeline_t *timeline, request_state_t state)
+static bool has_been_in(const timeline_t *timeline, request_state_t state)
 {
     for (size_t at = 0; at < timeline->steps_size; at++)
         if (timeline->steps[at].state == state)
@@ -208,7 +208,7 @@ static bool was_in(const timeline_t *timeline, request_state_t state)
     return false;
 }
 
-// Searches that the client did not wait for say nothing about their sources.
+// Searches of a client that went away before its passages came say nothing about their sources.
 static bool is_searched(const timeline_t *timeline)
 {
     return timeline->outcome != REQUEST_CANCELLED || timeline->sources_us > 0;
@@ -231,8 +231,9 @@ static void observe_search(metrics_t *self, const span_t *span)
     observe_stage(self, collection, STAGE_SEARCH_WORK, span->kind, span->work_us);
 }
 
-// Stages are charged once an answer, however often it came to them; each search for itself. What a
-// state is, its steps say; what is inside a state, the spans; what is left over, the path.
+// Stages are charged once an answer, however often it came to them, and each search for itself.
+// Times of whole states are taken from the steps, those inside a state from the spans, the rest
+// from the critical path.
 static void observe_stages(metrics_t *self, const timeline_t *timeline)
 {
     static const struct {
@@ -247,7 +248,7 @@ static void observe_stages(metrics_t *self, const timeline_t *timeline)
     bool seen[STAGES] = {false}, searched = is_searched(timeline);
     for (size_t at = 0; at < sizeof states / sizeof *states; at++) {
         took[states[at].stage] = time_in(timeline, states[at].state, UINT64_MAX);
-        seen[states[at].stage] = was_in(timeline, states[at].state);
+        seen[states[at].stage] = has_been_in(timeline, states[at].state);
     }
     for (size_t at = 0; at < timeline->spans_size; at++) {
         const span_t *span = &timeline->spans[at];
@@ -279,8 +280,8 @@ static void observe_stages(metrics_t *self, const timeline_t *timeline)
             observe_stage(self, collection, (stage_t)stage, METRICS_NO_KIND, took[stage]);
 }
 
-// The first token's time less what it waited for its turn: in the gateway for a generator's slot,
-// in the generator for one of the LLM server's.
+// The time to the first token without the waits for a slot: for a generator's in the gateway, for
+// the LLM server's in the generator.
 static uint64_t unqueued_us(const timeline_t *timeline)
 {
     uint64_t queued = time_in(timeline, REQUEST_WAITING, timeline->first_token_us);
@@ -348,7 +349,7 @@ static void count_outcome(metrics_t *self, const timeline_t *timeline)
         metrics_count(self, COUNT_INCOMPLETE, 1);
 }
 
-// A draft is work, but no question: nobody waits for it.
+// A draft is no question: nobody waits for its answer, so that it has no outcome.
 void metrics_answer(metrics_t *self, const timeline_t *timeline)
 {
     if (strcmp(timeline->form, "draft") != 0)

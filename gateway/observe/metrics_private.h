@@ -7,7 +7,7 @@
 enum {
     METRICS_BOUNDS = 19, // of a histogram's buckets: 1-2.5-5 from 100 µs to two minutes
     METRICS_CODES = 38,
-    METRICS_NO_KIND = KINDS, // stages that are no search's
+    METRICS_NO_KIND = KINDS, // of a stage that belongs to no search
     METRICS_FORMS = 4,
 };
 
@@ -51,7 +51,7 @@ typedef struct metrics_values {
 
 typedef struct metrics_tokens {
     uint64_t prompt, completion;
-    uint64_t cached, cached_of; // of prompts of which the server said it
+    uint64_t cached, cached_of; // of prompts whose cached tokens the server reported
     uint64_t trimmed;           // left out of prompts
 } metrics_tokens_t;
 

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// Since Linux 6.2 the folder's size is their number; before, they are counted, this one not.
+// Since Linux 6.2 the folder's size is their number; before, its entries are counted.
 static double open_descriptors(void)
 {
     struct stat found;
@@ -48,7 +48,7 @@ static bool read_usage(usage_t *usage)
                           &usage->resident_pages) == 5;
 }
 
-// Unix time at which the machine started; 0 if it is not told.
+// Unix time at which the machine started; 0 if it is not known.
 static double boot_time(void)
 {
     char line[256];
@@ -63,7 +63,7 @@ static double boot_time(void)
 
 static void write_usage(metrics_text_t *text, const usage_t *usage)
 {
-    static double boot; // it stays as it is; /proc/stat is long
+    static double boot; // read once: it does not change, and /proc/stat is long
     double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
     if (!(boot > 0))
         boot = boot_time();

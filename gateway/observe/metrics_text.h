@@ -1,5 +1,5 @@
-// metrics_text: writes metrics in Prometheus's text format 0.0.4 or, for whom it asks for it, in
-// OpenMetrics 1.0, which differ in how a counter's family is named, in exemplars and in the end.
+// metrics_text: writes metrics in Prometheus's text format 0.0.4 or, for clients that ask for it,
+// in OpenMetrics 1.0, which differ in how a counter's family is named, in exemplars and in the end.
 // https://prometheus.io/docs/instrumenting/exposition_formats/
 // https://prometheus.io/docs/specs/om/open_metrics_spec/
 #ifndef METRICS_TEXT_H

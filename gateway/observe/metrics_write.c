@@ -1,5 +1,5 @@
-// metrics_write: the metrics as text. Histograms are most of it, and the process does nothing else
-// meanwhile: what a series' samples have in common is put together once.
+// metrics_write: the metrics as text. Most of it are histograms, and the loop is held up meanwhile:
+// the text that the samples of a series have in common is made once.
 #include "metrics_private.h"
 
 #include <stdio.h>
@@ -92,7 +92,7 @@ static bool is_empty(const metrics_histogram_t *histogram)
     return true;
 }
 
-// Forms and outcomes that never were have no series, but no family is without one.
+// Forms and outcomes that never occurred have no series, but each family has one at least.
 static void write_times(const metrics_t *self, metrics_text_t *text)
 {
     for (size_t time = 0; time < TIMES; time++) {

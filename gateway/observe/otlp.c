@@ -22,10 +22,10 @@ enum {
     BATCH_MAX_BYTES = 8 << 20,  // of a request, and one answer more; collectors take 20 MiB
     QUEUE_MAX_BYTES = 64 << 20,
     RETRY_MAX_MS = 30000,
-    FINISH_MS = 2000,  // for the last spans, at the process's end
-    QUIET_MS = 60000,  // between two log lines on drops
-    TOLD_BYTES = 160,  // of a collector's words in the log
-    REPLY_MAX = 65536, // bytes of a collector's reply
+    FINISH_MS = 2000,   // for the last spans, at the process's end
+    QUIET_MS = 60000,   // between two log lines on drops
+    LOGGED_BYTES = 160, // of a collector's words in the log
+    REPLY_MAX = 65536,  // bytes of a collector's reply
 };
 
 // Spans of one answer.
@@ -49,8 +49,8 @@ struct otlp {
     unsigned tries;
     rl_timer_t *timer;  // the delay is over; the next try
     bool failing;       // the last request failed, and the log says so
-    uint64_t finish_us; // since when only what is there is to be sent; 0: not yet
-    uint64_t told_us, untold;
+    uint64_t finish_us; // since when the process is ending; 0: it is not
+    uint64_t logged_us, unlogged;
     otlp_counts_t counts;
 };
 
@@ -133,7 +133,7 @@ static bool may_retry(const rl_fetch_result_t *result)
 }
 
 // As the collector says; else twice as long each time, less a random part, so that gateways do not
-// all come back at once.
+// retry all at once.
 static uint64_t retry_wait_ms(const otlp_t *self, const rl_fetch_result_t *result)
 {
     if (result->ok && result->retry_after_s >= 0)
@@ -159,9 +159,9 @@ static void try_again(otlp_t *self, const rl_fetch_result_t *result, const char 
     rl_timer_after(self->timer, wait * 1000);
 }
 
-// What the collector says of a batch that it took: how many spans of it it did not.
+// How many spans of a batch the collector rejected, by its answer:
 // ExportTraceServiceResponse, {"partialSuccess":{"rejectedSpans":"1","errorMessage":""}}; an empty
-// body is a complete success. −1 for what is no such answer.
+// body means none. −1 if it is no such answer.
 static long long rejected_spans(const rl_fetch_result_t *result, char *why, size_t why_size)
 {
     if (result->body_size == 0)
@@ -177,16 +177,16 @@ static long long rejected_spans(const rl_fetch_result_t *result, char *why, size
         rejected = strtoll(json_string_value(number), NULL, 10);
     if (rejected < 0)
         snprintf(why, why_size, "it answered %ld with what is no OTLP: is it the collector? %.*s",
-                 result->status, TOLD_BYTES, result->body);
+                 result->status, LOGGED_BYTES, result->body);
     else
-        snprintf(why, why_size, "it took only a part: %.*s", TOLD_BYTES, words ? words : "");
+        snprintf(why, why_size, "it took only a part: %.*s", LOGGED_BYTES, words ? words : "");
     json_decref(root);
     return rejected;
 }
 
 static void end_accepted(otlp_t *self, const rl_fetch_result_t *result)
 {
-    char why[TOLD_BYTES + 100];
+    char why[LOGGED_BYTES + 100];
     long long rejected = rejected_spans(result, why, sizeof why);
     if (rejected < 0 || (size_t)rejected > self->batch_spans)
         rejected = (long long)self->batch_spans;
@@ -202,14 +202,14 @@ static void end_accepted(otlp_t *self, const rl_fetch_result_t *result)
 static void on_done(void *arg, const rl_fetch_result_t *result)
 {
     otlp_t *self = arg;
-    char why[TOLD_BYTES + 100];
+    char why[LOGGED_BYTES + 100];
     self->fetch = NULL;
     if (result->ok && result->status / 100 == 2) {
         end_accepted(self, result);
         return;
     }
     if (result->ok)
-        snprintf(why, sizeof why, "the collector answered %ld: %.*s", result->status, TOLD_BYTES,
+        snprintf(why, sizeof why, "the collector answered %ld: %.*s", result->status, LOGGED_BYTES,
                  result->body);
     else
         snprintf(why, sizeof why, "%s", result->error);
@@ -273,13 +273,13 @@ static void send_batch(otlp_t *self)
         self->tries++;
         self->fetch = rl_fetch_start(self->fetcher, &request);
     }
-    if (!self->fetch) { // a reload took the collector away, or its address is none
+    if (!self->fetch) { // a reload removed the collector, or its address is wrong
         log_failure(self, "are lost", "there is no collector at otlp.endpoint");
         end_batch(self, 0);
     }
 }
 
-// What is to be done next.
+// Sends now or sets the timer, unless a batch is on its way.
 static void plan_next(otlp_t *self)
 {
     if (self->fetch || self->batch_spans > 0 || STAILQ_EMPTY(&self->queue))
@@ -309,13 +309,13 @@ static void count_dropped(otlp_t *self, size_t spans)
 {
     uint64_t now = rl_now_us();
     self->counts.dropped += spans;
-    self->untold += spans;
-    if (self->told_us && now - self->told_us < QUIET_MS * UINT64_C(1000))
+    self->unlogged += spans;
+    if (self->logged_us && now - self->logged_us < QUIET_MS * UINT64_C(1000))
         return;
     rl_warn("traces: %llu spans dropped: %zu wait for the collector already (otlp.queue)",
-            (unsigned long long)self->untold, self->queue_spans);
-    self->told_us = now;
-    self->untold = 0;
+            (unsigned long long)self->unlogged, self->queue_spans);
+    self->logged_us = now;
+    self->unlogged = 0;
 }
 
 void otlp_answer(otlp_t *self, const timeline_t *timeline)

@@ -1,8 +1,9 @@
 // otlp: traces of answers leave for an OpenTelemetry collector, over OTLP/HTTP in JSON.
 //
-// What ended is written as spans at once, waits in a bounded queue, and leaves in batches, one
-// request at a time. A collector that is down, slow or full is tried again, later and later; what
-// the queue has no room for meanwhile is dropped and counted. Nothing of it holds up an answer.
+// An answer that has ended is written as spans at once; they wait in a bounded queue and are sent
+// in batches, one request at a time. A collector that is down, slow or full is tried again with
+// growing delays; spans that the queue has no room for are dropped and counted. Answers never wait
+// for it.
 #ifndef OTLP_H
 #define OTLP_H
 
@@ -17,8 +18,8 @@ typedef struct otlp otlp_t;
 typedef struct otlp_settings {
     char *url;          // of the collector's traces, "" if nothing is exported
     char **headers;     // "Name: value", up to a NULL
-    char *resource;     // what is said of this process: attributes in OTLP's JSON, with commas
-    double ratio;       // of the answers whose client says nothing of tracing
+    char *resource;     // attributes of this process in OTLP's JSON, with commas
+    double ratio;       // of the answers whose client sends no traceparent
     size_t queue;       // spans that wait, at most
     size_t batch;       // spans in a request, about
     long delay_ms;      // that a span waits for others
@@ -43,17 +44,17 @@ void otlp_reload(otlp_t *self, otlp_settings_t **settings_p);
 // Whether the spans of this answer will be exported: decided from what is known at its beginning.
 bool otlp_samples(const otlp_t *self, const timeline_t *timeline);
 
-// What goes along with a call that is made for the answer: the call's own span is the parent of
-// what the server does. Where nothing is exported nobody would find that span: then the client's
-// own traceparent goes on as it came, if there is one.
+// The headers of a call that is made for the answer: the call's own span is the parent of the
+// server's spans. Where nothing is exported there will be no such span: then the client's own
+// traceparent is passed on, if there is one.
 trace_headers_t otlp_headers(const otlp_t *self, const timeline_t *timeline, trace_span_t call,
                              unsigned nth);
 
 // Takes the spans of an answer that has ended.
 void otlp_answer(otlp_t *self, const timeline_t *timeline);
 
-// To be called again and again at the process's end: sends what waits, tries nothing twice. True
-// when all is said, or when it has taken too long.
+// To be called repeatedly at the process's end: sends what waits, without retries. True when
+// nothing is left, or when it has taken too long.
 bool otlp_finish(otlp_t *self);
 
 typedef struct otlp_counts { // of spans

@@ -1,5 +1,5 @@
-// otlp_settings: where traces go and what is said of this process: otlp.* of the configuration, and
-// OpenTelemetry's own environment variables, which operators of many services set for all of them.
+// otlp_settings: where traces go and the attributes of this process: otlp.* of the configuration,
+// and OpenTelemetry's own environment variables, which operators set for all their services.
 // (OpenTelemetry specification: "Environment Variable Specification", "OTLP Exporter
 // Configuration".)
 #include "otlp.h"
@@ -92,7 +92,7 @@ static int hex_digit(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-// Percent-encoded bytes become themselves, in place; spaces around it go (W3C Baggage, 3.3.1).
+// Decodes percent-encoded bytes in place and trims spaces (W3C Baggage, 3.3.1).
 static char *decode_percent(char *text)
 {
     while (*text == ' ' || *text == '\t')
@@ -189,7 +189,7 @@ static void add_attribute(resource_t *self, const char *name, const char *value)
 static bool take_attribute(void *arg, const char *name, const char *value)
 {
     resource_t *self = arg;
-    // these are ours to say
+    // set by this process
     static const char *const own[] = {"service.version", "service.instance.id", "process.pid"};
     if (!*name || !rl_utf8_valid(name, strlen(name)) || !rl_utf8_valid(value, strlen(value)))
         return false;

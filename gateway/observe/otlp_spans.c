@@ -26,7 +26,7 @@ static uint64_t unix_us(const writer_t *w, uint64_t us)
     return (uint64_t)w->timeline->wall_us + us;
 }
 
-// Begins a span; what reaches beyond the answer's end is cut there.
+// Begins a span, cut at the answer's end.
 static void begin_span(writer_t *w, const char *id, const char *parent, otlp_kind_t kind,
                        const char *name, const char *of, stretch_t when)
 {
@@ -75,10 +75,10 @@ static stretch_t step_stretch(const timeline_t *timeline, size_t at)
                                                          : timeline->end_us};
 }
 
-// What was under way when the answer failed has failed.
+// A failed answer fails the step in which it ended.
 static const char *error_of_step(const timeline_t *timeline, size_t at)
 {
-    bool last = at + 2 >= timeline->steps_size; // one more says how it ended
+    bool last = at + 2 >= timeline->steps_size; // the last one is the outcome
     return last && timeline->outcome == REQUEST_FAILED ? timeline->error : NULL;
 }
 
@@ -246,8 +246,8 @@ static bool is_llm(stage_t stage)
            stage == STAGE_TOKENS;
 }
 
-// Learns from its parts: which worker, when the LLM was asked.
-static void look_at_parts(const timeline_t *t, generation_t *self)
+// Its worker, and when the LLM was called, by its parts.
+static void read_parts(const timeline_t *t, generation_t *self)
 {
     bool asked = false;
     for (size_t at = 0; at < t->spans_size; at++) {
@@ -348,7 +348,7 @@ static void write_generation(writer_t *w, size_t at, unsigned nth)
                          .worker = "",
                          .last = end + 2 >= t->steps_size};
     const char *error = self.last ? error_of_step(t, end) : "generator_lost";
-    look_at_parts(t, &self);
+    read_parts(t, &self);
     trace_span_id(t->span_id, TRACE_GENERATION, nth, id);
     trace_span_id(t->span_id, TRACE_CHAT, nth, chat);
     begin_span(w, id, t->span_id, OTLP_INTERNAL, "generation", NULL, self.when);

@@ -20,7 +20,7 @@
 
 #include "timeline.h"
 
-// What a timeline does not say of the servers that were called; "" and 0 where not known.
+// What a timeline does not have of the servers that were called; "" and 0 where not known.
 typedef struct otlp_server {
     char model[128];
     char address[256];

@@ -1,4 +1,4 @@
-// timeline: filling it in.
+// timeline: made, filled in and freed.
 #include "timeline.h"
 
 #include <stdio.h>
@@ -82,7 +82,7 @@ static bool take_traceparent(timeline_t *self, const char *header)
     return true;
 }
 
-// ---- birth --------------------------------------------------------------------------------------
+// ---- new ----------------------------------------------------------------------------------------
 
 timeline_t *timeline_new(const char *id, uint64_t received_us, const char *traceparent)
 {
@@ -155,7 +155,7 @@ uint64_t timeline_at(const timeline_t *self, uint64_t us)
 void timeline_enter(timeline_t *self, request_state_t state, uint64_t now_us)
 {
     uint64_t at = timeline_at(self, now_us);
-    // Back and forth between waiting and generating can fill the row: the last step then stretches.
+    // Changes between waiting and generating can fill the row: the last step then lasts to the end.
     if (self->steps_size < TIMELINE_MAX_STEPS)
         self->steps[self->steps_size++] = (timeline_step_t){state, at};
     if (state >= REQUEST_DONE) {

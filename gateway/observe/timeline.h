@@ -3,8 +3,8 @@
 // kept and the spans that are exported.
 //
 // Durations are microseconds, points in time are microseconds since the question's first byte, by
-// the gateway's clock alone: what a worker measured is a duration of its own clock, laid where the
-// gateway saw its task leave.
+// the gateway's clock alone: what a worker measured is a duration of its own clock, counted from
+// when the gateway sent its task.
 #ifndef TIMELINE_H
 #define TIMELINE_H
 
@@ -140,7 +140,7 @@ typedef struct timeline {
     // of the passages, so that they are read in time: left out since a better one says the same,
     // cut, and the tokens that were cut off with both (estimated)
     uint64_t passages_repeated, passages_cut, tokens_trimmed;
-    double prefill_ms; // by the LLM server's own account; −1 if it gave none
+    double prefill_ms; // as the LLM server reports; −1 if it does not
     unsigned hedges, retries, continuations;
     struct timeline_text *texts; // everything owned above
 } timeline_t;
@@ -154,7 +154,7 @@ const char *timeline_text(timeline_t *self, const char *text);
 // A moment of rl_now_us as a point in time of the timeline.
 uint64_t timeline_at(const timeline_t *self, uint64_t us);
 
-// The one function that stamps a state; `now_us` by rl_now_us.
+// Enters a state; the only function that does. `now_us` by rl_now_us.
 void timeline_enter(timeline_t *self, request_state_t state, uint64_t now_us);
 
 // Adds a span between two moments of rl_now_us, to be filled in; NULL when TIMELINE_MAX_SPANS are

@@ -11,7 +11,7 @@ typedef struct walk {
     const timeline_t *timeline;
     path_step_t *path;
     size_t size;
-    uint64_t at, until; // covered as far as this; where the path ends
+    uint64_t at, until; // charged so far; the end of the path
 } walk_t;
 
 static uint64_t end_of(const span_t *span)
@@ -140,7 +140,7 @@ static uint64_t searched_at(const timeline_t *timeline)
     return searched_without(timeline, STAGES);
 }
 
-static bool beside_others(stage_t stage)
+static bool runs_beside_others(stage_t stage)
 {
     return stage == STAGE_EMBED || stage == STAGE_SEARCH_NETWORK || stage == STAGE_SEARCH_QUEUE ||
            stage == STAGE_SEARCH_WORK || stage == STAGE_MISSING;
@@ -153,7 +153,7 @@ static bool is_generators(stage_t stage)
     return stage >= STAGE_GENERATOR_QUEUE && stage <= STAGE_PREFILL;
 }
 
-// The generator's own account of the generation that began in [from, to), else nothing.
+// The generator's own spans of the generation that began in [from, to), if it sent any.
 static void charge_generating(walk_t *self, uint64_t to)
 {
     const timeline_t *timeline = self->timeline;
@@ -207,7 +207,7 @@ size_t timeline_path(const timeline_t *self, path_step_t *path)
     for (size_t at = 0; at < walk.size; at++) {
         path_step_t *step = &path[at];
         uint64_t saved = step->took_us;
-        if (beside_others(step->stage)) {
+        if (runs_beside_others(step->stage)) {
             uint64_t without = searched_without(self, step->stage);
             saved = searched > without ? searched - without : 0;
             saved = saved < step->took_us ? saved : step->took_us;

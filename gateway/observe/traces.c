@@ -167,11 +167,11 @@ static bool read_number(http_req_t **req, const char *name, double most, double 
     return false;
 }
 
-typedef struct wanted {
+typedef struct query {
     double limit, since, until, slower_ms; // Unix time in seconds
     const char *outcome, *collection;      // NULL: any
     bool chrome;                           // as a trace file
-} wanted_t;
+} query_t;
 
 // ?format=json or chrome; answers 400 and returns false for another.
 static bool read_format(http_req_t **req, bool *chrome)
@@ -185,29 +185,28 @@ static bool read_format(http_req_t **req, bool *chrome)
     return false;
 }
 
-static bool read_wanted(http_req_t **req, wanted_t *wanted)
+static bool read_query(http_req_t **req, query_t *query)
 {
-    *wanted = (wanted_t){.limit = LIMIT, .until = 1e12};
-    if (!read_number(req, "limit", LIMIT_MOST, &wanted->limit) ||
-        !read_number(req, "since", 1e12, &wanted->since) ||
-        !read_number(req, "until", 1e12, &wanted->until) ||
-        !read_number(req, "slower_ms", 1e9, &wanted->slower_ms) ||
-        !read_format(req, &wanted->chrome))
+    *query = (query_t){.limit = LIMIT, .until = 1e12};
+    if (!read_number(req, "limit", LIMIT_MOST, &query->limit) ||
+        !read_number(req, "since", 1e12, &query->since) ||
+        !read_number(req, "until", 1e12, &query->until) ||
+        !read_number(req, "slower_ms", 1e9, &query->slower_ms) || !read_format(req, &query->chrome))
         return false;
-    wanted->outcome = http_query(*req, "outcome");
-    wanted->collection = http_query(*req, "collection");
+    query->outcome = http_query(*req, "outcome");
+    query->collection = http_query(*req, "collection");
     return true;
 }
 
-static bool is_wanted(const wanted_t *wanted, const timeline_t *timeline)
+static bool matches_query(const query_t *query, const timeline_t *timeline)
 {
-    // to the microsecond, as unix_ms was told: divided by a thousand it may be an ulp more
+    // rounded to the microsecond, since unix_ms / 1000 as the client computes it may be an ulp more
     double us = (double)timeline->wall_us;
-    return us >= round(wanted->since * 1e6) && us <= round(wanted->until * 1e6) &&
-           (double)timeline->end_us / 1000 >= wanted->slower_ms &&
-           (!wanted->outcome ||
-            strcmp(wanted->outcome, request_state_names[timeline->outcome]) == 0) &&
-           (!wanted->collection || strcmp(wanted->collection, timeline->collection) == 0);
+    return us >= round(query->since * 1e6) && us <= round(query->until * 1e6) &&
+           (double)timeline->end_us / 1000 >= query->slower_ms &&
+           (!query->outcome ||
+            strcmp(query->outcome, request_state_names[timeline->outcome]) == 0) &&
+           (!query->collection || strcmp(query->collection, timeline->collection) == 0);
 }
 
 static void reply_json(http_req_t **req, rl_buf_t *out)
@@ -236,18 +235,18 @@ static void write_list(const traces_t *traces, const char *gateway, const timeli
 
 void traces_get_list(const traces_t *traces, const char *gateway, http_req_t *req)
 {
-    wanted_t wanted;
-    if (!read_wanted(&req, &wanted))
+    query_t query;
+    if (!read_query(&req, &query))
         return;
     const timeline_t **found = rl_alloc_array(traces->size, sizeof *found);
     size_t size = 0;
-    for (size_t at = 0; at < traces->size && (double)size < wanted.limit; at++) {
+    for (size_t at = 0; at < traces->size && (double)size < query.limit; at++) {
         const timeline_t *timeline = traces_at(traces, at);
-        if (may_see(http_caller(req), timeline) && is_wanted(&wanted, timeline))
+        if (may_see(http_caller(req), timeline) && matches_query(&query, timeline))
             found[size++] = timeline;
     }
     rl_buf_t out = rl_buf_make(RESPONSE_MAX);
-    if (wanted.chrome)
+    if (query.chrome)
         trace_chrome_write(found, size, gateway, &out);
     else
         write_list(traces, gateway, found, size, &out);

@@ -1,5 +1,4 @@
-// traces: the timelines of the answers that ended last, for those who ask where the time went:
-// GET /v1/traces and /v1/traces/{id}.
+// traces: the timelines of the answers that ended last, and GET /v1/traces and /v1/traces/{id}.
 #ifndef TRACES_H
 #define TRACES_H
 

@@ -6,6 +6,7 @@
 #define REQUEST_H
 
 #include "pipeline.h"
+#include "question.h"
 
 typedef struct request request_t;
 

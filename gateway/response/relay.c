@@ -12,7 +12,7 @@
 #include "timer.h"
 
 enum {
-    LOOK_MS = 100,
+    CHECK_MS = 100,
     ANSWER_US = 2000000, // a gateway that says nothing to RESUME for so long is gone
 };
 
@@ -56,15 +56,15 @@ static int send_resume(relay_t *self, uint64_t seen, bool gone)
     return peers_send(self->all->peers, self->gateway, &msg);
 }
 
-static void answer_gone(relay_t *self)
+static void reply_gone(relay_t *self)
 {
     http_reply_error(&self->req, 410, "answer_gone", NULL, 0,
                      "answer %s was held by gateway %s, which is gone", self->answer,
                      self->gateway);
 }
 
-// A gateway that does not answer is gone.
-static void on_look(void *arg)
+// A gateway that does not answer in time counts as gone.
+static void on_check(void *arg)
 {
     relays_t *self = arg;
     uint64_t now = rl_now_us();
@@ -72,7 +72,7 @@ static void on_look(void *arg)
         next = TAILQ_NEXT(each, list);
         if (http_stream_begun(each->req) || now - each->begun_us < ANSWER_US)
             continue;
-        answer_gone(each);
+        reply_gone(each);
         drop_relay(each);
     }
 }
@@ -82,8 +82,8 @@ relays_t *relays_new(rl_proc_t *proc, peers_t *peers)
     relays_t *self = rl_new(*self);
     *self = (relays_t){.proc = proc, .peers = peers};
     TAILQ_INIT(&self->list);
-    self->timer = rl_timer_new(rl_proc_base(proc), on_look, self);
-    rl_timer_every(self->timer, LOOK_MS * 1000);
+    self->timer = rl_timer_new(rl_proc_base(proc), on_check, self);
+    rl_timer_every(self->timer, CHECK_MS * 1000);
     return self;
 }
 
@@ -135,7 +135,7 @@ void relays_begin(relays_t *self, const char *answer, uint64_t seen, http_req_t 
     http_on_client(relay->req, on_gone, NULL, relay);
     if (send_resume(relay, seen, false) == 0)
         return;
-    answer_gone(relay);
+    reply_gone(relay);
     drop_relay(relay);
 }
 

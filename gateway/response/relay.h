@@ -15,7 +15,7 @@ void relays_destroy(relays_t **self_p);
 bool relays_may_have(relays_t *self, const char *answer);
 
 // Takes the request: its client gets the events of `answer` after number `seen` from the gateway
-// that holds it; 410 where that one is gone or says so.
+// that holds it; 410 where that one is gone or says that the answer is.
 void relays_begin(relays_t *self, const char *answer, uint64_t seen, http_req_t **req_p);
 
 // Has the gateway that holds it stop an answer of this caller; false if it is not known.

@@ -14,7 +14,7 @@
 
 enum {
     SEND_MAX = 256 << 10, // bytes of events in a message to another gateway
-    LOOK_MS = 200,        // how often logs are looked through for those whose time is over
+    CHECK_MS = 200,       // between two checks for logs whose time is over
 };
 
 struct replays {
@@ -39,11 +39,11 @@ struct replay {
     char *gateway;    // or the gateway that has it,
     uint64_t client;  // and its number there
     bool ended;
-    uint64_t alone_us; // since when no client is there, or the answer is complete
+    uint64_t idle_since_us; // since when no client is there, or the answer is complete
     TAILQ_ENTRY(replay) list;
 };
 
-static void on_look(void *arg);
+static void on_check(void *arg);
 
 replays_t *replays_new(rl_proc_t *proc, peers_t *peers)
 {
@@ -51,8 +51,8 @@ replays_t *replays_new(rl_proc_t *proc, peers_t *peers)
     self->proc = proc;
     self->peers = peers;
     TAILQ_INIT(&self->all);
-    self->timer = rl_timer_new(rl_proc_base(proc), on_look, self);
-    rl_timer_every(self->timer, LOOK_MS * 1000);
+    self->timer = rl_timer_new(rl_proc_base(proc), on_check, self);
+    rl_timer_every(self->timer, CHECK_MS * 1000);
     return self;
 }
 
@@ -68,23 +68,23 @@ void replays_destroy(replays_t **self_p)
     *self_p = NULL;
 }
 
-static void let_away_go(replay_t *self)
+static void release_remote(replay_t *self)
 {
     free(self->gateway);
     self->gateway = NULL;
     if (!self->ended)
-        self->alone_us = rl_now_us();
+        self->idle_since_us = rl_now_us();
 }
 
-// Those that nobody came back to.
-static void on_look(void *arg)
+// Frees the logs that no client came back to in time.
+static void on_check(void *arg)
 {
     replays_t *self = arg;
     uint64_t now = rl_now_us();
     uint64_t keep = (uint64_t)rl_conf_int(rl_proc_conf(self->proc), "gateway.resume_ms") * 1000;
     for (replay_t *each = TAILQ_FIRST(&self->all), *next; each; each = next) {
         next = TAILQ_NEXT(each, list);
-        if (each->req || each->gateway || now - each->alone_us < keep)
+        if (each->req || each->gateway || now - each->idle_since_us < keep)
             continue;
         if (each->ended)
             replay_destroy(&each);
@@ -104,7 +104,7 @@ replay_t *replay_new(replays_t *owner, const char *id, const keys_caller_t *call
                        .events = *events,
                        .log = rl_buf_make(bound * 2),
                        .bound = bound,
-                       .alone_us = rl_now_us()};
+                       .idle_since_us = rl_now_us()};
     TAILQ_INSERT_TAIL(&owner->all, self, list);
     return self;
 }
@@ -130,9 +130,9 @@ bool replay_ended(const replay_t *self)
     return self->ended;
 }
 
-// Sends events (whole ones, `size` bytes) to the other gateway; gives its client up when that
+// Sends events (whole ones, `size` bytes) to the other gateway; releases its client when that
 // fails.
-static void send_away(replay_t *self, const char *events, size_t size, bool ended)
+static void send_remote(replay_t *self, const char *events, size_t size, bool ended)
 {
     rl_buf_t text = rl_buf_make(SEND_MAX + 1);
     for (size_t at = 0; (at < size || ended) && self->gateway;) {
@@ -144,20 +144,20 @@ static void send_away(replay_t *self, const char *events, size_t size, bool ende
         rl_msg_t msg = {.type = RL_EVENTS,
                         .events = {.client = self->client, .events = text.data, .ended = last}};
         if (peers_send(self->owner->peers, self->gateway, &msg) != 0 || last)
-            let_away_go(self);
+            release_remote(self);
         if (last)
             break;
     }
     rl_buf_free(&text);
 }
 
-// The client that is there now is let go: another has come, or the answer is complete.
-static void let_go(replay_t *self)
+// Ends the stream of the client at hand: another has come, or the answer is complete.
+static void release_client(replay_t *self)
 {
     if (self->req)
         http_stream_end(&self->req);
     if (self->gateway)
-        send_away(self, "", 0, true);
+        send_remote(self, "", 0, true);
 }
 
 static void on_gone(void *arg)
@@ -165,7 +165,7 @@ static void on_gone(void *arg)
     replay_t *self = arg;
     http_drop(&self->req);
     if (!self->ended)
-        self->alone_us = rl_now_us();
+        self->idle_since_us = rl_now_us();
 }
 
 static void on_drained(void *arg)
@@ -176,14 +176,14 @@ static void on_drained(void *arg)
 }
 
 // Where the events after number `seen` begin in the log.
-static size_t place_after(const replay_t *self, uint64_t seen)
+static size_t offset_after(const replay_t *self, uint64_t seen)
 {
     uint64_t skip = seen - self->dropped;
     skip = skip < self->ends_size ? skip : self->ends_size;
     return skip > 0 ? self->ends[skip - 1] : 0;
 }
 
-static void tell_gone(const replay_t *self, uint64_t seen, char *message, size_t size)
+static void describe_gone(const replay_t *self, uint64_t seen, char *message, size_t size)
 {
     snprintf(message, size,
              "the events after number %llu are not kept any more, those after %llu are "
@@ -191,11 +191,11 @@ static void tell_gone(const replay_t *self, uint64_t seen, char *message, size_t
              (unsigned long long)seen, (unsigned long long)self->dropped);
 }
 
-// A client has come: an answer that was paused goes on.
-static void go_on(replay_t *self)
+// A client has come: an answer that was paused is resumed.
+static void resume_answer(replay_t *self)
 {
     if (self->ended)
-        let_go(self);
+        release_client(self);
     else if (self->events.drained)
         self->events.drained(self->events.arg);
 }
@@ -204,21 +204,21 @@ void replay_attach(replay_t *self, http_req_t **req_p, uint64_t seen)
 {
     char message[200];
     if (seen < self->dropped) {
-        tell_gone(self, seen, message, sizeof message);
+        describe_gone(self, seen, message, sizeof message);
         http_reply_error(req_p, 410, "events_gone", NULL, 0, "%s", message);
         return;
     }
-    let_go(self);
+    release_client(self);
     self->req = *req_p;
     *req_p = NULL;
     http_on_client(self->req, on_gone, on_drained, self);
-    size_t from = place_after(self, seen);
+    size_t from = offset_after(self, seen);
     http_stream_begin(self->req);
     http_stream_send(self->req, self->log.data + from, self->log.size - from);
-    go_on(self);
+    resume_answer(self);
 }
 
-// Tells another gateway why its client gets nothing.
+// Tells another gateway why its client gets no events.
 static void refuse_client(replays_t *self, const rl_resume_t *resume, const char *code,
                           const char *message)
 {
@@ -240,7 +240,7 @@ void replays_resume(replays_t *self, const rl_resume_t *resume)
         {
             if (replay->gateway && replay->client == resume->client &&
                 strcmp(replay->gateway, resume->gateway) == 0)
-                let_away_go(replay);
+                release_remote(replay);
         }
         return;
     }
@@ -251,18 +251,19 @@ void replays_resume(replays_t *self, const rl_resume_t *resume)
             "there is no such answer to come back to: it was not asked for with \"resumable\": "
             "true, or its time is over (gateway.resume_ms)");
     } else if (resume->seen < replay->dropped) {
-        tell_gone(replay, resume->seen, message, sizeof message);
+        describe_gone(replay, resume->seen, message, sizeof message);
         refuse_client(self, resume, "events_gone", message);
     } else {
-        let_go(replay);
+        release_client(replay);
         replay->gateway = rl_strdup(resume->gateway);
         replay->client = resume->client;
-        size_t from = place_after(replay, resume->seen);
+        size_t from = offset_after(replay, resume->seen);
         if (replay->log.size > from)
-            send_away(replay, replay->log.data + from, replay->log.size - from, false);
+            send_remote(replay, replay->log.data + from, replay->log.size - from, false);
         else
-            send_away(replay, ": here\n\n", 8, false); // so that the other one knows
-        go_on(replay);
+            send_remote(replay, ": here\n\n", 8,
+                        false); // so that the other gateway knows that the answer is here
+        resume_answer(replay);
     }
 }
 
@@ -285,12 +286,12 @@ void replay_add(replay_t *self, const char *event, size_t size)
     if (self->req)
         http_stream_send(self->req, event, size);
     if (self->gateway)
-        send_away(self, event, size, false);
+        send_remote(self, event, size, false);
     if (self->ends_size == self->ends_room) {
         self->ends_room = self->ends_room ? self->ends_room * 2 : 64;
         self->ends = rl_realloc(self->ends, self->ends_room, sizeof *self->ends);
     }
-    if (rl_buf_add(&self->log, event, size) != 0) { // larger than the whole log may be
+    if (rl_buf_add(&self->log, event, size) != 0) { // the event is larger than the whole log may be
         rl_buf_clear(&self->log);
         self->dropped += self->ends_size + 1;
         self->ends_size = 0;
@@ -311,8 +312,8 @@ void replay_end(replay_t **self_p)
     replay_t *self = *self_p;
     *self_p = NULL;
     self->ended = true;
-    self->alone_us = rl_now_us();
-    let_go(self);
+    self->idle_since_us = rl_now_us();
+    release_client(self);
 }
 
 void replay_destroy(replay_t **self_p)
@@ -324,7 +325,7 @@ void replay_destroy(replay_t **self_p)
     if (self->req)
         http_drop(&self->req);
     if (self->gateway)
-        send_away(self, "", 0, true);
+        send_remote(self, "", 0, true);
     keys_unref(&self->caller);
     rl_buf_free(&self->log);
     free(self->ends);

@@ -2,7 +2,7 @@
 // get the rest, each event once, while the answer goes on.
 //
 // answer → replay_add → the log (bounded) → whichever client is there now. Without a client the
-// answer goes on for gateway.resume_ms; then it is given up. A complete answer stays as long.
+// answer goes on for gateway.resume_ms and is then cancelled. A complete answer is kept as long.
 #ifndef REPLAY_H
 #define REPLAY_H
 
@@ -33,8 +33,8 @@ const char *replay_id(const replay_t *self);
 bool replay_ended(const replay_t *self);
 
 // Gives the log a client that has seen the events up to number `seen`: it gets the others at once
-// and then all as they come. A client that was there before is let go. Takes the request; answers
-// it with 410 where events after `seen` are not kept any more.
+// and then all as they come. The stream of a client that was there before ends. Takes the request;
+// answers it with 410 where events after `seen` are not kept any more.
 void replay_attach(replay_t *self, http_req_t **req_p, uint64_t seen);
 
 // A client of another gateway comes back (RESUME), or has left again. What it gets is sent there.
@@ -44,9 +44,9 @@ void replays_resume(replays_t *self, const rl_resume_t *resume);
 void replay_add(replay_t *self, const char *event, size_t size);
 // Bytes that the client at hand has not taken; 0 without one.
 size_t replay_backlog(const replay_t *self);
-// No event will follow. The log stays for those who come back, then frees itself.
+// No event will follow. The log is kept for clients that come back, then frees itself.
 void replay_end(replay_t **self_p);
-// Forgets the log at once; a client at hand is let go.
+// Frees the log at once and closes the connection of a client at hand.
 void replay_destroy(replay_t **self_p);
 
 #endif

@@ -1,9 +1,9 @@
 // response_openai: POST /v1/chat/completions as OpenAI's clients expect it: chunks, or one object.
 // https://platform.openai.com/docs/api-reference/chat-streaming
 //
-// Extras ride where the clients keep what they do not know: "citations", "coverage", "upstream",
-// and for those who ask "progress", "quick_answer", "timings". "model" is the one asked for while
-// the answer is being written, and at its end the one that wrote it.
+// Extras are members of the chunks, which OpenAI's clients keep: "citations", "coverage",
+// "upstream", and for those who ask "progress", "quick_answer", "timings". "model" is the one asked
+// for while the answer is being written, and at its end the one that wrote it.
 #include "response_private.h"
 
 #include <string.h>
@@ -61,7 +61,7 @@ static void end_chunk(response_t *self)
 }
 
 // The role comes first, once. The stream begins when the passages are there (or with the first
-// progress, for those who ask for it): what goes wrong before has its HTTP status.
+// progress, for clients that ask for it): errors before that have their HTTP status.
 static void begin_stream(response_t *self)
 {
     if (response_begun(self))

@@ -10,10 +10,10 @@
 #include "mem.h"
 
 enum {
-    MOST_BYTES = 64 << 20, // of all sessions: what they found stays until their question comes
+    MOST_BYTES = 64 << 20, // of all sessions, with the passages that wait for their question
     SESSION_BYTES = 4096,  // what one counts at least, so that there are at most 16,384
 };
-static const uint64_t AGE_US = 300000000; // a session without a word for so long is over
+static const uint64_t AGE_US = 300000000; // a session without a draft for so long ends
 
 typedef struct session {
     drafts_t *drafts;
@@ -76,7 +76,7 @@ static session_t *find_session(drafts_t *self, const keys_caller_t *caller, cons
     return lru_find(self->sessions, key, rl_now_us());
 }
 
-// A session that is heard of goes on, and counts what it holds now. It may be gone afterwards.
+// Renews the session's age and counts what it holds now. It may be gone afterwards.
 static void renew_session(drafts_t *self, const keys_caller_t *caller, const char *name,
                           const session_t *session)
 {
@@ -108,7 +108,7 @@ static char *fold_text(const char *text)
             at += between;
             continue;
         }
-        do { // the marks of a term go together: each is looked at once
+        do { // the marks of a term are copied together
             unsigned char c = (unsigned char)*at++;
             *to++ = (char)(c < 128 ? tolower(c) : c);
         } while (*at && strchr(".,;:!?", at[-1]) && strchr(".,;:!?", *at));

@@ -1,5 +1,5 @@
-// drafts: questions that are still being typed (POST /v1/draft). What was found for the words so
-// far waits here, by caller and session, for the question that is sent in the end.
+// drafts: questions that are still being typed (POST /v1/draft). The passages found for the words
+// so far are kept here, by caller and session, for the question that is sent in the end.
 #ifndef DRAFTS_H
 #define DRAFTS_H
 
@@ -23,7 +23,7 @@ void drafts_destroy(drafts_t **self_p);
 // A draft of the session begins: an earlier one that is still at work is given back, to be ended.
 struct request *drafts_begin(drafts_t *self, const keys_caller_t *caller, const char *session,
                              struct request *request);
-// It is over, whatever came of it.
+// The draft has ended, in whatever way.
 void drafts_end(drafts_t *self, const keys_caller_t *caller, const char *session,
                 const struct request *request);
 // The passages for the words so far. Keeps a reference of its own. Returns whether they are the

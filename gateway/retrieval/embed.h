@@ -1,7 +1,7 @@
 // embed: questions become vectors: calls to the embedding server, from the gateway's own loop. The
 // same text in flight is asked for once, and vectors are kept for a while (cache.embeddings_mb,
-// cache.age_ms), by text, model and the rights of the caller: what one has asked must not show in
-// the times of another who may not see the same.
+// cache.age_ms), by text, model and the rights of the caller: response times must not tell
+// what callers with other rights have asked.
 #ifndef EMBED_H
 #define EMBED_H
 

@@ -1,5 +1,5 @@
-// followup: a question that leans on what was said before is made to stand on its own, for
-// retrieval only; the model sees the conversation as it is.
+// followup: a question that refers to earlier turns is made to stand on its own, for retrieval
+// only; the model sees the conversation as it is.
 #ifndef FOLLOWUP_H
 #define FOLLOWUP_H
 

@@ -197,7 +197,7 @@ void lru_key_number(double number)
 
 void lru_key_text(const char *text)
 {
-    uint64_t size = strlen(text); // tells where it ends
+    uint64_t size = strlen(text); // so that parts cannot run into each other
     add_bytes(&size, sizeof size);
     add_bytes(text, size);
 }

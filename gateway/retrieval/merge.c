@@ -196,7 +196,7 @@ static size_t count_kinds(const merge_input_t *inputs, size_t size, kind_t *only
 
 // ---- result -------------------------------------------------------------------------------------
 
-static bool seen_before(candidate_t **chosen, size_t size, const candidate_t *item)
+static bool is_repeated(candidate_t **chosen, size_t size, const candidate_t *item)
 {
     for (size_t at = 0; at < size; at++)
         if (chosen[at]->passage->hash == item->passage->hash && item->passage->hash != 0)
@@ -274,7 +274,7 @@ merged_passage_t *merge_inputs(const merge_input_t *inputs, size_t inputs_size,
 
     size_t chosen = 0;
     for (size_t at = 0; at < table.size && chosen < settings->k; at++)
-        if (!seen_before(order, chosen, order[at]))
+        if (!is_repeated(order, chosen, order[at]))
             order[chosen++] = order[at];
     merged_passage_t *out = copy_out(order, chosen);
     *size = chosen;

@@ -1,4 +1,4 @@
-// merge: what the sources found, put in one order. Pure functions: no sockets, no clock.
+// merge: the hits of all sources in one order. Pure functions: no sockets, no clock.
 #ifndef MERGE_H
 #define MERGE_H
 

@@ -1,5 +1,5 @@
-// merged_passage: what retrieval gives to an answer: passages in one order, and the sources that
-// gave nothing.
+// merged_passage: the result of retrieval: passages in one order, and the sources that did not
+// answer.
 #ifndef MERGED_PASSAGE_H
 #define MERGED_PASSAGE_H
 

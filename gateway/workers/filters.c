@@ -7,19 +7,19 @@
 
 #include "filter.h"
 
-typedef struct looking {
+typedef struct filter_scope {
     registry_t *registry;
     const question_t *question;
-} looking_t;
+} filter_scope_t;
 
 // Whether one of the collections has the field (or may have it).
-static bool is_there(void *arg, const char *field)
+static bool has_field(void *arg, const char *field)
 {
-    const looking_t *looking = arg;
-    const question_t *question = looking->question;
+    const filter_scope_t *scope = arg;
+    const question_t *question = scope->question;
     for (size_t at = 0; at < question->collections_size; at++) {
         bool more = false;
-        const json_t *fields = registry_fields(looking->registry, question->collections[at], &more);
+        const json_t *fields = registry_fields(scope->registry, question->collections[at], &more);
         if (more || json_object_get(fields, field))
             return true;
     }
@@ -27,16 +27,16 @@ static bool is_there(void *arg, const char *field)
 }
 
 // The fields that there are, as many as fit.
-static void list_fields(const looking_t *looking, char *out, size_t size)
+static void list_fields(const filter_scope_t *scope, char *out, size_t size)
 {
     size_t used = 0;
     const char *name;
     json_t *type;
     out[0] = '\0';
-    for (size_t at = 0; at < looking->question->collections_size; at++) {
+    for (size_t at = 0; at < scope->question->collections_size; at++) {
         bool more = false;
         const json_t *fields =
-            registry_fields(looking->registry, looking->question->collections[at], &more);
+            registry_fields(scope->registry, scope->question->collections[at], &more);
         json_object_foreach((json_t *)fields, name, type)
         {
             if (used + strlen(name) + 3 < size)
@@ -51,7 +51,7 @@ bool filters_fit(registry_t *registry, const question_t *question, http_req_t **
     if (!question->filter)
         return true;
     const char *param = question->form == FORM_CHAT ? "ragline.filter" : "filter";
-    looking_t looking = {registry, question};
+    filter_scope_t scope = {registry, question};
     for (size_t at = 0; at < question->collections_size; at++) {
         bool more = false;
         if (!registry_fields(registry, question->collections[at], &more) && !more) {
@@ -64,10 +64,10 @@ bool filters_fit(registry_t *registry, const question_t *question, http_req_t **
     }
     rl_filter_error_t trouble;
     rl_filter_t *filter = rl_filter_parse(question->filter, strlen(question->filter), &trouble);
-    const char *unknown = filter ? rl_filter_each_field(filter, is_there, &looking) : NULL;
+    const char *unknown = filter ? rl_filter_each_field(filter, has_field, &scope) : NULL;
     if (unknown) {
         char known[1024];
-        list_fields(&looking, known, sizeof known);
+        list_fields(&scope, known, sizeof known);
         http_reply_error(req_p, 400, "unknown_field", param, 0,
                          "\"%s\" names the field \"%s\", which no passage has. There are: %s.",
                          param, unknown, known);

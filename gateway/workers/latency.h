@@ -6,7 +6,7 @@
 
 enum {
     LATENCY_RECENT = 128, // durations remembered
-    LATENCY_ENOUGH = 16,  // below so many nothing is said
+    LATENCY_ENOUGH = 16,  // below so many there is no percentile
     LATENCY_EVERY = 16,   // the percentile is worked out again after so many
 };
 

@@ -83,7 +83,7 @@ static void on_sweep(void *arg)
             (worker->outstanding == 0 || now - worker->leaving_us > LEAVING_US)) {
             remove_worker(self, worker);
         } else if (silent && (!worker->leaving || worker->role == ROLE_GENERATOR)) {
-            // a generator says again and again that it leaves; a retriever's tasks end by
+            // a generator announces repeatedly that it leaves; a retriever's tasks end by
             // themselves
             rl_warn("worker %s is lost: no announcement for %llu ms, %zu tasks were with it",
                     worker->id, (unsigned long long)((now - worker->seen_us) / 1000),
@@ -209,7 +209,7 @@ void registry_announced(registry_t *self, const rl_announce_t *announce)
     worker_t *worker = registry_find(self, announce->worker);
     if (worker && (worker->role != (worker_role_t)role ||
                    strcmp(worker->tasks_endpoint, announce->tasks) != 0)) {
-        remove_worker(self, worker); // it is somebody else now
+        remove_worker(self, worker); // another worker with this id
         worker = NULL;
     }
     if (!worker)

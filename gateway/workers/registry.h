@@ -1,10 +1,10 @@
 // registry: the workers that are there, as their announcements say, and the choice among them.
-// Nobody keeps a list of workers: what is not announced again is gone.
+// There is no configured list of workers: a worker that does not announce itself again is gone.
 #ifndef REGISTRY_H
 #define REGISTRY_H
 
 #include "latency.h"
-#include "question.h"
+#include "kind.h"
 #include "tasks.h"
 #include "wire.h"
 
@@ -30,7 +30,7 @@ typedef struct worker {
     uint64_t queued, running, slots, service_us, served, period_ms;
     char *collection, *generation, *embedding_model, *model, *language;
     char *fingerprint;   // of a generator's model: what answers depend on, "" if not known
-    bool prefill;        // its LLM server keeps what it has read
+    bool prefill;        // its LLM server caches prompts
     char *fields;        // of the metadata, as announced
     json_t *field_types; // the same, read; NULL if it is no object
     bool fields_more;
@@ -58,7 +58,7 @@ typedef struct source {
 typedef struct registry registry_t;
 
 typedef struct registry_events {
-    // The worker is gone for good: all its tasks (worker->tasks) must end before this returns.
+    // The worker has been removed: all its tasks (worker->tasks) must end before this returns.
     void (*lost)(void *arg, worker_t *worker);
     // A worker became ready, or has room again.
     void (*ready)(void *arg);
@@ -100,8 +100,8 @@ bool registry_has_generator(registry_t *self);
 const worker_t *registry_find_replica(registry_t *self, const source_t *source);
 
 // The sources a question to `collection` should be sent to: every shard there should be by every
-// kind that was there in the last ten minutes and is in `kinds`. Shards without a worker are named
-// too: that is how a missing one is noticed. Returns their number, at most `max`.
+// kind that was there in the last ten minutes and is in `kinds`. Shards without a worker are among
+// them, so that a missing one is noticed. Returns their number, at most `max`.
 size_t registry_sources(registry_t *self, const char *collection, const bool kinds[KINDS],
                         source_t *out, size_t max);
 // The newest index generation of those that ready replicas of the source announce, "" if none.

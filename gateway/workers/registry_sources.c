@@ -102,7 +102,7 @@ replicas_t *registry_replicas(registry_t *self, const source_t *source)
                                                   : NULL;
 }
 
-// They seldom change: read once.
+// They seldom change, so that they are parsed only when they do.
 void registry_take_fields(worker_t *worker, const rl_announce_t *announce)
 {
     const char *fields = announce->fields ? announce->fields : "";

@@ -1,4 +1,5 @@
-// tasks: a table of slots; an id is a serial number and its slot, so that finding is one look.
+// tasks: a table of slots; an id is made of a serial number and the slot, so that finding needs
+// no search.
 #include "tasks.h"
 
 #include <stdlib.h>
