@@ -91,6 +91,30 @@ static void complain(engine_collection_t *self, const char *why)
     snprintf(self->complaint, sizeof self->complaint, "%s", why);
 }
 
+static engine_verdict_t on_check(void *arg, long status, const char *body, size_t size, char *why,
+                                 size_t why_size)
+{
+    engine_collection_t *self = arg;
+    return self->settings.engine->take_check(self->place, status, body, size, why, why_size);
+}
+
+static void on_checked(void *arg, const nodes_reply_t *reply)
+{
+    engine_collection_t *self = arg;
+    self->look = NULL;
+    if (reply->verdict == ENGINE_REFUSED)
+        rl_warn("collection %s: %s", self->settings.place.collection, reply->why);
+}
+
+// Asks whether what is found in this generation can be relied on.
+static void check_engine(engine_collection_t *self)
+{
+    nodes_calls_t calls = {.take = on_check, .done = on_checked, .arg = self};
+    self->settings.engine->check(&self->request);
+    self->look =
+        nodes_send(self->settings.nodes, &self->request, rl_now_us() + LOOK_LIMIT_US, 0, &calls);
+}
+
 static void on_end(void *arg, const nodes_reply_t *reply)
 {
     engine_collection_t *self = arg;
@@ -116,6 +140,8 @@ static void on_end(void *arg, const nodes_reply_t *reply)
     self->catalog.manifest.shard_passages = &self->catalog.passages;
     self->taken = (engine_catalog_t){0};
     fit_units(self);
+    if (!self->catalog.loading)
+        check_engine(self); // once it is known how many passages there are
 }
 
 static void look(engine_collection_t *self)

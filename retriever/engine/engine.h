@@ -52,7 +52,7 @@ typedef struct engine_settings {
     const char *consistency; // of reads: "one", "quorum", "all"
     double alpha;            // weight of the vectors in ENGINE_HYBRID, 0..1
     uint64_t replicas;       // of a collection that is made: copies of each passage
-    uint64_t shards;         // and parts; 0: the engine's choice
+    uint64_t shards;         // and parts; 0: one for few passages, else the engine's choice
 } engine_settings_t;
 
 // What a collection in the engine is, kept there by who loaded it: ragline's manifest, of one
@@ -98,6 +98,12 @@ typedef struct engine {
     // Fills the result, or makes it a failure. The query is the one that was asked.
     engine_verdict_t (*take_hits)(engine_place_t *self, engine_mode_t mode, const query_t *query,
                                   long status, const char *body, size_t size, result_t *result);
+
+    // Whether searches of the place come out right, after take_catalog or take_prepare: REFUSED
+    // where they do not, `why` says why and what helps.
+    void (*check)(engine_request_t *out);
+    engine_verdict_t (*take_check)(engine_place_t *self, long status, const char *body, size_t size,
+                                   char *why, size_t why_size);
 
     // Loading. The next request that brings what is there in line with `catalog` (its description
     // and what its passages can be filtered by): 1 when there is one, 0 when all is as it should

@@ -198,9 +198,7 @@ static engine_verdict_t take_catalog(engine_place_t *self, long status, const ch
         return verdict;
     json_t *root = json_loadb(body, size, 0, NULL);
     verdict = weaviate_read_schema(self, root, catalog, why, why_size);
-    double parts =
-        json_number_value(json_object_get(json_object_get(root, "shardingConfig"), "actualCount"));
-    self->parts = parts >= 1 ? parts : 1;
+    weaviate_note_schema(self, root);
     json_decref(root);
     if (verdict == ENGINE_OK && weaviate_keep_catalog(self, catalog) != 0) {
         rl_fail(why, why_size, "class %s: nothing is known of the language \"%s\"", self->class,
@@ -562,6 +560,8 @@ const engine_t engine_weaviate = {
     .take_catalog = take_catalog,
     .search = search,
     .take_hits = take_hits,
+    .check = weaviate_check,
+    .take_check = weaviate_take_check,
     .prepare = weaviate_prepare,
     .take_prepare = weaviate_take_prepare,
     .batch = weaviate_batch,

@@ -86,9 +86,11 @@ static json_t *class_json(const engine_place_t *self, const engine_catalog_t *ca
         append_property(list, &properties[at]);
     each_field_property(catalog, append_property, list);
     json_t *sharding = json_object();
-    if (self->settings.shards > 0)
-        json_object_set_new(sharding, "desiredCount",
-                            json_integer((json_int_t)self->settings.shards));
+    uint64_t shards = self->settings.shards;
+    if (shards == 0 && catalog->manifest.passages < WEAVIATE_ONE_SHARD)
+        shards = 1;
+    if (shards > 0)
+        json_object_set_new(sharding, "desiredCount", json_integer((json_int_t)shards));
     return json_pack(
         "{s:s, s:s, s:s, s:o, s:s, s:{s:s}, s:{s:i, s:b, s:s}, s:o, s:{s:{s:f,s:f}, s:{s:s}}}",
         "class", self->class, "description", description, "vectorizer", "none", "properties", list,
@@ -223,6 +225,7 @@ engine_verdict_t weaviate_take_prepare(engine_place_t *self, long status, const 
         self->schema = NULL;
         *self->adding = '\0';
     } else if (!self->schema) {
+        weaviate_note_schema(self, root);
         verdict = fits(self, root, why, why_size);
         self->schema = verdict == ENGINE_OK ? json_incref(root) : NULL;
         self->missing = false;

@@ -11,6 +11,9 @@ enum {
     WEAVIATE_PROPERTY = 200,  // of a property's; Weaviate takes 230
     WEAVIATE_TERMS = 128,     // of a question
     WEAVIATE_SLOTS = 1 << 15, // terms whose frequency is remembered
+    // Passages that are one shard's for the engine to weigh words well: its idf is each shard's
+    // own.
+    WEAVIATE_ONE_SHARD = 10000,
 };
 
 // Around strings that filters compare, which Weaviate trims otherwise. The one behind is the lowest
@@ -31,6 +34,7 @@ struct engine_place {
     analyzer_t *rules;                 // of the catalog's language
     weaviate_frequency_t *frequencies; // WEAVIATE_SLOTS of them, of the catalog's generation
     double parts;                      // the engine's own shards of the collection
+    bool block_max;                    // it is searched by BlockMax WAND
     json_t *schema;                    // loading: the class as it is there; NULL: not asked yet
     bool missing;                      // there is none
     char adding[WEAVIATE_PROPERTY];    // the property that is being added, "" if none
@@ -59,8 +63,16 @@ engine_verdict_t weaviate_read_schema(const engine_place_t *self, const json_t *
 // of its language.
 int weaviate_keep_catalog(engine_place_t *self, const engine_catalog_t *catalog);
 
+// Takes from a class's description what searches and their check go by.
+void weaviate_note_schema(engine_place_t *self, const json_t *schema);
+
 // Terms of texts together, each as often as it stands there, with spaces between them.
 int weaviate_put_terms(analyzer_t *rules, const char *const *texts, size_t size, rl_buf_t *out);
+
+// What may be wrong with searches (engine_weaviate_check.c); see engine.h.
+void weaviate_check(engine_request_t *out);
+engine_verdict_t weaviate_take_check(engine_place_t *self, long status, const char *body,
+                                     size_t size, char *why, size_t why_size);
 
 // Loading (engine_weaviate_load.c); see engine.h.
 int weaviate_prepare(engine_place_t *self, const engine_catalog_t *catalog, engine_request_t *out);

@@ -12,6 +12,7 @@
 #include "engines.h"
 #include "fail.h"
 #include "files.h"
+#include "load_probe.h"
 #include "load_request.h"
 #include "load_survey.h"
 #include "log.h"
@@ -20,14 +21,17 @@
 
 enum {
     MAX_REQUESTS = 256,
+    PROBE_WAIT_MS = 500, // till a passage that is not found is searched for again
+    PROBE_LIMIT_S = 90,  // for all of them; an engine may write them after a minute
 };
 
 typedef enum load_phase {
     SURVEYING,
     PREPARING,
+    CHECKING,
     BATCHES,
     SWEEPING,
-    SETTLING,
+    PROBING,
     ENDING,
 } load_phase_t;
 
@@ -37,8 +41,11 @@ struct load {
     engine_place_t *place;
     nodes_t *nodes;
     load_survey_t *survey;
-    struct event *settled; // the engine has had the time to settle
-    bool waited;           // for that
+    load_probe_t *probe;
+    query_t query; // of the passage that is searched for, and what was found
+    result_t result;
+    uint64_t probe_until;      // 0: none was searched for yet
+    struct event *probe_again; // the search is repeated
     engine_catalog_t catalog;
     load_phase_t phase;
     char load[17], generation[STORE_NAME], created[32];
@@ -69,6 +76,12 @@ static engine_verdict_t on_answer(void *arg, long status, const char *body, size
                                            why, why_size);
         self->removed += removed;
         return verdict;
+    case CHECKING:
+        return self->engine->take_check(self->place, status, body, size, why, why_size);
+    case PROBING:
+        result_clear(&self->result);
+        return self->engine->take_hits(self->place, ENGINE_LEXICAL, &self->query, status, body,
+                                       size, &self->result);
     default:
         return self->engine->take_prepare(self->place, status, body, size, why, why_size);
     }
@@ -77,15 +90,39 @@ static engine_verdict_t on_answer(void *arg, long status, const char *body, size
 static void on_done(void *arg, load_request_t *request)
 {
     load_t *self = arg;
+    struct timeval wait = {0, PROBE_WAIT_MS * 1000};
     self->written += request->passages;
     if (self->phase == BATCHES)
         progress_at(self->build->progress, self->written);
+    if (self->phase == PROBING && !load_probe_is_in(self->probe, &self->result)) {
+        if (rl_now_us() < self->probe_until) {
+            event_add(self->probe_again, &wait);
+            return;
+        }
+        load_probe_miss(self->probe);
+    }
     next_step(self);
+}
+
+static void on_probe_again(evutil_socket_t fd, short what, void *arg)
+{
+    load_t *self = arg;
+    (void)fd, (void)what;
+    load_request_send(&self->requests[0], 0);
 }
 
 static void on_failed(void *arg, const char *why)
 {
-    build_t *build = ((load_t *)arg)->build;
+    load_t *self = arg;
+    build_t *build = self->build;
+    if (self->phase == CHECKING || self->phase == PROBING) { // the load itself is none the worse
+        rl_warn("%s", why);
+        self->requests[0].busy = false;
+        if (self->phase == PROBING)
+            load_probe_miss(self->probe);
+        next_step(self);
+        return;
+    }
     snprintf(build->why, BUILD_WHY, "%s", why);
     build_fail(build, build->why);
 }
@@ -115,6 +152,7 @@ static int add_passage(load_t *self, load_request_t *batch, const spooled_t *ite
         return rl_fail(build->why, BUILD_WHY,
                        "%s: too long for a request, or out of memory; set engine.batch lower",
                        item->passage.doc);
+    load_probe_take(self->probe, &item->passage);
     return 0;
 }
 
@@ -208,26 +246,27 @@ static bool send_sweep(load_t *self)
     return true;
 }
 
-static void on_settled(evutil_socket_t fd, short what, void *arg)
+// Searches for the next passage by its words; false when all were, after telling how many are
+// missed.
+static bool send_probe(load_t *self)
 {
-    (void)fd, (void)what;
-    next_step(arg);
-}
-
-// Waits, once, until the engine finds by their words what it was given; false when it is over.
-static bool wait_settled(load_t *self)
-{
-    long ms = rl_conf_int(self->build->plan->conf, "engine.settle_ms");
-    struct timeval wait = {ms / 1000, ms % 1000 * 1000};
-    if (self->waited || ms == 0)
-        return false;
-    self->waited = true;
-    rl_info(
-        "all is there; it is found by its words when the engine has written it to disk: waiting "
-        "%.1f s (engine.settle_ms)",
-        (double)ms / 1000);
-    event_add(self->settled, &wait);
-    return true;
+    engine_request_t *request = &self->requests[0].request;
+    if (self->probe_until == 0)
+        self->probe_until = rl_now_us() + PROBE_LIMIT_S * UINT64_C(1000000);
+    while (load_probe_next(self->probe, &self->query)) {
+        result_clear(&self->result);
+        if (self->engine->search(self->place, ENGINE_LEXICAL, &self->query, request,
+                                 &self->result) == 1) {
+            load_request_send(&self->requests[0], 0);
+            return true;
+        } // else it has nothing but stop words
+    }
+    unsigned missed = load_probe_missed(self->probe);
+    if (missed > 0)
+        rl_warn("%s does not find %u of %u passages by their own words: it may not have written "
+                "them yet, or its version or settings make it miss some",
+                self->engine->name, missed, load_probe_asked(self->probe));
+    return false;
 }
 
 static void print_summary(const load_t *self)
@@ -263,6 +302,11 @@ static void next_step(load_t *self)
         case PREPARING:
             if (send_prepare(self))
                 return;
+            self->phase = CHECKING;
+            self->engine->check(&self->requests[0].request);
+            load_request_send(&self->requests[0], 0);
+            return;
+        case CHECKING:
             self->phase = BATCHES;
             progress_begin(build->progress, "loading", "passages", build->passages);
             break;
@@ -276,10 +320,10 @@ static void next_step(load_t *self)
         case SWEEPING:
             if (send_sweep(self))
                 return;
-            self->phase = SETTLING;
+            self->phase = PROBING;
             break;
-        case SETTLING:
-            if (wait_settled(self))
+        case PROBING:
+            if (send_probe(self))
                 return;
             describe_load(self, false);
             self->phase = ENDING;
@@ -327,7 +371,7 @@ static load_t *load_new(build_t *build)
     self->settings = plan_json(build->plan);
     self->survey = load_survey_new(self->settings);
     self->vector = rl_alloc_array(RL_MAX_DIMENSION, sizeof *self->vector);
-    self->settled = rl_must(event_new(base, -1, 0, on_settled, self));
+    self->probe_again = rl_must(event_new(base, -1, 0, on_probe_again, self));
     self->nodes = engines_nodes(conf, "index.to", self->engine, base, build->why, BUILD_WHY);
     if (self->nodes)
         self->place = self->engine->open(&place, build->why, BUILD_WHY);
@@ -345,12 +389,14 @@ void load_destroy(load_t **self_p)
         return;
     for (size_t at = 0; at < self->size; at++)
         load_request_free(&self->requests[at]);
-    event_free(self->settled);
+    event_free(self->probe_again);
     if (self->place)
         self->engine->close(&self->place);
     nodes_destroy(&self->nodes);
     load_survey_destroy(&self->survey);
     engine_catalog_clear(&self->catalog);
+    load_probe_destroy(&self->probe);
+    result_clear(&self->result);
     free(self->requests);
     free(self->settings);
     free(self->vector);
@@ -370,6 +416,7 @@ static void begin_loading(load_t *self)
         return;
     }
     describe_load(self, true);
+    self->probe = load_probe_new(build->passages);
     self->phase = PREPARING;
     build_set_state(build, BUILD_LOADING);
     next_step(self);

@@ -4,13 +4,12 @@
 //   survey   goes through the spool once: the digest of all that will be loaded, which names the
 //            load, and what passages can be filtered by
 //   prepare  the collection is made there, or brought in line; its catalog says that it is loading
+//   check    what the engine says about itself: faults that searches will have are told
 //   batches  several requests under way; ids are made of document and place, so that what is there
 //            already is written over
 //   sweep    what other loads have left is removed
-//   settle   engine.settle_ms: Weaviate 1.35 searches what it has not yet written to disk as if
-//            late passages were not there, when a question has several words (its BlockMax WAND
-//            over memtables); it writes them a minute after they came
-//            (PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS)
+//   probe    some passages are searched for by their words until the engine finds them, which can
+//            be as late as it writes them to disk; what it does not find then is told
 //   finish   the catalog says what is there now
 //
 // The same passages give the same load, whatever was broken off before.
