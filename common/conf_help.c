@@ -29,6 +29,7 @@ static void describe(const rl_option_t *option, FILE *out)
         break;
     case RL_STRING:
     case RL_FLAG:
+    case RL_GONE:
         break;
     }
 }
@@ -62,7 +63,8 @@ void rl_conf_help(unsigned program, const char *usage, FILE *out)
           "  --version, -V\n  --help, -h\n",
           out);
     for (size_t at = 0; at < rl_options_size; at++)
-        if ((rl_options[at].users & program) && !strchr(rl_options[at].name, '*'))
+        if ((rl_options[at].users & program) && !strchr(rl_options[at].name, '*') &&
+            rl_options[at].type != RL_GONE)
             print_option(&rl_options[at], out);
     for (size_t at = 0; at < rl_options_size; at++)
         if ((rl_options[at].users & program) && strchr(rl_options[at].name, '*'))
@@ -104,7 +106,8 @@ void rl_conf_sample(FILE *out)
         fprintf(out, "\n%s[%.*s%s]\n", named ? "#" : "", (int)size, name, named ? " NAME" : "");
         for (size_t each = at; each < rl_options_size; each++)
             if (strncmp(rl_options[each].name, name, size) == 0 &&
-                rl_options[each].name[size] == '.' && rl_options[each].type != RL_FLAG)
+                rl_options[each].name[size] == '.' && rl_options[each].type != RL_FLAG &&
+                rl_options[each].type != RL_GONE)
                 print_sample(&rl_options[each], out);
     }
 }

@@ -90,6 +90,10 @@ static void set(rl_conf_t *self, const rl_option_t *option, const char *section_
                 const char *text, const char *where)
 {
     char why[256];
+    if (option->type == RL_GONE) {
+        fprintf(stderr, "%s: %s is taken no longer: %s\n", where, option->name, option->help);
+        return;
+    }
     if (!rl_conf_value_fits(option, text, why, sizeof why)) {
         complain(self, "%s: %s = %s is not right: %s", where, option->name,
                  option->type == RL_SECRET ? "(hidden)" : text, why);
@@ -155,7 +159,8 @@ static const char *nearest(const char *name, bool named)
     const char *best = NULL;
     size_t best_distance = strlen(name) / 2 < 8 ? strlen(name) / 2 : 8;
     for (size_t at = 0; at < rl_options_size; at++) {
-        if (is_named(&rl_options[at]) != named || rl_options[at].type == RL_FLAG)
+        if (is_named(&rl_options[at]) != named || rl_options[at].type == RL_FLAG ||
+            rl_options[at].type == RL_GONE)
             continue;
         size_t apart = distance(name, rl_options[at].name);
         if (apart < best_distance) {

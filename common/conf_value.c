@@ -63,6 +63,7 @@ bool rl_conf_value_fits(const rl_option_t *option, const char *value, char *why,
     case RL_LIST:
     case RL_SECRET:
     case RL_FLAG:
+    case RL_GONE:
         return true;
     }
     return false;

@@ -43,6 +43,10 @@
     {                                                                                              \
         name, RL_FLAG, "", 0, 0, NULL, users, help                                                 \
     }
+#define GONE(name, users, help)                                                                    \
+    {                                                                                              \
+        name, RL_GONE, "", 0, 0, NULL, users, help                                                 \
+    }
 
 enum {
     DAY_MS = 86400000
@@ -313,9 +317,11 @@ const rl_option_t rl_options[] = {
         "time to connect to a node of the engine"),
     INT("engine.replicas", "1", 1, 1000, RL_INDEX,
         "copies of each passage, when a collection is made there"),
-    INT("engine.shards", "0", 0, 10000, RL_INDEX, "its parts; 0: the engine's choice"),
-    INT("engine.settle_ms", "65000", 0, DAY_MS, RL_INDEX,
-        "wait before a load ends, till the engine has written it to disk (Weaviate: a minute)"),
+    INT("engine.shards", "0", 0, 10000, RL_INDEX,
+        "its shards; 0: one below 10,000 passages (words are weighed within a shard), else the "
+        "engine's choice"),
+    GONE("engine.settle_ms", RL_INDEX,
+         "a load ends when the engine finds what was loaded, which it searches for"),
     INT("engine.batch", "100", 1, 10000, RL_INDEX, "passages in one request to the engine"),
 
     STRING("generator.bind", "tcp://127.0.0.1:*", RL_GENERATOR, "where tasks are taken"),

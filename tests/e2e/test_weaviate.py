@@ -194,7 +194,7 @@ def test_a_load_that_was_killed_ends_like_an_undisturbed_one(weaviate, tmp_path)
     path = write_lines(tmp_path / "many.jsonl", vectors(900))
     weaviate.load([path], None, "whole", tmp_path)
     words = ["--to", weaviate.urls, "--index-collection", "broken", "--index-out", tmp_path / "broken"]
-    words += ["--engine-batch", "10", "--engine-replicas", "3", "--index-requests", "1", "--engine-settle-ms", "0", path]
+    words += ["--engine-batch", "10", "--engine-replicas", "3", "--index-requests", "1", path]
     killed = Process("ragline-index", words, tmp_path, expect_exit=None)
     count = "{Aggregate{Ragline_broken{meta{count}}}}"
 

@@ -119,7 +119,6 @@ class Weaviate:
             "index.collection": collection,
             "index.out": Path(work) / f"load-{collection}",
             "engine.replicas": replicas,
-            "engine.settle_ms": 0,  # a few passages are found at once
             **settings,
         }
         if embed:

@@ -217,6 +217,15 @@ static void every_option_has_a_default_that_fits_and_a_help_text(void **state)
     rl_conf_destroy(&conf);
 }
 
+static void an_option_that_is_gone_is_taken_with_a_warning(void **state)
+{
+    (void)state;
+    rl_conf_t *conf = load(NULL, "--engine-settle-ms", "65000");
+    assert_non_null(conf);
+    rl_conf_destroy(&conf);
+    assert_non_null(strstr(said, "engine.settle_ms"));
+}
+
 static void the_sample_file_holds(void **state)
 {
     (void)state;
@@ -247,6 +256,7 @@ int main(void)
         cmocka_unit_test(a_named_section_has_secrets_of_its_own),
         cmocka_unit_test(lists_are_split_and_arguments_kept),
         cmocka_unit_test(every_option_has_a_default_that_fits_and_a_help_text),
+        cmocka_unit_test(an_option_that_is_gone_is_taken_with_a_warning),
         cmocka_unit_test(the_sample_file_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

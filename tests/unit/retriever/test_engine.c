@@ -27,22 +27,27 @@ typedef struct asked {
     result_t result;
 } asked_t;
 
+// The class as Weaviate describes it, `more` behind the catalog.
+static void take_class(asked_t *asked, const char *more, engine_catalog_t *catalog)
+{
+    char why[300], body[2000];
+    int size = snprintf(body, sizeof body, "{\"class\":\"Ragline_docs\",\"description\":\"%s\",%s}",
+                        catalog_text, more);
+    assert_int_equal(engine_weaviate.take_catalog(asked->place, 200, body, (size_t)size, catalog,
+                                                  why, sizeof why),
+                     ENGINE_OK);
+}
+
 static int open_place(void **state)
 {
     asked_t *asked = calloc(1, sizeof *asked);
-    char why[300], body[2000];
+    char why[300];
     engine_settings_t settings = {.collection = "docs", .consistency = "one", .alpha = 0.5};
     engine_catalog_t catalog;
     asked->place = engine_weaviate.open(&settings, why, sizeof why);
     asked->request = engine_request_make();
     assert_non_null(asked->place);
-    int size = snprintf(body, sizeof body,
-                        "{\"class\":\"Ragline_docs\",\"description\":\"%s\",\"shardingConfig\":"
-                        "{\"actualCount\":3}}",
-                        catalog_text);
-    assert_int_equal(engine_weaviate.take_catalog(asked->place, 200, body, (size_t)size, &catalog,
-                                                  why, sizeof why),
-                     ENGINE_OK);
+    take_class(asked, "\"shardingConfig\":{\"actualCount\":3}", &catalog);
     assert_string_equal(catalog.manifest.generation, "e-1");
     assert_true(engine_catalog_is_multi(&catalog, "tags"));
     assert_false(engine_catalog_is_multi(&catalog, "year"));
@@ -203,6 +208,40 @@ static void answers_that_are_none(void **state)
                           "{\"id\":\"x\",\"score\":\"1\"}},null]}}}"),
                      ENGINE_OK);
     assert_int_equal(self->result.size, 0);
+}
+
+// What is wrong with searches at this version, "" if nothing.
+static const char *checked(asked_t *self, const char *class, const char *version)
+{
+    static char why[300];
+    char body[100];
+    engine_catalog_t catalog;
+    take_class(self, class, &catalog);
+    engine_catalog_clear(&catalog);
+    engine_weaviate.check(&self->request);
+    assert_string_equal(self->request.path, "/v1/meta");
+    int size = snprintf(body, sizeof body, "{\"version\":\"%s\"}", version);
+    *why = '\0';
+    engine_verdict_t verdict =
+        engine_weaviate.take_check(self->place, 200, body, (size_t)size, why, sizeof why);
+    assert_int_equal(verdict, *why ? ENGINE_REFUSED : ENGINE_OK);
+    return why;
+}
+
+static void versions_and_shards_that_make_searches_wrong_are_told(void **state)
+{
+    asked_t *self = *state;
+    static const char one[] = "\"shardingConfig\":{\"actualCount\":1},"
+                              "\"invertedIndexConfig\":{\"usingBlockMaxWAND\":true}";
+    static const char *const wrong[] = {"1.33.0", "1.35.23", "1.37.11", "1.38.2"};
+    static const char *const right[] = {"1.37.12", "1.38.3", "1.39.0", "2.0.0"};
+    for (size_t at = 0; at < 4; at++) {
+        assert_non_null(strstr(checked(self, one, wrong[at]), "USE_INVERTED_SEARCHABLE=false"));
+        assert_string_equal(checked(self, one, right[at]), "");
+    }
+    assert_string_equal(checked(self, "\"shardingConfig\":{\"actualCount\":1}", "1.35.2"), "");
+    assert_non_null(strstr(checked(self, "\"shardingConfig\":{\"actualCount\":3}", "1.39.0"),
+                           "9 passages lie in 3 shards"));
 }
 
 static void ids_are_of_document_and_place(void **state)
@@ -393,6 +432,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_lists_cannot_be_asked, open_place, close_place),
         cmocka_unit_test_setup_teardown(hits, open_place, close_place),
         cmocka_unit_test_setup_teardown(answers_that_are_none, open_place, close_place),
+        cmocka_unit_test_setup_teardown(versions_and_shards_that_make_searches_wrong_are_told,
+                                        open_place, close_place),
         cmocka_unit_test(ids_are_of_document_and_place),
         cmocka_unit_test_setup_teardown(a_node_that_fails_is_gone_round, make_world, end_world),
         cmocka_unit_test_setup_teardown(one_that_is_gone_is_left_alone_until_it_is_ready,
