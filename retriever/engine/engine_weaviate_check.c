@@ -51,7 +51,7 @@ engine_verdict_t weaviate_take_check(engine_place_t *self, long status, const ch
     uint64_t passages = self->catalog.manifest.passages;
     if (version && self->block_max && !is_mended(version)) {
         rl_fail(why, why_size,
-                "Weaviate %.20s loses passages that have rare words when it searches by words: "
+                "Weaviate %.20s can lose passages that have rare words when it searches by words: "
                 "take 1.37.12, 1.38.3 or later; or start its nodes with "
                 "USE_INVERTED_SEARCHABLE=false and load under another name",
                 version);
