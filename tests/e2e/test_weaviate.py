@@ -70,8 +70,9 @@ def cluster(work, weaviate, _llm, _embed, guide, cooking):
     one = engine_cluster(work, weaviate, _llm, _embed, "test_weaviate")
     try:
         one.start(guide, cooking)
-        for kind in ("lexical", "dense"):  # by words only what it has written to disk, after a minute at most
-            until(lambda: "300 hours" in found_first(one, kind), f"the engine finds it, {kind}", 90)
+        one.wait_workers(5)  # both kinds of both collections, and the generator
+        for kind in ("lexical", "dense"):  # a load ends when what was loaded is found
+            assert "300 hours" in found_first(one, kind), kind
         yield one
     finally:
         end_cluster(one)

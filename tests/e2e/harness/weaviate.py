@@ -59,8 +59,6 @@ class Node:
             "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "true",
             "DISABLE_TELEMETRY": "true",
             "GO_PROFILING_DISABLE": "true",
-            # what was just written is searched by words as it should be when it is on disk (see load.h)
-            "PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS": 2,
             "GOMAXPROCS": 1,
             "GOMEMLIMIT": "512MiB",
         }
