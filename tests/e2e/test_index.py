@@ -101,6 +101,34 @@ def test_every_kind_of_file(folder, embed, serve):
     assert "\\f" not in rope["text"] and ".TP" not in rope["text"]
 
 
+def test_front_matter_is_what_filters_ask_for(folder, serve):
+    documents = write(folder / "in", {
+        "pumps.md": "---\ntitle: Pumps\ncreated: 2026-05-24\nyear: 2021\ndraft: true\ntags: [c, go]\nauthors:\n"
+                    "  - Ann\nsummary: >\n  Folded\n  text\nunit:\n  bar: 42\n---\n\nThe pump runs at night.\n",
+        "storks.md": "---\n\nA rule: storks.\n\n---\n\nThe pump sleeps by day.\n",
+        "broken.md": "---\na: b: c\n---\n\nThe pump of the third file.\n",
+        "page.1": ".TH PAGE 1\n.SH NAME\npage \\- a pump\n.do nop hidden\n",
+    })  # fmt: skip
+    done = index(folder, folder / "out", [documents])
+    assert done.returncode == 0, done.stderr
+    assert "broken.md: line 2: front matter" in done.stderr
+    assert "page.1: line 4: mandoc does not support it" in done.stderr
+    assert "not understood: 2" in done.stdout
+    one = serve(folder / "out", embed=None)
+    for field, condition in (
+        ("year", {"gte": 2020}),
+        ("draft", {"eq": True}),
+        ("tags", {"eq": "go"}),
+        ("authors", {"eq": "Ann"}),
+        ("created", {"gte": "2026-01-01", "lt": "2027"}),
+        ("summary", {"eq": "Folded text"}),
+        ("unit.bar", {"eq": 42}),
+    ):
+        found = one.search("pump", filter={"field": field, **condition})["passages"]
+        assert [passage["title"] for passage in found] == ["Pumps"], field
+    assert "A rule" in str(one.search("storks")["passages"]), "a rule begins no front matter"
+
+
 def test_lexical_only_without_an_embedding_server(folder, serve):
     documents = write(folder / "in", GUIDE)
     done = index(folder, folder / "out", [documents])

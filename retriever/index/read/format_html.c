@@ -4,11 +4,13 @@
 #include "format_html.h"
 
 #include <gumbo.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "format.h"
 #include "html_bound.h"
+#include "utf8.h"
 
 enum {
     MAX_PARAGRAPH = 64 << 20,
@@ -131,8 +133,22 @@ static bool in_line(GumboTag tag)
 
 // ---- text ---------------------------------------------------------------------------------------
 
+// Makes the text at work valid UTF-8: Gumbo reads a number like &#xDDDDDDDDDDDD; wrongly.
+static void repair_text(walk_t *self)
+{
+    size_t size = self->text.size;
+    if (size == 0 || rl_utf8_valid(self->text.data, size))
+        return;
+    char *valid = rl_utf8_repair(self->text.data, size, &size);
+    rl_buf_clear(&self->text);
+    if (!valid || rl_buf_add(&self->text, valid, size) != 0)
+        self->doc->failed = true;
+    free(valid);
+}
+
 static void flush(walk_t *self)
 {
+    repair_text(self);
     if (self->text.full)
         self->doc->failed = true;
     if (self->heading)
@@ -421,7 +437,8 @@ static void take_title(document_t *doc, const GumboNode *element)
 {
     const GumboVector *children = element ? &element->v.element.children : NULL;
     const GumboNode *words = children && children->length > 0 ? children->data[0] : NULL;
-    if (words && words->type == GUMBO_NODE_TEXT)
+    if (words && words->type == GUMBO_NODE_TEXT &&
+        rl_utf8_valid(words->v.text.text, strlen(words->v.text.text)))
         document_set(&doc->title, words->v.text.text, strlen(words->v.text.text), DOC_MAX_TITLE);
 }
 

@@ -64,6 +64,10 @@ static void what_is_broken_or_hostile(void **state)
     (void)state;
     help_expect(html, "<p>a <b>b <i>c</b> d</i><p>&#0;&#xD800;&bogus;&lt;", NULL,
                 "P a b c d|P \xef\xbf\xbd\xef\xbf\xbd&bogus;<|");
+    document_t odd; // a number that Gumbo makes invalid UTF-8 of
+    help_read(html, "<title>&#xDDDDDDDDDDDDDD0A0;</title><p>a&#xDDDDDDDDDDDDDDD0A0;b", &odd);
+    assert_int_equal(odd.blocks_size, 1);
+    document_free(&odd);
     size_t depth = 200000, size = depth * 5;
     char *text = malloc(size + 1), why[200];
     for (size_t i = 0; i < depth; i++)
