@@ -38,7 +38,7 @@ FAISS_LIBS = $(shell scripts/deps --faiss libs)
 LIBS := -lczmq -lzmq -lmsgpackc -lcurl -levent_openssl -levent_pthreads -levent -ljansson -lssl -lcrypto \
     -Wl,--push-state,--as-needed -lsimdjson -lstdc++ -Wl,--pop-state -lm
 LIBS_SCREEN := -lncursesw -ltinfo
-LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -lxxhash -lgumbo -lmd4c -lyaml -lz -lgomp -lstdc++ -lm
+LIBS_SEARCH = $(FAISS_LIBS) -lxapian -lopenblas -llmdb -lxxhash -lgumbo -lmd4c -lyaml -lz -lgomp -lstdc++ -lm
 
 # ---- rooms ----------------------------------------------------------------------------------------------------------
 # A process is a folder of rooms. A room sees common/, itself and the rooms named before it; the process's own folder

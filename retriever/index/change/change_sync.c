@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@ struct change_sync {
     uint64_t before;   // problems of the listing
     uint64_t read, same, put, deleted;
     bool deleting, ended;
+    bool waiting;       // for another process that synchronises the folder
     struct event *next; // the next pass over the folder
 };
 
@@ -38,26 +38,15 @@ static void on_problem(void *arg, const char *where, const char *what)
 
 // ---- what the index has of the folder -----------------------------------------------------------
 
-typedef struct adoption {
-    const char *folder;
-    json_t *documents; // by id: {"file", "print"}: its passages may be in several shards
-} adoption_t;
-
 static int adopt_passage(void *arg, uint64_t shard, uint64_t passage_id, bool added,
                          const rl_passage_t *passage)
 {
-    adoption_t *self = arg;
+    change_sync_t *self = arg;
     size_t size = strlen(self->folder);
     (void)shard, (void)passage_id, (void)added;
-    if (strncmp(passage->source, self->folder, size) != 0 || passage->source[size] != '/')
-        return 0;
-    uint64_t print = change_fingerprint(passage);
-    json_t *entry = json_object_get(self->documents, passage->doc);
-    if (entry)
-        print += (uint64_t)json_integer_value(json_object_get(entry, "print"));
-    json_object_set_new_nocheck(
-        self->documents, passage->doc,
-        json_pack("{s:s, s:I}", "file", passage->source + size + 1, "print", (json_int_t)print));
+    if (strncmp(passage->source, self->folder, size) == 0 && passage->source[size] == '/')
+        sync_state_adopt(self->state, passage->source + size + 1, passage->doc,
+                         change_fingerprint(passage));
     return 0;
 }
 
@@ -65,7 +54,6 @@ static int adopt_passage(void *arg, uint64_t shard, uint64_t passage_id, bool ad
 static int adopt_documents(change_run_t *self, char *why, size_t why_size)
 {
     const char *folder = self->target->folder;
-    adoption_t adoption = {self->sync->folder, rl_must(json_object())};
     bool gone = false;
     store_t *store = store_open(folder, false, why, why_size);
     log_tailer_t *live =
@@ -73,17 +61,7 @@ static int adopt_documents(change_run_t *self, char *why, size_t why_size)
     int rc = live ? 0 : -1;
     for (uint64_t shard = 0; rc == 0 && shard < store_manifest(store)->shards; shard++)
         rc = generation_passages_each(store, log_tailer_delta(live, shard), shard, adopt_passage,
-                                      &adoption, why, why_size);
-    const char *id;
-    json_t *entry;
-    json_object_foreach(adoption.documents, id, entry)
-    {
-        uint64_t print = (uint64_t)json_integer_value(json_object_get(entry, "print"));
-        if (rc == 0)
-            rc = sync_state_adopt(self->sync->state,
-                                  json_string_value(json_object_get(entry, "file")), id, print);
-    }
-    json_decref(adoption.documents);
+                                      self->sync, why, why_size);
     log_tailer_destroy(&live);
     store_destroy(&store);
     return rc;
@@ -101,20 +79,22 @@ static bool has_changed(void *arg, const listed_t *file)
     return !sync_state_see(self->sync->state, file->name, (uint64_t)st.st_size, mtime);
 }
 
+// Returns 0, 1 with `why` if another process synchronises the folder now, or -1 with `why`.
 static int begin_pass(change_run_t *self, char *why, size_t why_size)
 {
     change_sync_t *sync = self->sync;
     struct stat st;
+    bool busy;
     if (stat(sync->folder, &st) != 0 || !S_ISDIR(st.st_mode))
         return rl_fail(why, why_size, "%s: %s", sync->folder,
                        errno ? strerror(errno) : "is no folder");
-    sync->state = sync_state_new(self->target->folder, sync->folder);
+    sync->state = sync_state_open(self->target->folder, sync->folder, &busy, why, why_size);
     if (!sync->state)
-        return rl_fail(why, why_size, "out of memory");
+        return busy ? 1 : -1;
     if (!sync_state_is_known(sync->state) && adopt_documents(self, why, why_size) != 0)
         return -1;
     sync->problems = sync->read = sync->same = sync->put = sync->deleted = 0;
-    sync->deleting = sync->ended = false;
+    sync->deleting = sync->ended = sync->waiting = false;
     sync->file = NULL;
     self->listing = listing_new(on_problem, self);
     listing_add(self->listing, sync->folder);
@@ -128,7 +108,7 @@ static int begin_pass(change_run_t *self, char *why, size_t why_size)
 static void end_pass(change_run_t *self)
 {
     change_files_close(self);
-    sync_state_destroy(&self->sync->state);
+    sync_state_close(&self->sync->state);
 }
 
 // Problems so far were those of the file that was at work; `file` comes next.
@@ -195,7 +175,7 @@ static bool delete_one(void *arg, const char *id)
 static void delete_gone(change_run_t *self)
 {
     change_sync_t *sync = self->sync;
-    if (sync_state_files(sync->state) == 0 && sync_state_files_before(sync->state) > 0) {
+    if (sync_state_lost_all(sync->state)) {
         self->problems++;
         rl_warn("%s has no files: is it mounted? Nothing is deleted (--delete-source does)",
                 sync->folder);
@@ -253,6 +233,15 @@ static int next_folder(change_run_t *self, char *why, size_t why_size)
     return begin_pass(self, why, why_size);
 }
 
+static void wait_for_other(change_run_t *self, const char *why)
+{
+    struct timeval wait = {1, 0};
+    if (!self->sync->waiting)
+        rl_info("%s; waiting for it", why);
+    self->sync->waiting = true;
+    event_add(self->sync->next, &wait);
+}
+
 static void sync_folders(change_run_t *self)
 {
     char why[1024];
@@ -261,10 +250,13 @@ static void sync_folders(change_run_t *self)
         self->sync->next = rl_must(event_new(rl_proc_base(self->proc), -1, 0, on_next, self));
     }
     change_sync_t *sync = self->sync;
-    if (!sync->state && next_folder(self, why, sizeof why) != 0) {
+    int rc = sync->state ? 0 : next_folder(self, why, sizeof why);
+    if (rc > 0)
+        wait_for_other(self, why);
+    else if (rc < 0)
         change_run_fail(self, why);
+    if (rc != 0)
         return;
-    }
     if (!sync->deleting)
         read_files(self);
     if (self->ended)

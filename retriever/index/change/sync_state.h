@@ -1,11 +1,14 @@
 // sync_state: what is known of a folder that a collection is synchronised with: its files as they
 // were read last, the documents that each of them gave, and what stands for their content.
 //
-//   FOLDER/sync/NNNNNNNNNNNNNNNN.json   by the hash of the folder's path: {"folder", "files":
-//                                       {"name": {"size", "mtime_ns", "documents": {"id":
-//                                       "hash"}}}}
+//   FOLDER/sync/NNNNNNNNNNNNNNNN.mdb   an LMDB file, named by the hash of the folder's path
+//   FOLDER/sync/NNNNNNNNNNNNNNNN.sum   its checksum in 16 hexadecimal digits; locked (flock) while
+//                                      somebody looks at the folder
 //
-// It only saves work: without it everything is read again, and compared with the index.
+// It only saves work: without it everything is read again, and compared with the index. That holds
+// for a file of an earlier version too (NNNNNNNNNNNNNNNN.json), which is removed when this one is
+// first written, and for one whose checksum is wrong: LMDB trusts the file that it maps, and a
+// damaged page would end the process.
 #ifndef SYNC_STATE_H
 #define SYNC_STATE_H
 
@@ -15,16 +18,19 @@
 
 typedef struct sync_state sync_state_t;
 
-// That of the folder `from` in the collection's `folder`. What cannot be read counts as not there.
-// NULL: out of memory.
-sync_state_t *sync_state_new(const char *folder, const char *from);
-void sync_state_destroy(sync_state_t **self_p);
+// That of the folder `from` in the collection's `folder`, for one pass over it. What cannot be read
+// counts as not there. NULL with `why`; *busy: because another process synchronises it now.
+sync_state_t *sync_state_open(const char *folder, const char *from, bool *busy, char *why,
+                              size_t why_size);
+// Lets go of it. What was not written is as if it had not been seen.
+void sync_state_close(sync_state_t **self_p);
 
 // Whether it was written by an earlier run.
 bool sync_state_is_known(const sync_state_t *self);
 
-// A document that the index has, of a file, with its fingerprint; found there, not read.
-int sync_state_adopt(sync_state_t *self, const char *file, const char *id, uint64_t fingerprint);
+// A passage's share of the fingerprint of a document that the index has, of a file; found there,
+// not read.
+void sync_state_adopt(sync_state_t *self, const char *file, const char *id, uint64_t fingerprint);
 
 // The file is there: true if it is as it was when it was read; else it has to be read, and what its
 // documents are is noted below.
@@ -37,15 +43,14 @@ void sync_state_keep(sync_state_t *self, const char *file);
 bool sync_state_document(sync_state_t *self, const char *file, const char *id,
                          uint64_t fingerprint);
 
-// Calls `fn` with the documents that no file gives any more, each once, until it returns false
-// (that one comes again).
+// When all files were read: calls `fn` with the documents that no file gives any more, each once,
+// until it returns false (that one comes again).
 void sync_state_gone(sync_state_t *self, bool (*fn)(void *arg, const char *id), void *arg);
 
-// Files that are there; 0 before any was seen.
-size_t sync_state_files(const sync_state_t *self);
-size_t sync_state_files_before(const sync_state_t *self);
+// Whether there were files and none of them was seen.
+bool sync_state_lost_all(const sync_state_t *self);
 
-// Writes what was seen. Returns 0, or -1 with `why`.
-int sync_state_write(const sync_state_t *self, char *why, size_t why_size);
+// Writes what was seen. Returns 0, or -1 with `why`; also if something before went wrong.
+int sync_state_write(sync_state_t *self, char *why, size_t why_size);
 
 #endif
