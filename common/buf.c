@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 rl_buf_t rl_buf_make(size_t max)
 {
     return (rl_buf_t){.max = max};
@@ -133,7 +135,7 @@ void rl_buf_drop(rl_buf_t *self, size_t size)
 
 char *rl_buf_take(rl_buf_t *self)
 {
-    char *data = self->data ? self->data : calloc(1, 1);
+    char *data = self->data ? self->data : rl_alloc(1);
     self->data = NULL;
     *self = rl_buf_make(self->max);
     return data;

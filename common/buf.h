@@ -31,8 +31,7 @@ int rl_buf_add_json(rl_buf_t *self, const char *text, size_t size);
 // Drops the first `size` bytes.
 void rl_buf_drop(rl_buf_t *self, size_t size);
 
-// The content as a malloc'd string, which the caller owns; the buffer is left empty. Never NULL
-// unless memory ran out.
+// The content as a malloc'd string, which the caller owns; the buffer is left empty. Never NULL.
 char *rl_buf_take(rl_buf_t *self);
 
 #endif

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "log.h"
+#include "fail.h"
 #include "hash.h"
+#include "log.h"
+#include "mem.h"
 
 enum {
     MAX_ALLOWED = 65536, // certificates in the folder
@@ -25,7 +27,7 @@ bool rl_key_is_valid(const char *text)
 }
 
 // A certificate's file as text, for free(); NULL with what is wrong.
-static char *load(const char *file, char *why, size_t why_size)
+static char *load_file(const char *file, char *why, size_t why_size)
 {
     struct stat stat_of;
     FILE *in = stat(file, &stat_of) == 0 ? fopen(file, "r") : NULL;
@@ -33,11 +35,9 @@ static char *load(const char *file, char *why, size_t why_size)
         snprintf(why, why_size, "%s: %s", file, strerror(errno));
         return NULL;
     }
-    char *text = calloc(1, MAX_CERT + 1);
-    if (!text)
-        abort();
+    char *text = rl_alloc(MAX_CERT + 1);
     if (!S_ISREG(stat_of.st_mode) || fread(text, 1, MAX_CERT + 1, in) > MAX_CERT) {
-        snprintf(why, why_size, "%s: is not a certificate", file);
+        rl_fail(why, why_size, "%s: is not a certificate", file);
         free(text);
         text = NULL;
     }
@@ -64,13 +64,13 @@ static int read_key(const char *text, const char *name, const char *file, char k
         if (rl_key_is_valid(key) && strcspn(value, "\"'\r\n \t") == RL_KEY - 1)
             return 0;
     }
-    snprintf(why, why_size, "%s: it has no right %s, as scripts/make-keys writes it", file, name);
-    return -1;
+    return rl_fail(why, why_size, "%s: it has no right %s, as scripts/make-keys writes it", file,
+                   name);
 }
 
 int rl_cert_read_public(const char *file, char public_key[RL_KEY], char *why, size_t why_size)
 {
-    char *text = load(file, why, why_size);
+    char *text = load_file(file, why, why_size);
     int rc = text ? read_key(text, "public-key", file, public_key, why, why_size) : -1;
     free(text);
     return rc;
@@ -80,17 +80,15 @@ int rl_cert_read_secret(const char *file, char public_key[RL_KEY], char secret_k
                         char *why, size_t why_size)
 {
     char right[RL_KEY] = "";
-    char *text = load(file, why, why_size);
+    char *text = load_file(file, why, why_size);
     int rc = text ? read_key(text, "public-key", file, public_key, why, why_size) : -1;
     if (rc == 0)
         rc = read_key(text, "secret-key", file, secret_key, why, why_size);
     if (text)
         explicit_bzero(text, MAX_CERT);
     free(text);
-    if (rc == 0 && (zmq_curve_public(right, secret_key) != 0 || strcmp(right, public_key) != 0)) {
-        snprintf(why, why_size, "%s: its two keys do not belong together", file);
-        rc = -1;
-    }
+    if (rc == 0 && (zmq_curve_public(right, secret_key) != 0 || strcmp(right, public_key) != 0))
+        rc = rl_fail(why, why_size, "%s: its two keys do not belong together", file);
     return rc;
 }
 
@@ -104,19 +102,19 @@ struct rl_allowed {
     bool lost;      // it cannot be read: said once
 };
 
-static int compare(const void *a, const void *b)
+static int compare_keys(const void *a, const void *b)
 {
     return strcmp(a, b);
 }
 
-static bool is_meant(const struct dirent *entry)
+static bool is_certificate(const struct dirent *entry)
 {
     size_t size = strlen(entry->d_name);
     return entry->d_name[0] != '.' && (size < 6 || strcmp(entry->d_name + size - 6, "secret") != 0);
 }
 
 // A number that changes when a file comes, goes or is written.
-static int look_at(const char *folder, uint64_t *state)
+static int read_state(const char *folder, uint64_t *state)
 {
     struct dirent *entry;
     struct stat stat_of;
@@ -125,7 +123,7 @@ static int look_at(const char *folder, uint64_t *state)
         return -1;
     *state = 1;
     while ((entry = readdir(dir)))
-        if (is_meant(entry) && fstatat(dirfd(dir), entry->d_name, &stat_of, 0) == 0) {
+        if (is_certificate(entry) && fstatat(dirfd(dir), entry->d_name, &stat_of, 0) == 0) {
             uint64_t facts[] = {(uint64_t)stat_of.st_mtim.tv_sec, (uint64_t)stat_of.st_mtim.tv_nsec,
                                 (uint64_t)stat_of.st_size, (uint64_t)stat_of.st_ino,
                                 rl_hash64(entry->d_name, strlen(entry->d_name))};
@@ -146,29 +144,25 @@ static int read_folder(rl_allowed_t *self)
     self->size = 0;
     while ((entry = readdir(dir)) && self->size < MAX_ALLOWED) {
         snprintf(path, sizeof path, "%s/%s", self->folder, entry->d_name);
-        if (!is_meant(entry) || stat(path, &stat_of) != 0 || S_ISDIR(stat_of.st_mode))
+        if (!is_certificate(entry) || stat(path, &stat_of) != 0 || S_ISDIR(stat_of.st_mode))
             continue;
-        char(*keys)[RL_KEY] = realloc(self->keys, (self->size + 1) * sizeof *keys);
-        if (!keys)
-            abort();
-        self->keys = keys;
-        if (rl_cert_read_public(path, keys[self->size], why, sizeof why) == 0)
+        self->keys = rl_realloc(self->keys, self->size + 1, sizeof *self->keys);
+        if (rl_cert_read_public(path, self->keys[self->size], why, sizeof why) == 0)
             self->size++;
         else
             rl_warn("curve.allowed: %s", why);
     }
     closedir(dir);
     if (self->size > 0)
-        qsort(self->keys, self->size, sizeof *self->keys, compare);
+        qsort(self->keys, self->size, sizeof *self->keys, compare_keys);
     return 0;
 }
 
 rl_allowed_t *rl_allowed_new(const char *folder, char *why, size_t why_size)
 {
-    rl_allowed_t *self = calloc(1, sizeof *self);
-    if (!self || !(self->folder = strdup(folder)))
-        abort();
-    if (look_at(folder, &self->state) != 0 || read_folder(self) != 0) {
+    rl_allowed_t *self = rl_new(*self);
+    self->folder = rl_strdup(folder);
+    if (read_state(folder, &self->state) != 0 || read_folder(self) != 0) {
         snprintf(why, why_size, "%s: %s; it takes the folder of the workers' public certificates",
                  folder, strerror(errno));
         rl_allowed_destroy(&self);
@@ -189,7 +183,7 @@ void rl_allowed_destroy(rl_allowed_t **self_p)
 
 bool rl_allowed_has(const rl_allowed_t *self, const char *key)
 {
-    return self->size > 0 && bsearch(key, self->keys, self->size, sizeof *self->keys, compare);
+    return self->size > 0 && bsearch(key, self->keys, self->size, sizeof *self->keys, compare_keys);
 }
 
 size_t rl_allowed_size(const rl_allowed_t *self)
@@ -205,7 +199,7 @@ const char *rl_allowed_folder(const rl_allowed_t *self)
 void rl_allowed_refresh(rl_allowed_t *self)
 {
     uint64_t state;
-    int rc = look_at(self->folder, &state);
+    int rc = read_state(self->folder, &state);
     if (rc == 0 && state == self->state)
         return;
     if (rc != 0 || read_folder(self) != 0) {
@@ -220,10 +214,9 @@ void rl_allowed_refresh(rl_allowed_t *self)
     rl_info("curve.allowed: %zu certificates of workers in %s", self->size, self->folder);
 }
 
-// ------------------------------------------------------------------------------------ new key
-// pairs
+// ----------------------------------------------------------------------------------- new key pairs
 
-static bool name_is_right(const char *name)
+static bool is_key_name(const char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                   "0123456789._-";
@@ -240,7 +233,7 @@ static int make_folder(const char *path, mode_t mode)
     return -1;
 }
 
-static int make_one(const char *folder, const char *name)
+static int make_pair(const char *folder, const char *name)
 {
     char secret[PATH], public[PATH];
     snprintf(secret, sizeof secret, "%s/%s.secret", folder, name);
@@ -250,9 +243,7 @@ static int make_one(const char *folder, const char *name)
                 access(secret, F_OK) == 0 ? secret : public);
         return -1;
     }
-    zcert_t *cert = zcert_new();
-    if (!cert)
-        abort();
+    zcert_t *cert = rl_must(zcert_new());
     zcert_set_meta(cert, "name", "%s", name);
     // the file is ours alone from its first byte on
     mode_t before = umask(0177);
@@ -272,7 +263,7 @@ int rl_certs_make(const char *folder, const char *const *names, size_t size)
 {
     char public[PATH];
     for (size_t at = 0; at < size; at++)
-        if (!name_is_right(names[at])) {
+        if (!is_key_name(names[at])) {
             fprintf(stderr,
                     "\"%s\" is no name for a key: letters, digits, \".\", \"_\" and \"-\", "
                     "and no \"secret\" at its end\n",
@@ -284,7 +275,7 @@ int rl_certs_make(const char *folder, const char *const *names, size_t size)
         make_folder(public, 0755) != 0)
         return 1;
     for (size_t at = 0; at < size; at++)
-        if (make_one(folder, names[at]) != 0)
+        if (make_pair(folder, names[at]) != 0)
             return 1;
     printf("Gateways share one key: give its public key to the workers as curve.gateway_key, and\n"
            "the gateways the workers' public certificates (%s) as curve.allowed.\n",

@@ -15,7 +15,7 @@ bool rl_conf_has_flag(const rl_conf_t *self, const char *flag)
     return false;
 }
 
-static const rl_conf_entry_t *find(const rl_conf_t *self, const char *name)
+static const rl_conf_entry_t *find_value(const rl_conf_t *self, const char *name)
 {
     for (size_t at = 0; at < rl_options_size; at++)
         if (strcmp(rl_options[at].name, name) == 0)
@@ -26,39 +26,39 @@ static const rl_conf_entry_t *find(const rl_conf_t *self, const char *name)
 
 const char *rl_conf_str(const rl_conf_t *self, const char *name)
 {
-    return find(self, name)->text;
+    return find_value(self, name)->text;
 }
 
 long rl_conf_int(const rl_conf_t *self, const char *name)
 {
-    return (long)strtod(find(self, name)->text, NULL);
+    return (long)strtod(find_value(self, name)->text, NULL);
 }
 
 double rl_conf_num(const rl_conf_t *self, const char *name)
 {
-    return strtod(find(self, name)->text, NULL);
+    return strtod(find_value(self, name)->text, NULL);
 }
 
 bool rl_conf_bool(const rl_conf_t *self, const char *name)
 {
-    return rl_conf_value_bool(find(self, name)->text);
+    return rl_conf_value_bool(find_value(self, name)->text);
 }
 
 size_t rl_conf_list_size(const rl_conf_t *self, const char *name)
 {
-    return find(self, name)->words_size;
+    return find_value(self, name)->words_size;
 }
 
 const char *rl_conf_list_at(const rl_conf_t *self, const char *name, size_t at)
 {
-    const rl_conf_entry_t *value = find(self, name);
+    const rl_conf_entry_t *value = find_value(self, name);
     assert(at < value->words_size);
     return value->words[at];
 }
 
 bool rl_conf_given(const rl_conf_t *self, const char *name)
 {
-    return self->given[find(self, name)->option - rl_options];
+    return self->given[find_value(self, name)->option - rl_options];
 }
 
 const char *rl_conf_secret(const rl_conf_t *self, const char *name)
@@ -101,7 +101,7 @@ const char *rl_conf_in(const rl_conf_t *self, const char *section, const char *n
     const rl_conf_entry_t *value = find_in(self, section, name, key);
     char option[RL_CONF_NAME_MAX];
     snprintf(option, sizeof option, "%s.*.%s", section, key);
-    return value ? value->text : find(self, option)->option->value;
+    return value ? value->text : find_value(self, option)->option->value;
 }
 
 bool rl_conf_given_in(const rl_conf_t *self, const char *section, const char *name, const char *key)

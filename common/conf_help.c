@@ -5,7 +5,7 @@
 
 #include "options.h"
 
-static void describe(const rl_option_t *option, FILE *out)
+static void print_type(const rl_option_t *option, FILE *out)
 {
     switch (option->type) {
     case RL_INT:
@@ -44,7 +44,7 @@ static void print_option(const rl_option_t *option, FILE *out)
     fprintf(out, "  --%s%s\n      %s", name, option->type == RL_FLAG ? "" : " VALUE", option->help);
     if (option->type != RL_STRING && option->type != RL_FLAG) {
         fputs(" (", out);
-        describe(option, out);
+        print_type(option, out);
         fputc(')', out);
     }
     if (*option->value)
@@ -88,7 +88,7 @@ static void print_sample(const rl_option_t *option, FILE *out)
     fprintf(out, "\n# %s", option->help);
     if (option->type != RL_STRING) {
         fputs(" (", out);
-        describe(option, out);
+        print_type(option, out);
         fputc(')', out);
     }
     fprintf(out, "\n#%s = %s\n", strrchr(option->name, '.') + 1, option->value);

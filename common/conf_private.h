@@ -36,7 +36,21 @@ struct rl_conf {
     bool failed;
 };
 
+// Prints a mistake, with a line end, and notes that there is one: every mistake is printed, not
+// only the first.
+void rl_conf_error(rl_conf_t *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Whether it is an option of sections with a name.
+bool rl_conf_is_named(const rl_option_t *option);
 // Whether the option is "section.key" ("section.*.key" with a section name).
 bool rl_conf_is_called(const rl_option_t *option, const char *section, bool named, const char *key);
+
+// Sets "section.key" (`section_name` NULL: of no named section) or, for a secret, reads the file of
+// "section.key_file". `where` is "file:line" or the like, for errors.
+void rl_conf_set(rl_conf_t *self, const char *section, const char *section_name, const char *key,
+                 const char *text, const char *where);
+
+// Takes the values of a configuration file.
+void rl_conf_read_file(rl_conf_t *self, const char *path);
 
 #endif

@@ -7,14 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
 #include "conf_value.h"
+#include "mem.h"
 
-static void complain(rl_conf_t *self, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-// Every mistake is printed, not only the first.
-static void complain(rl_conf_t *self, const char *format, ...)
+void rl_conf_error(rl_conf_t *self, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -24,30 +20,13 @@ static void complain(rl_conf_t *self, const char *format, ...)
     self->failed = true;
 }
 
-static void *grow(void *items, size_t size, size_t stride)
-{
-    void *more = realloc(items, (size + 1) * stride);
-    if (!more)
-        abort();
-    return more;
-}
-
-static char *copy(const char *text)
-{
-    char *made = strdup(text);
-    if (!made)
-        abort();
-    return made;
-}
-
 // ------------------------------------------------------------------------------------------ values
 
-static bool is_named(const rl_option_t *option)
+bool rl_conf_is_named(const rl_option_t *option)
 {
     return strstr(option->name, ".*.") != NULL;
 }
 
-// Whether the option is "section.key" ("section.*.key" with a section name).
 bool rl_conf_is_called(const rl_option_t *option, const char *section, bool named, const char *key)
 {
     char name[RL_CONF_NAME_MAX];
@@ -63,10 +42,8 @@ static void split_list(rl_conf_entry_t *value)
     const char *separators = ", \t\r\n";
     for (const char *p = value->text + strspn(value->text, separators); *p;) {
         size_t size = strcspn(p, separators);
-        value->words = grow(value->words, value->words_size, sizeof *value->words);
-        value->words[value->words_size] = strndup(p, size);
-        if (!value->words[value->words_size++])
-            abort();
+        value->words = rl_realloc(value->words, value->words_size + 1, sizeof *value->words);
+        value->words[value->words_size++] = rl_strndup(p, size);
         p += size;
         p += strspn(p, separators);
     }
@@ -79,15 +56,15 @@ static rl_conf_entry_t *named_value(rl_conf_t *self, const rl_option_t *option,
         if (self->values[at].option == option &&
             strcmp(self->values[at].section_name, section_name) == 0)
             return &self->values[at];
-    self->values = grow(self->values, self->values_size, sizeof *self->values);
+    self->values = rl_realloc(self->values, self->values_size + 1, sizeof *self->values);
     rl_conf_entry_t *value = &self->values[self->values_size++];
-    *value = (rl_conf_entry_t){.option = option, .section_name = copy(section_name)};
+    *value = (rl_conf_entry_t){.option = option, .section_name = rl_strdup(section_name)};
     return value;
 }
 
 // Sets a value after checking it; `where` is "file:line", "environment…" for the complaint.
-static void set(rl_conf_t *self, const rl_option_t *option, const char *section_name,
-                const char *text, const char *where)
+static void set_value(rl_conf_t *self, const rl_option_t *option, const char *section_name,
+                      const char *text, const char *where)
 {
     char why[256];
     if (option->type == RL_GONE) {
@@ -95,8 +72,8 @@ static void set(rl_conf_t *self, const rl_option_t *option, const char *section_
         return;
     }
     if (!rl_conf_value_fits(option, text, why, sizeof why)) {
-        complain(self, "%s: %s = %s is not right: %s", where, option->name,
-                 option->type == RL_SECRET ? "(hidden)" : text, why);
+        rl_conf_error(self, "%s: %s = %s is not right: %s", where, option->name,
+                      option->type == RL_SECRET ? "(hidden)" : text, why);
         return;
     }
     rl_conf_entry_t *value;
@@ -107,7 +84,7 @@ static void set(rl_conf_t *self, const rl_option_t *option, const char *section_
         self->given[option - rl_options] = true;
     }
     free(value->text);
-    value->text = copy(text);
+    value->text = rl_strdup(text);
     if (option->type == RL_LIST)
         split_list(value);
 }
@@ -119,21 +96,21 @@ static void set_secret_file(rl_conf_t *self, const rl_option_t *option, const ch
     errno = 0;
     FILE *file = fopen(path, "r");
     if (!file || !fgets(line, sizeof line, file)) {
-        complain(self, "%s: %s_file: cannot read %s: %s", where, option->name, path,
-                 errno ? strerror(errno) : "it is empty");
+        rl_conf_error(self, "%s: %s_file: cannot read %s: %s", where, option->name, path,
+                      errno ? strerror(errno) : "it is empty");
         if (file)
             fclose(file);
         return;
     }
     fclose(file);
     line[strcspn(line, "\r\n")] = '\0';
-    set(self, option, section_name, line, where);
+    set_value(self, option, section_name, line, where);
 }
 
 // ------------------------------------------------------------------------------------------ names
 
 // How far two words are apart (Levenshtein), for "did you mean".
-static size_t distance(const char *a, const char *b)
+static size_t edit_distance(const char *a, const char *b)
 {
     size_t row[RL_CONF_NAME_MAX], width = strlen(b);
     if (width >= RL_CONF_NAME_MAX)
@@ -154,15 +131,15 @@ static size_t distance(const char *a, const char *b)
     return row[width];
 }
 
-static const char *nearest(const char *name, bool named)
+static const char *nearest_option(const char *name, bool named)
 {
     const char *best = NULL;
     size_t best_distance = strlen(name) / 2 < 8 ? strlen(name) / 2 : 8;
     for (size_t at = 0; at < rl_options_size; at++) {
-        if (is_named(&rl_options[at]) != named || rl_options[at].type == RL_FLAG ||
+        if (rl_conf_is_named(&rl_options[at]) != named || rl_options[at].type == RL_FLAG ||
             rl_options[at].type == RL_GONE)
             continue;
-        size_t apart = distance(name, rl_options[at].name);
+        size_t apart = edit_distance(name, rl_options[at].name);
         if (apart < best_distance) {
             best_distance = apart;
             best = rl_options[at].name;
@@ -171,23 +148,23 @@ static const char *nearest(const char *name, bool named)
     return best;
 }
 
-static void complain_unknown(rl_conf_t *self, const char *where, const char *name, bool named)
+static void error_unknown(rl_conf_t *self, const char *where, const char *name, bool named)
 {
-    const char *meant = nearest(name, named);
-    complain(self, "%s: there is no option %s%s%s%s", where, name, meant ? "; did you mean " : "",
-             meant ? meant : "", meant ? "?" : " (--help lists them)");
+    const char *meant = nearest_option(name, named);
+    rl_conf_error(self, "%s: there is no option %s%s%s%s", where, name,
+                  meant ? "; did you mean " : "", meant ? meant : "",
+                  meant ? "?" : " (--help lists them)");
 }
 
-// "section.key" or, for a secret, "section.key_file".
-static void set_by_name(rl_conf_t *self, const char *section, const char *section_name,
-                        const char *key, const char *text, const char *where)
+void rl_conf_set(rl_conf_t *self, const char *section, const char *section_name, const char *key,
+                 const char *text, const char *where)
 {
     for (size_t at = 0; at < rl_options_size; at++) {
         const rl_option_t *option = &rl_options[at];
         if (option->type == RL_FLAG)
             continue;
         if (rl_conf_is_called(option, section, section_name != NULL, key)) {
-            set(self, option, section_name, text, where);
+            set_value(self, option, section_name, text, where);
             return;
         }
         char stem[RL_CONF_NAME_MAX];
@@ -203,140 +180,7 @@ static void set_by_name(rl_conf_t *self, const char *section, const char *sectio
     }
     char name[RL_CONF_NAME_MAX * 2];
     snprintf(name, sizeof name, section_name ? "%s.*.%s" : "%s.%s", section, key);
-    complain_unknown(self, where, name, section_name != NULL);
-}
-
-// ------------------------------------------------------------------------------------------ file
-
-static char *trim(char *text)
-{
-    text += strspn(text, " \t\r\n");
-    size_t size = strlen(text);
-    while (size > 0 && isspace((unsigned char)text[size - 1]))
-        text[--size] = '\0';
-    return text;
-}
-
-static void add_section_name(rl_conf_t *self, const char *section, const char *name)
-{
-    char both[RL_CONF_NAME_MAX * 2];
-    snprintf(both, sizeof both, "%s %s", section, name);
-    for (size_t at = 0; at < self->names_size; at++)
-        if (strcmp(self->names[at], both) == 0)
-            return;
-    self->names = grow(self->names, self->names_size, sizeof *self->names);
-    self->names[self->names_size++] = copy(both);
-}
-
-static bool known_section(const char *section, bool named)
-{
-    size_t size = strlen(section);
-    for (size_t at = 0; at < rl_options_size; at++)
-        if (is_named(&rl_options[at]) == named &&
-            strncmp(rl_options[at].name, section, size) == 0 && rl_options[at].name[size] == '.')
-            return true;
-    return false;
-}
-
-// The sections there are, for a complaint: "log cluster … collection NAME …".
-static void list_sections(rl_buf_t *out)
-{
-    for (size_t at = 0; at < rl_options_size; at++) {
-        const char *name = rl_options[at].name;
-        size_t size = strcspn(name, ".");
-        bool seen = rl_options[at].type == RL_FLAG;
-        for (size_t before = 0; before < at && !seen; before++)
-            seen = strncmp(rl_options[before].name, name, size + 1) == 0;
-        if (!seen)
-            rl_buf_addf(out, "%s%.*s%s", out->size ? ", " : "", (int)size, name,
-                        is_named(&rl_options[at]) ? " NAME" : "");
-    }
-}
-
-static void complain_section(rl_conf_t *self, const char *where, const char *name, bool named)
-{
-    rl_buf_t all = rl_buf_make(4096);
-    list_sections(&all);
-    complain(self, "%s: there is no section [%s%s]; there are: %s", where, name,
-             named ? " NAME" : "", all.data);
-    rl_buf_free(&all);
-}
-
-// "[section]" or "[section NAME]"; the line is cut up in place. Returns false if it is neither.
-static bool read_section(rl_conf_t *self, char *line, const char *where, char **section,
-                         char **section_name)
-{
-    char *end = strchr(line, ']');
-    if (!end || end[1]) {
-        complain(self, "%s: a section should look like [gateway]", where);
-        return false;
-    }
-    *end = '\0';
-    char *name = trim(line + 1);
-    char *second = name + strcspn(name, " \t");
-    if (*second)
-        *second++ = '\0';
-    second = trim(second);
-    free(*section);
-    free(*section_name);
-    *section = copy(name);
-    *section_name = *second ? copy(second) : NULL;
-    if (!known_section(name, *section_name != NULL)) {
-        complain_section(self, where, name, *section_name != NULL);
-        return false;
-    }
-    if (*section_name)
-        add_section_name(self, name, *section_name);
-    return true;
-}
-
-// A value may stand in quotes, which keep spaces at its ends; otherwise a " #" starts a comment.
-static char *read_value(char *text)
-{
-    text = trim(text);
-    size_t size = strlen(text);
-    if (size >= 2 && text[0] == '"' && text[size - 1] == '"') {
-        text[size - 1] = '\0';
-        return text + 1;
-    }
-    for (char *p = text; *p; p++)
-        if ((*p == '#' || *p == ';') && p > text && isspace((unsigned char)p[-1]))
-            *p = '\0';
-    return trim(text);
-}
-
-static void read_file(rl_conf_t *self, const char *path)
-{
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        complain(self, "%s: cannot read the configuration file: %s", path, strerror(errno));
-        return;
-    }
-    char *line = malloc(RL_CONF_LINE_MAX), *section = NULL, *section_name = NULL;
-    char where[RL_CONF_NAME_MAX * 3];
-    bool skip = true; // until a section that holds
-    for (unsigned number = 1; line && fgets(line, RL_CONF_LINE_MAX, file); number++) {
-        snprintf(where, sizeof where, "%s:%u", path, number);
-        char *text = trim(line);
-        if (!*text || *text == '#' || *text == ';')
-            continue;
-        if (*text == '[') {
-            skip = !read_section(self, text, where, &section, &section_name);
-            continue;
-        }
-        char *equals = strchr(text, '=');
-        if (!equals || !section) {
-            complain(self, "%s: a line should be \"key = value\" below a [section]", where);
-            continue;
-        }
-        *equals = '\0';
-        if (!skip)
-            set_by_name(self, section, section_name, trim(text), read_value(equals + 1), where);
-    }
-    free(section);
-    free(section_name);
-    free(line);
-    fclose(file);
+    error_unknown(self, where, name, section_name != NULL);
 }
 
 // ---------------------------------------------------------------------- environment, command line
@@ -345,7 +189,7 @@ extern char **environ; // POSIX; <unistd.h> has it for _GNU_SOURCE only
 
 static bool is_in_environment(const rl_option_t *option)
 {
-    return !is_named(option) && option->type != RL_FLAG;
+    return !rl_conf_is_named(option) && option->type != RL_FLAG;
 }
 
 static void environment_name(const rl_option_t *option, char name[RL_CONF_NAME_MAX])
@@ -366,7 +210,7 @@ static void check_variable(rl_conf_t *self, const char *variable)
         if (!is_in_environment(&rl_options[at]))
             continue;
         environment_name(&rl_options[at], name);
-        size_t size = strlen(name), apart = distance(given, name);
+        size_t size = strlen(name), apart = edit_distance(given, name);
         bool file = rl_options[at].type == RL_SECRET && strncmp(given, name, size) == 0 &&
                     strcmp(given + size, "_FILE") == 0;
         if (apart == 0 || file)
@@ -377,8 +221,9 @@ static void check_variable(rl_conf_t *self, const char *variable)
         }
     }
     if (*meant)
-        complain(self, "environment variable %s: there is no option of this name; did you mean %s?",
-                 given, meant);
+        rl_conf_error(self,
+                      "environment variable %s: there is no option of this name; did you mean %s?",
+                      given, meant);
 }
 
 static void read_environment(rl_conf_t *self)
@@ -392,7 +237,7 @@ static void read_environment(rl_conf_t *self)
         const char *text = getenv(name);
         snprintf(where, sizeof where, "environment variable %s", name);
         if (text)
-            set(self, option, NULL, text, where);
+            set_value(self, option, NULL, text, where);
         snprintf(file_name, sizeof file_name, "%s_FILE", name);
         text = option->type == RL_SECRET ? getenv(file_name) : NULL;
         if (text)
@@ -425,7 +270,7 @@ static int read_option(rl_conf_t *self, int at)
     snprintf(word, sizeof word, "%.*s", equals ? (int)(equals - text) : (int)strlen(text), text);
     const char *flag = equals ? NULL : find_flag(self, word);
     if (flag) {
-        self->flags = grow(self->flags, self->flags_size, sizeof *self->flags);
+        self->flags = rl_realloc(self->flags, self->flags_size + 1, sizeof *self->flags);
         self->flags[self->flags_size++] = flag;
         return 1;
     }
@@ -437,19 +282,19 @@ static int read_option(rl_conf_t *self, int at)
     char *dash = strchr(word, '-');
     bool config = strcmp(word, "config") == 0;
     if (!value && (dash || config)) {
-        complain(self, "%s: a value must follow", where);
+        rl_conf_error(self, "%s: a value must follow", where);
         return 1;
     }
     if (config) {
         free(self->file);
-        self->file = copy(value);
+        self->file = rl_strdup(value);
     } else if (!dash) {
-        complain_unknown(self, where, word, false);
+        error_unknown(self, where, word, false);
     } else {
         *dash = '\0';
         for (char *p = dash + 1; *p; p++)
             *p = *p == '-' ? '_' : *p;
-        set_by_name(self, word, NULL, dash + 1, value, where);
+        rl_conf_set(self, word, NULL, dash + 1, value, where);
     }
     return equals || !value ? 1 : 2;
 }
@@ -465,12 +310,12 @@ static void read_arguments(rl_conf_t *self)
         } else if (options && strncmp(word, "--", 2) == 0) {
             at += read_option(self, at);
         } else if (options && word[0] == '-' && strchr("hV", word[1]) && word[1] && !word[2]) {
-            self->flags = grow(self->flags, self->flags_size, sizeof *self->flags);
+            self->flags = rl_realloc(self->flags, self->flags_size + 1, sizeof *self->flags);
             self->flags[self->flags_size++] = word[1] == 'h' ? "help" : "version";
             at++;
         } else {
-            self->args = grow(self->args, self->args_size, sizeof *self->args);
-            self->args[self->args_size++] = copy(word);
+            self->args = rl_realloc(self->args, self->args_size + 1, sizeof *self->args);
+            self->args[self->args_size++] = rl_strdup(word);
             at++;
         }
     }
@@ -487,29 +332,26 @@ static void find_file(rl_conf_t *self)
             named = self->argv[at + 1];
     }
     if (named && *named)
-        self->file = copy(named);
+        self->file = rl_strdup(named);
 }
 
 static rl_conf_t *read_all(unsigned program, int argc, char **argv)
 {
-    rl_conf_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    rl_conf_t *self = rl_new(*self);
     *self = (rl_conf_t){.program = program, .argc = argc, .argv = argv};
-    self->values = calloc(rl_options_size, sizeof *self->values);
-    self->given = calloc(rl_options_size, sizeof *self->given);
-    if (!self->values || !self->given)
-        abort();
+    self->values = rl_alloc_array(rl_options_size, sizeof *self->values);
+    self->given = rl_alloc_array(rl_options_size, sizeof *self->given);
     self->values_size = rl_options_size;
     for (size_t at = 0; at < rl_options_size; at++) {
         rl_conf_entry_t *value = &self->values[at];
-        *value = (rl_conf_entry_t){.option = &rl_options[at], .text = copy(rl_options[at].value)};
+        *value =
+            (rl_conf_entry_t){.option = &rl_options[at], .text = rl_strdup(rl_options[at].value)};
         if (rl_options[at].type == RL_LIST)
             split_list(value);
     }
     find_file(self);
     if (self->file)
-        read_file(self, self->file);
+        rl_conf_read_file(self, self->file);
     read_environment(self);
     read_arguments(self);
     if (self->failed)

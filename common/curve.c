@@ -15,10 +15,13 @@
 
 #include "certs.h"
 #include "clock.h"
+#include "fail.h"
 #include "log.h"
+#include "mem.h"
+#include "timer.h"
 
 enum {
-    LOOK_MS = 1000,          // how often the folder of those allowed is looked at,
+    LOOK_US = 1000000,       // how often the folder of those allowed is looked at,
     LOOK_AGAIN_US = 50000,   // and how soon again for one that is not among them
     REMEMBERED = 32,         // peers that were refused of late,
     SAY_AGAIN_US = 60000000, // each named once a minute
@@ -39,19 +42,14 @@ struct rl_curve {
     char gateway_key[RL_KEY]; // a gateway: its own
     rl_allowed_t *allowed;    // a gateway; NULL: whoever has gateway_key
     void *zap;                // REP
-    struct event *readable, *look;
+    struct event *readable;
+    rl_timer_t *look;
     uint64_t looked_us;
     refused_t refused[REMEMBERED];
     size_t refused_next;
 };
 
 // ----------------------------------------------------------------------------------------- options
-
-static int wrong(char *why, size_t why_size, const char *text)
-{
-    snprintf(why, why_size, "%s", text);
-    return -1;
-}
 
 // curve.gateway_key is the key itself or the name of a public certificate.
 static int read_gateway_key(rl_curve_t *self, const char *said, char *why, size_t why_size)
@@ -63,11 +61,10 @@ static int read_gateway_key(rl_curve_t *self, const char *said, char *why, size_
     }
     if (rl_cert_read_public(said, self->gateway_key, inner, sizeof inner) == 0)
         return 0;
-    snprintf(why, why_size,
-             "curve.gateway_key: neither a public key (40 characters, as scripts/make-keys prints "
-             "it) nor a certificate: %s",
-             inner);
-    return -1;
+    return rl_fail(why, why_size,
+                   "curve.gateway_key: neither a public key (40 characters, as scripts/make-keys "
+                   "prints it) nor a certificate: %s",
+                   inner);
 }
 
 static void warn_of_readers(const char *file)
@@ -85,35 +82,33 @@ static int read_keys(rl_curve_t *self, unsigned program, const rl_conf_t *conf, 
     const char *gateway_key = rl_conf_str(conf, "curve.gateway_key");
     const char *allowed = rl_conf_str(conf, "curve.allowed");
     if (!*key_file)
-        return wrong(why, why_size,
-                     "curve.key_file: is not set, though other options of [curve] are; it takes "
-                     "this process's own secret certificate (scripts/make-keys makes one)");
-    if (rl_cert_read_secret(key_file, self->public_key, self->secret_key, inner, sizeof inner) !=
-        0) {
-        snprintf(why, why_size, "curve.key_file: %s", inner);
-        return -1;
-    }
+        return rl_fail(why, why_size,
+                       "curve.key_file: is not set, though other options of [curve] are; it takes "
+                       "this process's own secret certificate (scripts/make-keys makes one)");
+    if (rl_cert_read_secret(key_file, self->public_key, self->secret_key, inner, sizeof inner) != 0)
+        return rl_fail(why, why_size, "curve.key_file: %s", inner);
     warn_of_readers(key_file);
     if (*gateway_key && read_gateway_key(self, gateway_key, why, why_size) != 0)
         return -1;
     if (!(program & RL_GATEWAY))
-        return *gateway_key ? 0
-                            : wrong(why, why_size,
-                                    "curve.gateway_key: is not set; it takes the public key of the "
-                                    "gateways");
+        return *gateway_key
+                   ? 0
+                   : rl_fail(why, why_size,
+                             "curve.gateway_key: is not set; it takes the public key of the "
+                             "gateways");
     if (*gateway_key && strcmp(self->gateway_key, self->public_key) != 0)
-        return wrong(why, why_size,
-                     "curve.gateway_key: is not the public key of this gateway's curve.key_file; "
-                     "all gateways share one key");
+        return rl_fail(why, why_size,
+                       "curve.gateway_key: is not the public key of this gateway's curve.key_file; "
+                       "all gateways share one key");
     snprintf(self->gateway_key, RL_KEY, "%s", self->public_key);
     if (!*allowed)
-        return wrong(why, why_size,
-                     "curve.allowed: is not set; it takes the folder of the public certificates of "
-                     "the workers that may come");
+        return rl_fail(
+            why, why_size,
+            "curve.allowed: is not set; it takes the folder of the public certificates of "
+            "the workers that may come");
     if ((self->allowed = rl_allowed_new(allowed, inner, sizeof inner)))
         return 0;
-    snprintf(why, why_size, "curve.allowed: %s", inner);
-    return -1;
+    return rl_fail(why, why_size, "curve.allowed: %s", inner);
 }
 
 int rl_curve_new(rl_curve_t **self_p, unsigned program, const rl_conf_t *conf, char *why,
@@ -125,10 +120,8 @@ int rl_curve_new(rl_curve_t **self_p, unsigned program, const rl_conf_t *conf, c
     if (!asked)
         return 0;
     if (!zmq_has("curve"))
-        return wrong(why, why_size, "curve.key_file: this libzmq was built without CURVE");
-    rl_curve_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+        return rl_fail(why, why_size, "curve.key_file: this libzmq was built without CURVE");
+    rl_curve_t *self = rl_new(*self);
     if (read_keys(self, program, conf, why, why_size) != 0) {
         rl_curve_destroy(&self);
         return -1;
@@ -144,8 +137,7 @@ void rl_curve_destroy(rl_curve_t **self_p)
         return;
     if (self->readable)
         event_free(self->readable);
-    if (self->look)
-        event_free(self->look);
+    rl_timer_destroy(&self->look);
     if (self->zap)
         zmq_close(self->zap);
     rl_allowed_destroy(&self->allowed);
@@ -190,7 +182,7 @@ bool rl_curve_allows(rl_curve_t *self, const char *key)
 }
 
 // One line for a peer and minute, however often it tries.
-static void say_refused(rl_curve_t *self, const char *key, const char *address)
+static void log_refused(rl_curve_t *self, const char *key, const char *address)
 {
     uint64_t now = rl_now_us();
     refused_t *it = NULL;
@@ -224,7 +216,7 @@ typedef struct request {
 } request_t;
 
 // Returns false when there is none.
-static bool receive(rl_curve_t *self, request_t *out)
+static bool receive_request(rl_curve_t *self, request_t *out)
 {
     int more = 1;
     *out = (request_t){0};
@@ -247,7 +239,7 @@ static bool receive(rl_curve_t *self, request_t *out)
     return true;
 }
 
-static bool decide(rl_curve_t *self, const request_t *request, char key[RL_KEY])
+static bool decide_request(rl_curve_t *self, const request_t *request, char key[RL_KEY])
 {
     *key = '\0';
     bool curve = request->frames == 7 && strcmp(request->text[0], "1.0") == 0 &&
@@ -260,11 +252,11 @@ static bool decide(rl_curve_t *self, const request_t *request, char key[RL_KEY])
     zmq_z85_encode(key, (const uint8_t *)request->text[6], RL_KEY_BYTES);
     bool allowed = rl_curve_allows(self, key);
     if (!allowed)
-        say_refused(self, key, request->text[3]);
+        log_refused(self, key, request->text[3]);
     return allowed;
 }
 
-static void reply(rl_curve_t *self, const request_t *request, bool allowed, const char *key)
+static void send_reply(rl_curve_t *self, const request_t *request, bool allowed, const char *key)
 {
     const char *status = allowed ? "200" : "400", *text = allowed ? "OK" : "not allowed";
     zmq_send(self->zap, "1.0", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT);
@@ -280,9 +272,9 @@ void rl_curve_turn(rl_curve_t *self)
 {
     request_t request;
     char key[RL_KEY];
-    while (receive(self, &request)) {
-        bool allowed = decide(self, &request, key);
-        reply(self, &request, allowed, key);
+    while (receive_request(self, &request)) {
+        bool allowed = decide_request(self, &request, key);
+        send_reply(self, &request, allowed, key);
     }
 }
 
@@ -293,11 +285,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     rl_curve_turn(arg);
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg)
+static void on_look(void *arg)
 {
     rl_curve_t *self = arg;
-    (void)fd;
-    (void)what;
     rl_allowed_refresh(self->allowed);
 }
 
@@ -308,16 +298,14 @@ int rl_curve_start(rl_curve_t *self, struct event_base *base, void *context, cha
     size_t size = sizeof fd;
     self->zap = zmq_socket(context, ZMQ_REP);
     if (!self->zap || zmq_bind(self->zap, zap_endpoint) != 0 ||
-        zmq_getsockopt(self->zap, ZMQ_FD, &fd, &size) != 0) {
-        snprintf(why, why_size, "%s: %s", zap_endpoint, zmq_strerror(zmq_errno()));
-        return -1;
-    }
-    self->readable = event_new(base, fd, EV_READ | EV_PERSIST | EV_ET, on_readable, self);
-    self->look = event_new(base, -1, EV_PERSIST, on_look, self);
-    struct timeval every = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000};
-    if (!self->readable || !self->look || event_add(self->readable, NULL) != 0 ||
-        (self->allowed && event_add(self->look, &every) != 0))
-        abort();
+        zmq_getsockopt(self->zap, ZMQ_FD, &fd, &size) != 0)
+        return rl_fail(why, why_size, "%s: %s", zap_endpoint, zmq_strerror(zmq_errno()));
+    self->readable = rl_must(event_new(base, fd, EV_READ | EV_PERSIST | EV_ET, on_readable, self));
+    if (event_add(self->readable, NULL) != 0)
+        rl_out_of_memory();
+    self->look = rl_timer_new(base, on_look, self);
+    if (self->allowed)
+        rl_timer_every(self->look, LOOK_US);
     if (self->allowed)
         rl_info("CURVE: this gateway's public key is %s; %zu certificates of workers in %s",
                 self->public_key, rl_allowed_size(self->allowed), rl_allowed_folder(self->allowed));

@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "log.h"
+#include "mem.h"
 #include "utf8.h"
 
 enum {
@@ -33,9 +34,7 @@ struct rl_dump {
 
 rl_dump_t *rl_dump_new(bool to_log)
 {
-    rl_dump_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    rl_dump_t *self = rl_new(*self);
     self->to_log = to_log;
     self->document = rl_buf_make(RL_DUMP_BYTES);
     self->record = rl_buf_make(RECORD_BYTES);

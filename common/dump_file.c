@@ -12,6 +12,7 @@
 
 #include "dump.h"
 #include "log.h"
+#include "mem.h"
 
 struct rl_dump_file {
     pthread_t thread;
@@ -53,7 +54,7 @@ static int write_file(const rl_dump_file_t *self)
     return wrong;
 }
 
-static void *run(void *arg)
+static void *run_thread(void *arg)
 {
     rl_dump_file_t *self = arg;
     int wrong = write_file(self);
@@ -65,7 +66,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void join(rl_dump_file_t *self)
+static void join_thread(rl_dump_file_t *self)
 {
     if (!self->started)
         return;
@@ -77,10 +78,7 @@ static void join(rl_dump_file_t *self)
 
 rl_dump_file_t *rl_dump_file_new(void)
 {
-    rl_dump_file_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
-    return self;
+    return rl_new(rl_dump_file_t);
 }
 
 void rl_dump_file_destroy(rl_dump_file_t **self_p)
@@ -88,7 +86,7 @@ void rl_dump_file_destroy(rl_dump_file_t **self_p)
     rl_dump_file_t *self = *self_p;
     if (!self)
         return;
-    join(self);
+    join_thread(self);
     free(self);
     *self_p = NULL;
 }
@@ -100,7 +98,7 @@ int rl_dump_file_write(rl_dump_file_t *self, const char *folder, const char *nam
         free(document);
         return -1;
     }
-    join(self);
+    join_thread(self);
     self->document = document;
     self->size = size;
     int path = snprintf(self->path, sizeof self->path, "%s/%s.json", folder, name);
@@ -110,7 +108,7 @@ int rl_dump_file_write(rl_dump_file_t *self, const char *folder, const char *nam
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     atomic_store(&self->ended, false);
-    int wrong = fits ? pthread_create(&self->thread, NULL, run, self) : ENAMETOOLONG;
+    int wrong = fits ? pthread_create(&self->thread, NULL, run_thread, self) : ENAMETOOLONG;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     self->started = wrong == 0;
     if (wrong) {

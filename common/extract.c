@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "mem.h"
 #include "sentence.h"
 #include "text_terms.h"
 #include "utf8.h"
@@ -53,7 +54,7 @@ static size_t question_terms(const char *question, uint32_t *terms)
     return size;
 }
 
-static void match(sentence_t *sentence, const uint32_t *terms, size_t size)
+static void match_terms(sentence_t *sentence, const uint32_t *terms, size_t size)
 {
     rl_text_terms_t each = rl_text_terms(sentence->text, sentence->size);
     uint32_t hash;
@@ -66,8 +67,8 @@ static void match(sentence_t *sentence, const uint32_t *terms, size_t size)
 }
 
 // The sentences of the first `passages_size` passages, of each at most the first `bytes`.
-static size_t split(const rl_passage_t *passages, size_t passages_size, size_t bytes,
-                    const uint32_t *terms, size_t terms_size, sentence_t *out)
+static size_t split_sentences(const rl_passage_t *passages, size_t passages_size, size_t bytes,
+                              const uint32_t *terms, size_t terms_size, sentence_t *out)
 {
     size_t size = 0;
     for (size_t at = 0; at < passages_size; at++) {
@@ -81,7 +82,7 @@ static size_t split(const rl_passage_t *passages, size_t passages_size, size_t b
             if (next - text >= SHORTEST) {
                 out[size] = (sentence_t){
                     .text = text, .size = (size_t)(next - text), .passage = at, .at = size};
-                match(&out[size], terms, terms_size);
+                match_terms(&out[size], terms, terms_size);
                 size++;
             }
             text = next;
@@ -90,7 +91,7 @@ static size_t split(const rl_passage_t *passages, size_t passages_size, size_t b
     return size;
 }
 
-static void score(sentence_t *sentences, size_t size, size_t terms)
+static void score_sentences(sentence_t *sentences, size_t size, size_t terms)
 {
     double weights[QUESTION_TERMS] = {0}, all = 0;
     for (size_t term = 0; term < terms; term++) {
@@ -112,7 +113,7 @@ static void score(sentence_t *sentences, size_t size, size_t terms)
 }
 
 // What counts for the order: retrieval has judged the passages, too.
-static double rank(const sentence_t *sentence)
+static double rank_of(const sentence_t *sentence)
 {
     return sentence->score / (1 + 0.05 * (double)sentence->passage);
 }
@@ -133,7 +134,7 @@ static const sentence_t *best_of(const sentence_t *sentences, size_t size,
     const sentence_t *best = NULL;
     for (size_t at = 0; at < size; at++)
         if (sentences[at].score > 0 && !said_already(&sentences[at], but, but_size) &&
-            (!best || rank(&sentences[at]) > rank(best)))
+            (!best || rank_of(&sentences[at]) > rank_of(best)))
             best = &sentences[at];
     return best;
 }
@@ -145,14 +146,14 @@ static int by_place(const void *a, const void *b)
 }
 
 // The best sentences, the very best first, then in the passages' order.
-static size_t choose(const sentence_t *sentences, size_t size, const sentence_t **chosen,
-                     size_t max)
+static size_t choose_sentences(const sentence_t *sentences, size_t size, const sentence_t **chosen,
+                               size_t max)
 {
     size_t chosen_size = 0;
     while (chosen_size < max) {
         const sentence_t *best = best_of(sentences, size, chosen, chosen_size);
         // what says much less than the first one only dilutes it
-        if (!best || (chosen_size > 0 && rank(best) < 0.6 * rank(chosen[0])))
+        if (!best || (chosen_size > 0 && rank_of(best) < 0.6 * rank_of(chosen[0])))
             break;
         chosen[chosen_size++] = best;
     }
@@ -165,12 +166,10 @@ static sentence_t *find_sentences(const char *question, const rl_passage_t *pass
                                   size_t passages_size, size_t bytes, size_t *size)
 {
     uint32_t terms[QUESTION_TERMS];
-    sentence_t *sentences = malloc(SENTENCES_MAX * sizeof *sentences);
-    if (!sentences)
-        abort();
+    sentence_t *sentences = rl_alloc_array(SENTENCES_MAX, sizeof *sentences);
     size_t terms_size = question_terms(question, terms);
-    *size = split(passages, passages_size, bytes, terms, terms_size, sentences);
-    score(sentences, *size, terms_size);
+    *size = split_sentences(passages, passages_size, bytes, terms, terms_size, sentences);
+    score_sentences(sentences, *size, terms_size);
     return sentences;
 }
 
@@ -180,7 +179,7 @@ size_t rl_extract(const char *question, const rl_passage_t *passages, size_t pas
     const sentence_t *chosen[CHOSEN_MAX];
     size_t size;
     sentence_t *sentences = find_sentences(question, passages, passages_size, SIZE_MAX, &size);
-    size = choose(sentences, size, chosen, max < CHOSEN_MAX ? max : CHOSEN_MAX);
+    size = choose_sentences(sentences, size, chosen, max < CHOSEN_MAX ? max : CHOSEN_MAX);
     for (size_t at = 0; at < size; at++)
         out[at] = (rl_extracted_t){.text = chosen[at]->text,
                                    .size = chosen[at]->size,
@@ -192,10 +191,8 @@ size_t rl_extract(const char *question, const rl_passage_t *passages, size_t pas
 
 char *rl_extract_wording(const char *text, size_t size, bool first)
 {
-    char *out = malloc(size + 3);
+    char *out = rl_alloc(size + 3);
     size_t used = 0;
-    if (!out)
-        return NULL;
     if (!first)
         out[used++] = ' ';
     for (size_t at = 0; at < size; at++) {
@@ -217,14 +214,14 @@ char *rl_extract_wording(const char *text, size_t size, bool first)
 // ---- a quotation ----------------------------------------------------------------------------
 
 // Whether a sentence beside the quotation may be added to it.
-static bool belongs(const sentence_t *sentence, const sentence_t *best, size_t size)
+static bool belongs_to_quote(const sentence_t *sentence, const sentence_t *best, size_t size)
 {
     return sentence->passage == best->passage && size + sentence->size <= QUOTE_BYTES &&
            (sentence->has || size < QUOTE_SHORT);
 }
 
 // What stands in the passage from `first` to `last`; of a sentence without an end its beginning.
-static char *quote(const sentence_t *first, const sentence_t *last)
+static char *make_quote(const sentence_t *first, const sentence_t *last)
 {
     size_t size = (size_t)(last->text + last->size - first->text);
     if (size <= QUOTE_MAX)
@@ -234,7 +231,7 @@ static char *quote(const sentence_t *first, const sentence_t *last)
         cut--; // between words, where there are words
     cut = rl_utf8_whole(first->text, cut);
     char *words = rl_extract_wording(first->text, cut, true);
-    size_t end = words ? strlen(words) : 0;
+    size_t end = strlen(words);
     rl_buf_t text = rl_buf_make(QUOTE_MAX + 16);
     rl_buf_add(&text, words, end > 0 && words[end - 1] == '.' ? end - 1 : end);
     rl_buf_adds(&text, "…");
@@ -252,13 +249,13 @@ char *rl_extract_quote(const char *question, const rl_passage_t *passages, size_
     if (best && best->score >= quote_least) {
         const sentence_t *first = best, *last = best, *end = sentences + size;
         size_t bytes = best->size;
-        if (last + 1 < end && belongs(last + 1, best, bytes))
+        if (last + 1 < end && belongs_to_quote(last + 1, best, bytes))
             bytes += (++last)->size;
-        if (first > sentences && belongs(first - 1, best, bytes))
+        if (first > sentences && belongs_to_quote(first - 1, best, bytes))
             first--;
         *passage = best->passage;
         *score = best->score;
-        text = quote(first, last);
+        text = make_quote(first, last);
     }
     free(sentences);
     return text;

@@ -22,7 +22,7 @@ size_t rl_extract(const char *question, const rl_passage_t *passages, size_t pas
                   rl_extracted_t *out, size_t max);
 
 // A sentence with its lines joined, a full stop at its end, and a blank in front unless it is the
-// first one. The caller owns it; NULL if there is no memory.
+// first one. The caller owns it.
 char *rl_extract_wording(const char *text, size_t size, bool first);
 
 // What one passage says to the question: its best sentence and those around it, as long as it stays

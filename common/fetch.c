@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "fetch_private.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
     ERROR_BODY = 16384, // as much of an error's body is kept for its message
@@ -19,7 +20,7 @@ enum {
 
 // ---- the end of a transfer --------------------------------------------------------------
 
-static void forget(rl_fetch_t *fetch)
+static void drop_fetch(rl_fetch_t *fetch)
 {
     rl_fetcher_t *self = fetch->fetcher;
     evtimer_del(&fetch->limit);
@@ -57,7 +58,7 @@ static bool is_connect_error(CURLcode code)
 
 // What went wrong, in words that name the peer. libcurl's own words come last: they hold no header
 // and no body.
-static void word_error(const rl_fetch_t *fetch, CURLcode code, char *out, size_t size)
+static void describe_error(const rl_fetch_t *fetch, CURLcode code, char *out, size_t size)
 {
     const char *more = fetch->error[0] ? fetch->error : curl_easy_strerror(code);
     if (fetch->timed_out)
@@ -94,17 +95,17 @@ void rl_fetch_times(const rl_fetch_t *fetch, uint64_t *connect_us, uint64_t *sen
     *first_byte_us = fetch->first_byte ? fetch->first_byte - fetch->started : 0;
 }
 
-static void finish(rl_fetch_t *fetch, CURLcode code)
+static void finish_fetch(rl_fetch_t *fetch, CURLcode code)
 {
     if (fetch->cancelled) {
-        forget(fetch);
+        drop_fetch(fetch);
         return;
     }
     char error[CURL_ERROR_SIZE + 256] = "";
     char *type = NULL;
     bool ok = code == CURLE_OK && !fetch->timed_out && !fetch->too_large;
     if (!ok)
-        word_error(fetch, code, error, sizeof error);
+        describe_error(fetch, code, error, sizeof error);
     curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
     curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &fetch->status);
     rl_fetch_result_t result = {
@@ -123,7 +124,7 @@ static void finish(rl_fetch_t *fetch, CURLcode code)
     // whoever is told may start another transfer, or cancel this one: which is nothing any more
     fetch->cancelled = true;
     fetch->on_done(fetch->arg, &result);
-    forget(fetch);
+    drop_fetch(fetch);
 }
 
 void rl_fetch_take_finished(rl_fetch_lane_t *lane)
@@ -136,7 +137,7 @@ void rl_fetch_take_finished(rl_fetch_lane_t *lane)
         if (msg->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
-        finish(fetch, code);
+        finish_fetch(fetch, code);
     }
 }
 
@@ -179,7 +180,7 @@ size_t rl_fetch_on_header(char *data, size_t unit, size_t size, void *arg)
 }
 
 // Gathers a body. An error's body is only read for its message: what is beyond is passed over.
-static bool gather(rl_fetch_t *fetch, const char *data, size_t size)
+static bool gather_body(rl_fetch_t *fetch, const char *data, size_t size)
 {
     bool success = fetch->status >= 200 && fetch->status < 300;
     if (!success) {
@@ -218,7 +219,7 @@ size_t rl_fetch_on_body(char *data, size_t unit, size_t size, void *arg)
     if (fetch->payload)
         drop_payload(fetch);
     if (!fetch->on_data || fetch->status < 200 || fetch->status > 299)
-        return gather(fetch, data, size) ? size : size + 1;
+        return gather_body(fetch, data, size) ? size : size + 1;
     if (!fetch->on_data(fetch->arg, data, size) && !fetch->cancelled && !fetch->paused) {
         fetch->paused = true;
         curl_easy_pause(fetch->easy, CURLPAUSE_RECV);
@@ -281,7 +282,7 @@ static void on_limit(evutil_socket_t fd, short event, void *arg)
     fetch->timed_out = what;
     curl_multi_remove_handle(fetch->lane->multi, fetch->easy);
     fetch->added = false;
-    finish(fetch, CURLE_OPERATION_TIMEDOUT);
+    finish_fetch(fetch, CURLE_OPERATION_TIMEDOUT);
 }
 
 // ---- what waits until libcurl is off the stack ------------------------------------------
@@ -319,7 +320,7 @@ static void add_now(rl_fetch_t *fetch)
         return;
     }
     snprintf(fetch->error, sizeof fetch->error, "%s", curl_multi_strerror(code));
-    finish(fetch, CURLE_FAILED_INIT);
+    finish_fetch(fetch, CURLE_FAILED_INIT);
 }
 
 static void on_later(evutil_socket_t fd, short what, void *arg)
@@ -334,7 +335,7 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
         fetch->queued = false;
         fetch->due = 0;
         if (due & RL_FETCH_DUE_REMOVE)
-            forget(fetch);
+            drop_fetch(fetch);
         else if (due & RL_FETCH_DUE_START)
             add_now(fetch);
         else if (due & RL_FETCH_DUE_RESUME)
@@ -348,15 +349,10 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
 
 rl_fetcher_t *rl_fetcher_new(struct event_base *base, long max_idle)
 {
-    rl_fetcher_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    rl_fetcher_t *self = rl_new(*self);
     self->base = base;
     self->max_idle = max_idle > 0 ? max_idle : 1;
-    if (!rl_fetch_lane_new(self)) {
-        free(self);
-        return NULL;
-    }
+    rl_fetch_lane_new(self);
     evtimer_assign(&self->later, base, on_later, self);
     return self;
 }
@@ -367,7 +363,7 @@ void rl_fetcher_destroy(rl_fetcher_t **self_p)
     if (!self)
         return;
     while (self->all)
-        forget(self->all);
+        drop_fetch(self->all);
     while (self->lanes)
         rl_fetch_lane_destroy(&self->lanes);
     event_del(&self->later);
@@ -377,10 +373,10 @@ void rl_fetcher_destroy(rl_fetcher_t **self_p)
 
 rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request)
 {
-    rl_fetch_lane_t *lane = rl_fetch_lane_with_room(self);
-    rl_fetch_t *fetch = lane ? rl_fetch_make(self, request) : NULL;
+    rl_fetch_t *fetch = rl_fetch_make(self, request);
     if (!fetch)
         return NULL;
+    rl_fetch_lane_t *lane = rl_fetch_lane_with_room(self);
     fetch->lane = lane;
     rl_fetch_lane_join(lane);
     evtimer_assign(&fetch->limit, self->base, on_limit, fetch);
@@ -412,7 +408,7 @@ void rl_fetch_cancel(rl_fetch_t **fetch_p)
     if (fetch->fetcher->inside)
         do_later(fetch, RL_FETCH_DUE_REMOVE);
     else
-        forget(fetch);
+        drop_fetch(fetch);
 }
 
 void rl_fetch_resume(rl_fetch_t *fetch)

@@ -55,7 +55,7 @@ typedef struct rl_fetch_request {
     void *arg;
 } rl_fetch_request_t;
 
-// Starts a transfer; NULL if memory runs out or the URL is no http(s) URL (then on_done is not
+// Starts a transfer; NULL if the URL is no http(s) URL or a header is none (then on_done is not
 // called). The fetch belongs to the fetcher and is gone after on_done or rl_fetch_cancel.
 rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request);
 

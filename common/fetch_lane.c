@@ -4,6 +4,7 @@
 
 #include "fetch_private.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
     LANE_TRANSFERS = 256, // in one multi handle
@@ -57,9 +58,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
         return 0;
     }
     if (!watch) {
-        watch = calloc(1, sizeof *watch);
-        if (!watch)
-            return -1;
+        watch = rl_new(*watch);
         watch->lane = lane;
         curl_multi_assign(lane->multi, fd, watch);
     } else if (watch->wanted == what) {
@@ -88,14 +87,8 @@ static int set_timer(CURLM *multi, long timeout_ms, void *arg)
 
 rl_fetch_lane_t *rl_fetch_lane_new(rl_fetcher_t *self)
 {
-    rl_fetch_lane_t *lane = calloc(1, sizeof *lane), **end = &self->lanes;
-    if (!lane)
-        return NULL;
-    lane->multi = curl_multi_init();
-    if (!lane->multi) {
-        free(lane);
-        return NULL;
-    }
+    rl_fetch_lane_t *lane = rl_new(*lane), **end = &self->lanes;
+    lane->multi = rl_must(curl_multi_init());
     lane->fetcher = self;
     lane->max_idle = self->lanes ? (self->max_idle + IDLE_SHARE - 1) / IDLE_SHARE : self->max_idle;
     evtimer_assign(&lane->timer, self->base, on_timer, lane);

@@ -62,16 +62,16 @@ struct rl_fetch {
     char error[CURL_ERROR_SIZE];
 };
 
-// A transfer as the request says, on no list yet; NULL if memory runs out or the URL or a header
-// cannot be used. rl_fetch_free takes it as it is then: not with libcurl's multi handle any more.
+// A transfer as the request says, on no list yet; NULL if the URL or a header cannot be used.
+// rl_fetch_free takes it as it is then: not with libcurl's multi handle any more.
 rl_fetch_t *rl_fetch_make(rl_fetcher_t *self, const rl_fetch_request_t *request);
 void rl_fetch_free(rl_fetch_t *fetch);
 
-// A lane at the end of the fetcher's; NULL if memory runs out.
+// A lane at the end of the fetcher's.
 rl_fetch_lane_t *rl_fetch_lane_new(rl_fetcher_t *self);
 // Takes the first of a list of lanes away, which has no transfer any more.
 void rl_fetch_lane_destroy(rl_fetch_lane_t **lane_p);
-// The first one that takes another transfer, a new one if need be; NULL if memory runs out.
+// The first one that takes another transfer, a new one if need be.
 rl_fetch_lane_t *rl_fetch_lane_with_room(rl_fetcher_t *self);
 // A transfer belongs to the lane from join to leave, whether libcurl has it by then or not.
 void rl_fetch_lane_join(rl_fetch_lane_t *lane);

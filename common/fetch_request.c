@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "mem.h"
+
 enum {
     // libcurl's receive buffer, which it keeps for each transfer
     STREAM_BUFFER = 1024, // its smallest: a stream comes in small pieces, and many are open
@@ -22,9 +24,9 @@ enum {
 static int read_url(rl_fetch_t *fetch, const char *url, bool *local)
 {
     char *scheme = NULL, *host = NULL, *port = NULL;
-    CURLU *parts = curl_url();
+    CURLU *parts = rl_must(curl_url());
     int result = -1;
-    if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+    if (curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
         curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
         (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
         curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
@@ -48,11 +50,8 @@ static int add_header(rl_fetch_t *fetch, const char *name, const char *value)
     // a line end in a value would be a header of its own
     if (!strpbrk(value, "\r\n") && rl_buf_adds(&line, name) == 0 &&
         rl_buf_adds(&line, value) == 0) {
-        struct curl_slist *headers = curl_slist_append(fetch->headers, line.data);
-        if (headers) {
-            fetch->headers = headers;
-            result = 0;
-        }
+        fetch->headers = rl_must(curl_slist_append(fetch->headers, line.data));
+        result = 0;
     }
     rl_buf_free(&line);
     return result;
@@ -75,20 +74,17 @@ static int set_headers(rl_fetch_t *fetch, const rl_fetch_request_t *request)
     return bad;
 }
 
-static int set_payload(rl_fetch_t *fetch, const rl_fetch_request_t *request)
+static void set_payload(rl_fetch_t *fetch, const rl_fetch_request_t *request)
 {
     if (!request->body)
-        return 0;
-    fetch->payload = malloc(request->body_size + 1);
-    if (!fetch->payload)
-        return -1;
+        return;
+    fetch->payload = rl_must(malloc(request->body_size + 1));
     memcpy(fetch->payload, request->body, request->body_size);
     fetch->payload[request->body_size] = '\0';
     fetch->payload_size = request->body_size;
     curl_easy_setopt(fetch->easy, CURLOPT_POST, 1L);
     curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDS, fetch->payload);
     curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)fetch->payload_size);
-    return 0;
 }
 
 static int limit_receive(void *arg, curl_socket_t fd, curlsocktype purpose)
@@ -142,18 +138,16 @@ static uint64_t limit_us(long ms)
 
 rl_fetch_t *rl_fetch_make(rl_fetcher_t *self, const rl_fetch_request_t *request)
 {
-    rl_fetch_t *fetch = calloc(1, sizeof *fetch);
+    rl_fetch_t *fetch = rl_new(*fetch);
     bool local = false;
-    if (!fetch)
-        return NULL;
     fetch->fetcher = self;
     fetch->body = rl_buf_make(request->max_body ? request->max_body : DEFAULT_MAX_BODY);
-    fetch->easy = curl_easy_init();
-    if (!fetch->easy || read_url(fetch, request->url, &local) || set_headers(fetch, request) ||
-        set_payload(fetch, request)) {
+    fetch->easy = rl_must(curl_easy_init());
+    if (read_url(fetch, request->url, &local) || set_headers(fetch, request)) {
         rl_fetch_free(fetch);
         return NULL;
     }
+    set_payload(fetch, request);
     set_options(fetch, request, local);
     fetch->first_limit = limit_us(request->first_byte_timeout_ms);
     fetch->idle_limit = limit_us(request->idle_timeout_ms);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "filter_private.h"
+#include "mem.h"
 #include "utf8.h"
 
 enum {
@@ -15,7 +16,7 @@ enum {
 };
 
 typedef struct reading {
-    rl_filter_error_t *trouble;
+    rl_filter_error_t *error;
     unsigned depth; // that and, or, not may have
     size_t conditions, values;
 } reading_t;
@@ -23,28 +24,24 @@ typedef struct reading {
 static rl_filter_t *read_part(reading_t *self, const json_t *json, const char *param,
                               unsigned depth);
 
-// ---- trouble ------------------------------------------------------------------------------------
+// ---- errors -------------------------------------------------------------------------------------
 
 // Says what is wrong; always NULL.
-static rl_filter_t *wrong(reading_t *self, bool unknown, const char *param, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+static rl_filter_t *fail_filter(reading_t *self, bool unknown, const char *param,
+                                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-static rl_filter_t *wrong(reading_t *self, bool unknown, const char *param, const char *format, ...)
+static rl_filter_t *fail_filter(reading_t *self, bool unknown, const char *param,
+                                const char *format, ...)
 {
-    rl_filter_error_t *trouble = self->trouble;
+    rl_filter_error_t *error = self->error;
     va_list args;
-    snprintf(trouble->param, sizeof trouble->param, "%s", param);
+    snprintf(error->param, sizeof error->param, "%s", param);
     va_start(args, format);
-    vsnprintf(trouble->message, sizeof trouble->message, format, args);
+    vsnprintf(error->message, sizeof error->message, format, args);
     va_end(args);
-    trouble->unknown = unknown;
-    trouble->message[rl_utf8_whole(trouble->message, strlen(trouble->message))] = '\0';
+    error->unknown = unknown;
+    error->message[rl_utf8_whole(error->message, strlen(error->message))] = '\0';
     return NULL;
-}
-
-static rl_filter_t *no_memory(reading_t *self, const char *param)
-{
-    return wrong(self, false, param, "\"%s\": out of memory.", param);
 }
 
 // ---- values -------------------------------------------------------------------------------------
@@ -59,19 +56,17 @@ static bool take_value(reading_t *self, const json_t *json, const char *param,
     size_t size = json_string_length(json);
     if (json_is_string(json) && size <= RL_FILTER_MAX_STRING &&
         strlen(json_string_value(json)) == size) {
-        *value = (rl_filter_value_t){RL_FILTER_STRING, 0, strdup(json_string_value(json)), size};
-        if (!value->string)
-            no_memory(self, param);
-        return value->string;
+        *value = (rl_filter_value_t){RL_FILTER_STRING, 0, rl_strdup(json_string_value(json)), size};
+        return true;
     }
     // + 0.0: there is one zero
     *value = (rl_filter_value_t){RL_FILTER_NUMBER, json_number_value(json) + 0.0, NULL, 0};
     if (json_is_boolean(json))
         *value = (rl_filter_value_t){RL_FILTER_BOOLEAN, json_is_true(json), NULL, 0};
     else if (!json_is_number(json) || !isfinite(value->number))
-        return wrong(self, false, param,
-                     "\"%s\" must be a string of at most %d bytes, a number, true or false.", param,
-                     RL_FILTER_MAX_STRING);
+        return fail_filter(self, false, param,
+                           "\"%s\" must be a string of at most %d bytes, a number, true or false.",
+                           param, RL_FILTER_MAX_STRING);
     return true;
 }
 
@@ -87,14 +82,6 @@ int rl_filter_value_compare(const void *a, const void *b)
     return order ? order : (one->size > other->size) - (one->size < other->size);
 }
 
-static bool make_room(reading_t *self, rl_filter_t *filter, size_t values, const char *param)
-{
-    filter->values = calloc(values, sizeof *filter->values);
-    if (!filter->values)
-        no_memory(self, param);
-    return filter->values;
-}
-
 // "filter.name", of a long name the beginning: whole characters.
 static void name_member(char *out, size_t size, const char *param, const char *name)
 {
@@ -107,8 +94,7 @@ static void name_member(char *out, size_t size, const char *param, const char *n
 static bool take_eq(reading_t *self, rl_filter_t *filter, const json_t *json, const char *param)
 {
     filter->op = RL_FILTER_IN;
-    if (!make_room(self, filter, 1, param))
-        return false;
+    filter->values = rl_new(*filter->values);
     filter->values_size = 1;
     return take_value(self, json, param, &filter->values[0]);
 }
@@ -119,14 +105,14 @@ static bool take_in(reading_t *self, rl_filter_t *filter, const json_t *json, co
     self->values += size;
     filter->op = RL_FILTER_IN;
     if (size < 1 || self->values > RL_FILTER_MAX_VALUES)
-        return wrong(self, false, param,
-                     "\"%s\" must be a list of values, at least one and in all lists of the filter "
-                     "together at most %d.",
-                     param, RL_FILTER_MAX_VALUES);
-    if (!make_room(self, filter, size, param))
-        return false;
+        return fail_filter(
+            self, false, param,
+            "\"%s\" must be a list of values, at least one and in all lists of the filter "
+            "together at most %d.",
+            param, RL_FILTER_MAX_VALUES);
+    filter->values = rl_alloc_array(size, sizeof *filter->values);
     for (size_t at = 0; at < size; at++) {
-        char item[sizeof self->trouble->param];
+        char item[sizeof self->error->param];
         snprintf(item, sizeof item, "%s[%zu]", param, at);
         filter->values_size = at + 1;
         if (!take_value(self, json_array_get(json, at), item, &filter->values[at]))
@@ -141,11 +127,10 @@ static bool take_bound(reading_t *self, rl_filter_t *filter, const json_t *json,
     bool *there = high ? &filter->high : &filter->low;
     filter->op = RL_FILTER_RANGE;
     if (*there)
-        return wrong(self, false, param, "\"%s\" is a second %s bound of the same range.", param,
-                     high ? "upper" : "lower");
+        return fail_filter(self, false, param, "\"%s\" is a second %s bound of the same range.",
+                           param, high ? "upper" : "lower");
     if (!filter->values) {
-        if (!make_room(self, filter, 2, param))
-            return false;
+        filter->values = rl_alloc_array(2, sizeof *filter->values);
         filter->values_size = 2;
     }
     rl_filter_value_t *value = &filter->values[high];
@@ -154,19 +139,20 @@ static bool take_bound(reading_t *self, rl_filter_t *filter, const json_t *json,
     *there = true;
     *(high ? &filter->high_open : &filter->low_open) = open;
     if (value->type == RL_FILTER_BOOLEAN)
-        return wrong(self, false, param, "\"%s\" must be a number or a string.", param);
+        return fail_filter(self, false, param, "\"%s\" must be a number or a string.", param);
     if (filter->low && filter->high && filter->values[0].type != filter->values[1].type)
-        return wrong(self, false, param,
-                     "\"%s\" must be of the type of the range's other bound: both numbers or both "
-                     "strings.",
-                     param);
+        return fail_filter(
+            self, false, param,
+            "\"%s\" must be of the type of the range's other bound: both numbers or both "
+            "strings.",
+            param);
     return true;
 }
 
 static bool take_prefix(reading_t *self, rl_filter_t *filter, const json_t *json, const char *param)
 {
     if (!json_is_string(json) || json_string_length(json) == 0)
-        return wrong(self, false, param, "\"%s\" must be a string that is not empty.", param);
+        return fail_filter(self, false, param, "\"%s\" must be a string that is not empty.", param);
     if (!take_eq(self, filter, json, param))
         return false;
     filter->op = RL_FILTER_PREFIX;
@@ -178,7 +164,7 @@ static bool take_exists(reading_t *self, rl_filter_t *filter, const json_t *json
     filter->op = RL_FILTER_EXISTS;
     filter->low = json_is_true(json); // till the filter is made canonical
     if (!json_is_boolean(json))
-        return wrong(self, false, param, "\"%s\" must be true or false.", param);
+        return fail_filter(self, false, param, "\"%s\" must be true or false.", param);
     return true;
 }
 
@@ -187,13 +173,11 @@ static bool take_field(reading_t *self, rl_filter_t *filter, const json_t *json,
     const char *name = json_string_value(json);
     size_t size = json_string_length(json);
     if (!name || size < 1 || size > RL_FILTER_MAX_FIELD || strlen(name) != size)
-        return wrong(self, false, param,
-                     "\"%s\" must be a field's name: a string of 1 to %d bytes.", param,
-                     RL_FILTER_MAX_FIELD);
-    filter->field = strdup(name);
-    if (!filter->field)
-        no_memory(self, param);
-    return filter->field;
+        return fail_filter(self, false, param,
+                           "\"%s\" must be a field's name: a string of 1 to %d bytes.", param,
+                           RL_FILTER_MAX_FIELD);
+    filter->field = rl_strdup(name);
+    return true;
 }
 
 // One member of a condition.
@@ -212,7 +196,7 @@ static bool take_member(reading_t *self, rl_filter_t *filter, const char *name, 
         return take_bound(self, filter, json, param, false, !name[2]);
     if (strcmp(name, "lt") == 0 || strcmp(name, "lte") == 0)
         return take_bound(self, filter, json, param, true, !name[2]);
-    return wrong(self, true, param, "Unknown member \"%s\". A filter is %s.", param, forms);
+    return fail_filter(self, true, param, "Unknown member \"%s\". A filter is %s.", param, forms);
 }
 
 static rl_filter_t *read_condition(reading_t *self, const json_t *json, const char *param)
@@ -220,20 +204,18 @@ static rl_filter_t *read_condition(reading_t *self, const json_t *json, const ch
     const char *name, *first = NULL;
     json_t *value;
     if (++self->conditions > RL_FILTER_MAX_CONDITIONS)
-        return wrong(self, false, param, "\"%s\": a filter may have at most %d conditions.", param,
-                     RL_FILTER_MAX_CONDITIONS);
-    rl_filter_t *filter = calloc(1, sizeof *filter);
-    if (!filter)
-        return no_memory(self, param);
+        return fail_filter(self, false, param, "\"%s\": a filter may have at most %d conditions.",
+                           param, RL_FILTER_MAX_CONDITIONS);
+    rl_filter_t *filter = rl_new(*filter);
     bool good = true;
     json_object_foreach((json_t *)json, name, value)
     {
-        char member[sizeof self->trouble->param];
+        char member[sizeof self->error->param];
         name_member(member, sizeof member, param, name);
         if (strcmp(name, "field") == 0) {
             good = take_field(self, filter, value, member);
         } else if (first && !(filter->op == RL_FILTER_RANGE && strchr("gl", *name))) {
-            wrong(
+            fail_filter(
                 self, false, member,
                 "\"%s\" stands beside \"%.16s\": a condition has one of eq, in, prefix, exists or "
                 "a range; several conditions are joined by \"and\".",
@@ -247,8 +229,8 @@ static rl_filter_t *read_condition(reading_t *self, const json_t *json, const ch
             break;
     }
     if (good && !first) {
-        wrong(self, false, param, "\"%s\" has a field and no condition on it. A filter is %s.",
-              param, forms);
+        fail_filter(self, false, param,
+                    "\"%s\" has a field and no condition on it. A filter is %s.", param, forms);
         good = false;
     }
     if (!good)
@@ -263,18 +245,13 @@ static rl_filter_t *read_list(reading_t *self, rl_filter_op_t op, const json_t *
 {
     size_t size = json_array_size(json);
     if (size < 1 || size > RL_FILTER_MAX_CONDITIONS)
-        return wrong(self, false, param, "\"%s\" must be a list of 1 to %d filters.", param,
-                     RL_FILTER_MAX_CONDITIONS);
-    rl_filter_t *filter = calloc(1, sizeof *filter);
-    if (filter)
-        filter->parts = calloc(size, sizeof(rl_filter_t *));
-    if (!filter || !filter->parts) {
-        rl_filter_destroy(&filter);
-        return no_memory(self, param);
-    }
+        return fail_filter(self, false, param, "\"%s\" must be a list of 1 to %d filters.", param,
+                           RL_FILTER_MAX_CONDITIONS);
+    rl_filter_t *filter = rl_new(*filter);
+    filter->parts = rl_alloc_array(size, sizeof *filter->parts);
     filter->op = op;
     for (size_t at = 0; filter && at < size; at++) {
-        char item[sizeof self->trouble->param];
+        char item[sizeof self->error->param];
         snprintf(item, sizeof item, "%s[%zu]", param, at);
         filter->parts[at] = read_part(self, json_array_get(json, at), item, depth + 1);
         filter->parts_size = at + 1;
@@ -287,10 +264,7 @@ static rl_filter_t *read_list(reading_t *self, rl_filter_op_t op, const json_t *
 static rl_filter_t *read_not(reading_t *self, const json_t *json, const char *param, unsigned depth)
 {
     rl_filter_t *part = read_part(self, json, param, depth + 1);
-    rl_filter_t *filter = part ? rl_filter_not(part) : NULL;
-    if (part && !filter)
-        no_memory(self, param);
-    return filter;
+    return part ? rl_filter_not(part) : NULL;
 }
 
 static rl_filter_t *read_part(reading_t *self, const json_t *json, const char *param,
@@ -298,19 +272,19 @@ static rl_filter_t *read_part(reading_t *self, const json_t *json, const char *p
 {
     static const char *const words[] = {"and", "or", "not"};
     if (!json_is_object(json) || json_object_size(json) == 0)
-        return wrong(self, false, param, "\"%s\" must be an object: %s.", param, forms);
+        return fail_filter(self, false, param, "\"%s\" must be an object: %s.", param, forms);
     if (depth > self->depth)
-        return wrong(self, false, param,
-                     "\"%s\": and, or, not may stand within each other %d deep.", param,
-                     RL_FILTER_MAX_DEPTH);
+        return fail_filter(self, false, param,
+                           "\"%s\": and, or, not may stand within each other %d deep.", param,
+                           RL_FILTER_MAX_DEPTH);
     for (size_t at = 0; at < 3; at++) {
         const json_t *value = json_object_get(json, words[at]);
-        char member[sizeof self->trouble->param];
+        char member[sizeof self->error->param];
         if (!value)
             continue;
         if (json_object_size(json) != 1)
-            return wrong(self, false, param, "\"%s\" has \"%s\", which must stand alone.", param,
-                         words[at]);
+            return fail_filter(self, false, param, "\"%s\" has \"%s\", which must stand alone.",
+                               param, words[at]);
         snprintf(member, sizeof member, "%s.%s", param, words[at]);
         return at == 2
                    ? read_not(self, value, member, depth)
@@ -319,15 +293,15 @@ static rl_filter_t *read_part(reading_t *self, const json_t *json, const char *p
     if (!json_object_get(json, "field")) {
         // a word that is not known says more than the field that is missing
         const char *name = json_object_iter_key(json_object_iter((json_t *)json));
-        char member[sizeof self->trouble->param];
+        char member[sizeof self->error->param];
         static const char *const known = " eq in prefix exists gt gte lt lte ";
         char padded[32];
         snprintf(padded, sizeof padded, " %.28s ", name);
         name_member(member, sizeof member, param, strstr(known, padded) ? "field" : name);
         return strstr(known, padded)
-                   ? wrong(self, false, member, "\"%s\" is missing.", member)
-                   : wrong(self, true, member, "Unknown member \"%s\". A filter is %s.", member,
-                           forms);
+                   ? fail_filter(self, false, member, "\"%s\" is missing.", member)
+                   : fail_filter(self, true, member, "Unknown member \"%s\". A filter is %s.",
+                                 member, forms);
     }
     return read_condition(self, json, param);
 }
@@ -337,36 +311,34 @@ static rl_filter_t *read_part(reading_t *self, const json_t *json, const char *p
 static rl_filter_t *read_whole(reading_t *self, const json_t *json, const char *param)
 {
     rl_filter_t *filter = read_part(self, json, param, 0);
-    if (filter && !rl_filter_make_canonical(&filter)) {
-        rl_filter_destroy(&filter);
-        no_memory(self, param);
-    }
-    char *text = filter ? rl_filter_text(filter) : NULL;
-    if (filter && (!text || strlen(text) > RL_FILTER_MAX_TEXT)) {
-        wrong(self, false, param,
-              text ? "\"%s\" is too large: at most %d bytes." : "\"%s\": out of memory (%d bytes).",
-              param, RL_FILTER_MAX_TEXT);
+    if (!filter)
+        return NULL;
+    rl_filter_make_canonical(&filter);
+    char *text = rl_filter_text(filter);
+    if (strlen(text) > RL_FILTER_MAX_TEXT) {
+        fail_filter(self, false, param, "\"%s\" is too large: at most %d bytes.", param,
+                    RL_FILTER_MAX_TEXT);
         rl_filter_destroy(&filter);
     }
     free(text);
     return filter;
 }
 
-rl_filter_t *rl_filter_read(const json_t *json, const char *param, rl_filter_error_t *trouble)
+rl_filter_t *rl_filter_read(const json_t *json, const char *param, rl_filter_error_t *error)
 {
-    reading_t self = {.trouble = trouble, .depth = RL_FILTER_MAX_DEPTH};
+    reading_t self = {.error = error, .depth = RL_FILTER_MAX_DEPTH};
     return read_whole(&self, json, param);
 }
 
-rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_error_t *trouble)
+rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_error_t *error)
 {
-    json_error_t error;
-    json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    json_error_t wrong;
+    json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &wrong);
     // a canonical text may be one deeper than what was read: exists false is a "not" in it
-    reading_t self = {.trouble = trouble, .depth = RL_FILTER_MAX_DEPTH + 1};
-    rl_filter_t *filter =
-        json ? read_whole(&self, json, "filter")
-             : wrong(&self, false, "filter", "\"filter\" is no JSON (column %d).", error.column);
+    reading_t self = {.error = error, .depth = RL_FILTER_MAX_DEPTH + 1};
+    rl_filter_t *filter = json ? read_whole(&self, json, "filter")
+                               : fail_filter(&self, false, "filter",
+                                             "\"filter\" is no JSON (column %d).", wrong.column);
     json_decref(json);
     return filter;
 }

@@ -73,14 +73,13 @@ typedef struct rl_filter_error {
     bool unknown;      // a member that does not exist, rather than a wrong value
 } rl_filter_error_t;
 
-// Reads a filter that stands at `param`. NULL and `trouble` if it is none (or memory runs out).
-rl_filter_t *rl_filter_read(const json_t *json, const char *param, rl_filter_error_t *trouble);
+// Reads a filter that stands at `param`. NULL and `error` if it is none.
+rl_filter_t *rl_filter_read(const json_t *json, const char *param, rl_filter_error_t *error);
 // The same from text.
-rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_error_t *trouble);
+rl_filter_t *rl_filter_parse(const char *text, size_t size, rl_filter_error_t *error);
 void rl_filter_destroy(rl_filter_t **self_p);
 
-// The canonical JSON text; the caller frees it. NULL if memory runs out. Read again, it gives the
-// same filter.
+// The canonical JSON text; the caller frees it. Read again, it gives the same filter.
 char *rl_filter_text(const rl_filter_t *self);
 
 // Calls `fn` with the name of each condition's field until it returns false. Returns the name it

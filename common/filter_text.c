@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 static const double MAX_EXACT = 9007199254740992; // 2^53: whole numbers up to it are exact
 
 // ---- text ---------------------------------------------------------------------------------------
@@ -28,36 +30,32 @@ static json_t *filter_json(const rl_filter_t *self);
 static json_t *parts_json(const rl_filter_t *self)
 {
     json_t *list = json_array();
-    for (size_t at = 0; list && at < self->parts_size; at++)
-        if (json_array_append_new(list, filter_json(self->parts[at])) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
+    for (size_t at = 0; at < self->parts_size; at++)
+        if (json_array_append_new(list, filter_json(self->parts[at])) != 0)
+            rl_out_of_memory();
     return list;
 }
 
 static json_t *values_json(const rl_filter_t *self)
 {
     json_t *list = json_array();
-    for (size_t at = 0; list && at < self->values_size; at++)
-        if (json_array_append_new(list, value_json(&self->values[at])) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
+    for (size_t at = 0; at < self->values_size; at++)
+        if (json_array_append_new(list, value_json(&self->values[at])) != 0)
+            rl_out_of_memory();
     return list;
 }
 
 static json_t *range_json(const rl_filter_t *self)
 {
     json_t *out = json_pack("{s:s}", "field", self->field);
-    if (self->low)
-        json_object_set_new(out, self->low_open ? "gt" : "gte", value_json(&self->values[0]));
-    if (self->high)
-        json_object_set_new(out, self->high_open ? "lt" : "lte", value_json(&self->values[1]));
+    if ((self->low && json_object_set_new(out, self->low_open ? "gt" : "gte",
+                                          value_json(&self->values[0])) != 0) ||
+        (self->high && json_object_set_new(out, self->high_open ? "lt" : "lte",
+                                           value_json(&self->values[1])) != 0))
+        rl_out_of_memory();
     return out;
 }
 
-// NULL only if memory ran out.
 static json_t *filter_json(const rl_filter_t *self)
 {
     switch (self->op) {
@@ -85,7 +83,7 @@ static json_t *filter_json(const rl_filter_t *self)
 char *rl_filter_text(const rl_filter_t *self)
 {
     json_t *json = filter_json(self);
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = rl_must(json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17)));
     json_decref(json);
     return text;
 }
@@ -94,14 +92,8 @@ char *rl_filter_text(const rl_filter_t *self)
 
 rl_filter_t *rl_filter_not(rl_filter_t *part)
 {
-    rl_filter_t *filter = calloc(1, sizeof *filter);
-    if (filter)
-        filter->parts = malloc(sizeof(rl_filter_t *));
-    if (!filter || !filter->parts) {
-        free(filter);
-        rl_filter_destroy(&part);
-        return NULL;
-    }
+    rl_filter_t *filter = rl_new(*filter);
+    filter->parts = rl_new(*filter->parts);
     filter->op = RL_FILTER_NOT;
     filter->parts[0] = part;
     filter->parts_size = 1;
@@ -109,7 +101,7 @@ rl_filter_t *rl_filter_not(rl_filter_t *part)
 }
 
 // Puts the only part in the place of the whole.
-static void unwrap(rl_filter_t **self_p)
+static void unwrap_part(rl_filter_t **self_p)
 {
     rl_filter_t *part = (*self_p)->parts[0];
     (*self_p)->parts_size = 0;
@@ -131,14 +123,12 @@ static void order_values(rl_filter_t *self)
 }
 
 // And within and, or within or: one list.
-static bool flatten(rl_filter_t *self)
+static void flatten_parts(rl_filter_t *self)
 {
     size_t size = 0, at = 0;
     for (size_t part = 0; part < self->parts_size; part++)
         size += self->parts[part]->op == self->op ? self->parts[part]->parts_size : 1;
-    rl_filter_t **parts = calloc(size, sizeof *parts);
-    if (!parts)
-        return false;
+    rl_filter_t **parts = rl_alloc_array(size, sizeof *parts);
     for (size_t part = 0; part < self->parts_size; part++) {
         rl_filter_t *inner = self->parts[part];
         if (inner->op != self->op) {
@@ -153,7 +143,6 @@ static bool flatten(rl_filter_t *self)
     free(self->parts);
     self->parts = parts;
     self->parts_size = size;
-    return true;
 }
 
 typedef struct named {
@@ -167,53 +156,42 @@ static int compare_named(const void *a, const void *b)
 }
 
 // In the order of their texts, each once.
-static bool order_parts(rl_filter_t *self)
+static void order_parts(rl_filter_t *self)
 {
-    named_t *named = calloc(self->parts_size, sizeof *named);
-    bool good = named;
-    for (size_t at = 0; good && at < self->parts_size; at++) {
+    named_t *named = rl_alloc_array(self->parts_size, sizeof *named);
+    size_t kept = 0;
+    for (size_t at = 0; at < self->parts_size; at++)
         named[at] = (named_t){rl_filter_text(self->parts[at]), self->parts[at]};
-        good = named[at].text;
+    qsort(named, self->parts_size, sizeof *named, compare_named);
+    for (size_t at = 0; at < self->parts_size; at++) {
+        if (at > 0 && strcmp(named[at].text, named[at - 1].text) == 0)
+            rl_filter_destroy(&named[at].part);
+        else
+            self->parts[kept++] = named[at].part;
     }
-    if (good) {
-        size_t kept = 0;
-        qsort(named, self->parts_size, sizeof *named, compare_named);
-        for (size_t at = 0; at < self->parts_size; at++) {
-            if (at > 0 && strcmp(named[at].text, named[at - 1].text) == 0)
-                rl_filter_destroy(&named[at].part);
-            else
-                self->parts[kept++] = named[at].part;
-        }
-        for (size_t at = 0; at < self->parts_size; at++)
-            free(named[at].text);
-        self->parts_size = kept;
-    } else {
-        for (size_t at = 0; named && at < self->parts_size; at++)
-            free(named[at].text);
-    }
+    for (size_t at = 0; at < self->parts_size; at++)
+        free(named[at].text);
+    self->parts_size = kept;
     free(named);
-    return good;
 }
 
-bool rl_filter_make_canonical(rl_filter_t **self_p)
+void rl_filter_make_canonical(rl_filter_t **self_p)
 {
     rl_filter_t *self = *self_p;
     for (size_t at = 0; at < self->parts_size; at++)
-        if (!rl_filter_make_canonical(&self->parts[at]))
-            return false;
+        rl_filter_make_canonical(&self->parts[at]);
     if (self->op == RL_FILTER_NOT && self->parts[0]->op == RL_FILTER_NOT) {
-        unwrap(self_p);
-        unwrap(self_p);
+        unwrap_part(self_p);
+        unwrap_part(self_p);
     } else if (self->op == RL_FILTER_AND || self->op == RL_FILTER_OR) {
-        if (!flatten(self) || !order_parts(self))
-            return false;
+        flatten_parts(self);
+        order_parts(self);
         if (self->parts_size == 1)
-            unwrap(self_p);
+            unwrap_part(self_p);
     } else if (self->op == RL_FILTER_IN) {
         order_values(self);
     } else if (self->op == RL_FILTER_EXISTS && !self->low) {
         self->low = true;
         *self_p = rl_filter_not(self);
     }
-    return *self_p;
 }

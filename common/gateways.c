@@ -7,8 +7,10 @@
 
 #include "clock.h"
 #include "endpoint.h"
+#include "fail.h"
 #include "log.h"
 #include "lookup.h"
+#include "mem.h"
 
 // A name of cluster.gateways.
 typedef struct name {
@@ -61,19 +63,18 @@ void rl_gateways_set_id(rl_gateways_t *self, uint64_t route, const char *id)
     if (at < 0 || (self->slots[at].id && strcmp(self->slots[at].id, id) == 0))
         return;
     free(self->slots[at].id);
-    self->slots[at].id = strdup(id);
+    self->slots[at].id = rl_strdup(id);
     list_known(self);
 }
 
-static int add(rl_gateways_t *self, const char *endpoint, name_t *name, char *why, size_t why_size)
+static int add_gateway(rl_gateways_t *self, const char *endpoint, name_t *name, char *why,
+                       size_t why_size)
 {
     size_t at = 0;
     while (at < RL_GATEWAYS_MAX && self->slots[at].hub)
         at++;
-    if (at == RL_GATEWAYS_MAX) {
-        snprintf(why, why_size, "%s: more than %d gateways", endpoint, RL_GATEWAYS_MAX);
-        return -1;
-    }
+    if (at == RL_GATEWAYS_MAX)
+        return rl_fail(why, why_size, "%s: more than %d gateways", endpoint, RL_GATEWAYS_MAX);
     slot_t *slot = &self->slots[at];
     slot->hub = rl_wire_push(self->proc, endpoint, why, why_size);
     slot->name = name;
@@ -83,7 +84,7 @@ static int add(rl_gateways_t *self, const char *endpoint, name_t *name, char *wh
     return slot->hub ? 0 : -1;
 }
 
-static slot_t *find(rl_gateways_t *self, const char *endpoint)
+static slot_t *find_slot(rl_gateways_t *self, const char *endpoint)
 {
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
         if (self->slots[at].hub && strcmp(rl_wire_endpoint(self->slots[at].hub), endpoint) == 0)
@@ -91,7 +92,7 @@ static slot_t *find(rl_gateways_t *self, const char *endpoint)
     return NULL;
 }
 
-static void drop(rl_gateways_t *self, slot_t *slot)
+static void drop_gateway(rl_gateways_t *self, slot_t *slot)
 {
     rl_info("gateway hub %s is none of %s any more: forgotten", rl_wire_endpoint(slot->hub),
             slot->name->host);
@@ -114,7 +115,7 @@ static void drop_missed(name_t *name, uint64_t now)
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
         slot_t *slot = &self->slots[at];
         if (slot->hub && slot->name == name && slot->missed_us && now - slot->missed_us > forget_us)
-            drop(self, slot);
+            drop_gateway(self, slot);
     }
 }
 
@@ -136,10 +137,10 @@ static void on_lookup(void *arg, const char *const *addresses, size_t size, cons
     for (size_t at = 0; at < size; at++) {
         char endpoint[2 * RL_ENDPOINT], inner[3 * RL_ENDPOINT];
         snprintf(endpoint, sizeof endpoint, "tcp://%s:%s", addresses[at], name->port);
-        slot_t *slot = find(self, endpoint);
+        slot_t *slot = find_slot(self, endpoint);
         if (slot)
             slot->missed_us = 0;
-        else if (add(self, endpoint, name, inner, sizeof inner) == 0)
+        else if (add_gateway(self, endpoint, name, inner, sizeof inner) == 0)
             rl_info("gateway hub %s found by %s", endpoint, name->host);
         else
             rl_warn("cluster.gateways: %s: %s", name->host, inner);
@@ -147,7 +148,7 @@ static void on_lookup(void *arg, const char *const *addresses, size_t size, cons
     drop_missed(name, now);
 }
 
-static int look_up(rl_gateways_t *self, const char *endpoint, char *why, size_t why_size)
+static int watch_name(rl_gateways_t *self, const char *endpoint, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     name_t *name = &self->names[self->names_size++];
@@ -170,9 +171,7 @@ rl_gateways_t *rl_gateways_new(rl_proc_t *proc, rl_gateways_gone_fn *gone, void 
                  RL_GATEWAYS_MAX);
         return NULL;
     }
-    rl_gateways_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    rl_gateways_t *self = rl_new(*self);
     self->proc = proc;
     self->known = rl_buf_make(RL_GATEWAYS_MAX * 1024);
     self->gone = gone;
@@ -182,8 +181,9 @@ rl_gateways_t *rl_gateways_new(rl_proc_t *proc, rl_gateways_gone_fn *gone, void 
     for (size_t at = 0; self && at < size; at++) {
         const char *endpoint = rl_conf_list_at(conf, "cluster.gateways", at);
         char inner[3 * RL_ENDPOINT];
-        int rc = rl_endpoint_is_name(endpoint) ? look_up(self, endpoint, inner, sizeof inner)
-                                               : add(self, endpoint, NULL, inner, sizeof inner);
+        int rc = rl_endpoint_is_name(endpoint)
+                     ? watch_name(self, endpoint, inner, sizeof inner)
+                     : add_gateway(self, endpoint, NULL, inner, sizeof inner);
         if (rc != 0) {
             snprintf(why, why_size, "cluster.gateways: %s", inner);
             rl_gateways_destroy(&self);
@@ -210,7 +210,7 @@ void rl_gateways_destroy(rl_gateways_t **self_p)
 
 int rl_gateways_slot(const rl_gateways_t *self, uint64_t route)
 {
-    size_t at = route % RL_GATEWAYS_MAX; // as drop gives them out
+    size_t at = route % RL_GATEWAYS_MAX; // as drop_gateway gives them out
     return self->slots[at].hub && self->slots[at].route == route ? (int)at : -1;
 }
 
@@ -240,8 +240,7 @@ void rl_gateways_dump(const rl_gateways_t *self, rl_dump_t *dump)
     rl_dump_list_end(dump);
 }
 
-// --------------------------------------------------------------------------------- what they are
-// told
+// ---------------------------------------------------------------------------- what they are told
 
 int rl_gateways_send(rl_gateways_t *self, size_t slot, const rl_msg_t *msg)
 {

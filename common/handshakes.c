@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
     SAY_AGAIN_US = 60000000, // one line a minute and reason
@@ -25,7 +26,7 @@ struct rl_handshakes {
     uint64_t said_us[REASONS], times[REASONS];
 };
 
-static void say(rl_handshakes_t *self, unsigned reason, const char *what, const char *hint)
+static void log_reason(rl_handshakes_t *self, unsigned reason, const char *what, const char *hint)
 {
     uint64_t now = rl_now_us();
     self->times[reason]++;
@@ -37,7 +38,7 @@ static void say(rl_handshakes_t *self, unsigned reason, const char *what, const 
 }
 
 // Errors of a handshake, see zmq_socket_monitor(3).
-static void take(rl_handshakes_t *self, uint16_t event, uint32_t value)
+static void take_event(rl_handshakes_t *self, uint16_t event, uint32_t value)
 {
     char hint[160];
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
@@ -49,24 +50,24 @@ static void take(rl_handshakes_t *self, uint16_t event, uint32_t value)
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !self->bound) {
         snprintf(hint, sizeof hint, "is the public key %s in its curve.allowed?",
                  rl_curve_public(rl_proc_curve(self->proc)));
-        say(self, 0, "the gateway does not let this worker in", hint);
+        log_reason(self, 0, "the gateway does not let this worker in", hint);
     } else if (event != ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
         return;
     } else if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH) {
         bool curve = rl_proc_curve(self->proc) != NULL;
-        say(self, 1,
-            curve ? "the other side does not use CURVE"
-                  : "the other side uses CURVE, this one does not",
-            curve ? "has it a curve.key_file?" : "set curve.key_file");
+        log_reason(self, 1,
+                   curve ? "the other side does not use CURVE"
+                         : "the other side uses CURVE, this one does not",
+                   curve ? "has it a curve.key_file?" : "set curve.key_file");
     } else {
-        say(self, 2, "the other side has another idea of the keys",
-            self->bound ? "is its curve.gateway_key right?"
-                        : "is curve.gateway_key that of this gateway?");
+        log_reason(self, 2, "the other side has another idea of the keys",
+                   self->bound ? "is its curve.gateway_key right?"
+                               : "is curve.gateway_key that of this gateway?");
     }
 }
 
 // An event: a frame with its number and value, and a frame with the endpoint.
-static void look(void *arg)
+static void read_events(void *arg)
 {
     rl_handshakes_t *self = arg;
     for (;;) {
@@ -79,7 +80,7 @@ static void look(void *arg)
             uint32_t value;
             memcpy(&event, zmq_msg_data(&frame), sizeof event);
             memcpy(&value, (const char *)zmq_msg_data(&frame) + sizeof event, sizeof value);
-            take(self, event, value);
+            take_event(self, event, value);
         }
         zmq_msg_close(&frame);
         if (size < 0)
@@ -91,7 +92,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    look(arg);
+    read_events(arg);
 }
 
 rl_handshakes_t *rl_handshakes_new(rl_proc_t *proc, void *socket, const char *endpoint, bool bound)
@@ -106,9 +107,8 @@ rl_handshakes_t *rl_handshakes_new(rl_proc_t *proc, void *socket, const char *en
             ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                 (bound ? 0 : ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED)) != 0)
         return NULL;
-    rl_handshakes_t *self = calloc(1, sizeof *self);
-    if (!self || !(self->endpoint = strdup(endpoint)))
-        abort();
+    rl_handshakes_t *self = rl_new(*self);
+    self->endpoint = rl_strdup(endpoint);
     self->proc = proc;
     self->socket = socket;
     self->bound = bound;
@@ -120,10 +120,10 @@ rl_handshakes_t *rl_handshakes_new(rl_proc_t *proc, void *socket, const char *en
         return NULL;
     }
     self->readable =
-        event_new(rl_proc_base(proc), fd, EV_READ | EV_PERSIST | EV_ET, on_readable, self);
-    if (!self->readable || event_add(self->readable, NULL) != 0)
-        abort();
-    rl_proc_on_turn(proc, look, self);
+        rl_must(event_new(rl_proc_base(proc), fd, EV_READ | EV_PERSIST | EV_ET, on_readable, self));
+    if (event_add(self->readable, NULL) != 0)
+        rl_out_of_memory();
+    rl_proc_on_turn(proc, read_events, self);
     return self;
 }
 
@@ -132,7 +132,7 @@ void rl_handshakes_destroy(rl_handshakes_t **self_p)
     rl_handshakes_t *self = *self_p;
     if (!self)
         return;
-    rl_proc_remove_hook(self->proc, look, self);
+    rl_proc_remove_hook(self->proc, read_events, self);
     zmq_socket_monitor(self->socket, NULL, 0);
     if (self->readable)
         event_free(self->readable);

@@ -237,7 +237,8 @@ static void write_line(rl_log_level_t level, const char *request, char *message,
     rl_buf_free(&out);
 }
 
-static void put(rl_log_level_t level, const char *request, const char *message, const char *data)
+static void put_line(rl_log_level_t level, const char *request, const char *message,
+                     const char *data)
 {
     char clean[MESSAGE_BYTES], id[REQUEST_BYTES];
     if (!can_write()) {
@@ -260,12 +261,12 @@ static void put(rl_log_level_t level, const char *request, const char *message, 
 // ---- the limit: the mutex is held here
 // ------------------------------------------------------------
 
-static void settle(rl_log_site_t *site)
+static void report_site(rl_log_site_t *site)
 {
     char message[sizeof site->first + 80];
     snprintf(message, sizeof message, "%u more like this one within %d s: %s", site->held,
              SITE_US / 1000000, site->first);
-    put(site->level, NULL, message, NULL);
+    put_line(site->level, NULL, message, NULL);
     site->held = 0;
 }
 
@@ -282,7 +283,7 @@ void rl_log_report_held(bool all)
             continue;
         }
         *at = site->next;
-        settle(site);
+        report_site(site);
     }
     owing = holding != NULL;
     pthread_mutex_unlock(&mutex);
@@ -327,13 +328,13 @@ void rl_log_at(rl_log_site_t *site, rl_log_level_t level, const char *request, c
     va_end(args);
     pthread_mutex_lock(&mutex);
     if (!is_held_back(site, level, message))
-        put(level, request, message, NULL);
+        put_line(level, request, message, NULL);
     pthread_mutex_unlock(&mutex);
 }
 
 void rl_log_data(const char *request, const char *message, const char *data)
 {
     pthread_mutex_lock(&mutex);
-    put(RL_LOG_INFO, request, message, data);
+    put_line(RL_LOG_INFO, request, message, data);
     pthread_mutex_unlock(&mutex);
 }

@@ -12,17 +12,20 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "mem.h"
+#include "timer.h"
+
 enum {
     MAX_ADDRESSES = 256,
     ADDRESS = INET6_ADDRSTRLEN + 3, // brackets and end
 };
 
-// What thread and loop share; whoever lets go of it last frees it.
+// What thread and loop share; freed with its last reference.
 typedef struct shared {
     pthread_mutex_t lock;
     pthread_cond_t asked_for;
     bool asked, ended;
-    unsigned holders;
+    unsigned refs;
     int done; // eventfd
     char *host;
     char addresses[MAX_ADDRESSES][ADDRESS];
@@ -34,14 +37,15 @@ struct rl_lookup {
     shared_t *shared;
     rl_lookup_fn *fn;
     void *arg;
-    struct event *done, *again;
-    struct timeval period;
+    struct event *done;
+    rl_timer_t *again;
+    uint64_t period_us;
 };
 
-static void let_go(shared_t *shared)
+static void shared_unref(shared_t *shared)
 {
     pthread_mutex_lock(&shared->lock);
-    bool last = --shared->holders == 0;
+    bool last = --shared->refs == 0;
     pthread_mutex_unlock(&shared->lock);
     if (!last)
         return;
@@ -53,7 +57,8 @@ static void let_go(shared_t *shared)
 }
 
 // The addresses of one family, each once.
-static size_t take(const struct addrinfo *found, int family, char out[MAX_ADDRESSES][ADDRESS])
+static size_t take_addresses(const struct addrinfo *found, int family,
+                             char out[MAX_ADDRESSES][ADDRESS])
 {
     size_t size = 0;
     for (; found && size < MAX_ADDRESSES; found = found->ai_next) {
@@ -70,14 +75,14 @@ static size_t take(const struct addrinfo *found, int family, char out[MAX_ADDRES
     return size;
 }
 
-static void look(shared_t *shared)
+static void look_up(shared_t *shared)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     char addresses[MAX_ADDRESSES][ADDRESS], why[sizeof shared->why] = "it has no addresses";
     int rc = getaddrinfo(shared->host, NULL, &hints, &found);
-    size_t size = rc == 0 ? take(found, AF_INET, addresses) : 0;
+    size_t size = rc == 0 ? take_addresses(found, AF_INET, addresses) : 0;
     if (rc == 0 && size == 0)
-        size = take(found, AF_INET6, addresses);
+        size = take_addresses(found, AF_INET6, addresses);
     if (rc != 0)
         snprintf(why, sizeof why, "%s", gai_strerror(rc));
     else
@@ -89,7 +94,7 @@ static void look(shared_t *shared)
     pthread_mutex_unlock(&shared->lock);
 }
 
-static void *run(void *arg)
+static void *run_thread(void *arg)
 {
     shared_t *shared = arg;
     uint64_t one = 1;
@@ -101,17 +106,17 @@ static void *run(void *arg)
         }
         shared->asked = false;
         pthread_mutex_unlock(&shared->lock);
-        look(shared);
+        look_up(shared);
         if (write(shared->done, &one, sizeof one) != (ssize_t)sizeof one)
             abort(); // an eventfd takes 2^64 - 2 of them
         pthread_mutex_lock(&shared->lock);
     }
     pthread_mutex_unlock(&shared->lock);
-    let_go(shared);
+    shared_unref(shared);
     return NULL;
 }
 
-static void ask(shared_t *shared)
+static void ask_thread(shared_t *shared)
 {
     pthread_mutex_lock(&shared->lock);
     shared->asked = true;
@@ -119,12 +124,10 @@ static void ask(shared_t *shared)
     pthread_mutex_unlock(&shared->lock);
 }
 
-static void on_again(evutil_socket_t fd, short what, void *arg)
+static void on_again(void *arg)
 {
     rl_lookup_t *self = arg;
-    (void)fd;
-    (void)what;
-    ask(self->shared);
+    ask_thread(self->shared);
 }
 
 static void on_done(evutil_socket_t fd, short what, void *arg)
@@ -144,39 +147,38 @@ static void on_done(evutil_socket_t fd, short what, void *arg)
     pthread_mutex_unlock(&shared->lock);
     for (size_t at = 0; at < size; at++)
         list[at] = addresses[at];
-    event_add(self->again, &self->period);
+    rl_timer_after(self->again, self->period_us);
     self->fn(self->arg, list, size, size ? "" : why);
 }
 
 rl_lookup_t *rl_lookup_new(struct event_base *base, const char *host, long period_ms,
                            rl_lookup_fn *fn, void *arg)
 {
-    rl_lookup_t *self = calloc(1, sizeof *self);
-    shared_t *shared = calloc(1, sizeof *shared);
+    rl_lookup_t *self = rl_new(*self);
+    shared_t *shared = rl_new(*shared);
     sigset_t all, before; // signals are the loop's
     pthread_t thread;
-    if (!self || !shared || !(shared->host = strdup(host)))
-        abort();
     *self = (rl_lookup_t){.shared = shared, .fn = fn, .arg = arg};
-    self->period = (struct timeval){period_ms / 1000, period_ms % 1000 * 1000};
+    self->period_us = (uint64_t)period_ms * 1000;
+    shared->host = rl_strdup(host);
     pthread_mutex_init(&shared->lock, NULL);
     pthread_cond_init(&shared->asked_for, NULL);
-    shared->holders = 1;
+    shared->refs = 1;
     shared->asked = true;
     shared->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    self->done = event_new(base, shared->done, EV_READ | EV_PERSIST, on_done, self);
-    self->again = event_new(base, -1, 0, on_again, self);
-    if (shared->done < 0 || !self->done || !self->again || event_add(self->done, NULL) != 0)
-        abort();
+    self->done = rl_must(event_new(base, shared->done, EV_READ | EV_PERSIST, on_done, self));
+    self->again = rl_timer_new(base, on_again, self);
+    if (shared->done < 0 || event_add(self->done, NULL) != 0)
+        abort(); // no descriptor is left
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    shared->holders = 2;
-    bool started = pthread_create(&thread, NULL, run, shared) == 0;
+    shared->refs = 2;
+    bool started = pthread_create(&thread, NULL, run_thread, shared) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (started) {
         pthread_detach(thread);
     } else {
-        shared->holders = 1;
+        shared->refs = 1;
         rl_lookup_destroy(&self);
     }
     return self;
@@ -188,12 +190,12 @@ void rl_lookup_destroy(rl_lookup_t **self_p)
     if (!self)
         return;
     event_free(self->done);
-    event_free(self->again);
+    rl_timer_destroy(&self->again);
     pthread_mutex_lock(&self->shared->lock);
     self->shared->ended = true;
     pthread_cond_signal(&self->shared->asked_for);
     pthread_mutex_unlock(&self->shared->lock);
-    let_go(self->shared);
+    shared_unref(self->shared);
     free(self);
     *self_p = NULL;
 }

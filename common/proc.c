@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 
 enum {
     SOCKETS_MAX = 16384, // ZeroMQ sockets of a process; more than the gateway has workers
@@ -214,16 +215,14 @@ static void raise_file_limit(void)
 
 static void add_signal(rl_proc_t *self, size_t at, int signal_number, event_callback_fn fn)
 {
-    self->signals[at] = evsignal_new(self->base, signal_number, fn, self);
-    if (!self->signals[at] || event_add(self->signals[at], NULL) != 0)
-        abort();
+    self->signals[at] = rl_must(evsignal_new(self->base, signal_number, fn, self));
+    if (event_add(self->signals[at], NULL) != 0)
+        rl_out_of_memory();
 }
 
 static bool make_loop(rl_proc_t *self)
 {
-    struct event_config *config = event_config_new();
-    if (!config)
-        return false;
+    struct event_config *config = rl_must(event_config_new());
     // Several writes to one socket in a turn change epoll once; timers under 5 ms are meant.
     event_config_set_flag(config,
                           EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
@@ -231,7 +230,7 @@ static bool make_loop(rl_proc_t *self)
     event_config_free(config);
     if (!self->base)
         return false;
-    self->again = event_new(self->base, -1, 0, on_again, NULL);
+    self->again = rl_must(event_new(self->base, -1, 0, on_again, NULL));
     add_signal(self, 0, SIGTERM, on_stop_signal);
     add_signal(self, 1, SIGINT, on_stop_signal);
     add_signal(self, 2, SIGHUP, on_reload_signal);
@@ -239,7 +238,7 @@ static bool make_loop(rl_proc_t *self)
         add_signal(self, 3, SIGUSR1, on_dump_signal);
         add_signal(self, 4, SIGUSR2, on_debug_signal);
     }
-    return self->again != NULL;
+    return true;
 }
 
 // czmq's, with room for more sockets than its usual 1,024: the gateway has one for each worker.
@@ -288,9 +287,7 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
                        int *exit_status)
 {
     *exit_status = 2;
-    rl_proc_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    rl_proc_t *self = rl_new(*self);
     self->program = program;
     self->started_us = rl_now_us();
     if (program & LASTING) { // whoever asks too early gets nothing, instead of ending it
@@ -398,10 +395,7 @@ void rl_proc_on_reload(rl_proc_t *self, rl_proc_fn *fn, void *arg)
 
 static void add_hook(hooks_t *hooks, rl_proc_fn *fn, void *arg)
 {
-    hook_t *items = realloc(hooks->items, (hooks->size + 1) * sizeof *items);
-    if (!items)
-        abort();
-    hooks->items = items;
+    hooks->items = rl_realloc(hooks->items, hooks->size + 1, sizeof *hooks->items);
     hooks->items[hooks->size++] = (hook_t){fn, arg};
 }
 

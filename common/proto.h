@@ -275,7 +275,7 @@ size_t rl_msg_decode(const void *data, size_t size, rl_msg_t **out, const char *
 void rl_msg_free(rl_msg_t **msg_p);
 
 // Moves what a decoded message owns into a new one, which the caller frees; the given one is left
-// empty. For a receiver that keeps a message beyond its callback. NULL if memory runs out.
+// empty. For a receiver that keeps a message beyond its callback.
 rl_msg_t *rl_msg_move(rl_msg_t *msg);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "utf8.h"
 
 // What a decoded message owns, freed in one go.
@@ -20,7 +21,8 @@ typedef struct owned_msg {
     block_t *blocks;
 } owned_msg_t;
 
-static void *own(owned_msg_t *owner, size_t size)
+// NULL if memory is short: a peer decides how much it is.
+static void *alloc_owned(owned_msg_t *owner, size_t size)
 {
     size = (size + 15) & ~(size_t)15;
     block_t *block = owner->blocks;
@@ -52,9 +54,7 @@ void rl_msg_free(rl_msg_t **msg_p)
 
 rl_msg_t *rl_msg_move(rl_msg_t *msg)
 {
-    owned_msg_t *from = (owned_msg_t *)msg, *to = malloc(sizeof *to);
-    if (!to)
-        return NULL;
+    owned_msg_t *from = (owned_msg_t *)msg, *to = rl_new(*to);
     *to = *from;
     memset(from, 0, sizeof *from);
     from->msg.type = to->msg.type;
@@ -73,7 +73,7 @@ static bool take_string(owned_msg_t *owner, const rl_proto_field_t *field,
         *why = "a string is too long, or not UTF-8";
         return false;
     }
-    char *text = own(owner, value->via.str.size + 1);
+    char *text = alloc_owned(owner, value->via.str.size + 1);
     if (!text) {
         *why = "out of memory";
         return false;
@@ -92,7 +92,7 @@ static bool take_vector(owned_msg_t *owner, const rl_proto_field_t *field,
         *why = "a vector is not a row of float32, or too long";
         return false;
     }
-    float *vector = own(owner, count * sizeof(float));
+    float *vector = alloc_owned(owner, count * sizeof(float));
     if (!vector) {
         *why = "out of memory";
         return false;
@@ -122,7 +122,7 @@ static bool take_list(owned_msg_t *owner, const rl_proto_field_t *field,
     size_t count = value->via.array.size, stride = field->of->stride;
     if (count == 0)
         return true;
-    char *items = own(owner, count * stride);
+    char *items = alloc_owned(owner, count * stride);
     if (!items) {
         *why = "out of memory";
         return false;
@@ -331,11 +331,7 @@ static rl_msg_t *take_message(const msgpack_object *map, const char **why)
         *why = "unknown kind of message";
         return NULL;
     }
-    owned_msg_t *owner = calloc(1, sizeof *owner);
-    if (!owner) {
-        *why = "out of memory";
-        return NULL;
-    }
+    owned_msg_t *owner = rl_new(*owner);
     rl_msg_t *msg = &owner->msg;
     msg->type = (rl_msg_type_t)type;
     if (!take_map(owner, &rl_messages[type].table, map, (char *)&msg->announce, why))

@@ -1,11 +1,12 @@
 // sse: a parser of text/event-stream bytes as they come.
 #include "sse.h"
 
-#include "buf.h"
-
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "buf.h"
+#include "mem.h"
 
 struct rl_sse {
     rl_sse_event_fn *fn;
@@ -24,9 +25,7 @@ static const char byte_order_mark[] = "\xEF\xBB\xBF";
 
 rl_sse_t *rl_sse_new(size_t max_event, rl_sse_event_fn *fn, void *arg)
 {
-    rl_sse_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    rl_sse_t *self = rl_new(*self);
     self->fn = fn;
     self->arg = arg;
     self->max = max_event;
@@ -48,7 +47,7 @@ void rl_sse_destroy(rl_sse_t **self_p)
 }
 
 // A blank line: the event is complete. Without data there is none (WHATWG HTML, 9.2.6).
-static void dispatch(rl_sse_t *self)
+static void deliver_event(rl_sse_t *self)
 {
     if (self->data.size > 0) {
         self->data.data[--self->data.size] = '\0'; // the last line's \n
@@ -71,7 +70,7 @@ static void set_name(rl_sse_t *self, const char *value, size_t size)
 static void take_line(rl_sse_t *self, const char *line, size_t size)
 {
     if (size == 0) {
-        dispatch(self);
+        deliver_event(self);
         return;
     }
     const char *colon = memchr(line, ':', size);
@@ -158,5 +157,5 @@ void rl_sse_end(rl_sse_t *self)
         rl_buf_clear(&self->line);
     }
     if (!self->stopped && !self->failed)
-        dispatch(self);
+        deliver_event(self);
 }

@@ -37,7 +37,7 @@ static bool is_frequent(const char *word, size_t size)
 }
 
 // A light form of stemming, enough for "sockets" to meet "socket" and "connecting" "connect".
-static size_t stem(const char *word, size_t size)
+static size_t stem_size(const char *word, size_t size)
 {
     if (size > 5 && memcmp(word + size - 3, "ing", 3) == 0)
         return size - 3;
@@ -104,7 +104,7 @@ bool rl_text_terms_next(rl_text_terms_t *self, uint32_t *hash)
         }
         if ((size == 1 && isalpha((unsigned char)word[0])) || is_frequent(word, size))
             continue;
-        *hash = hash_of(word, stem(word, size));
+        *hash = hash_of(word, stem_size(word, size));
         self->at = (const char *)at;
         return true;
     }

@@ -6,7 +6,7 @@
 
 // Length of the valid character at `p` (1..4), 0 if it is invalid, -1 if it is valid so far but
 // stops short at `end`. Table 3-7 of the Unicode standard.
-static int character(const unsigned char *p, const unsigned char *end)
+static int character_size(const unsigned char *p, const unsigned char *end)
 {
     unsigned char low = 0x80, high = 0xbf;
     int size;
@@ -41,7 +41,7 @@ static int character(const unsigned char *p, const unsigned char *end)
 
 // How many bytes from `p` on are plain ASCII without NUL, in eights: most text is, and every string
 // of every message comes this way (decoding 50 passages: 75 instead of 135 us).
-static size_t plain(const unsigned char *p, const unsigned char *end)
+static size_t plain_size(const unsigned char *p, const unsigned char *end)
 {
     const uint64_t high = 0x8080808080808080u, ones = 0x0101010101010101u;
     const unsigned char *start = p;
@@ -58,10 +58,10 @@ bool rl_utf8_valid(const char *text, size_t size)
 {
     const unsigned char *p = (const unsigned char *)text, *end = p + size;
     while (p < end) {
-        p += plain(p, end);
+        p += plain_size(p, end);
         if (p == end)
             break;
-        int step = character(p, end);
+        int step = character_size(p, end);
         if (step <= 0)
             return false;
         p += step;
@@ -77,7 +77,7 @@ size_t rl_utf8_whole(const char *text, size_t size)
         const unsigned char *start = end - at;
         if ((*start & 0xc0) == 0x80)
             continue;
-        return character(start, end) == -1 ? size - at : size;
+        return character_size(start, end) == -1 ? size - at : size;
     }
     return size;
 }
@@ -90,7 +90,7 @@ char *rl_utf8_repair(const char *text, size_t size, size_t *out_size)
     const unsigned char *p = (const unsigned char *)text, *end = p + size;
     size_t used = 0;
     while (p < end) {
-        int step = character(p, end);
+        int step = character_size(p, end);
         if (step > 0) {
             memcpy(out + used, p, (size_t)step);
             used += (size_t)step;

@@ -9,6 +9,8 @@
 #include "clock.h"
 #include "endpoint.h"
 #include "log.h"
+#include "mem.h"
+#include "timer.h"
 
 enum {
     TURN_FRAMES = 256,      // frames that one socket takes in one turn
@@ -40,7 +42,7 @@ struct rl_wire {
     void *socket;
     rl_handshakes_t *handshakes; // but for the gateway's many PUSHes
     struct event *readable;
-    struct event *retry;
+    rl_timer_t *retry;
     rl_wire_fn *fn;
     rl_wire_subscribed_fn *subscribed;
     void *arg;
@@ -147,7 +149,7 @@ static void take_subscription(rl_wire_t *self, const char *data, size_t size)
         self->subscribed(self->arg, self->topic, data[0] == 1);
 }
 
-static void take(rl_wire_t *self, zmq_msg_t *frame)
+static void take_message(rl_wire_t *self, zmq_msg_t *frame)
 {
     const char *data = zmq_msg_data(frame);
     size_t size = zmq_msg_size(frame), topic = self->topic ? strlen(self->topic) : 0;
@@ -162,11 +164,11 @@ static void take(rl_wire_t *self, zmq_msg_t *frame)
         take_frame(self, peer, data + topic, size - topic);
 }
 
-static void really_destroy(rl_wire_t *self);
+static void free_wire(rl_wire_t *self);
 
 // Receives until nothing is left, or the turn's share is used up. A non-blocking receive that finds
 // nothing has handled all of the socket's pending commands, so no edge of ZMQ_FD is missed.
-static void look(void *arg)
+static void receive_frames(void *arg)
 {
     rl_wire_t *self = arg;
     if (self->busy || self->gone)
@@ -180,12 +182,12 @@ static void look(void *arg)
             zmq_msg_close(&frame);
             break;
         }
-        take(self, &frame);
+        take_message(self, &frame);
         zmq_msg_close(&frame);
     }
     self->busy = false;
     if (self->gone)
-        really_destroy(self);
+        free_wire(self);
     else if (frames == TURN_FRAMES)
         rl_proc_request_turn(self->proc);
 }
@@ -194,7 +196,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    look(arg);
+    receive_frames(arg);
 }
 
 // ------------------------------------------------------------------------------------------- out
@@ -203,9 +205,7 @@ static chunk_t *open_chunk(rl_wire_t *self)
 {
     if (self->last && self->last->bytes.size < CHUNK_BYTES)
         return self->last;
-    chunk_t *chunk = calloc(1, sizeof *chunk);
-    if (!chunk)
-        return NULL;
+    chunk_t *chunk = rl_new(*chunk);
     chunk->bytes = rl_buf_make(RL_MAX_FRAME + CHUNK_BYTES);
     rl_buf_adds(&chunk->bytes, self->topic);
     if (self->last)
@@ -239,28 +239,24 @@ static int send_bytes(rl_wire_t *self, const rl_buf_t *bytes)
     return 0;
 }
 
-static void flush(void *arg)
+static void flush_chunks(void *arg)
 {
     rl_wire_t *self = arg;
     if (self->gone || !self->first)
         return;
     while (self->first && send_bytes(self, &self->first->bytes) == 0)
         drop_first_chunk(self);
-    if (self->first && !event_pending(self->retry, EV_TIMEOUT, NULL)) {
-        struct timeval wait = {0, RETRY_US};
-        event_add(self->retry, &wait);
-    }
-    look(self); // sending may have swallowed the edge of a subscription
+    if (self->first && !rl_timer_is_set(self->retry))
+        rl_timer_after(self->retry, RETRY_US);
+    receive_frames(self); // sending may have swallowed the edge of a subscription
 }
 
-static void on_retry(evutil_socket_t fd, short what, void *arg)
+static void on_retry(void *arg)
 {
-    (void)fd;
-    (void)what;
-    (void)arg; // flush runs at the end of this turn
+    (void)arg; // flush_chunks runs at the end of this turn
 }
 
-static int publish(rl_wire_t *self, const rl_msg_t *msg)
+static int add_to_chunk(rl_wire_t *self, const rl_msg_t *msg)
 {
     chunk_t *chunk = self->waiting < WAITING_MAX ? open_chunk(self) : NULL;
     if (!chunk)
@@ -279,7 +275,7 @@ int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg)
 {
     int rc;
     if (self->type == ZMQ_XPUB) {
-        rc = publish(self, msg);
+        rc = add_to_chunk(self, msg);
     } else {
         rl_buf_clear(&self->scratch);
         rc = rl_msg_encode(msg, &self->scratch) == 0 ? send_bytes(self, &self->scratch) : -1;
@@ -291,17 +287,13 @@ int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg)
 
 // ----------------------------------------------------------------------------------------- making
 
-static rl_wire_t *make(rl_proc_t *proc, int type, const char *endpoint, const char *topic,
-                       char *why, size_t why_size)
+static rl_wire_t *make_wire(rl_proc_t *proc, int type, const char *endpoint, const char *topic,
+                            char *why, size_t why_size)
 {
-    rl_wire_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    rl_wire_t *self = rl_new(*self);
     *self = (rl_wire_t){.proc = proc, .type = type, .scratch = rl_buf_make(RL_MAX_FRAME)};
-    self->endpoint = strdup(endpoint);
-    self->topic = topic ? strdup(topic) : NULL;
-    if (!self->endpoint || (topic && !self->topic))
-        abort();
+    self->endpoint = rl_strdup(endpoint);
+    self->topic = topic ? rl_strdup(topic) : NULL;
     // not zsock_new, which takes it for a bug of ours when no socket is left: peers that join in
     // thousands make for that
     self->socket = zmq_socket(rl_proc_context(), type);
@@ -348,7 +340,7 @@ static bool may_bind(const rl_wire_t *self, char *why, size_t why_size)
 }
 
 // Before the socket is attached. `key`: of the peer to connect to, NULL: a gateway's.
-static bool secure(rl_wire_t *self, bool bind, const char *key, char *why, size_t why_size)
+static bool set_keys(rl_wire_t *self, bool bind, const char *key, char *why, size_t why_size)
 {
     rl_curve_t *curve = rl_proc_curve(self->proc);
     if (bind && !may_bind(self, why, why_size))
@@ -367,10 +359,10 @@ static bool secure(rl_wire_t *self, bool bind, const char *key, char *why, size_
 }
 
 // Binds or connects; on failure frees the wire and says why.
-static int attach(rl_wire_t **self_p, bool bind, const char *key, char *why, size_t why_size)
+static int attach_socket(rl_wire_t **self_p, bool bind, const char *key, char *why, size_t why_size)
 {
     rl_wire_t *self = *self_p;
-    if (!secure(self, bind, key, why, why_size)) {
+    if (!set_keys(self, bind, key, why, why_size)) {
         rl_wire_destroy(self_p);
         return -1;
     }
@@ -388,55 +380,56 @@ static int attach(rl_wire_t **self_p, bool bind, const char *key, char *why, siz
     size_t size = sizeof real;
     if (bind && zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, real, &size) == 0) {
         free(self->endpoint);
-        self->endpoint = strdup(real);
+        self->endpoint = rl_strdup(real);
     }
     return 0;
 }
 
-static void watch(rl_wire_t *self)
+static void watch_socket(rl_wire_t *self)
 {
-    self->readable = event_new(rl_proc_base(self->proc), (evutil_socket_t)zsock_fd(self->socket),
-                               EV_READ | EV_PERSIST | EV_ET, on_readable, self);
-    if (!self->readable || event_add(self->readable, NULL) != 0)
-        abort();
-    rl_proc_on_turn(self->proc, look, self);
+    self->readable =
+        rl_must(event_new(rl_proc_base(self->proc), (evutil_socket_t)zsock_fd(self->socket),
+                          EV_READ | EV_PERSIST | EV_ET, on_readable, self));
+    if (event_add(self->readable, NULL) != 0)
+        rl_out_of_memory();
+    rl_proc_on_turn(self->proc, receive_frames, self);
     rl_proc_request_turn(self->proc); // what came before it was watched
 }
 
 rl_wire_t *rl_wire_pull(rl_proc_t *proc, const char *endpoint, rl_wire_fn *fn, void *arg, char *why,
                         size_t why_size)
 {
-    rl_wire_t *self = make(proc, ZMQ_PULL, endpoint, NULL, why, why_size);
+    rl_wire_t *self = make_wire(proc, ZMQ_PULL, endpoint, NULL, why, why_size);
     if (!self)
         return NULL;
     self->fn = fn;
     self->arg = arg;
-    if (attach(&self, true, NULL, why, why_size) != 0)
+    if (attach_socket(&self, true, NULL, why, why_size) != 0)
         return NULL;
-    watch(self);
+    watch_socket(self);
     return self;
 }
 
 rl_wire_t *rl_wire_sub(rl_proc_t *proc, const char *endpoint, const char *topic, rl_wire_fn *fn,
                        void *arg, char *why, size_t why_size)
 {
-    rl_wire_t *self = make(proc, ZMQ_SUB, endpoint, topic, why, why_size);
+    rl_wire_t *self = make_wire(proc, ZMQ_SUB, endpoint, topic, why, why_size);
     if (!self)
         return NULL;
     self->fn = fn;
     self->arg = arg;
     zsock_set_subscribe(self->socket, topic);
-    if (attach(&self, true, NULL, why, why_size) != 0)
+    if (attach_socket(&self, true, NULL, why, why_size) != 0)
         return NULL;
-    watch(self);
+    watch_socket(self);
     return self;
 }
 
 rl_wire_t *rl_wire_push_to(rl_proc_t *proc, const char *endpoint, const char *key, char *why,
                            size_t why_size)
 {
-    rl_wire_t *self = make(proc, ZMQ_PUSH, endpoint, NULL, why, why_size);
-    return self && attach(&self, false, key, why, why_size) == 0 ? self : NULL;
+    rl_wire_t *self = make_wire(proc, ZMQ_PUSH, endpoint, NULL, why, why_size);
+    return self && attach_socket(&self, false, key, why, why_size) == 0 ? self : NULL;
 }
 
 rl_wire_t *rl_wire_push(rl_proc_t *proc, const char *endpoint, char *why, size_t why_size)
@@ -447,7 +440,7 @@ rl_wire_t *rl_wire_push(rl_proc_t *proc, const char *endpoint, char *why, size_t
 rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
                        rl_wire_subscribed_fn *fn, void *arg, char *why, size_t why_size)
 {
-    rl_wire_t *self = make(proc, ZMQ_XPUB, endpoint, topic, why, why_size);
+    rl_wire_t *self = make_wire(proc, ZMQ_XPUB, endpoint, topic, why, why_size);
     if (!self)
         return NULL;
     self->subscribed = fn;
@@ -456,17 +449,15 @@ rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
     zsock_set_xpub_verbose(self->socket, 1); // a gateway's reconnection is seen, too
     // a lost connection ends its pipe: else nobody would hear that the subscription is gone with it
     zsock_set_immediate(self->socket, 1);
-    self->retry = event_new(rl_proc_base(proc), -1, 0, on_retry, self);
-    if (!self->retry)
-        abort();
-    if (attach(&self, false, NULL, why, why_size) != 0)
+    self->retry = rl_timer_new(rl_proc_base(proc), on_retry, self);
+    if (attach_socket(&self, false, NULL, why, why_size) != 0)
         return NULL;
-    watch(self);
-    rl_proc_on_turn_end(proc, flush, self);
+    watch_socket(self);
+    rl_proc_on_turn_end(proc, flush_chunks, self);
     return self;
 }
 
-static void really_destroy(rl_wire_t *self)
+static void free_wire(rl_wire_t *self)
 {
     if (self->type == ZMQ_XPUB)
         while (self->first && send_bytes(self, &self->first->bytes) == 0)
@@ -475,8 +466,7 @@ static void really_destroy(rl_wire_t *self)
         drop_first_chunk(self);
     if (self->readable)
         event_free(self->readable);
-    if (self->retry)
-        event_free(self->retry);
+    rl_timer_destroy(&self->retry);
     rl_handshakes_destroy(&self->handshakes);
     if (self->socket)
         zmq_close(self->socket);
@@ -492,10 +482,10 @@ void rl_wire_destroy(rl_wire_t **self_p)
     if (!self)
         return;
     *self_p = NULL;
-    rl_proc_remove_hook(self->proc, look, self);
-    rl_proc_remove_hook(self->proc, flush, self);
+    rl_proc_remove_hook(self->proc, receive_frames, self);
+    rl_proc_remove_hook(self->proc, flush_chunks, self);
     if (self->busy)
-        self->gone = true; // look is on the stack and frees it
+        self->gone = true; // receive_frames is on the stack and frees it
     else
-        really_destroy(self);
+        free_wire(self);
 }
