@@ -1,14 +1,13 @@
-// ragline-index: builds a collection's index from files.
-
-#include "build.h"
-#include "change.h"
-#include "check.h"
-#include "capacity.h"
-
-#include "blas.h"
-
+// ragline-index: its command line, and which of its works it asks for: to build a collection's
+// index, change it, check it, or say what a collection of some size needs.
 #include <signal.h>
 #include <stdio.h>
+
+#include "blas.h"
+#include "build.h"
+#include "capacity.h"
+#include "change.h"
+#include "check.h"
 
 static const char usage[] =
     "usage: ragline-index --index-out FOLDER [option…] PATH…\n"
@@ -39,7 +38,7 @@ static const char usage[] =
     "reached; 1 it is not; 3 it could not be checked.\n";
 
 // --check FOLDER: the table goes to standard output.
-static int check(const rl_conf_t *conf)
+static int run_check(const rl_conf_t *conf)
 {
     char why[1024];
     if (rl_conf_args(conf) != 1) {
@@ -52,20 +51,37 @@ static int check(const rl_conf_t *conf)
         .k = (size_t)rl_conf_int(conf, "index.check_k"),
         .recall = rl_conf_num(conf, "index.check_recall"),
     };
-    int rc = index_check(&settings, stdout, why, sizeof why);
+    int rc = check_index(&settings, stdout, why, sizeof why);
     if (rc < 0)
         fprintf(stderr, "ragline-index: %s\n", why);
     return rc == 0 ? BUILD_WHOLE : rc > 0 ? BUILD_PARTS : BUILD_FAILED;
 }
 
-static int change(rl_proc_t *proc)
+static int run_change(rl_proc_t *proc)
 {
     char why[1024];
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
     change_run_t *run = change_run_new(proc, why, sizeof why);
     if (!run)
         fprintf(stderr, "ragline-index: %s\n", why);
     int status = run ? rl_proc_run(proc) : BUILD_WRONG;
     change_run_destroy(&run);
+    return status;
+}
+
+static int run_build(rl_proc_t *proc)
+{
+    plan_t plan;
+    char why[512];
+    if (plan_make(rl_proc_conf(proc), &plan, why, sizeof why) != 0) {
+        fprintf(stderr, "ragline-index: %s\n", why);
+        return BUILD_WRONG;
+    }
+    signal(SIGHUP, SIG_IGN); // goes on without its terminal; its options do not change half-way
+    build_t *build = build_new(proc, &plan);
+    int status = rl_proc_run(proc);
+    build_destroy(&build);
     return status;
 }
 
@@ -76,34 +92,15 @@ int main(int argc, char **argv)
     rl_proc_t *proc = rl_proc_new(RL_INDEX, "index", usage, argc, argv, &status);
     if (!proc)
         return status;
-    if (rl_conf_has_flag(rl_proc_conf(proc), "check")) {
-        status = check(rl_proc_conf(proc));
-        rl_proc_destroy(&proc);
-        return status;
-    }
-    if (rl_conf_int(rl_proc_conf(proc), "size.passages") > 0) {
-        status = capacity_run(rl_proc_conf(proc));
-        rl_proc_destroy(&proc);
-        return status;
-    }
-    if (change_asked_for(rl_proc_conf(proc))) {
-        signal(SIGHUP, SIG_IGN);
-        signal(SIGPIPE, SIG_IGN);
-        status = change(proc);
-        rl_proc_destroy(&proc);
-        return status;
-    }
-    plan_t plan;
-    char why[512];
-    if (plan_make(rl_proc_conf(proc), &plan, why, sizeof why) != 0) {
-        fprintf(stderr, "ragline-index: %s\n", why);
-        rl_proc_destroy(&proc);
-        return BUILD_WRONG;
-    }
-    signal(SIGHUP, SIG_IGN); // goes on without its terminal; its options do not change half-way
-    build_t *build = build_new(proc, &plan);
-    status = build ? rl_proc_run(proc) : BUILD_FAILED;
-    build_destroy(&build);
+    const rl_conf_t *conf = rl_proc_conf(proc);
+    if (rl_conf_has_flag(conf, "check"))
+        status = run_check(conf);
+    else if (rl_conf_int(conf, "size.passages") > 0)
+        status = capacity_run(conf);
+    else if (change_asked_for(conf))
+        status = run_change(proc);
+    else
+        status = run_build(proc);
     rl_proc_destroy(&proc);
     return status;
 }

@@ -6,8 +6,8 @@
 //   writing    spool and cache → the new generation, or a distributed engine (load.h)
 //   finishing  the generation, shard by shard: text, training, vectors; then checksums, CURRENT
 //
-// Whatever ends it before that leaves the old generation in force, and the cache with all that was
-// embedded, so that the next run goes on there.
+// A build that ends before that leaves the old generation in force, and in the cache all that was
+// embedded, from which the next run goes on.
 #ifndef BUILD_H
 #define BUILD_H
 

@@ -1,4 +1,4 @@
-// build_embed: what is not in the cache yet, by the embedding server.
+// build_embed: has the embedding server embed the passages that are not in the cache.
 
 #include "build_stages.h"
 
@@ -43,7 +43,7 @@ static int on_vector(void *arg, const vector_key_t *key, const float *vector, si
     return 0;
 }
 
-// Requests that are under way at the same time have the same to say: one note will do.
+// Several requests may report the same trouble at the same time: one of the notes is logged.
 static void on_note(void *arg, const char *what)
 {
     build_t *self = arg;

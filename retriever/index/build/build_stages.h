@@ -1,5 +1,5 @@
 // build_stages: a build under way, as build.c and its stages share it (build_read.c, build_embed.c,
-// build_write.c, load.c), and what all of them do to it.
+// build_write.c, load.c), with what several of them need.
 #ifndef BUILD_STAGES_H
 #define BUILD_STAGES_H
 
@@ -72,7 +72,7 @@ void build_set_state(build_t *self, build_state_t state);
 // Ends the loop with this exit status.
 void build_end(build_t *self, int status);
 
-// No index this time: says why, and what becomes of what was done.
+// Ends without an index: logs why, and what is kept of the work that was done.
 void build_fail(build_t *self, const char *why);
 
 // All that was read is in the index: ends with the status that says whether some could not be used.

@@ -164,7 +164,7 @@ static long fill_batch(load_t *self, load_request_t *batch)
     long size = 0, most = rl_conf_int(build->plan->conf, "engine.batch");
     if (self->engine->batch(self->place, &batch->request) != 0)
         return rl_fail(build->why, BUILD_WHY, "out of memory");
-    // a batch is cut by its bytes too
+    // the size in bytes bounds a batch too
     while (size < most && batch->request.body.size < ENGINE_BODY / 4) {
         int rc = spool_next(build->spool, &item, build->why, BUILD_WHY);
         if (rc < 0 || (rc > 0 && add_passage(self, batch, &item) != 0))
@@ -293,7 +293,7 @@ static void end_load(load_t *self)
     build_succeed(build);
 }
 
-// Goes on with what comes next, as far as nothing has to be waited for.
+// Goes through the phases until a request or a wait is under way.
 static void next_step(load_t *self)
 {
     build_t *build = self->build;
@@ -422,7 +422,7 @@ static void begin_loading(load_t *self)
     next_step(self);
 }
 
-// The dimension is in the catalog before the first passage goes.
+// The dimension must be in the catalog before the first passage is sent.
 static int survey_passage(load_t *self, const spooled_t *item)
 {
     build_t *build = self->build;

@@ -1,4 +1,4 @@
-// load_survey: what all passages of a load have in common.
+// load_survey: types of fields, and a digest of all passages.
 #include "load_survey.h"
 
 #include <openssl/evp.h>

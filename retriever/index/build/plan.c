@@ -1,4 +1,4 @@
-// plan: checks of options that depend on each other.
+// plan: checks options that depend on each other.
 
 #include "plan.h"
 
@@ -67,7 +67,7 @@ static int set_rules(plan_t *plan, char *why, size_t why_size)
     return 0;
 }
 
-// The folder of a load that has none: what was embedded lies there for the next time.
+// A load without --index-out keeps what was embedded in a folder of the user's cache.
 static int make_folder(plan_t *plan, char *why, size_t why_size)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

@@ -1,4 +1,4 @@
-// meter: the progress line.
+// progress: the progress line.
 
 #include "progress.h"
 

@@ -1,4 +1,4 @@
-// meter: how far long work is, for the person who waits: a bar with rate and time left on a
+// progress: how far long work is, shown to the user: a bar with rate and time left on a
 // terminal, a plain line now and then otherwise. It writes to stderr.
 #ifndef PROGRESS_H
 #define PROGRESS_H

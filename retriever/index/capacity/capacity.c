@@ -11,7 +11,7 @@ static const double BUSY = 0.6;       // of a core: above it waiting times grow 
 static const double OF_LATENCY = 0.5; // that a search itself may take
 static const double OF_MEMORY = 0.8; // of a machine; the rest is the system's and what changes need
 
-static double grown(const capacity_figures_t *figures, capacity_index_t index, double passages)
+static double scale_time(const capacity_figures_t *figures, capacity_index_t index, double passages)
 {
     double times = passages / figures->passages;
     switch (index) {
@@ -31,7 +31,7 @@ double capacity_dense_ms(const capacity_figures_t *figures, capacity_index_t ind
                          int share)
 {
     const capacity_kind_t *kind = &figures->kinds[index];
-    return (share >= 99 ? kind->p99_ms : kind->p50_ms) * grown(figures, index, passages);
+    return (share >= 99 ? kind->p99_ms : kind->p50_ms) * scale_time(figures, index, passages);
 }
 
 double capacity_lexical_ms(const capacity_figures_t *figures, double passages, int share)
@@ -42,7 +42,7 @@ double capacity_lexical_ms(const capacity_figures_t *figures, double passages, i
 
 // Bytes of memory that a passage wants: what every search goes through. Texts are read for the few
 // that are found.
-static double bytes_of(const capacity_figures_t *figures, capacity_index_t index)
+static double passage_memory(const capacity_figures_t *figures, capacity_index_t index)
 {
     return figures->kinds[index].bytes + figures->words.bytes;
 }
@@ -53,10 +53,10 @@ static bool shard_fits(const capacity_figures_t *figures, const capacity_wish_t 
     double most = wish->latency_ms * OF_LATENCY;
     return capacity_dense_ms(figures, index, passages, 99) <= most &&
            capacity_lexical_ms(figures, passages, 99) <= most &&
-           passages * bytes_of(figures, index) <= wish->memory * OF_MEMORY;
+           passages * passage_memory(figures, index) <= wish->memory * OF_MEMORY;
 }
 
-static unsigned whole(double value)
+static unsigned round_up(double value)
 {
     return value < 1 ? 1 : value > 1e9 ? 1000000000 : (unsigned)ceil(value - 1e-9);
 }
@@ -71,16 +71,16 @@ void capacity_need(const capacity_figures_t *figures, const capacity_wish_t *wis
     double part = wish->passages / need->shards;
     need->possible = shard_fits(figures, wish, index, part);
     need->shard_passages = part;
-    need->shard_memory = part * bytes_of(figures, index);
+    need->shard_memory = part * passage_memory(figures, index);
     need->dense_p99_ms = capacity_dense_ms(figures, index, part, 99);
     need->lexical_p99_ms = capacity_lexical_ms(figures, part, 99);
     double work =
         (capacity_dense_ms(figures, index, part, 50) + capacity_lexical_ms(figures, part, 50)) /
         1000 * need->shards;
     need->cores = wish->rate * work;
-    unsigned for_cores = whole(need->cores / BUSY / wish->cores);
+    unsigned for_cores = round_up(need->cores / BUSY / wish->cores);
     unsigned for_memory =
-        whole(need->shard_memory * need->shards * need->replicas / (wish->memory * OF_MEMORY));
+        round_up(need->shard_memory * need->shards * need->replicas / (wish->memory * OF_MEMORY));
     need->machines = for_cores > for_memory ? for_cores : for_memory;
     if (need->replicas > 1) { // what is left when one is gone must carry the rate
         unsigned with_one_gone = for_cores + 1;
@@ -95,7 +95,7 @@ void capacity_need(const capacity_figures_t *figures, const capacity_wish_t *wis
         wish->passages / figures->kinds[index].per_s + wish->passages / figures->words.per_s;
 }
 
-static capacity_index_t usual_for(double passages)
+static capacity_index_t usual_index(double passages)
 {
     const char *factory = store_factory((uint64_t)passages, NULL);
     return strstr(factory, "IVF")    ? CAPACITY_LISTS
@@ -117,7 +117,7 @@ capacity_index_t capacity_choose(const capacity_figures_t *figures, const capaci
         if (best == CAPACITY_INDEXES || need->machines < other->machines ||
             (need->machines == other->machines &&
              (need->shards < other->shards ||
-              (need->shards == other->shards && index == usual_for(need->shard_passages)))))
+              (need->shards == other->shards && index == usual_index(need->shard_passages)))))
             best = index;
     }
     return best;

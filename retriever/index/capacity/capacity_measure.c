@@ -8,7 +8,9 @@
 #include <time.h>
 
 #include "clock.h"
+#include "fail.h"
 #include "files.h"
+#include "mem.h"
 #include "source.h"
 #include "generation_writer.h"
 #include "store.h"
@@ -50,7 +52,7 @@ static double thread_ms(void)
     return (double)at.tv_sec * 1000 + (double)at.tv_nsec / 1e6;
 }
 
-static int compare(const void *a, const void *b)
+static int compare_ms(const void *a, const void *b)
 {
     double one = *(const double *)a, other = *(const double *)b;
     return (one > other) - (one < other);
@@ -73,8 +75,8 @@ static double share_found(const lab_t *self, size_t asked, const result_t *resul
 
 // Asks all questions, one at a time in this thread, with this effort (0: the usual). An exact
 // source says what is right.
-static int ask_all(lab_t *self, const source_backend_t *backend, void *source, size_t effort,
-                   bool exact, timing_t *timing)
+static int search_all(lab_t *self, const source_backend_t *backend, void *source, size_t effort,
+                      bool exact, timing_t *timing)
 {
     double ms[QUESTIONS];
     char text[SYNTHETIC_TEXT];
@@ -101,14 +103,15 @@ static int ask_all(lab_t *self, const source_backend_t *backend, void *source, s
         result_clear(&result);
     }
     size_t counted = QUESTIONS - WARMING;
-    qsort(ms + WARMING, counted, sizeof *ms, compare);
+    qsort(ms + WARMING, counted, sizeof *ms, compare_ms);
     // nothing is quicker than the clock's step
     timing->p50_ms = fmax(ms[WARMING + counted / 2], 0.001);
     timing->p99_ms = fmax(ms[WARMING + counted * 99 / 100], 0.001);
     return 0;
 }
 
-static int search(lab_t *self, const store_t *store, const char *kind, bool exact, timing_t *timing)
+static int time_searches(lab_t *self, const store_t *store, const char *kind, bool exact,
+                         timing_t *timing)
 {
     const source_backend_t *backend = source_backends[source_kind_named(kind)];
     source_options_t options = {.threads = 1, .faiss_threads = 1};
@@ -116,19 +119,19 @@ static int search(lab_t *self, const store_t *store, const char *kind, bool exac
     if (!source)
         return -1;
     backend->warm(source, 0);
-    int rc = ask_all(self, backend, source, 0, exact, timing);
+    int rc = search_all(self, backend, source, 0, exact, timing);
     // kinds are compared at the recall that one would have of them
     while (rc == 0 && timing->effort > 0 && timing->recall < RECALL &&
            timing->effort * 2 <= EFFORT_MOST && timing->effort < self->passages)
-        rc = ask_all(self, backend, source, timing->effort * 2, exact, timing);
+        rc = search_all(self, backend, source, timing->effort * 2, exact, timing);
     backend->close(source);
     return rc;
 }
 
 // An index of the first `count` passages in a folder of its own; factory "": of their words only.
 // The time is without making the passages up.
-static store_t *build(lab_t *self, const char *name, const char *factory, size_t count,
-                      bool with_words, double *seconds)
+static store_t *build_index(lab_t *self, const char *name, const char *factory, size_t count,
+                            bool with_words, double *seconds)
 {
     char path[FILE_PATH_MAX], doc[32], text[SYNTHETIC_TEXT] = "a";
     generation_settings_t settings = {.collection = "size",
@@ -160,7 +163,7 @@ static store_t *build(lab_t *self, const char *name, const char *factory, size_t
     return store_open(path, false, self->why, self->why_size);
 }
 
-static int add_size(void *arg, const char *name, uint64_t size)
+static int add_file_size(void *arg, const char *name, uint64_t size)
 {
     (void)name;
     *(double *)arg += (double)size;
@@ -168,7 +171,7 @@ static int add_size(void *arg, const char *name, uint64_t size)
 }
 
 // Bytes of a file or folder of the shard.
-static double size_of(const store_t *store, const char *name)
+static double shard_bytes(const store_t *store, const char *name)
 {
     double sum = 0;
     uint64_t size = 0;
@@ -176,7 +179,7 @@ static double size_of(const store_t *store, const char *name)
     if (path && file_size(path, &size) == 0)
         sum = (double)size;
     else if (path)
-        folder_files(path, add_size, &sum);
+        folder_files(path, add_file_size, &sum);
     free(path);
     return sum;
 }
@@ -189,15 +192,15 @@ static int measure_kind(lab_t *self, capacity_index_t index, capacity_figures_t 
     timing_t timing;
     double seconds = 0;
     capacity_factory(index, (double)self->passages, factory);
-    store_t *store = build(self, names[index], factory, self->passages, false, &seconds);
+    store_t *store = build_index(self, names[index], factory, self->passages, false, &seconds);
     if (!store)
         return -1;
-    int rc = search(self, store, "dense", index == CAPACITY_FLAT, &timing);
+    int rc = time_searches(self, store, "dense", index == CAPACITY_FLAT, &timing);
     *kind = (capacity_kind_t){
         .p50_ms = timing.p50_ms,
         .p99_ms = timing.p99_ms,
         .recall = fmax(timing.recall, 0.001),
-        .bytes = size_of(store, VECTORS_FILE) / (double)self->passages,
+        .bytes = shard_bytes(store, VECTORS_FILE) / (double)self->passages,
         .per_s = (double)self->passages / seconds,
     };
     store_destroy(&store);
@@ -208,48 +211,44 @@ static int measure_word_search(lab_t *self, capacity_figures_t *figures)
 {
     timing_t all, part;
     double seconds = 0, ignored;
-    store_t *few = build(self, "few", "", self->passages / PART, true, &ignored);
-    store_t *store = few ? build(self, "words", "", self->passages, true, &seconds) : NULL;
-    int rc = store && search(self, few, "lexical", true, &part) == 0 &&
-                     search(self, store, "lexical", true, &all) == 0
+    store_t *few = build_index(self, "few", "", self->passages / PART, true, &ignored);
+    store_t *store = few ? build_index(self, "words", "", self->passages, true, &seconds) : NULL;
+    int rc = store && time_searches(self, few, "lexical", true, &part) == 0 &&
+                     time_searches(self, store, "lexical", true, &all) == 0
                  ? 0
                  : -1;
     if (rc == 0) {
-        double passages = (double)self->passages, text = size_of(store, TEXT_FOLDER);
+        double passages = (double)self->passages, text = shard_bytes(store, TEXT_FOLDER);
         figures->words = (capacity_kind_t){.p50_ms = all.p50_ms,
                                            .p99_ms = all.p99_ms,
                                            .recall = 1,
                                            .bytes = text / passages,
                                            .per_s = passages / seconds};
-        // postings grow with the passages, what is skipped of them too: never more than in
-        // proportion; a small index is quicker than the law because the caches hold it
+        // postings grow with the passages, and so does what a search skips of them: its time grows
+        // at most in proportion. A small index is quicker than that, since it is in the CPU's cache
         double power = log(all.p50_ms / part.p50_ms) / log(PART);
         figures->words_power = fmin(fmax(power, 0.5), 1);
-        figures->stored = fmax(size_of(store, "") - text, 1) / passages;
+        figures->stored = fmax(shard_bytes(store, "") - text, 1) / passages;
     }
     store_destroy(&store);
     store_destroy(&few);
     return rc;
 }
 
-static int measure_all(lab_t *self, void (*say)(const char *what), capacity_figures_t *figures)
+static int measure_machine(lab_t *self, void (*say)(const char *what), capacity_figures_t *figures)
 {
+    static const char *const names[] = {"exact search", "a graph", "an inverted file"};
     size_t d = self->dimension;
     self->corpus = synthetic_new(d);
-    self->vectors = calloc(self->passages * d, sizeof *self->vectors);
-    self->questions = calloc(QUESTIONS * d, sizeof *self->questions);
-    if (!self->corpus || !self->vectors || !self->questions)
-        return rl_fail(self->why, self->why_size, "out of memory");
+    self->vectors = rl_alloc_array(self->passages * d, sizeof *self->vectors);
+    self->questions = rl_alloc_array(QUESTIONS * d, sizeof *self->questions);
     synthetic_vectors(self->corpus, 0, self->passages, self->vectors);
     synthetic_questions(self->corpus, 0, QUESTIONS, self->questions);
-    say("exact search");
-    int rc = measure_kind(self, CAPACITY_FLAT, figures);
-    if (rc == 0)
-        say("a graph");
-    rc = rc == 0 ? measure_kind(self, CAPACITY_GRAPH, figures) : rc;
-    if (rc == 0)
-        say("an inverted file");
-    rc = rc == 0 ? measure_kind(self, CAPACITY_LISTS, figures) : rc;
+    int rc = 0;
+    for (capacity_index_t index = 0; rc == 0 && index < CAPACITY_INDEXES; index++) {
+        say(names[index]);
+        rc = measure_kind(self, index, figures);
+    }
     if (rc == 0)
         say("words");
     return rc == 0 ? measure_word_search(self, figures) : rc;
@@ -259,9 +258,7 @@ int capacity_measure(size_t passages, size_t dimension, void (*say)(const char *
                      capacity_figures_t *figures, char *why, size_t why_size)
 {
     const char *temporary = getenv("TMPDIR");
-    lab_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return rl_fail(why, why_size, "out of memory");
+    lab_t *self = rl_new(*self);
     self->passages = passages;
     self->dimension = dimension;
     self->why = why;
@@ -274,7 +271,7 @@ int capacity_measure(size_t passages, size_t dimension, void (*say)(const char *
                      self->folder);
         self->folder[0] = '\0';
     }
-    rc = rc == 0 ? measure_all(self, say, figures) : -1;
+    rc = rc == 0 ? measure_machine(self, say, figures) : -1;
     if (self->folder[0])
         folder_remove(self->folder);
     synthetic_destroy(&self->corpus);

@@ -23,21 +23,12 @@ void capacity_factory(capacity_index_t index, double passages, char *out)
         snprintf(out, 32, "IVF%.0f,SQ8", fmax(1, 4 * sqrt(passages))); // FAISS's advice
 }
 
-// 1,234,567 for people.
-static const char *thousands(double value, char *out)
+static const char *format_count(double value, char *out)
 {
-    char digits[32];
-    size_t size = (size_t)snprintf(digits, sizeof digits, "%.0f", value), to = 0;
-    for (size_t at = 0; at < size; at++) {
-        if (at > 0 && (size - at) % 3 == 0)
-            out[to++] = ',';
-        out[to++] = digits[at];
-    }
-    out[to] = '\0';
-    return out;
+    return progress_number((uint64_t)nearbyint(value), out);
 }
 
-static const char *memory_of(double bytes, char *out)
+static const char *format_memory(double bytes, char *out)
 {
     if (bytes < 1e9)
         snprintf(out, 32, "%.0f MB", bytes / 1e6);
@@ -70,14 +61,14 @@ static void report_measured(const capacity_figures_t *figures, const capacity_wi
     fprintf(out,
             "Measured with %s passages of %.0f dimensions, one thread:\n\n"
             "  %-9s %9s %9s %10s %10s %14s %22s\n",
-            thousands(figures->passages, a), figures->dimension, "", "p50", "p99", "recall@10",
+            format_count(figures->passages, a), figures->dimension, "", "p50", "p99", "recall@10",
             "bytes", "passages a GB", "passages a core*");
     for (capacity_index_t index = 0; index < CAPACITY_INDEXES; index++) {
         const capacity_kind_t *kind = &figures->kinds[index];
         double all = kind->bytes + figures->words.bytes;
         fprintf(out, "  %-9s %6.2f ms %6.2f ms %10.3f %10.0f %14s %22s\n", names[index],
-                kind->p50_ms, kind->p99_ms, kind->recall, kind->bytes, thousands(1e9 / all, b),
-                thousands(most_passages(figures, wish, index), c));
+                kind->p50_ms, kind->p99_ms, kind->recall, kind->bytes, format_count(1e9 / all, b),
+                format_count(most_passages(figures, wish, index), c));
     }
     fprintf(out,
             "  %-9s %6.2f ms %6.2f ms %10s %10.0f\n\n"
@@ -99,8 +90,8 @@ static void report_needs(const capacity_need_t needs[CAPACITY_INDEXES], FILE *ou
         }
         progress_duration(need->build_s, took, sizeof took);
         fprintf(out, "  %-9s %6u %9u %8u %12s %9s %6.1f ms %6.1f ms %7.1f %10s\n", names[index],
-                need->shards, need->replicas, need->machines, thousands(need->shard_passages, a),
-                memory_of(need->shard_memory, b), need->dense_p99_ms, need->lexical_p99_ms,
+                need->shards, need->replicas, need->machines, format_count(need->shard_passages, a),
+                format_memory(need->shard_memory, b), need->dense_p99_ms, need->lexical_p99_ms,
                 need->cores, took);
     }
 }
@@ -123,7 +114,7 @@ static void report_advice(const capacity_figures_t *figures, const capacity_wish
             "  A replica more: when cores are busy for more than 60 %%: above %.0f questions a "
             "second and core.\n"
             "  A machine more: when memory is full, or there is no core for a replica.\n",
-            thousands(fmin(full, quick), a), full < quick ? "memory" : "latency",
+            format_count(fmin(full, quick), a), full < quick ? "memory" : "latency",
             0.6 / fmax(need->cores / wish->rate, 1e-9));
     if (need->machines > CAPACITY_MACHINES)
         fprintf(out,
@@ -144,8 +135,8 @@ void capacity_report(const capacity_figures_t *figures, const capacity_wish_t *w
     fprintf(out,
             "\n%s passages, %g questions a second, a search within %g ms at p99, each shard at "
             "least %u time%s, machines of %u cores and %s:\n",
-            thousands(wish->passages, a), wish->rate, wish->latency_ms, wish->replicas,
-            wish->replicas == 1 ? "" : "s", wish->cores, memory_of(wish->memory, b));
+            format_count(wish->passages, a), wish->rate, wish->latency_ms, wish->replicas,
+            wish->replicas == 1 ? "" : "s", wish->cores, format_memory(wish->memory, b));
     report_needs(needs, out);
     if (best == CAPACITY_INDEXES)
         fprintf(out, "\nNone of them is possible: allow more than %g ms.\n", wish->latency_ms);

@@ -14,7 +14,7 @@ enum {
     MEASURED = 25000 // passages: large enough for a graph and lists, small enough to be quick
 };
 
-static void say(const char *what)
+static void print_stage(const char *what)
 {
     fprintf(stderr, "measuring %s\n", what);
 }
@@ -54,7 +54,7 @@ static int get_figures(const rl_conf_t *conf, capacity_figures_t *figures, char 
                            path, figures->dimension, dimension);
         return 0;
     }
-    if (capacity_measure(MEASURED, dimension, say, figures, why, why_size) != 0)
+    if (capacity_measure(MEASURED, dimension, print_stage, figures, why, why_size) != 0)
         return -1;
     return *path ? capacity_save(figures, path, why, why_size) : 0;
 }
@@ -62,7 +62,8 @@ static int get_figures(const rl_conf_t *conf, capacity_figures_t *figures, char 
 int capacity_run(const rl_conf_t *conf)
 {
     char why[1024] = "";
-    if (!rl_conf_given(conf, "log.level")) // what sources say of each index is of no use here
+    if (!rl_conf_given(conf,
+                       "log.level")) // what sources print_stage of each index is of no use here
         rl_log_setup("index", "warn", false);
     capacity_wish_t wish;
     capacity_figures_t figures;

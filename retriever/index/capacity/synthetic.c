@@ -9,6 +9,8 @@
 // BLAS: C = alpha A B + beta C of row-major matrices, as CBLAS has it.
 #include <cblas.h>
 
+#include "mem.h"
+
 enum {
     TOPICS = 200,
     CLUSTERS = 10000,
@@ -25,7 +27,7 @@ struct synthetic {
     size_t dimension;
     float *centres; // CLUSTERS x dimension, topic included
     float *spread;  // of each axis, of own parts
-    float *turn;    // dimension x dimension, orthogonal
+    float *basis;   // dimension x dimension, orthogonal
     float *block;   // ROWS_AT_ONCE x dimension, before it is turned
 };
 
@@ -37,7 +39,7 @@ static uint64_t next_random(uint64_t *state) // splitmix64 (Steele, Lea and Floo
     return z ^ (z >> 31);
 }
 
-static double fraction(uint64_t *state) // 0 to 1, 1 left out
+static double random_fraction(uint64_t *state) // 0 to 1, 1 left out
 {
     return (double)(next_random(state) >> 11) / 9007199254740992.0;
 }
@@ -54,13 +56,13 @@ enum kind {
     A_CLUSTER,
     A_VECTOR,
     A_QUESTION,
-    A_TURN,
+    A_BASIS,
     A_PASSAGE,
     A_ASKED,
 };
 
 // Near enough to normal, and quick: the sum of four even ones from one random number.
-static float normal(uint64_t *state)
+static float random_normal(uint64_t *state)
 {
     static const double SCALE = 1.7320508075688772 / 65536; // variance of the sum is 4 / 12
     uint64_t bits = next_random(state);
@@ -76,14 +78,14 @@ static void add_part(float *out, size_t dimension, const float *spread, double p
         sum += (double)spread[at] * spread[at];
     float scale = (float)sqrt(part / sum);
     for (size_t at = 0; at < dimension; at++)
-        out[at] += scale * spread[at] * normal(&state);
+        out[at] += scale * spread[at] * random_normal(&state);
 }
 
 // Few clusters are large and many small: sizes fall off as a cluster's number does.
 static unsigned cluster_of(uint64_t row)
 {
     uint64_t state = seed_of(A_VECTOR, row);
-    double at = fraction(&state);
+    double at = random_fraction(&state);
     return (unsigned)(at * sqrt(at) * CLUSTERS);
 }
 
@@ -98,15 +100,15 @@ unsigned synthetic_topic(uint64_t row)
 }
 
 // Gram and Schmidt's way from random directions to an orthogonal basis.
-static void make_turn(float *turn, size_t dimension)
+static void make_basis(float *basis, size_t dimension)
 {
     for (size_t row = 0; row < dimension; row++) {
-        uint64_t state = seed_of(A_TURN, row);
-        float *axis = turn + row * dimension;
+        uint64_t state = seed_of(A_BASIS, row);
+        float *axis = basis + row * dimension;
         for (size_t at = 0; at < dimension; at++)
-            axis[at] = normal(&state);
+            axis[at] = random_normal(&state);
         for (size_t other = 0; other < row; other++) {
-            const float *before = turn + other * dimension;
+            const float *before = basis + other * dimension;
             double along = 0;
             for (size_t at = 0; at < dimension; at++)
                 along += (double)axis[at] * before[at];
@@ -138,20 +140,14 @@ static void make_centres(synthetic_t *self)
 
 synthetic_t *synthetic_new(size_t dimension)
 {
-    synthetic_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    synthetic_t *self = rl_new(*self);
     self->dimension = dimension;
-    self->centres = calloc(CLUSTERS * dimension, sizeof *self->centres);
-    self->spread = calloc(dimension, sizeof *self->spread);
-    self->turn = calloc(dimension * dimension, sizeof *self->turn);
-    self->block = calloc(ROWS_AT_ONCE * dimension, sizeof *self->block);
-    if (!self->centres || !self->spread || !self->turn || !self->block) {
-        synthetic_destroy(&self);
-        return NULL;
-    }
+    self->centres = rl_alloc_array(CLUSTERS * dimension, sizeof *self->centres);
+    self->spread = rl_alloc_array(dimension, sizeof *self->spread);
+    self->basis = rl_alloc_array(dimension * dimension, sizeof *self->basis);
+    self->block = rl_alloc_array(ROWS_AT_ONCE * dimension, sizeof *self->block);
     make_centres(self);
-    make_turn(self->turn, dimension);
+    make_basis(self->basis, dimension);
     return self;
 }
 
@@ -162,7 +158,7 @@ void synthetic_destroy(synthetic_t **self_p)
         return;
     free(self->centres);
     free(self->spread);
-    free(self->turn);
+    free(self->basis);
     free(self->block);
     free(self);
     *self_p = NULL;
@@ -181,7 +177,7 @@ static void make_rows(synthetic_t *self, enum kind kind, uint64_t first, size_t 
                  seed_of(kind, first + row) + 1);
     }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)d, (int)d, 1,
-                self->block, (int)d, self->turn, (int)d, 0, out, (int)d);
+                self->block, (int)d, self->basis, (int)d, 0, out, (int)d);
     for (size_t row = 0; row < count; row++) {
         float *vector = out + row * d;
         double sum = 0;
@@ -246,17 +242,18 @@ static char *put_word(char *out, unsigned rank)
 }
 
 // A rank from 0, by the inverse of the law's distribution.
-static unsigned zipf(uint64_t *state, double from)
+static unsigned random_rank(uint64_t *state, double from)
 {
     double first = from + MANDELBROT, last = VOCABULARY + MANDELBROT;
-    unsigned rank = (unsigned)(first * pow(last / first, fraction(state)) - MANDELBROT);
+    unsigned rank = (unsigned)(first * pow(last / first, random_fraction(state)) - MANDELBROT);
     return rank < VOCABULARY ? rank : VOCABULARY - 1;
 }
 
 // Normal with this mean and deviation, kept within bounds.
-static unsigned about(uint64_t *state, double mean, double deviation, unsigned least, unsigned most)
+static unsigned random_count(uint64_t *state, double mean, double deviation, unsigned least,
+                             unsigned most)
 {
-    double value = mean + deviation * (double)normal(state);
+    double value = mean + deviation * (double)random_normal(state);
     return value < least ? least : value > most ? most : (unsigned)value;
 }
 
@@ -264,13 +261,13 @@ size_t synthetic_passage(uint64_t row, char *out)
 {
     uint64_t state = seed_of(A_PASSAGE, row);
     // lengths of passages are skewed: the logarithm is about normal
-    double length = 100 * exp(0.45 * (double)normal(&state));
+    double length = 100 * exp(0.45 * (double)random_normal(&state));
     unsigned words = length < 20 ? 20 : length > 400 ? 400 : (unsigned)length;
     char *at = out;
     for (unsigned word = 0; word < words; word++) {
         if (word > 0)
             *at++ = ' ';
-        at = put_word(at, zipf(&state, 0));
+        at = put_word(at, random_rank(&state, 0));
         if (word % SENTENCE == SENTENCE - 1 || word == words - 1)
             *at++ = '.';
     }
@@ -281,13 +278,13 @@ size_t synthetic_passage(uint64_t row, char *out)
 size_t synthetic_question(uint64_t row, char *out)
 {
     uint64_t state = seed_of(A_ASKED, row);
-    unsigned words = about(&state, 10, 3.5, 4, 18);
+    unsigned words = random_count(&state, 10, 3.5, 4, 18);
     char *at = out;
     for (unsigned word = 0; word < words; word++) {
         if (word > 0)
             *at++ = ' ';
         // the last one says something, however many of the others are stop words
-        at = put_word(at, zipf(&state, word + 1 < words ? 0 : FREQUENT));
+        at = put_word(at, random_rank(&state, word + 1 < words ? 0 : FREQUENT));
     }
     *at++ = '?';
     *at = '\0';

@@ -14,7 +14,7 @@ enum {
 
 typedef struct synthetic synthetic_t;
 
-// NULL if memory ran out. Of use by one thread at a time.
+// To be used by one thread at a time.
 synthetic_t *synthetic_new(size_t dimension);
 void synthetic_destroy(synthetic_t **self_p);
 

@@ -1,17 +1,15 @@
 // change: a run of ragline-index that changes a collection instead of building it:
 //
 //   --changes             reads changes from standard input, a JSON object a line, and answers each
-//   --add PATH…           adds the documents of files, or puts them in the place of those with
-//   their ids
+//   --add PATH…           adds the documents of files, in the place of those with the same ids
 //   --delete ID…          deletes documents
 //   --delete-source S…    deletes what came from these files or URLs
-//   --sync DIR            makes the collection what the folder is: changed files are read again,
-//   what
-//                         has vanished is deleted; index.sync_s: again and again
-//   --merge               merges all changes into a new generation, and no more
+//   --sync DIR            makes the collection what the folder is: reads changed files again and
+//                         deletes what has vanished; index.sync_s: again and again
+//   --merge               only merges all changes into a new generation
 //
 // A change is in force, and on disk, when it is answered (change_log.h). When many have gathered
-// they are merged into a new generation by a thread, while further ones are taken.
+// a thread merges them into a new generation, while further ones are taken.
 #ifndef CHANGE_H
 #define CHANGE_H
 

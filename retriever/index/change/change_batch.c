@@ -1,4 +1,4 @@
-// change_batch: items are made, embedded, committed.
+// change_batch: makes items of documents and deletions, has them embedded, commits them.
 #include "change_batch.h"
 
 #include <stdarg.h>

@@ -4,8 +4,8 @@
 //   {"delete": "a"}   {"delete_source": "notes/a.md"}
 //
 // Each is answered by a line on standard output, in order, when it is in force and on disk:
-// {"line": 1, "id": "a", "change": 17}, or {"line": 1, "error": "…"}. What is there at a time is
-// committed together.
+// {"line": 1, "id": "a", "change": 17}, or {"line": 1, "error": "…"}. Lines that have come by the
+// time of a turn are committed together.
 #include "change_run.h"
 
 #include <errno.h>
@@ -142,7 +142,7 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
     change_run_schedule(arg);
 }
 
-// Pipes and terminals tell when something has come; a file always has.
+// A pipe or terminal has an event for what has come; from a file there is always something to read.
 static int open_input(change_run_t *self)
 {
     change_lines_t *lines = self->lines = rl_new(*lines);

@@ -1,4 +1,4 @@
-// change_merge: when to merge, and the thread that does.
+// change_merge: decides when to merge, and runs the merge in a thread.
 #include "change_merge.h"
 
 #include <inttypes.h>

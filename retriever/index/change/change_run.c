@@ -10,9 +10,9 @@
 
 enum {
     POLL_MS = 200,
-    // Retrievers of a collection that has never been changed hear of its first log at once, and
-    // gateways by their next announcements: so long nothing is answered, so that from then on what
-    // a gateway remembers is held against the log.
+    // No answer is given before this time after a collection's log of changes was made: retrievers
+    // then have found it, and gateways have heard of it by their announcements, so that what a
+    // gateway has cached is compared with the log when the first change is acknowledged.
     FIRST_US = 2000000,
 };
 
@@ -47,7 +47,7 @@ int change_run_status(const change_run_t *self)
     return self->wrong + self->problems > 0 ? BUILD_PARTS : BUILD_WHOLE;
 }
 
-// What was committed is in force; what was not is not. A merge at work leaves nothing behind.
+// Only what was committed is in force. A merge that is broken off leaves nothing behind.
 static void on_stop(void *arg)
 {
     change_run_t *self = arg;

@@ -50,7 +50,7 @@ struct change_run {
 // Sets the run up, whose target is open.
 void change_run_start(change_run_t *self);
 
-// The next turn at once; or when something has come (the mode sees to it).
+// The next turn, at once. A mode that waits for something calls it when that has come.
 void change_run_schedule(change_run_t *self);
 // Has the batch embedded and committed; the next turn follows.
 void change_run_commit(change_run_t *self);
@@ -62,7 +62,7 @@ int change_run_status(const change_run_t *self);
 // Logs what was wrong with items of the batch that has been answered.
 void change_run_log_wrong(const change_run_t *self);
 
-// What each mode holds.
+// Free what each mode holds.
 void change_lines_close(change_run_t *self);
 void change_files_close(change_run_t *self);
 void change_sync_close(change_run_t *self);

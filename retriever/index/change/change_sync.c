@@ -1,6 +1,6 @@
 // change_sync: makes a collection what a folder is: files that are new or have changed are read
 // again, documents that differ from the index's are put, those that no file gives any more are
-// deleted. The first time the index itself says what it has of the folder.
+// deleted. The first time, what the index has of the folder is read from the index.
 #include "change_run.h"
 
 #include <errno.h>
@@ -171,7 +171,7 @@ static bool delete_one(void *arg, const char *id)
     return true;
 }
 
-// A folder without a file looks like one that is not mounted: it is no reason to delete everything.
+// A folder without files may be one that is not mounted, so then nothing is deleted.
 static void delete_gone(change_run_t *self)
 {
     change_sync_t *sync = self->sync;

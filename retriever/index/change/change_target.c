@@ -17,7 +17,7 @@ static long build_setting(const json_t *build, const char *name, const rl_conf_t
     return json_is_integer(value) ? (long)json_integer_value(value) : rl_conf_int(conf, option);
 }
 
-// Passages are cut and embedded as those of the build, whatever the options say by now.
+// Passages are cut and embedded by the rules of the build, not by the options of this run.
 static void read_rules(change_target_t *self)
 {
     json_t *build = json_loads(self->manifest->contents.build, 0, NULL);

@@ -24,8 +24,8 @@ enum {
     LEAST_EF = 16,
 };
 
-static const double SAME = 1e-5;  // products that are told apart: floats of vectors of length 1
-static const double ALL = 0.9995; // of what is nearest, about
+static const double SAME = 1e-5; // products of vectors of length 1 that differ by less are the same
+static const double ALL = 0.9995; // of the nearest, nearly
 
 // What searches with one effort found, and how long they took.
 typedef struct effort_result {
@@ -257,7 +257,7 @@ static int keep_effort(check_t *self, const effort_result_t *chosen)
                             self->why_size);
 }
 
-// Returns as index_check does.
+// Returns as check_index does.
 static int conclude_check(check_t *self)
 {
     double most;
@@ -282,7 +282,7 @@ static int conclude_check(check_t *self)
     return enough ? 0 : 1;
 }
 
-int index_check(const check_settings_t *settings, FILE *out, char *why, size_t why_size)
+int check_index(const check_settings_t *settings, FILE *out, char *why, size_t why_size)
 {
     check_t self = {.settings = settings, .out = out, .why = why, .why_size = why_size};
     self.store = store_open(settings->folder, false, why, why_size);

@@ -1,6 +1,5 @@
-// check: an index against exact search: how much of what is nearest a search finds and how long it
-// takes, by effort, on a sample of the index's own vectors; the effort that is enough goes into the
-// manifest.
+// check: compares an index with exact search: the recall and the time of searches by effort, on a
+// sample of the index's own vectors; the least effort that is enough goes into the manifest.
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -17,6 +16,6 @@ typedef struct check_settings {
 // Writes the table to `out`. Returns 0 when the recall wanted is reached and the effort is written
 // (or there is none to choose), 1 when it is not reached (then the effort that comes nearest to it
 // is written), -1 with `why` when it could not be checked, or not be written.
-int index_check(const check_settings_t *settings, FILE *out, char *why, size_t why_size);
+int check_index(const check_settings_t *settings, FILE *out, char *why, size_t why_size);
 
 #endif

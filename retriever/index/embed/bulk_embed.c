@@ -16,7 +16,7 @@ enum {
     FIRST_WAIT_MS = 250, // before the first retry; doubled each time
     LONGEST_WAIT_MS = 30000,
     LONGEST_ASKED_S = 300,    // of a server's Retry-After
-    SHORTEST_TEXT = 16,       // bytes; what is refused at this length is not refused for its length
+    SHORTEST_TEXT = 16,       // bytes; a shorter text is not refused for its length
     REPLY_OF_ONE = 256 << 10, // bytes of JSON for a vector, at most
     MAX_REQUEST = 256 << 20,
     MAX_BATCH_BYTES = 8 << 20, // a request is sent early rather than larger

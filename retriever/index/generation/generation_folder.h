@@ -1,5 +1,5 @@
-// generation_folder: the folder of a collection as its writer sees it: who may write, which numbers
-// are taken, which generation is in force, and what is no longer needed.
+// generation_folder: the folder of a collection for its writer: its lock, the names of generations,
+// which one is in force, and the removal of old ones.
 #ifndef GENERATION_FOLDER_H
 #define GENERATION_FOLDER_H
 

@@ -122,7 +122,7 @@ static int start_generation(generation_writer_t *self, char *why, size_t why_siz
                        strerror(errno));
     if ((self->lock = generation_folder_lock(self->folder, why, why_size)) < 0)
         return -1;
-    // who builds from files needs no log of changes: a damaged one does not keep them from it
+    // a build from files needs no log of changes: it goes on although that is damaged
     self->changes_damaged = change_log_last(self->folder, &self->changes, why, why_size) != 0;
     if (self->changes_damaged)
         self->changes = change_log_bound(self->folder);
@@ -343,8 +343,8 @@ static void keep_effort(const manifest_t *before, manifest_t *manifest)
     }
 }
 
-// Changes that the generation before holds too are needed by neither: who still serves that one
-// goes on with it until it has taken up the new one.
+// Removes from the log what both generations hold. A retriever that still serves the one before
+// needs the changes behind it until it has opened the new one.
 static void forget_changes(const generation_writer_t *self, const manifest_data_t *before)
 {
     uint64_t upto = before && before->contents.changes < self->changes ? before->contents.changes

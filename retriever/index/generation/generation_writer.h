@@ -33,8 +33,8 @@ generation_writer_t *generation_writer_new(const char *folder,
 const char *generation_writer_name(const generation_writer_t *self);
 
 // The generation holds the changes up to this number; otherwise those that were in the folder's log
-// when the build began: who builds from files means what is in them now, and changes that are made
-// meanwhile are applied to it.
+// when the build began: files are indexed as they are now, and changes that are made meanwhile are
+// applied to it.
 void generation_writer_set_changes(generation_writer_t *self, uint64_t number);
 
 // Adds a passage to a shard; returns its id (1, 2, 3… in each shard), or 0 with `why`. Used of it:

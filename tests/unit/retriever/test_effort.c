@@ -324,7 +324,7 @@ static int check(const char *folder, double recall, char **table, char *why, siz
     size_t size;
     FILE *out = open_memstream(table, &size);
     check_settings_t settings = {.folder = folder, .questions = 100, .k = K, .recall = recall};
-    int rc = index_check(&settings, out, why, why_size);
+    int rc = check_index(&settings, out, why, why_size);
     fclose(out);
     return rc;
 }
