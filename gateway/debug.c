@@ -60,7 +60,7 @@ static bool dump_worker(const worker_t *worker, uint64_t now, rl_dump_t *dump)
         return false;
     rl_dump_text(dump, "worker", worker->id);
     rl_dump_text(dump, "kind", worker_role_name(worker->role));
-    rl_dump_text(dump, "state", worker->leaving ? "leaving" : worker->ready ? "ready" : "starting");
+    rl_dump_text(dump, "state", worker_state_name(worker));
     rl_dump_number(dump, "outstanding", worker->outstanding);
     rl_dump_number(dump, "queued", worker->queued);
     rl_dump_number(dump, "running", worker->running);

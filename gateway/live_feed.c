@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "json_write.h"
 #include "live.h"
 #include "mem.h"
 #include "request.h"
@@ -41,43 +42,40 @@ static double unix_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void write_in_flight(gateway_t *gateway, rl_buf_t *out)
+static void write_in_flight(pipeline_t *pipeline, rl_buf_t *out)
 {
     size_t states[REQUEST_STATES] = {0};
-    uint64_t oldest_us = request_count_states(gateway->pipeline, states), now = rl_now_us();
-    rl_buf_addf(out, "\"in_flight\":{\"total\":%zu,\"oldest_ms\":%.3f",
-                gateway->pipeline->in_flight,
-                oldest_us && now > oldest_us ? (double)(now - oldest_us) / 1000 : 0);
-    rl_buf_adds(out, ",\"states\":{");
+    uint64_t oldest_us = request_count_states(pipeline, states), now = rl_now_us();
+    rl_json_open(out, "in_flight", '{');
+    rl_json_count(out, "total", pipeline->in_flight);
+    rl_json_ms(out, "oldest_ms", oldest_us && now > oldest_us ? now - oldest_us : 0);
+    rl_json_open(out, "states", '{');
     for (int state = 0; state < REQUEST_DONE; state++)
-        rl_buf_addf(out, "%s\"%s\":%zu", state ? "," : "", request_state_names[state],
-                    states[state]);
-    rl_buf_adds(out, "}}");
-}
-
-static void write_workers(gateway_t *gateway, rl_buf_t *out)
-{
-    json_t *workers = registry_workers_json(gateway->pipeline->registry);
-    char *text = rl_must(json_dumps(workers, JSON_COMPACT));
-    rl_buf_addf(out, "\"workers\":%s", text);
-    free(text);
-    json_decref(workers);
+        rl_json_count(out, request_state_names[state], states[state]);
+    rl_json_close(out, '}');
+    rl_json_close(out, '}');
 }
 
 static void write_snapshot(gateway_t *gateway, unsigned parts, rl_buf_t *out)
 {
     const http_counts_t *http = http_server_counts(gateway->http);
-    rl_buf_addf(out, "{\"gateway\":\"%s\",\"version\":\"%s\",\"started\":%lld,\"time\":%.3f,",
-                rl_proc_id(gateway->proc), RAGLINE_VERSION, (long long)gateway->started,
-                unix_seconds());
-    rl_buf_addf(out, "\"state\":\"%s\",", gateway->draining ? "stopping" : "serving");
-    write_in_flight(gateway, out);
-    rl_buf_addf(out, ",\"connections\":{\"open\":%llu,\"streams\":%llu},",
-                (unsigned long long)http->open_connections, (unsigned long long)http->open_streams);
+    json_t *workers = registry_workers_json(gateway->pipeline->registry);
+    rl_json_open(out, NULL, '{');
+    rl_json_text(out, "gateway", rl_proc_id(gateway->proc));
+    rl_json_text(out, "version", RAGLINE_VERSION);
+    rl_json_count(out, "started", (uint64_t)gateway->started);
+    rl_json_name(out, "time");
+    rl_buf_addf(out, "%.3f", unix_seconds());
+    rl_json_text(out, "state", gateway->draining ? "stopping" : "serving");
+    write_in_flight(gateway->pipeline, out);
+    rl_json_open(out, "connections", '{');
+    rl_json_count(out, "open", http->open_connections);
+    rl_json_count(out, "streams", http->open_streams);
+    rl_json_close(out, '}');
     live_write(gateway->pipeline->live, parts, out);
-    rl_buf_adds(out, ",");
-    write_workers(gateway, out);
-    rl_buf_adds(out, "}");
+    rl_json_value(out, "workers", workers);
+    rl_json_close(out, '}');
+    json_decref(workers);
 }
 
 // ---- watchers -----------------------------------------------------------------------------------

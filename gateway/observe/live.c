@@ -1,10 +1,12 @@
 // live: the last minute, a second at a time.
 #include "live.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "histogram.h"
+#include "json_write.h"
 #include "mem.h"
 #include "wire.h"
 
@@ -190,70 +192,94 @@ static size_t add_up(const live_t *self, size_t size, second_t *sum)
 
 // ---- writing ------------------------------------------------------------------------------------
 
-static double to_ms(double us)
+// A member in milliseconds.
+static void write_ms(rl_buf_t *out, const char *name, double us)
 {
-    return us / 1000;
+    rl_json_name(out, name);
+    rl_buf_addf(out, "%.3f", us / 1000);
 }
 
+// Its members, without braces.
 static void write_histogram(rl_buf_t *out, const rl_histogram_t *histogram, unsigned parts)
 {
-    rl_buf_addf(out,
-                "{\"count\":%llu,\"mean_ms\":%.3f,\"p50_ms\":%.3f,\"p90_ms\":%.3f,"
-                "\"p99_ms\":%.3f,\"max_ms\":%.3f",
-                (unsigned long long)histogram->count, to_ms(rl_histogram_mean(histogram)),
-                to_ms(rl_histogram_percentile(histogram, 0.5)),
-                to_ms(rl_histogram_percentile(histogram, 0.9)),
-                to_ms(rl_histogram_percentile(histogram, 0.99)), to_ms((double)histogram->max_us));
-    if (parts & LIVE_BUCKETS) {
-        const char *comma = "";
-        rl_buf_addf(out, ",\"min_ms\":%.3f,\"buckets\":[", to_ms((double)histogram->min_us));
-        for (size_t bucket = 0; bucket < RL_HISTOGRAM_BUCKETS; bucket++) {
-            if (!histogram->buckets[bucket])
-                continue;
-            rl_buf_addf(out, "%s[%zu,%llu]", comma, bucket,
-                        (unsigned long long)histogram->buckets[bucket]);
-            comma = ",";
-        }
-        rl_buf_adds(out, "]");
+    rl_json_count(out, "count", histogram->count);
+    write_ms(out, "mean_ms", rl_histogram_mean(histogram));
+    write_ms(out, "p50_ms", rl_histogram_percentile(histogram, 0.5));
+    write_ms(out, "p90_ms", rl_histogram_percentile(histogram, 0.9));
+    write_ms(out, "p99_ms", rl_histogram_percentile(histogram, 0.99));
+    write_ms(out, "max_ms", (double)histogram->max_us);
+    if (!(parts & LIVE_BUCKETS))
+        return;
+    write_ms(out, "min_ms", (double)histogram->min_us);
+    rl_json_open(out, "buckets", '[');
+    for (size_t bucket = 0; bucket < RL_HISTOGRAM_BUCKETS; bucket++) {
+        if (!histogram->buckets[bucket])
+            continue;
+        rl_json_open(out, NULL, '[');
+        rl_json_count(out, NULL, bucket);
+        rl_json_count(out, NULL, histogram->buckets[bucket]);
+        rl_json_close(out, ']');
     }
+    rl_json_close(out, ']');
+}
+
+static void write_counts(rl_buf_t *out, const char *name, const uint64_t counts[ROWS])
+{
+    rl_json_open(out, name, '{');
+    for (int row = 0; row < ROWS; row++)
+        rl_json_count(out, rows[row].name, counts[row]);
+    rl_json_close(out, '}');
+}
+
+static void write_stages(rl_buf_t *out, const second_t *sum, unsigned parts)
+{
+    uint64_t path = 0;
+    for (int stage = 0; stage < STAGES; stage++)
+        path += sum->path_us[stage];
+    rl_json_open(out, "stages", '{');
+    for (int stage = 0; stage < STAGES; stage++) {
+        rl_json_open(out, stage_names[stage], '{');
+        write_histogram(out, &sum->stages[stage], parts);
+        write_ms(out, "first_token_ms", (double)sum->path_us[stage]);
+        rl_json_name(out, "first_token_share");
+        rl_buf_addf(out, "%.4f", path ? (double)sum->path_us[stage] / (double)path : 0);
+        rl_json_close(out, '}');
+    }
+    rl_json_close(out, '}');
 }
 
 static void write_window(const live_t *self, size_t size, unsigned parts, rl_buf_t *out)
 {
-    second_t *sum = rl_must(malloc(sizeof *sum));
+    second_t *sum = rl_new(*sum);
+    char name[16];
     add_up(self, size, sum);
     double seconds = (double)sum->took_us / 1e6;
-    rl_buf_addf(out, "\"%zu\":{\"seconds\":%.3f,\"counts\":{", size, seconds);
-    for (int row = 0; row < ROWS; row++)
-        rl_buf_addf(out, "%s\"%s\":%llu", row ? "," : "", rows[row].name,
-                    (unsigned long long)sum->counts[row]);
-    rl_buf_adds(out, "},\"per_second\":{");
-    for (int row = 0; row < ROWS; row++)
-        rl_buf_addf(out, "%s\"%s\":%.3f", row ? "," : "", rows[row].name,
-                    seconds > 0 ? (double)sum->counts[row] / seconds : 0);
-    rl_buf_adds(out, "},\"times\":{");
+    snprintf(name, sizeof name, "%zu", size);
+    rl_json_open(out, name, '{');
+    rl_json_name(out, "seconds");
+    rl_buf_addf(out, "%.3f", seconds);
+    write_counts(out, "counts", sum->counts);
+    rl_json_open(out, "per_second", '{');
+    for (int row = 0; row < ROWS; row++) {
+        rl_json_name(out, rows[row].name);
+        rl_buf_addf(out, "%.3f", seconds > 0 ? (double)sum->counts[row] / seconds : 0);
+    }
+    rl_json_close(out, '}');
+    rl_json_open(out, "times", '{');
     for (int time = 0; time < TIMES; time++) {
-        rl_buf_addf(out, "%s\"%s\":", time ? "," : "", time_names[time]);
+        rl_json_open(out, time_names[time], '{');
         write_histogram(out, &sum->times[time], parts);
-        rl_buf_adds(out, "}");
+        rl_json_close(out, '}');
     }
-    uint64_t path = 0;
-    for (int stage = 0; stage < STAGES; stage++)
-        path += sum->path_us[stage];
-    rl_buf_adds(out, "},\"stages\":{");
-    for (int stage = 0; stage < STAGES; stage++) {
-        rl_buf_addf(out, "%s\"%s\":", stage ? "," : "", stage_names[stage]);
-        write_histogram(out, &sum->stages[stage], parts);
-        rl_buf_addf(out, ",\"first_token_ms\":%.3f,\"first_token_share\":%.4f}",
-                    to_ms((double)sum->path_us[stage]),
-                    path ? (double)sum->path_us[stage] / (double)path : 0);
-    }
-    rl_buf_adds(out, "}}");
+    rl_json_close(out, '}');
+    write_stages(out, sum, parts);
+    rl_json_close(out, '}');
     free(sum);
 }
 
 static void write_rate(const second_t *second, int row, rl_buf_t *out)
 {
+    rl_json_name(out, NULL);
     rl_buf_addf(out, "%.1f", (double)second->counts[row] * 1e6 / (double)second->took_us);
 }
 
@@ -261,9 +287,9 @@ static void write_percentile(const second_t *second, double share, rl_buf_t *out
 {
     const rl_histogram_t *first = &second->times[TO_FIRST_TOKEN];
     if (first->count)
-        rl_buf_addf(out, "%.3f", to_ms(rl_histogram_percentile(first, share)));
+        write_ms(out, NULL, rl_histogram_percentile(first, share));
     else
-        rl_buf_adds(out, "null");
+        rl_json_value(out, NULL, NULL);
 }
 
 // The last `size` seconds, oldest first, each column an array so that its name stands there once;
@@ -273,42 +299,45 @@ static void write_seconds(const live_t *self, size_t size, bool arrays, rl_buf_t
     static const int rates[] = {ROW_QUESTIONS, ROW_DONE, ROW_FAILED, ROW_REFUSED, ROW_TOKENS};
     static const double shares[] = {0.5, 0.9, 0.99};
     const char *open = arrays ? "[" : "", *close = arrays ? "]" : "";
-    rl_buf_adds(out, "{");
+    rl_json_open(out, NULL, '{');
     for (size_t rate = 0; rate < sizeof rates / sizeof *rates; rate++) {
-        rl_buf_addf(out, "\"%s\":%s", rows[rates[rate]].name, open);
-        for (size_t back = size; back-- > 0; rl_buf_adds(out, back ? "," : ""))
+        rl_json_name(out, rows[rates[rate]].name);
+        rl_buf_adds(out, open);
+        for (size_t back = size; back-- > 0;)
             write_rate(past_second(self, back), rates[rate], out);
-        rl_buf_addf(out, "%s,", close);
+        rl_buf_adds(out, close);
     }
     for (size_t share = 0; share < sizeof shares / sizeof *shares; share++) {
-        rl_buf_addf(out, "\"first_token_p%.0f_ms\":%s", shares[share] * 100, open);
-        for (size_t back = size; back-- > 0; rl_buf_adds(out, back ? "," : ""))
+        char name[32];
+        snprintf(name, sizeof name, "first_token_p%.0f_ms", shares[share] * 100);
+        rl_json_name(out, name);
+        rl_buf_adds(out, open);
+        for (size_t back = size; back-- > 0;)
             write_percentile(past_second(self, back), shares[share], out);
-        rl_buf_addf(out, "%s,", close);
+        rl_buf_adds(out, close);
     }
-    rl_buf_addf(out, "\"in_flight\":%s", open);
+    rl_json_name(out, "in_flight");
+    rl_buf_adds(out, open);
     for (size_t back = size; back-- > 0;)
-        rl_buf_addf(out, "%zu%s", past_second(self, back)->in_flight, back ? "," : "");
-    rl_buf_addf(out, "%s}", close);
+        rl_json_count(out, NULL, past_second(self, back)->in_flight);
+    rl_buf_adds(out, close);
+    rl_json_close(out, '}');
 }
 
 void live_write(const live_t *self, unsigned parts, rl_buf_t *out)
 {
-    rl_buf_adds(out, "\"totals\":{");
-    for (int row = 0; row < ROWS; row++)
-        rl_buf_addf(out, "%s\"%s\":%llu", row ? "," : "", rows[row].name,
-                    (unsigned long long)self->totals[row]);
-    rl_buf_adds(out, "},\"windows\":{");
+    write_counts(out, "totals", self->totals);
+    rl_json_open(out, "windows", '{');
     write_window(self, 10, parts, out);
-    rl_buf_adds(out, ",");
     write_window(self, LIVE_SECONDS, parts, out);
-    rl_buf_adds(out, "},\"second\":");
+    rl_json_close(out, '}');
+    rl_json_name(out, "second");
     if (self->size > 0)
         write_seconds(self, 1, false, out);
     else
-        rl_buf_adds(out, "null");
+        rl_json_value(out, NULL, NULL);
     if (parts & LIVE_HISTORY) {
-        rl_buf_adds(out, ",\"history\":");
+        rl_json_name(out, "history");
         write_seconds(self, self->size, true, out);
     }
 }

@@ -82,11 +82,6 @@ size_t traces_size(const traces_t *self)
     return self->size;
 }
 
-uint64_t traces_total(const traces_t *self)
-{
-    return self->total;
-}
-
 const timeline_t *traces_at(const traces_t *self, size_t at)
 {
     return self->ring[(self->next + self->most - 1 - at) % self->most];
@@ -98,23 +93,18 @@ static bool may_see(const keys_caller_t *caller, const timeline_t *timeline)
     return keys_is_operator(caller) || strcmp(keys_name(caller), timeline->caller) == 0;
 }
 
-// The newest with this id that the caller (NULL: anyone) may see: a trace id is the client's, and
-// another's may be the same.
+// The newest with this id that the caller may see: a trace id is the client's, and another's may be
+// the same.
 static const timeline_t *find_visible(const traces_t *self, const char *id,
                                       const keys_caller_t *caller)
 {
     for (size_t at = 0; at < self->size; at++) {
         const timeline_t *timeline = traces_at(self, at);
         if ((strcmp(timeline->id, id) == 0 || strcmp(timeline->trace_id, id) == 0) &&
-            (!caller || may_see(caller, timeline)))
+            may_see(caller, timeline))
             return timeline;
     }
     return NULL;
-}
-
-const timeline_t *traces_find(const traces_t *self, const char *id)
-{
-    return find_visible(self, id, NULL);
 }
 
 // ---- as JSON ------------------------------------------------------------------------------------

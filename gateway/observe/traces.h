@@ -18,11 +18,8 @@ void traces_resize(traces_t *self, size_t most);
 void traces_keep(traces_t *self, timeline_t **timeline_p);
 
 size_t traces_size(const traces_t *self);
-uint64_t traces_total(const traces_t *self); // ever kept
 // From the newest (0) to the oldest (traces_size − 1).
 const timeline_t *traces_at(const traces_t *self, size_t at);
-// By the answer's id or its trace id; NULL if it is not there (any more).
-const timeline_t *traces_find(const traces_t *self, const char *id);
 
 // Appends one as a JSON object: what was asked, how it ended, `timings` as clients get it.
 void traces_write(const timeline_t *timeline, rl_buf_t *out);

@@ -125,11 +125,6 @@ const char *replay_id(const replay_t *self)
     return self->id;
 }
 
-bool replay_ended(const replay_t *self)
-{
-    return self->ended;
-}
-
 // Sends events (whole ones, `size` bytes) to the other gateway; releases its client when that
 // fails.
 static void send_remote(replay_t *self, const char *events, size_t size, bool ended)

@@ -29,8 +29,6 @@ replay_t *replay_new(replays_t *self, const char *id, const keys_caller_t *calle
 // The log of an answer of the caller with this name, NULL if there is none (any more).
 replay_t *replays_find(replays_t *self, const char *id, const char *caller);
 const char *replay_id(const replay_t *self);
-// Whether the answer is complete.
-bool replay_ended(const replay_t *self);
 
 // Gives the log a client that has seen the events up to number `seen`: it gets the others at once
 // and then all as they come. The stream of a client that was there before ends. Takes the request;

@@ -81,15 +81,21 @@ static void send_content(response_t *self, const char *text, size_t size)
     end_chunk(self);
 }
 
+// A chunk with an empty delta, up to the members that follow its choice.
+static void begin_extra(response_t *self)
+{
+    begin_stream(self);
+    begin_chunk(self);
+    end_choice(self, NULL);
+}
+
 static void send_status(response_t *self, const char *state, const char *message,
                         const json_t *detail)
 {
     (void)detail;
     if (!self->question->want_progress)
         return;
-    begin_stream(self);
-    begin_chunk(self);
-    end_choice(self, NULL);
+    begin_extra(self);
     rl_json_open(&self->out, "progress", '{');
     rl_json_text(&self->out, "state", state);
     rl_json_text(&self->out, "message", message);
@@ -100,9 +106,7 @@ static void send_status(response_t *self, const char *state, const char *message
 // Inside "progress": what stands in "citations" is final.
 static void send_found(response_t *self, const answer_t *answer)
 {
-    begin_stream(self);
-    begin_chunk(self);
-    end_choice(self, NULL);
+    begin_extra(self);
     rl_json_open(&self->out, "progress", '{');
     rl_json_text(&self->out, "state", "found");
     rl_json_text(&self->out, "message", answer->headline);
@@ -115,9 +119,7 @@ static void send_found(response_t *self, const answer_t *answer)
 
 static void send_sources(response_t *self, const answer_t *answer)
 {
-    begin_stream(self);
-    begin_chunk(self);
-    end_choice(self, NULL);
+    begin_extra(self);
     response_add_passages(&self->out, "citations", answer);
     response_add_coverage(&self->out, answer);
     end_chunk(self);
@@ -125,9 +127,7 @@ static void send_sources(response_t *self, const answer_t *answer)
 
 static void send_preview(response_t *self, const answer_preview_t *preview)
 {
-    begin_stream(self);
-    begin_chunk(self);
-    end_choice(self, NULL);
+    begin_extra(self);
     rl_json_open(&self->out, "quick_answer", '{');
     response_add_preview(&self->out, preview);
     rl_json_close(&self->out, '}');

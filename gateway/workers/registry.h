@@ -137,5 +137,6 @@ registry_counts_t registry_counts(registry_t *self);
 worker_t *registry_first(registry_t *self);
 worker_t *registry_next(worker_t *worker);
 const char *worker_role_name(worker_role_t role);
+const char *worker_state_name(const worker_t *worker); // "starting", "ready", "leaving"
 
 #endif

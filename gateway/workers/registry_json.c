@@ -6,44 +6,49 @@
 
 #include "clock.h"
 
-static json_t *json_number(uint64_t value)
+static void add_number(json_t *out, const char *name, uint64_t value)
 {
-    return json_integer((json_int_t)value);
+    json_object_set_new(out, name, json_integer((json_int_t)value));
+}
+
+static void add_ms(json_t *out, const char *name, uint64_t us)
+{
+    json_object_set_new(out, name, json_real((double)us / 1000));
+}
+
+const char *worker_state_name(const worker_t *worker)
+{
+    return worker->leaving ? "leaving" : worker->ready ? "ready" : "starting";
 }
 
 static json_t *worker_json(const worker_t *worker, uint64_t now)
 {
-    json_t *out = json_object();
-    json_object_set_new(out, "worker", json_string(worker->id));
-    json_object_set_new(out, "kind", json_string(worker_role_name(worker->role)));
-    json_object_set_new(out, "state",
-                        json_string(worker->leaving ? "leaving"
-                                    : worker->ready ? "ready"
-                                                    : "starting"));
+    json_t *out = json_pack("{s:s, s:s, s:s}", "worker", worker->id, "kind",
+                            worker_role_name(worker->role), "state", worker_state_name(worker));
     if (worker->role == ROLE_GENERATOR) {
         json_object_set_new(out, "model", json_string(worker->model));
     } else {
         json_object_set_new(out, "collection", json_string(worker->collection));
-        json_object_set_new(out, "shard", json_number(worker->shard));
-        json_object_set_new(out, "shards", json_number(worker->shards));
+        add_number(out, "shard", worker->shard);
+        add_number(out, "shards", worker->shards);
         json_object_set_new(out, "generation", json_string(worker->generation));
-        json_object_set_new(out, "passages", json_number(worker->passages));
+        add_number(out, "passages", worker->passages);
         json_object_set_new(out, "language", json_string(worker->language));
-        if (worker->role == ROLE_DENSE) {
-            json_object_set_new(out, "space", json_string(worker->embedding_model));
-            json_object_set_new(out, "dimension", json_number(worker->dimension));
-        }
+    }
+    if (worker->role == ROLE_DENSE) {
+        json_object_set_new(out, "space", json_string(worker->embedding_model));
+        add_number(out, "dimension", worker->dimension);
     }
     json_object_set_new(out, "tasks", json_string(worker->tasks_endpoint));
-    json_object_set_new(out, "outstanding", json_number(worker->outstanding));
-    json_object_set_new(out, "queued", json_number(worker->queued));
-    json_object_set_new(out, "running", json_number(worker->running));
-    json_object_set_new(out, "slots", json_number(worker->slots));
-    json_object_set_new(out, "served", json_number(worker->served));
-    json_object_set_new(out, "service_ms", json_real((double)worker->service_us / 1000));
-    json_object_set_new(out, "latency_ms", json_real((double)worker->latency.mean_us / 1000));
-    json_object_set_new(out, "latency_p95_ms", json_real((double)worker->latency.p95_us / 1000));
-    json_object_set_new(out, "last_seen_ms", json_number((now - worker->seen_us) / 1000));
+    add_number(out, "outstanding", worker->outstanding);
+    add_number(out, "queued", worker->queued);
+    add_number(out, "running", worker->running);
+    add_number(out, "slots", worker->slots);
+    add_number(out, "served", worker->served);
+    add_ms(out, "service_ms", worker->service_us);
+    add_ms(out, "latency_ms", worker->latency.mean_us);
+    add_ms(out, "latency_p95_ms", worker->latency.p95_us);
+    add_number(out, "last_seen_ms", (now - worker->seen_us) / 1000);
     return out;
 }
 
@@ -82,8 +87,8 @@ static json_t *collection_json(registry_t *self, const char *name)
         passages = found > passages ? found : passages;
     }
     json_object_set_new(out, "name", json_string(name));
-    json_object_set_new(out, "shards", json_number(shards));
-    json_object_set_new(out, "passages", json_number(passages));
+    add_number(out, "shards", shards);
+    add_number(out, "passages", passages);
     json_object_set_new(out, "generation", json_string(generation));
     json_object_set_new(out, "kinds", kinds);
     bool more = false;

@@ -43,8 +43,6 @@ worker_t *registry_pick(registry_t *self, const source_t *source, const worker_t
 {
     worker_t *worker;
     replicas_t *replicas = registry_replicas(self, source);
-    if (!replicas)
-        return NULL;
     rl_choice_t choice = {.random = &self->random};
     uint64_t now = rl_now_us();
     uint64_t fastest = rl_choice_probes(&self->random) ? 0 : fastest_of(replicas, median_us);
@@ -92,8 +90,6 @@ uint64_t registry_hedge_after_us(registry_t *self, const source_t *source)
     const worker_t *worker;
     const replicas_t *replicas = registry_replicas(self, source);
     size_t ready = 0;
-    if (!replicas)
-        return 0;
     LIST_FOREACH(worker, &replicas->workers, replica)
     {
         ready += worker->ready;

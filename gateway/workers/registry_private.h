@@ -48,7 +48,7 @@ void registry_place(registry_t *self, worker_t *worker, uint64_t now);
 void registry_unplace(worker_t *worker);
 // Reads the fields of the metadata that it announces.
 void registry_take_fields(worker_t *worker, const rl_announce_t *announce);
-// NULL if nobody ever announced the source.
+// Empty if nobody ever announced the source.
 replicas_t *registry_replicas(registry_t *self, const source_t *source);
 void registry_free_layouts(registry_t *self);
 

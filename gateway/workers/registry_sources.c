@@ -97,9 +97,10 @@ replicas_t *registry_replicas(registry_t *self, const source_t *source)
 {
     if (source->replicas)
         return source->replicas;
+    static replicas_t none;
     layout_t *layout = find_layout(self, source->collection);
     return layout && source->shard < layout->made ? layout->shards_of[source->kind][source->shard]
-                                                  : NULL;
+                                                  : &none;
 }
 
 // They seldom change, so that they are parsed only when they do.
@@ -169,8 +170,6 @@ const char *registry_generation(registry_t *self, const source_t *source)
     const char *newest = "";
     const worker_t *worker;
     const replicas_t *replicas = registry_replicas(self, source);
-    if (!replicas)
-        return newest;
     LIST_FOREACH(worker, &replicas->workers, replica)
     {
         if (worker->ready && compare_versions(worker->generation, newest) > 0)
@@ -188,8 +187,6 @@ const worker_t *registry_find_replica(registry_t *self, const source_t *source)
 {
     worker_t *worker;
     replicas_t *replicas = registry_replicas(self, source);
-    if (!replicas)
-        return NULL;
     LIST_FOREACH(worker, &replicas->workers, replica)
     {
         if (!worker->leaving)
@@ -202,8 +199,6 @@ bool registry_has_replica(registry_t *self, const source_t *source)
 {
     worker_t *worker;
     replicas_t *replicas = registry_replicas(self, source);
-    if (!replicas)
-        return false;
     LIST_FOREACH(worker, &replicas->workers, replica)
     {
         if (worker->ready)

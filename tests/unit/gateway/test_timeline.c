@@ -317,11 +317,8 @@ static void the_last_are_kept(void **state)
         keep(traces, id);
     }
     assert_int_equal(traces_size(traces), 3);
-    assert_int_equal(traces_total(traces), 5);
     assert_string_equal(traces_at(traces, 0)->id, "req_4");
     assert_string_equal(traces_at(traces, 2)->id, "req_2");
-    assert_null(traces_find(traces, "req_1"));
-    assert_non_null(traces_find(traces, traces_at(traces, 1)->trace_id));
     traces_resize(traces, 2);
     assert_string_equal(traces_at(traces, 1)->id, "req_3");
     traces_resize(traces, 4);
