@@ -14,7 +14,11 @@
 #include "traces.h"
 
 struct request;
+struct coalesce;
+struct generation;
 TAILQ_HEAD(request_queue, request);
+TAILQ_HEAD(coalesce_queue, coalesce);
+TAILQ_HEAD(generation_queue, generation);
 
 typedef struct pipeline {
     rl_proc_t *proc;
@@ -34,8 +38,8 @@ typedef struct pipeline {
     replays_t *replays;            // events of resumable answers
     void *leaders;                 // zhashx_t of the requests that search, by what they search for
     struct request_queue requests; // all at work
-    struct request_queue waiting;  // those that wait for a generator's slot, oldest first
-    struct request_queue orphans;  // who waited for another's search, and go on at the turn's end
+    struct generation_queue waiting; // those that wait for a generator's slot, oldest first
+    struct coalesce_queue orphans;   // who waited for another's search, and go on at the turn's end
     size_t in_flight, waiting_size;
     double provisional_budget; // answers that may be begun before their time
     double hedge_budget;       // hedges that may be sent now

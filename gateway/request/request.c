@@ -1,170 +1,30 @@
-// request: its birth, its states, its end.
-#include "request_private.h"
+// request: a question comes in, and what happens to it meanwhile: each event is recorded in the
+// part that it is for, and the sequence (request_run.c) goes on from there.
+#include "request.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "cached_reply.h"
 #include "clock.h"
+#include "coalesce.h"
 #include "drafts.h"
 #include "filters.h"
-#include "live.h"
-#include "log.h"
-#include "probes.h"
-#include "traces.h"
-#include "utf8.h"
+#include "generation.h"
+#include "mem.h"
+#include "provisional.h"
+#include "request_private.h"
+#include "request_run.h"
+#include "revalidate.h"
+#include "search.h"
 
 enum {
     ANSWER_MAX_BYTES = 8 << 20
 };
 
-void request_enter(request_t *self, request_state_t state)
-{
-    uint64_t now = rl_now_us();
-    if (rl_log_enabled(RL_LOG_DEBUG))
-        rl_log(RL_LOG_DEBUG, self->id, "%s → %s after %.3f ms", request_state_names[self->state],
-               request_state_names[state], (double)(now - self->received_us) / 1000);
-    RL_PROBE_REQUEST_STATE(self->id, request_state_names[self->state], request_state_names[state],
-                           now - self->received_us);
-    self->state = state;
-    timeline_enter(self->timeline, state, now);
-}
-
-// The answer has ended: everybody who looks at ended answers is told.
-static void tell(request_t *self)
-{
-    RL_PROBE_REQUEST_DONE(self->id, request_state_names[self->state], self->timeline->end_us,
-                          self->tokens);
-    if (self->question->form != FORM_DRAFT) { // nobody waits for a draft
-        metrics_answer(self->pipeline->metrics, self->timeline);
-        live_answer(self->pipeline->live, self->timeline);
-    }
-    otlp_answer(self->pipeline->otlp, self->timeline);
-    traces_keep(self->pipeline->traces, &self->timeline);
-}
-
-// Nothing will be added to the timeline.
-static void close_timeline(request_t *self)
-{
-    request_note_searches(self);
-    self->timeline->tokens = self->tokens;
-    self->timeline->client_us = response_blocked_us(self->face);
-    self->answer.timeline = self->timeline;
-}
-
-static void stop_timers(request_t *self)
-{
-    if (self->timer)
-        event_free(self->timer);
-    if (self->phase)
-        event_free(self->phase);
-    if (self->hedge_timer)
-        event_free(self->hedge_timer);
-    self->timer = self->phase = self->hedge_timer = NULL;
-}
-
-static void destroy(request_t *self)
-{
-    pipeline_t *pipeline = self->pipeline;
-    stop_timers(self);
-    request_unshare(self);
-    if (self->drafting)
-        drafts_end(pipeline->drafts, self->caller, self->question->draft, self);
-    request_cancel_searches(self);
-    request_cancel_generation(self);
-    followup_cancel(&self->rewrite);
-    if (self->queued) {
-        TAILQ_REMOVE(&pipeline->waiting, self, wait);
-        pipeline->waiting_size--;
-    }
-    TAILQ_REMOVE(&pipeline->requests, self, all);
-    pipeline->in_flight--;
-    response_destroy(&self->face);
-    keys_unref(&self->caller);
-    question_destroy(&self->question);
-    request_forget_searches(self);
-    request_provisional_end(self);
-    request_again_end(self);
-    request_progressive_end(self);
-    passage_set_unref(&self->hits);
-    free(self->missing);
-    free(self->search_text);
-    free(self->vector);
-    free(self->generator);
-    rl_buf_free(&self->answer.text);
-    free(self->answer.citations);
-    free(self->answer.finish);
-    free(self->answer.model);
-    free(self->answer.upstream);
-    timeline_destroy(&self->timeline);
-    free(self);
-}
-
-void request_fail(request_t *self, int status, const char *code, long retry_after_s,
-                  const char *format, ...)
-{
-    char message[2048];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    rl_log(RL_LOG_WARN, self->id, "failed while %s: %s: %s", request_state_names[self->state], code,
-           message);
-    request_enter(self, REQUEST_FAILED);
-    answer_error_t error = {
-        .status = status, .code = code, .message = message, .retry_after_s = retry_after_s};
-    self->timeline->error = timeline_text(self->timeline, code);
-    close_timeline(self);
-    self->face->ops->error(self->face, &self->answer, &error);
-    tell(self);
-    destroy(self);
-}
-
-void request_complete(request_t *self)
-{
-    request_enter(self, REQUEST_DONE);
-    close_timeline(self);
-    self->face->ops->done(self->face, &self->answer);
-    tell(self);
-    destroy(self);
-}
-
-void request_status(request_t *self, const char *state, const char *message, const json_t *detail)
-{
-    self->face->ops->status(self->face, state, message, detail);
-    if (self->shown)
-        return;
-    self->shown = true;
-    self->timeline->first_status_us = timeline_at(self->timeline, rl_now_us());
-}
-
-uint64_t request_time_left_ms(const request_t *self)
-{
-    long limit = self->question->timeout_ms ? self->question->timeout_ms
-                                            : self->pipeline->settings.timeout_ms;
-    uint64_t used = (rl_now_us() - self->received_us) / 1000;
-    return used < (uint64_t)limit ? (uint64_t)limit - used : 1;
-}
-
-static void set_timer(request_t *self, struct event **timer, long ms, event_callback_fn fn)
-{
-    if (*timer)
-        event_free(*timer);
-    *timer = NULL;
-    if (ms < 0)
-        return;
-    struct timeval wait = {ms / 1000, ms % 1000 * 1000};
-    *timer = event_new(rl_proc_base(self->pipeline->proc), -1, 0, fn, self);
-    if (!*timer || event_add(*timer, &wait) != 0)
-        abort();
-}
-
-void request_phase_timer(request_t *self, long ms, event_callback_fn fn)
-{
-    set_timer(self, &self->phase, ms, fn);
-}
+// ---- the client ---------------------------------------------------------------------------------
 
 static void on_timeout(evutil_socket_t fd, short what, void *arg)
 {
@@ -172,28 +32,57 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     request_fail(self, 504, "timeout", 0,
-                 "the answer was not complete within %ld ms (gateway.timeout_ms, timeout_ms); it "
+                 "the answer was not complete within %llu ms (gateway.timeout_ms, timeout_ms); it "
                  "was %s then",
-                 self->question->timeout_ms ? self->question->timeout_ms
-                                            : self->pipeline->settings.timeout_ms,
-                 request_state_names[self->state]);
+                 (unsigned long long)request_limit_ms(self), request_state_names[self->state]);
+    request_run(self);
 }
 
 static void on_client_gone(void *arg)
 {
     request_t *self = arg;
-    request_enter(self, REQUEST_CANCELLED);
-    close_timeline(self);
-    tell(self);
-    destroy(self);
+    if (!self->end)
+        self->end = REQUEST_CANCELLED;
+    request_run(self);
 }
 
 static void on_client_drained(void *arg)
 {
-    request_client_caught_up(arg);
+    cached_reply_resume(arg);
+    generation_resume(arg);
 }
 
-// ------------------------------------------------------------------------------------------ birth
+static void cancel_request(request_t *self, const char *code, const char *message)
+{
+    request_cancel_with(self, code, message);
+    request_run(self);
+}
+
+bool request_cancel(pipeline_t *pipeline, const char *id, const char *caller)
+{
+    request_t *self;
+    TAILQ_FOREACH(self, &pipeline->requests, all)
+    {
+        if (strcmp(self->id, id) == 0 && strcmp(keys_name(self->caller), caller) == 0)
+            break;
+    }
+    if (!self)
+        return false;
+    cancel_request(self, "cancelled", "the answer was stopped by its caller");
+    return true;
+}
+
+void request_stop_all(pipeline_t *pipeline)
+{
+    for (request_t *self; (self = TAILQ_FIRST(&pipeline->requests));) {
+        request_fail(self, 503, "shutting_down", 1,
+                     "this gateway is shutting down and the answer was not finished within "
+                     "gateway.grace_ms");
+        request_run(self);
+    }
+}
+
+// ---- birth --------------------------------------------------------------------------------------
 
 static timeline_t *make_timeline(const request_t *self, const http_req_t *req)
 {
@@ -212,19 +101,15 @@ static timeline_t *make_timeline(const request_t *self, const http_req_t *req)
     return timeline;
 }
 
-static request_t *make(pipeline_t *pipeline, http_req_t **req, question_t *question)
+static request_t *make_request(pipeline_t *pipeline, http_req_t **req, question_t *question)
 {
-    request_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
-    *self = (request_t){.pipeline = pipeline, .question = question};
+    request_t *self = rl_new(*self);
+    *self = (request_t){.pipeline = pipeline, .question = question, .run = request_run};
     self->received_us = http_received_us(*req);
     snprintf(self->id, sizeof self->id, "%s", http_id(*req));
     self->timeline = make_timeline(self, *req);
     self->answer = (answer_t){
         .id = self->id, .created = (int64_t)time(NULL), .text = rl_buf_make(ANSWER_MAX_BYTES)};
-    self->state = REQUEST_RECEIVED;
-    TAILQ_INIT(&self->share.followers);
     TAILQ_INSERT_TAIL(&pipeline->requests, self, all);
     pipeline->in_flight++;
     if (question->form != FORM_DRAFT)
@@ -236,12 +121,12 @@ static request_t *make(pipeline_t *pipeline, http_req_t **req, question_t *quest
         replay_events_t events = {on_client_gone, on_client_drained, self};
         replay = replay_new(pipeline->replays, self->id, self->caller, &events);
     }
-    self->face = response_new(req, question, replay);
+    self->response = response_new(req, question, replay);
     return self;
 }
 
 // Whether this question can be taken at all; if not, the request has been answered.
-static bool admit(pipeline_t *pipeline, http_req_t **req, question_form_t form)
+static bool admit_question(pipeline_t *pipeline, http_req_t **req, question_form_t form)
 {
     if (pipeline->in_flight >= pipeline->settings.max_in_flight) {
         metrics_count(pipeline->metrics, COUNT_REFUSED, 1);
@@ -279,7 +164,7 @@ static const char *resolve_collections(pipeline_t *pipeline, question_t *questio
         const char *name =
             configured ? rl_conf_list_at(conf, "gateway.collections", at) : known[at];
         if (keys_may_read(caller, name))
-            question->collections[question->collections_size++] = strdup(name);
+            question->collections[question->collections_size++] = rl_strdup(name);
     }
     free(known);
     *forbidden = count > 0 && question->collections_size == 0;
@@ -300,28 +185,18 @@ static bool admit_draft(pipeline_t *pipeline, http_req_t **req)
     return false;
 }
 
-static void end_quietly(request_t *self, const char *code, const char *message)
-{
-    request_enter(self, REQUEST_CANCELLED);
-    answer_error_t error = {.status = 409, .code = code, .message = message};
-    close_timeline(self);
-    self->face->ops->error(self->face, &self->answer, &error);
-    tell(self);
-    destroy(self);
-}
-
 static void begin_draft(request_t *self)
 {
     request_t *earlier =
         drafts_begin(self->pipeline->drafts, self->caller, self->question->draft, self);
     self->drafting = true;
     if (earlier)
-        end_quietly(earlier, "superseded", "a later draft of this question has come");
+        cancel_request(earlier, "superseded", "a later draft of this question has come");
 }
 
 void request_start(pipeline_t *pipeline, http_req_t *req, question_form_t form)
 {
-    if (!admit(pipeline, &req, form))
+    if (!admit_question(pipeline, &req, form))
         return;
     question_t *question = question_read(&req, form);
     if (!question)
@@ -360,26 +235,15 @@ void request_start(pipeline_t *pipeline, http_req_t *req, question_form_t form)
         question_destroy(&question);
         return;
     }
-    request_t *self = make(pipeline, &req, question);
+    request_t *self = make_request(pipeline, &req, question);
     if (form == FORM_DRAFT)
         begin_draft(self);
-    set_timer(self, &self->timer, (long)request_time_left_ms(self), on_timeout);
-    request_search(self);
+    request_set_timer(self, &self->timer, (int64_t)request_time_left_ms(self) * 1000, on_timeout,
+                      self);
+    request_run(self);
 }
 
-bool request_cancel(pipeline_t *pipeline, const char *id, const char *caller)
-{
-    request_t *self;
-    TAILQ_FOREACH(self, &pipeline->requests, all)
-    {
-        if (strcmp(self->id, id) == 0 && strcmp(keys_name(self->caller), caller) == 0)
-            break;
-    }
-    if (!self)
-        return false;
-    end_quietly(self, "cancelled", "the answer was stopped by its caller");
-    return true;
-}
+// ---- the workers --------------------------------------------------------------------------------
 
 // The task that a message is about, NULL if nobody waits for it any more (or never did). Work done
 // is a sign of life as good as an announcement, which may wait behind it in the queue.
@@ -399,34 +263,32 @@ static task_t *find_task(pipeline_t *pipeline, uint64_t id, const char *worker)
 void request_found(pipeline_t *pipeline, rl_msg_t *msg, uint64_t id, const char *worker)
 {
     task_t *task = find_task(pipeline, id, worker);
-    if (task && msg->type == RL_HITS)
-        request_hits(task, msg);
-    else if (task)
-        request_search_failed(task, &msg->failed);
+    if (!task)
+        return;
+    request_t *self = task->request;
+    bool found = msg->type == RL_HITS;
+    if (found)
+        registry_note_generation(pipeline->registry, task->worker, msg->hits.generation);
+    if (task->kind == TASK_REVALIDATION)
+        revalidate_take(task, found);
+    else if (found)
+        search_take_hits(task, msg);
+    else
+        search_take_failure(task, &msg->failed);
+    request_run(self);
 }
 
 void request_generated(pipeline_t *pipeline, rl_msg_t *msg, uint64_t id)
 {
     task_t *task = find_task(pipeline, id, NULL);
-    if (!task || request_hold(task, msg))
+    if (!task)
         return;
-    if (msg->type == RL_PROGRESS)
-        request_progress(task, &msg->progress);
-    else if (msg->type == RL_TOKEN)
-        request_token(task, &msg->token);
-    else if (msg->type == RL_DONE)
-        request_done(task, &msg->done);
-    else
-        request_generate_failed(task, &msg->failed);
-}
-
-void request_take_generated(pipeline_t *pipeline, rl_msg_t *msg)
-{
-    request_generated(pipeline, msg,
-                      msg->type == RL_PROGRESS ? msg->progress.task
-                      : msg->type == RL_TOKEN  ? msg->token.task
-                      : msg->type == RL_DONE   ? msg->done.task
-                                               : msg->failed.task);
+    request_t *self = task->request;
+    generation_hear(self);
+    if (provisional_take(self, msg))
+        return;
+    generation_receive(self, msg);
+    request_run(self);
 }
 
 void request_task_lost(task_t *task)
@@ -442,16 +304,58 @@ void request_task_lost(task_t *task)
     rl_msg_t cancel = {.type = RL_CANCEL,
                        .cancel = {.task = task->id, .route = task->worker->route}};
     rl_wire_send(task->worker->push, &cancel);
-    if (task == self->generation)
-        request_generate_failed(task, &failed);
-    else
-        request_search_failed(task, &failed);
+    switch (task->kind) {
+    case TASK_SEARCH:
+    case TASK_HEDGE:
+        search_take_failure(task, &failed);
+        break;
+    case TASK_REVALIDATION:
+        revalidate_take(task, false);
+        break;
+    case TASK_GENERATION:
+    case TASK_PREFILL:
+        generation_lose(task);
+        break;
+    }
+    request_run(self);
 }
 
-void request_stop_all(pipeline_t *pipeline)
+// ---- at a turn's end, and now and then ----------------------------------------------------------
+
+void request_generators_free(pipeline_t *pipeline)
 {
-    while (!TAILQ_EMPTY(&pipeline->requests))
-        request_fail(TAILQ_FIRST(&pipeline->requests), 503, "shutting_down", 1,
-                     "this gateway is shutting down and the answer was not finished within "
-                     "gateway.grace_ms");
+    bool any = registry_has_generator(pipeline->registry);
+    for (request_t *self = generation_first_waiting(pipeline), *next; self; self = next) {
+        size_t before = pipeline->waiting_size;
+        next = generation_next_waiting(self);
+        generation_try_again(self);
+        request_run(self);
+        if (any && pipeline->waiting_size == before)
+            return; // no room for the first: none for the others
+    }
+}
+
+void request_orphans_search(pipeline_t *pipeline)
+{
+    for (request_t *self; (self = coalesce_next_orphan(pipeline));)
+        request_run(self);
+}
+
+void request_searches_again(pipeline_t *pipeline)
+{
+    for (request_t *self = TAILQ_FIRST(&pipeline->requests), *next; self; self = next) {
+        next = TAILQ_NEXT(self, all);
+        if (search_take_room(self))
+            request_run(self);
+    }
+}
+
+void request_look_after_silent(pipeline_t *pipeline)
+{
+    uint64_t now = rl_now_us();
+    for (request_t *self = TAILQ_FIRST(&pipeline->requests), *next; self; self = next) {
+        next = TAILQ_NEXT(self, all);
+        if (generation_look_silent(self, now))
+            request_task_lost(generation_task(self));
+    }
 }

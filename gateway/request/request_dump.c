@@ -1,55 +1,27 @@
-// request_dump: what each request at work is at, and whom it waits for.
-#include <stdio.h>
-
+// request_dump: how many requests are in which state, what each is at, and whom it waits for.
 #include "clock.h"
+#include "coalesce.h"
+#include "generation.h"
 #include "request_private.h"
+#include "search.h"
 
-enum {
-    NAMED = 4, // sources that are waited for, by name
-};
-
-static const char *const search_states[] = {[SEARCH_EMBEDDING] = "the embedding server",
-                                            [SEARCH_WAITING] = "room",
-                                            [SEARCH_ASKED] = "an answer",
-                                            [SEARCH_ANSWERED] = "",
-                                            [SEARCH_MISSING] = ""};
-
-// "docs/0/dense: an answer of retriever-1a2b3c4d/docs/0/dense", the first few.
-static void dump_searches(const request_t *self, rl_dump_t *dump)
+uint64_t request_count_states(const pipeline_t *pipeline, size_t *states)
 {
-    static const char *const names[NAMED] = {"waits_for", "waits_for_2", "waits_for_3",
-                                             "waits_for_4"};
-    size_t named = 0;
-    if (self->share.leader) {
-        rl_dump_text(dump, names[0], self->share.leader->id); // which searches for the same
-        return;
-    }
-    for (size_t at = 0; at < self->searches_size && named < NAMED; at++) {
-        const search_t *search = &self->searches[at];
-        char text[400];
-        if (search->state == SEARCH_ANSWERED || search->state == SEARCH_MISSING)
-            continue;
-        snprintf(text, sizeof text, "%s/%llu/%s: %s%s%s%s", search->source.collection,
-                 (unsigned long long)search->source.shard, kind_names[search->source.kind],
-                 search_states[search->state], search->task ? " of " : "",
-                 search->task ? search->task->worker->id : "",
-                 search->hedge ? ", and of a hedge" : "");
-        rl_dump_text(dump, names[named++], text);
-    }
+    const request_t *self, *oldest = TAILQ_FIRST(&pipeline->requests);
+    TAILQ_FOREACH(self, &pipeline->requests, all)
+    states[self->state]++;
+    return oldest ? oldest->received_us : 0;
 }
 
-static void dump_generation(const request_t *self, rl_dump_t *dump)
+static void dump_work(const request_t *self, rl_dump_t *dump)
 {
-    if (self->generation) {
-        rl_dump_number(dump, "task", self->generation->id);
-        rl_dump_text(dump, "generator", self->generation->worker->id);
-    }
-    rl_dump_number(dump, "generators_asked", self->generator_tries);
-    rl_dump_number(dump, "tokens", self->tokens);
-    rl_dump_number(dump, "seq", self->seq);
-    rl_dump_number(dump, "granted", self->granted);
-    rl_dump_number(dump, "client_backlog_bytes", response_backlog(self->face));
-    rl_dump_flag(dump, "paused_for_client", self->paused);
+    const request_t *leader = coalesce_leader(self);
+    if (self->state > REQUEST_SEARCHING)
+        generation_dump(self, dump);
+    else if (leader)
+        rl_dump_text(dump, "waits_for", leader->id); // which searches for the same
+    else
+        search_dump(self, dump);
 }
 
 static bool dump_one(const request_t *self, uint64_t now, rl_dump_t *dump)
@@ -66,12 +38,9 @@ static bool dump_one(const request_t *self, uint64_t now, rl_dump_t *dump)
     rl_dump_ms(dump, "for_ms", age);
     rl_dump_ms(dump, "in_state_ms", age > entered ? age - entered : 0);
     rl_dump_number(dump, "left_ms", request_time_left_ms(self));
-    rl_dump_number(dump, "sources", self->searches ? self->searches_size : self->answer.of);
-    rl_dump_number(dump, "sources_pending", self->pending);
-    if (self->state <= REQUEST_SEARCHING)
-        dump_searches(self, dump);
-    else
-        dump_generation(self, dump);
+    rl_dump_number(dump, "sources", self->search ? search_count(self) : self->answer.of);
+    rl_dump_number(dump, "sources_pending", search_pending(self));
+    dump_work(self, dump);
     rl_dump_end(dump);
     return true;
 }

@@ -1,48 +1,9 @@
-// request_timings: what a request's timeline keeps of its searches and of its generation.
-#include "request_private.h"
-
+// generation_timings: what a request's timeline keeps of its generation.
 #include <string.h>
 
 #include "clock.h"
+#include "generation_private.h"
 #include "json.h"
-
-// Once: when the passages are there, or the request ends before.
-void request_note_searches(request_t *self)
-{
-    timeline_t *timeline = self->timeline;
-    uint64_t now = rl_now_us();
-    for (size_t at = 0; at < self->searches_size; at++) {
-        const search_t *search = &self->searches[at];
-        uint64_t done = search->done_us ? search->done_us : now;
-        span_t *span = timeline_add(timeline, STAGE_SEARCH_WORK,
-                                    search->sent_us ? search->sent_us : done, done);
-        if (!span)
-            continue;
-        span->worker = timeline_text(timeline, search->worker);
-        span->collection = timeline_text(timeline, search->source.collection);
-        span->shard = search->source.shard;
-        span->kind = search->source.kind;
-        span->queue_us = search->queue_us;
-        span->work_us = search->work_us;
-        if (search->sent_us > search->asked_us)
-            span->dispatch = search->sent_us - search->asked_us;
-        span->effort_kind = timeline_text(timeline, search->effort_kind);
-        span->effort = search->effort;
-        span->effort_wanted = search->effort_wanted;
-        span->tries = search->tries;
-        span->hedged = search->hedged;
-        span->hedge_won = search->hedge_won;
-        if (search->state != SEARCH_ANSWERED)
-            span->missing =
-                timeline_text(timeline, search->reason ? search->reason : "not awaited");
-        timeline->of++;
-        timeline->answered += search->state == SEARCH_ANSWERED;
-    }
-    request_cancel_searches(self);
-    request_forget_searches(self);
-}
-
-// ---- generation ---------------------------------------------------------------------------------
 
 // Marks of rl_done_t.timings, in the order of the path; each ends its stage.
 static const struct {
@@ -96,7 +57,7 @@ static void take_values(timeline_t *timeline, rl_json_t timings)
 }
 
 // The generator's durations, one after the other from where the task was sent.
-void request_note_generation(request_t *self, const rl_done_t *done)
+void generation_note_timings(request_t *self, const rl_done_t *done)
 {
     timeline_t *timeline = self->timeline;
     const char *why;
@@ -104,16 +65,16 @@ void request_note_generation(request_t *self, const rl_done_t *done)
     rl_json_t timings = rl_json_root(doc);
     if (doc)
         take_values(timeline, timings);
-    uint64_t last = 0, most = rl_now_us() - self->generate_sent_us;
+    uint64_t last = 0, most = rl_now_us() - self->generation->sent_us;
     for (size_t at = 0; at < sizeof marks / sizeof *marks; at++) {
         // a worker's clock may run otherwise, and a worker may say anything
         uint64_t to = (uint64_t)number_of(timings, marks[at].name, (double)most, 0);
         if (to < last || to == 0)
             continue;
-        span_t *span = timeline_add(timeline, marks[at].stage, self->generate_sent_us + last,
-                                    self->generate_sent_us + to);
+        span_t *span = timeline_add(timeline, marks[at].stage, self->generation->sent_us + last,
+                                    self->generation->sent_us + to);
         if (span)
-            span->worker = timeline_text(timeline, self->generator);
+            span->worker = timeline_text(timeline, self->generation->worker);
         last = to;
     }
     rl_json_free(&doc);
@@ -125,10 +86,10 @@ void request_note_generation(request_t *self, const rl_done_t *done)
     timeline->completion_tokens = answer->completion_tokens;
 }
 
-void request_note_lost_generation(request_t *self)
+void generation_note_loss(request_t *self)
 {
     span_t *span =
-        timeline_add(self->timeline, STAGE_GENERATE_LOST, self->generate_sent_us, rl_now_us());
+        timeline_add(self->timeline, STAGE_GENERATE_LOST, self->generation->sent_us, rl_now_us());
     if (span)
-        span->worker = timeline_text(self->timeline, self->generator);
+        span->worker = timeline_text(self->timeline, self->generation->worker);
 }
