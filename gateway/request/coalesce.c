@@ -210,8 +210,7 @@ bool coalesce_may_find(const request_t *self)
     const coalesce_t *own = self->coalesce;
     passage_set_t *hits = passage_cache_find(pipeline->hits, own->key);
     bool found = hits || self->question->draft || pipeline->settings.semantic > 0 ||
-                 lru_is_on(pipeline->answers) ||
-                 zhashx_lookup(pipeline->leaders, own->flight);
+                 lru_is_on(pipeline->answers) || zhashx_lookup(pipeline->leaders, own->flight);
     passage_set_unref(&hits);
     return found;
 }
