@@ -1,9 +1,9 @@
 // vector_cache: an append-only file and, in memory, where each vector is in it.
-
 #include "vector_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,11 +11,16 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "fail.h"
+#include "log.h"
+#include "mem.h"
+
 static const char magic[8] = "RLVEC1\n";
 
 enum {
     HEAD = 24,
-    MAX_DIMENSION = 1 << 16
+    MAX_DIMENSION = 1 << 16,
+    MAX_RECORD = HEAD + MAX_DIMENSION * (int)sizeof(float),
 };
 
 typedef struct slot {
@@ -31,22 +36,21 @@ struct vector_cache {
     int fd;
     uint64_t end; // where the next record goes
     slot_t *slots;
-    size_t used, room; // room is a power of two
+    size_t used, capacity; // of the slots; a power of two
     size_t there;
     size_t dimension;
-    unsigned char *record;
-    size_t record_room;
+    unsigned char *record; // MAX_RECORD bytes
 };
 
 vector_key_t vector_key(const char *model, const char *text, size_t size)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     vector_key_t key;
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
+    EVP_MD_CTX *md = rl_must(EVP_MD_CTX_new());
+    if (EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
         EVP_DigestUpdate(md, model, strlen(model) + 1) != 1 || // its NUL keeps the two apart
         EVP_DigestUpdate(md, text, size) != 1 || EVP_DigestFinal_ex(md, digest, NULL) != 1)
-        abort(); // out of memory for a hash: nothing sensible can follow
+        rl_out_of_memory(); // SHA-256 fails for no other reason
     EVP_MD_CTX_free(md);
     memcpy(key.bytes, digest, sizeof key.bytes);
     return key;
@@ -54,46 +58,54 @@ vector_key_t vector_key(const char *model, const char *text, size_t size)
 
 // ---- table --------------------------------------------------------------------------------------
 
-static slot_t *find(const vector_cache_t *self, const vector_key_t *key)
+static slot_t *find_slot(const vector_cache_t *self, const vector_key_t *key)
 {
     uint64_t hash;
     memcpy(&hash, key->bytes, sizeof hash);
-    size_t at = hash & (self->room - 1);
+    size_t at = hash & (self->capacity - 1);
     while (self->slots[at].state != VECTOR_NONE &&
            memcmp(self->slots[at].key.bytes, key->bytes, sizeof key->bytes) != 0)
-        at = (at + 1) & (self->room - 1);
+        at = (at + 1) & (self->capacity - 1);
     return &self->slots[at];
 }
 
-static bool make_room(vector_cache_t *self)
+// Makes sure that one more slot can be taken.
+static void reserve_slot(vector_cache_t *self)
 {
-    if (3 * (self->used + 1) < 2 * self->room)
-        return true;
+    if (3 * (self->used + 1) < 2 * self->capacity)
+        return;
     vector_cache_t larger = *self;
-    larger.room = self->room ? self->room * 2 : 1024;
-    larger.slots = calloc(larger.room, sizeof *larger.slots);
-    if (!larger.slots)
-        return false;
-    for (size_t i = 0; i < self->room; i++)
-        if (self->slots[i].state != VECTOR_NONE)
-            *find(&larger, &self->slots[i].key) = self->slots[i];
+    larger.capacity = self->capacity ? self->capacity * 2 : 1024;
+    larger.slots = rl_alloc_array(larger.capacity, sizeof *larger.slots);
+    for (size_t at = 0; at < self->capacity; at++)
+        if (self->slots[at].state != VECTOR_NONE)
+            *find_slot(&larger, &self->slots[at].key) = self->slots[at];
     free(self->slots);
     self->slots = larger.slots;
-    self->room = larger.room;
-    return true;
+    self->capacity = larger.capacity;
 }
 
-static void note(vector_cache_t *self, slot_t *slot, const vector_key_t *key, uint64_t offset,
-                 size_t dimension)
+static vector_key_t record_key(const vector_cache_t *self)
 {
+    vector_key_t key;
+    memcpy(key.bytes, self->record, sizeof key.bytes);
+    return key;
+}
+
+// Notes that the record at hand, of `size` bytes, is at `offset` of the file.
+static void note_record(vector_cache_t *self, uint64_t offset, size_t size)
+{
+    vector_key_t key = record_key(self);
+    reserve_slot(self);
+    slot_t *slot = find_slot(self, &key);
     self->used += slot->state == VECTOR_NONE;
     self->there += slot->state != VECTOR_THERE;
-    slot->key = *key;
+    slot->key = key;
     slot->state = VECTOR_THERE;
     slot->offset = offset;
-    slot->dimension = (uint32_t)dimension;
+    slot->dimension = (uint32_t)((size - HEAD) / sizeof(float));
     if (slot->wanted)
-        self->dimension = dimension;
+        self->dimension = slot->dimension;
 }
 
 // ---- file ---------------------------------------------------------------------------------------
@@ -130,18 +142,6 @@ static bool write_at(int fd, const void *data, size_t size, uint64_t offset)
     return true;
 }
 
-static bool record_room(vector_cache_t *self, size_t size)
-{
-    if (size <= self->record_room)
-        return true;
-    unsigned char *record = realloc(self->record, size);
-    if (!record)
-        return false;
-    self->record = record;
-    self->record_room = size;
-    return true;
-}
-
 // CRC of a record: key and dimension, then the floats.
 static uint32_t record_crc(const unsigned char *record, size_t size)
 {
@@ -153,74 +153,72 @@ static uint32_t record_crc(const unsigned char *record, size_t size)
 static size_t read_record(vector_cache_t *self, uint64_t offset)
 {
     uint32_t dimension, crc;
-    if (!record_room(self, HEAD) || !read_at(self->fd, self->record, HEAD, offset))
+    if (!read_at(self->fd, self->record, HEAD, offset))
         return 0;
     memcpy(&dimension, self->record + 16, 4);
     memcpy(&crc, self->record + 20, 4);
     size_t size = HEAD + (size_t)dimension * sizeof(float);
-    if (dimension == 0 || dimension > MAX_DIMENSION || !record_room(self, size) ||
+    if (dimension == 0 || dimension > MAX_DIMENSION ||
         !read_at(self->fd, self->record + HEAD, size - HEAD, offset + HEAD))
         return 0;
     return record_crc(self->record, size) == crc ? size : 0;
 }
 
-// Goes through the records from the start; what follows the last that holds is cut off.
-static bool load(vector_cache_t *self)
+// The next record that holds at *offset or behind it, of a file that ends at `end`; its size, or 0.
+// It is looked for in every place where one could begin, within the bytes of the largest two.
+static size_t next_record(vector_cache_t *self, uint64_t *offset, uint64_t end)
 {
-    off_t size = lseek(self->fd, 0, SEEK_END);
-    posix_fadvise(self->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    self->end = sizeof magic;
-    while ((off_t)self->end < size) {
-        size_t record = read_record(self, self->end);
-        if (record == 0)
-            break;
-        if (!make_room(self))
-            return false;
-        vector_key_t key;
-        memcpy(key.bytes, self->record, sizeof key.bytes);
-        note(self, find(self, &key), &key, self->end, (record - HEAD) / sizeof(float));
-        self->end += record;
+    uint64_t last = *offset + 2 * MAX_RECORD < end ? *offset + 2 * MAX_RECORD : end;
+    for (uint64_t at = *offset; at + HEAD < last; at += sizeof(float)) {
+        size_t size = read_record(self, at);
+        if (size > 0) {
+            *offset = at;
+            return size;
+        }
     }
-    return (off_t)self->end == size || ftruncate(self->fd, (off_t)self->end) == 0;
+    return 0;
 }
 
-static bool open_file(vector_cache_t *self, char *why, size_t why_size)
+// Goes through the records from the start; what follows the last that holds is cut off.
+static bool load_records(vector_cache_t *self)
+{
+    uint64_t size = (uint64_t)lseek(self->fd, 0, SEEK_END), at = sizeof magic, damaged = 0;
+    posix_fadvise(self->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    self->end = at;
+    for (size_t record; (record = next_record(self, &at, size)) > 0; self->end = at) {
+        damaged += at - self->end;
+        note_record(self, at, record);
+        at += record;
+    }
+    if (damaged > 0)
+        rl_warn("%s: %" PRIu64 " bytes are damaged: what they held is embedded again", self->path,
+                damaged);
+    return self->end == size || ftruncate(self->fd, (off_t)self->end) == 0;
+}
+
+static int open_file(vector_cache_t *self, char *why, size_t why_size)
 {
     char start[sizeof magic];
     self->fd = open(self->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (self->fd < 0) {
-        snprintf(why, why_size, "%s: %s", self->path, strerror(errno));
-        return false;
-    }
-    off_t size = lseek(self->fd, 0, SEEK_END);
-    if (size < (off_t)sizeof magic) { // new, or torn at its very start
-        if (ftruncate(self->fd, 0) != 0 || !write_at(self->fd, magic, sizeof magic, 0)) {
-            snprintf(why, why_size, "%s: %s", self->path, strerror(errno));
-            return false;
-        }
+    if (self->fd < 0)
+        return rl_fail(why, why_size, "%s: %s", self->path, strerror(errno));
+    if (lseek(self->fd, 0, SEEK_END) < (off_t)sizeof magic) { // new, or torn at its very start
+        if (ftruncate(self->fd, 0) != 0 || !write_at(self->fd, magic, sizeof magic, 0))
+            return rl_fail(why, why_size, "%s: %s", self->path, strerror(errno));
     } else if (!read_at(self->fd, start, sizeof start, 0) ||
                memcmp(start, magic, sizeof magic) != 0) {
-        snprintf(why, why_size, "%s is no cache of embeddings: remove it", self->path);
-        return false;
+        return rl_fail(why, why_size, "%s is no cache of embeddings: remove it", self->path);
     }
-    if (!load(self)) {
-        snprintf(why, why_size, "%s: out of memory, or it cannot be written", self->path);
-        return false;
-    }
-    return true;
+    return load_records(self) ? 0 : rl_fail(why, why_size, "%s: %s", self->path, strerror(errno));
 }
 
 vector_cache_t *vector_cache_new(const char *path, char *why, size_t why_size)
 {
-    vector_cache_t *self = calloc(1, sizeof *self);
-    if (self)
-        self->fd = -1;
-    if (!self || !(self->path = strdup(path)) || !make_room(self)) {
-        snprintf(why, why_size, "out of memory");
-        vector_cache_destroy(&self);
-        return NULL;
-    }
-    if (!open_file(self, why, why_size))
+    vector_cache_t *self = rl_new(*self);
+    self->path = rl_strdup(path);
+    self->record = rl_alloc(MAX_RECORD);
+    reserve_slot(self);
+    if (open_file(self, why, why_size) != 0)
         vector_cache_destroy(&self);
     return self;
 }
@@ -243,9 +241,8 @@ void vector_cache_destroy(vector_cache_t **self_p)
 
 vector_state_t vector_cache_want(vector_cache_t *self, const vector_key_t *key)
 {
-    if (!make_room(self))
-        return VECTOR_NONE;
-    slot_t *slot = find(self, key);
+    reserve_slot(self);
+    slot_t *slot = find_slot(self, key);
     vector_state_t before = (vector_state_t)slot->state;
     slot->wanted = true;
     if (before == VECTOR_NONE) {
@@ -260,7 +257,7 @@ vector_state_t vector_cache_want(vector_cache_t *self, const vector_key_t *key)
 
 bool vector_cache_take(vector_cache_t *self, const vector_key_t *key)
 {
-    slot_t *slot = find(self, key);
+    slot_t *slot = find_slot(self, key);
     if (slot->state != VECTOR_WANTED)
         return false;
     slot->state = VECTOR_TAKEN;
@@ -271,22 +268,17 @@ int vector_cache_put(vector_cache_t *self, const vector_key_t *key, const float 
                      size_t dimension, char *why, size_t why_size)
 {
     size_t size = HEAD + dimension * sizeof *vector;
-    if (dimension == 0 || dimension > MAX_DIMENSION || !make_room(self) ||
-        !record_room(self, size)) {
-        snprintf(why, why_size, "out of memory");
-        return -1;
-    }
     uint32_t number = (uint32_t)dimension;
+    if (dimension == 0 || dimension > MAX_DIMENSION)
+        return rl_fail(why, why_size, "an embedding of %zu components", dimension);
     memcpy(self->record, key->bytes, 16);
     memcpy(self->record + 16, &number, 4);
     memcpy(self->record + HEAD, vector, size - HEAD);
     uint32_t crc = record_crc(self->record, size);
     memcpy(self->record + 20, &crc, 4);
-    if (!write_at(self->fd, self->record, size, self->end)) {
-        snprintf(why, why_size, "%s: %s", self->path, strerror(errno));
-        return -1;
-    }
-    note(self, find(self, key), key, self->end, dimension);
+    if (!write_at(self->fd, self->record, size, self->end))
+        return rl_fail(why, why_size, "%s: %s", self->path, strerror(errno));
+    note_record(self, self->end, size);
     self->end += size;
     return 0;
 }
@@ -294,14 +286,14 @@ int vector_cache_put(vector_cache_t *self, const vector_key_t *key, const float 
 const float *vector_cache_get(vector_cache_t *self, const vector_key_t *key, size_t *dimension_p,
                               char *why, size_t why_size)
 {
-    const slot_t *slot = find(self, key);
+    const slot_t *slot = find_slot(self, key);
     if (slot->state != VECTOR_THERE) {
-        snprintf(why, why_size, "an embedding is missing in %s", self->path);
+        rl_fail(why, why_size, "an embedding is missing in %s", self->path);
         return NULL;
     }
     size_t size = read_record(self, slot->offset);
     if (size == 0 || memcmp(self->record, key->bytes, sizeof key->bytes) != 0) {
-        snprintf(why, why_size, "%s is damaged: remove it", self->path);
+        rl_fail(why, why_size, "%s is damaged: remove it", self->path);
         return NULL;
     }
     *dimension_p = (size - HEAD) / sizeof(float);
@@ -331,21 +323,19 @@ static bool copy_wanted(vector_cache_t *self, int fd)
     uint64_t from = sizeof magic, to = sizeof magic;
     if (!write_at(fd, magic, sizeof magic, 0))
         return false;
-    while (from < self->end) {
-        size_t size = read_record(self, from);
-        if (size == 0)
+    for (size_t size; (size = next_record(self, &from, self->end)) > 0; from += size) {
+        vector_key_t key = record_key(self);
+        slot_t *slot = find_slot(self, &key);
+        if (!slot->wanted || slot->offset != from)
+            continue;
+        if (!write_at(fd, self->record, size, to))
             return false;
-        vector_key_t key;
-        memcpy(key.bytes, self->record, sizeof key.bytes);
-        slot_t *slot = find(self, &key);
-        if (slot->wanted && slot->offset == from) {
-            if (!write_at(fd, self->record, size, to))
-                return false;
-            slot->offset = to;
-            to += size;
-        }
-        from += size;
+        slot->offset = to;
+        to += size;
     }
+    errno = EIO;
+    if (from != self->end) // what held when the file was opened does not any more
+        return false;
     self->end = to;
     return fdatasync(fd) == 0;
 }
@@ -353,26 +343,21 @@ static bool copy_wanted(vector_cache_t *self, int fd)
 int vector_cache_prune(vector_cache_t *self, char *why, size_t why_size)
 {
     bool all = true;
-    for (size_t i = 0; i < self->room; i++)
-        all = all && (self->slots[i].state == VECTOR_NONE || self->slots[i].wanted);
+    for (size_t at = 0; at < self->capacity; at++)
+        all = all && (self->slots[at].state == VECTOR_NONE || self->slots[at].wanted);
     if (all)
         return 0;
-    size_t size = strlen(self->path) + 5;
-    char *path = malloc(size);
-    if (!path)
-        return -1;
-    snprintf(path, size, "%s.new", self->path);
+    char *path = rl_format("%s.new", self->path);
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0 || !copy_wanted(self, fd) || rename(path, self->path) != 0) {
-        snprintf(why, why_size, "%s: %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
+    int rc = fd >= 0 && copy_wanted(self, fd) && rename(path, self->path) == 0
+                 ? 0
+                 : rl_fail(why, why_size, "%s: %s", path, strerror(errno));
+    if (rc != 0)
         unlink(path);
-        free(path);
-        return -1;
-    }
+    if (fd >= 0)
+        close(rc == 0 ? self->fd : fd);
+    if (rc == 0)
+        self->fd = fd;
     free(path);
-    close(self->fd);
-    self->fd = fd;
-    return 0;
+    return rc;
 }

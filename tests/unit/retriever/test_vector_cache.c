@@ -145,9 +145,16 @@ static void spoilt_bytes_are_never_a_vector(void **state)
         vector_cache_destroy(&cache);
         help_spoil(path, at, "\xa5");
         cache = open_cache(path);
-        assert_false(has(cache, 1)); // a byte of the first: it goes, and what is behind it
-        assert_int_equal(vector_cache_size(cache), 0);
+        assert_false(has(cache, 1)); // a byte of the first: it goes, and only it
+        assert_true(has(cache, 2));
+        assert_int_equal(vector_cache_size(cache), 1);
     }
+    put(cache, 3);
+    vector_key_t key = key_of(2);
+    assert_int_equal(vector_cache_want(cache, &key), VECTOR_THERE);
+    assert_int_equal(vector_cache_prune(cache, why, sizeof why), 0);
+    assert_int_equal(help_size(path), 8 + record); // what is spoilt goes with what is not wanted
+    assert_true(has(cache, 2));
     vector_cache_destroy(&cache);
     help_spoil(path, 0, "GIF89a");
     assert_null(vector_cache_new(path, why, sizeof why));
