@@ -1,8 +1,8 @@
-// collection: one folder that is served: its units, and the change to a new generation.
+// collection: one folder that is served: its shard workers, and the change to a new generation.
 //
 // The new generation is opened in a thread of its own, while the old one is searched; then the
-// units go over to it, one by one but in one turn of the loop. Whatever is wrong with the new one,
-// the old one stays in force.
+// workers go over to it, one by one but in one turn of the loop. Whatever is wrong with the new
+// one, the old one stays in force.
 #include "collection.h"
 
 #include <inttypes.h>
@@ -14,16 +14,17 @@
 #include <string.h>
 
 #include "clock.h"
+#include "fail.h"
 #include "log.h"
 #include "mem.h"
 
 enum {
     AGAIN_US = 5000000, // a generation that could not be opened is tried again after this time
-    PART_US = 2000000,  // a unit that has left takes tasks for so long that were on their way
-    MAX_UNITS = 4096,
+    PART_US = 2000000,  // a worker that has left takes tasks for so long that were on their way
+    MAX_WORKERS = 4096,
 };
 
-// Opening a generation aside.
+// Opens a generation in a thread of its own.
 typedef struct loader {
     bool active;
     pthread_t thread;
@@ -33,7 +34,7 @@ typedef struct loader {
 } loader_t;
 
 typedef struct member {
-    shard_worker_t *unit;
+    shard_worker_t *worker;
     uint64_t left_us; // when it left, 0 while it serves
 } member_t;
 
@@ -49,68 +50,62 @@ struct collection {
     loader_t loader;
     char refused[STORE_NAME]; // the generation that could not be opened, and when
     uint64_t refused_us;
-    bool damaged; // what is served has left because of it
-    bool lost;    // CURRENT cannot be read (said once)
-    bool leaving;
+    bool damaged; // the snapshot is: its workers have left
+    bool lost;    // CURRENT cannot be read (logged once)
 };
 
-// --------------------------------------------------------------------------------------------
-// units
+// ---- workers ------------------------------------------------------------------------------------
 
-static shard_worker_t *unit_of(const collection_t *self, const char *collection,
-                               const snapshot_source_t *source)
+static shard_worker_t *worker_of(const collection_t *self, const char *collection,
+                                 const snapshot_source_t *source)
 {
     for (size_t at = 0; at < self->size; at++)
-        if (!self->members[at].left_us && shard_worker_is(self->members[at].unit, collection,
+        if (!self->members[at].left_us && shard_worker_is(self->members[at].worker, collection,
                                                           source->shard, source->backend->kind))
-            return self->members[at].unit;
+            return self->members[at].worker;
     return NULL;
 }
 
-static int add_unit(collection_t *self, const snapshot_source_t *source, char *why, size_t why_size)
+static int add_worker(collection_t *self, const snapshot_source_t *source, char *why,
+                      size_t why_size)
 {
-    member_t *members = NULL;
-    if (self->size < MAX_UNITS)
-        members = realloc(self->members, (self->size + 1) * sizeof *members);
-    if (!members) {
-        snprintf(why, why_size,
-                 "%s: more than %d shards and kinds in one process, or no memory; "
-                 "use retriever.shards and more processes",
-                 self->folder, MAX_UNITS);
+    if (self->size == MAX_WORKERS)
+        return rl_fail(why, why_size,
+                       "%s: more than %d shards and kinds in one process; use retriever.shards and "
+                       "more processes",
+                       self->folder, MAX_WORKERS);
+    shard_worker_t *worker = shard_worker_new(self->context, self->snapshot, source, why, why_size);
+    if (!worker)
         return -1;
-    }
-    self->members = members;
-    shard_worker_t *unit = shard_worker_new(self->context, self->snapshot, source, why, why_size);
-    if (!unit)
-        return -1;
-    members[self->size++] = (member_t){.unit = unit};
-    shard_worker_announce(unit);
+    self->members = rl_realloc(self->members, self->size + 1, sizeof *self->members);
+    self->members[self->size++] = (member_t){.worker = worker};
+    shard_worker_announce(worker);
     return 0;
 }
 
-// Brings the units in line with what is served now: those that are there go over to it, missing
-// ones are made, others leave.
-static int fit_units(collection_t *self, char *why, size_t why_size)
+// Brings the workers in line with the snapshot: those that are there go over to it, missing ones
+// are made, others leave.
+static int fit_workers(collection_t *self, char *why, size_t why_size)
 {
     const char *name = snapshot_manifest(self->snapshot)->collection;
     size_t before = self->size;
-    bool *kept = calloc(before + 1, sizeof *kept);
-    int rc = kept ? 0 : -1;
+    bool *kept = rl_alloc_array(before + 1, sizeof *kept);
+    int rc = 0;
     for (size_t each = 0; rc == 0 && each < snapshot_sources(self->snapshot); each++) {
         const snapshot_source_t *source = snapshot_source_at(self->snapshot, each);
-        shard_worker_t *unit = unit_of(self, name, source);
-        if (!unit) {
-            rc = add_unit(self, source, why, why_size);
+        shard_worker_t *worker = worker_of(self, name, source);
+        if (!worker) {
+            rc = add_worker(self, source, why, why_size);
             continue;
         }
-        shard_worker_serve(unit, self->snapshot, source);
+        shard_worker_serve(worker, self->snapshot, source);
         for (size_t at = 0; at < before; at++)
-            kept[at] = kept[at] || self->members[at].unit == unit;
+            kept[at] = kept[at] || self->members[at].worker == worker;
     }
     for (size_t at = 0; rc == 0 && at < before; at++) {
         if (kept[at] || self->members[at].left_us)
             continue;
-        shard_worker_leave(self->members[at].unit);
+        shard_worker_leave(self->members[at].worker);
         self->members[at].left_us = rl_now_us();
     }
     free(kept);
@@ -123,16 +118,15 @@ static void remove_parted(collection_t *self)
     for (size_t at = 0; at < self->size; at++) {
         member_t *member = &self->members[at];
         if (member->left_us && rl_now_us() - member->left_us > PART_US &&
-            shard_worker_tasks(member->unit) == 0)
-            shard_worker_destroy(&member->unit);
+            shard_worker_tasks(member->worker) == 0)
+            shard_worker_destroy(&member->worker);
         else
             self->members[kept++] = *member;
     }
     self->size = kept;
 }
 
-// --------------------------------------------------------------------------------------
-// generations
+// ---- generations --------------------------------------------------------------------------------
 
 static void *load_generation(void *arg)
 {
@@ -200,15 +194,15 @@ void collection_loaded(collection_t *self)
     loader->snapshot = NULL;
     self->refused[0] = '\0';
     char why[1024];
-    if (fit_units(self, why, sizeof why) != 0)
-        rl_error("%s", why); // the units that are there serve it
+    if (fit_workers(self, why, sizeof why) != 0)
+        rl_error("%s", why); // the workers that are there serve it
     rl_info("%s: generation %s is served now, instead of %s", self->folder,
             snapshot_manifest(self->snapshot)->generation, snapshot_manifest(before)->generation);
     snapshot_unref(&before);
 }
 
-// An index whose damage was found while it was served is served no more: its units leave, and what
-// depends on it is told that its sources are missing.
+// An index whose damage is found while it is served is not served any more: its workers leave, and
+// gateways report its sources as missing.
 static void look_for_damage(collection_t *self)
 {
     const char *damage = snapshot_damage(self->snapshot);
@@ -217,7 +211,7 @@ static void look_for_damage(collection_t *self)
     self->damaged = true;
     rl_error("%s; it is not served any more, until there is another generation", damage);
     for (size_t at = 0; at < self->size; at++) {
-        shard_worker_leave(self->members[at].unit);
+        shard_worker_leave(self->members[at].worker);
         if (!self->members[at].left_us)
             self->members[at].left_us = rl_now_us();
     }
@@ -228,15 +222,12 @@ void collection_tick(collection_t *self)
     look_for_damage(self);
     if (snapshot_tune(self->snapshot))
         rl_info("%s: searches take the effort that the manifest says now", self->folder);
-    for (size_t at = 0; at < self->size; at++)
-        shard_worker_announce(self->members[at].unit);
     remove_parted(self);
-    if (!self->leaving && !self->loader.active && is_outdated(self))
+    if (!self->loader.active && is_outdated(self))
         start_loading(self);
 }
 
-// -------------------------------------------------------------------------------------------
-// making
+// ---- making -------------------------------------------------------------------------------------
 
 collection_t *collection_new(const char *folder, shard_context_t *context,
                              const snapshot_options_t *options, void (*on_loaded)(void *arg),
@@ -249,7 +240,7 @@ collection_t *collection_new(const char *folder, shard_context_t *context,
     self->on_loaded = on_loaded;
     self->arg = arg;
     self->snapshot = snapshot_open(folder, options, why, why_size);
-    if (!self->snapshot || fit_units(self, why, why_size) != 0) {
+    if (!self->snapshot || fit_workers(self, why, why_size) != 0) {
         collection_destroy(&self);
         return NULL;
     }
@@ -270,7 +261,7 @@ void collection_destroy(collection_t **self_p)
         pthread_join(self->loader.thread, NULL);
     snapshot_unref(&self->loader.snapshot);
     for (size_t at = 0; at < self->size; at++)
-        shard_worker_destroy(&self->members[at].unit);
+        shard_worker_destroy(&self->members[at].worker);
     free(self->members);
     snapshot_unref(&self->snapshot);
     free(self->folder);
@@ -281,58 +272,19 @@ void collection_destroy(collection_t **self_p)
 bool collection_dump(const collection_t *self, rl_dump_t *dump)
 {
     const manifest_t *manifest = snapshot_manifest(self->snapshot);
+    size_t tasks = 0;
     if (!rl_dump_item(dump, NULL))
         return false;
+    for (size_t at = 0; at < self->size; at++)
+        tasks += shard_worker_tasks(self->members[at].worker);
     rl_dump_text(dump, "collection", manifest->collection);
     rl_dump_text(dump, "folder", self->folder);
     rl_dump_text(dump, "generation", manifest->generation);
     rl_dump_text(dump, "refused", self->refused);
     rl_dump_number(dump, "units", self->size);
-    rl_dump_number(dump, "tasks", collection_tasks(self));
+    rl_dump_number(dump, "tasks", tasks);
     rl_dump_flag(dump, "opening_another", self->loader.active);
-    rl_dump_flag(dump, "leaving", self->leaving);
+    rl_dump_flag(dump, "leaving", self->context->leaving);
     rl_dump_end(dump);
     return true;
-}
-
-size_t collection_units(const collection_t *self)
-{
-    return self->size;
-}
-
-bool collection_dump_units(const collection_t *self, rl_dump_t *dump)
-{
-    bool room = true;
-    for (size_t at = 0; room && at < self->size; at++)
-        room = shard_worker_dump(self->members[at].unit, dump);
-    return room;
-}
-
-bool collection_dump_tasks(const collection_t *self, rl_dump_t *dump)
-{
-    bool room = true;
-    for (size_t at = 0; room && at < self->size; at++)
-        room = shard_worker_dump_tasks(self->members[at].unit, dump);
-    return room;
-}
-
-void collection_leave(collection_t *self)
-{
-    self->leaving = true;
-    for (size_t at = 0; at < self->size; at++)
-        shard_worker_leave(self->members[at].unit);
-}
-
-size_t collection_tasks(const collection_t *self)
-{
-    size_t tasks = 0;
-    for (size_t at = 0; at < self->size; at++)
-        tasks += shard_worker_tasks(self->members[at].unit);
-    return tasks;
-}
-
-void collection_give_up(collection_t *self)
-{
-    for (size_t at = 0; at < self->size; at++)
-        shard_worker_give_up(self->members[at].unit);
 }

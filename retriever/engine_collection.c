@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "clock.h"
-#include "files.h"
 #include "log.h"
+#include "mem.h"
 #include "source_engine.h"
 
 enum {
@@ -21,18 +21,17 @@ struct engine_collection {
     engine_collection_settings_t settings;
     engine_place_t *place;
     engine_catalog_t catalog, taken; // in force; from the answer at hand
-    source_engine_t *remotes[SOURCE_KINDS];
-    shard_worker_t *units[SOURCE_KINDS];
+    source_engine_t *sources[SOURCE_KINDS];
+    shard_worker_t *workers[SOURCE_KINDS];
     nodes_call_t *look;
     engine_request_t request;
     uint64_t looked_us;
-    char complaint[400]; // said once
-    bool leaving;
+    char complaint[400]; // logged once
 };
 
 // ---- what the engine says -----------------------------------------------------------------------
 
-static int make_unit(engine_collection_t *self, source_kind_t kind, char *why, size_t why_size)
+static int make_worker(engine_collection_t *self, source_kind_t kind, char *why, size_t why_size)
 {
     const engine_collection_settings_t *with = &self->settings;
     source_engine_settings_t settings = {
@@ -48,29 +47,27 @@ static int make_unit(engine_collection_t *self, source_kind_t kind, char *why, s
         .room = with->room,
         .on_done = shard_worker_done,
     };
-    self->remotes[kind] = source_engine_new(&settings);
-    if (!self->remotes[kind])
-        return rl_fail(why, why_size, "out of memory");
-    self->units[kind] = shard_worker_new_remote(self->context, &self->catalog.manifest, kind,
-                                                self->remotes[kind], why, why_size);
-    return self->units[kind] ? 0 : -1;
+    self->sources[kind] = source_engine_new(&settings);
+    self->workers[kind] = shard_worker_new_engine(self->context, &self->catalog.manifest, kind,
+                                                  self->sources[kind], why, why_size);
+    return self->workers[kind] ? 0 : -1;
 }
 
-static void fit_units(engine_collection_t *self)
+static void fit_workers(engine_collection_t *self)
 {
     char why[1024];
-    for (source_kind_t kind = 0; kind < SOURCE_KINDS && !self->leaving; kind++) {
+    for (source_kind_t kind = 0; kind < SOURCE_KINDS && !self->context->leaving; kind++) {
         if (!self->settings.kinds[kind] ||
             (kind == SOURCE_DENSE && self->catalog.manifest.dimension == 0))
             continue;
-        if (self->units[kind]) {
-            shard_worker_describe(self->units[kind], &self->catalog.manifest);
-        } else if (make_unit(self, kind, why, sizeof why) != 0) {
+        if (self->workers[kind]) {
+            shard_worker_describe(self->workers[kind], &self->catalog.manifest);
+        } else if (make_worker(self, kind, why, sizeof why) != 0) {
             rl_error("%s", why);
-            source_engine_destroy(&self->remotes[kind]);
+            source_engine_destroy(&self->sources[kind]);
             continue;
         }
-        shard_worker_announce(self->units[kind]);
+        shard_worker_announce(self->workers[kind]);
     }
 }
 
@@ -83,7 +80,7 @@ static engine_verdict_t on_answer(void *arg, long status, const char *body, size
                                                why_size);
 }
 
-static void complain(engine_collection_t *self, const char *why)
+static void log_complaint(engine_collection_t *self, const char *why)
 {
     if (strcmp(self->complaint, why) != 0)
         rl_error("collection %s: %s%s", self->settings.place.collection, why,
@@ -120,7 +117,7 @@ static void on_end(void *arg, const nodes_reply_t *reply)
     engine_collection_t *self = arg;
     self->look = NULL;
     if (reply->verdict != ENGINE_OK) {
-        complain(self, reply->why);
+        log_complaint(self, reply->why);
         return;
     }
     const manifest_t *manifest = &self->taken.manifest;
@@ -139,12 +136,12 @@ static void on_end(void *arg, const nodes_reply_t *reply)
     self->catalog = self->taken;
     self->catalog.manifest.shard_passages = &self->catalog.passages;
     self->taken = (engine_catalog_t){0};
-    fit_units(self);
+    fit_workers(self);
     if (!self->catalog.loading)
         check_engine(self); // once it is known how many passages there are
 }
 
-static void look(engine_collection_t *self)
+static void request_description(engine_collection_t *self)
 {
     nodes_calls_t calls = {.take = on_answer, .done = on_end, .arg = self};
     uint64_t now = rl_now_us();
@@ -156,11 +153,8 @@ static void look(engine_collection_t *self)
 
 void engine_collection_tick(engine_collection_t *self)
 {
-    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
-        if (self->units[kind])
-            shard_worker_announce(self->units[kind]);
-    if (!self->leaving && !self->look && rl_now_us() - self->looked_us >= LOOK_US)
-        look(self);
+    if (!self->look && rl_now_us() - self->looked_us >= LOOK_US)
+        request_description(self);
 }
 
 // ---- making -------------------------------------------------------------------------------------
@@ -169,11 +163,7 @@ engine_collection_t *engine_collection_new(shard_context_t *context,
                                            const engine_collection_settings_t *settings, char *why,
                                            size_t why_size)
 {
-    engine_collection_t *self = calloc(1, sizeof *self);
-    if (!self) {
-        rl_fail(why, why_size, "out of memory");
-        return NULL;
-    }
+    engine_collection_t *self = rl_new(*self);
     self->context = context;
     self->settings = *settings;
     self->request = engine_request_make();
@@ -181,7 +171,7 @@ engine_collection_t *engine_collection_new(shard_context_t *context,
     if (!self->place)
         engine_collection_destroy(&self);
     else
-        look(self);
+        request_description(self);
     return self;
 }
 
@@ -192,8 +182,8 @@ void engine_collection_destroy(engine_collection_t **self_p)
         return;
     nodes_cancel(&self->look);
     for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++) {
-        shard_worker_destroy(&self->units[kind]);
-        source_engine_destroy(&self->remotes[kind]);
+        shard_worker_destroy(&self->workers[kind]);
+        source_engine_destroy(&self->sources[kind]);
     }
     if (self->place)
         self->settings.engine->close(&self->place);
@@ -207,62 +197,24 @@ void engine_collection_destroy(engine_collection_t **self_p)
 bool engine_collection_dump(const engine_collection_t *self, rl_dump_t *dump)
 {
     const nodes_t *nodes = self->settings.nodes;
+    size_t workers = 0, tasks = 0;
     if (!rl_dump_item(dump, NULL))
         return false;
+    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
+        if (self->workers[kind]) {
+            workers++;
+            tasks += shard_worker_tasks(self->workers[kind]);
+        }
     rl_dump_text(dump, "collection", self->settings.place.collection);
     rl_dump_text(dump, "engine", self->settings.engine->name);
     rl_dump_text(dump, "generation", self->catalog.root ? self->catalog.manifest.generation : "");
     rl_dump_text(dump, "trouble", self->complaint);
     rl_dump_number(dump, "nodes", nodes_size(nodes));
     rl_dump_number(dump, "nodes_up", nodes_up(nodes));
-    rl_dump_number(dump, "units", engine_collection_units(self));
-    rl_dump_number(dump, "tasks", engine_collection_tasks(self));
+    rl_dump_number(dump, "units", workers);
+    rl_dump_number(dump, "tasks", tasks);
     rl_dump_flag(dump, "being_loaded", self->catalog.loading);
-    rl_dump_flag(dump, "leaving", self->leaving);
+    rl_dump_flag(dump, "leaving", self->context->leaving);
     rl_dump_end(dump);
     return true;
-}
-
-size_t engine_collection_units(const engine_collection_t *self)
-{
-    return (self->units[0] != NULL) + (self->units[1] != NULL);
-}
-
-bool engine_collection_dump_units(const engine_collection_t *self, rl_dump_t *dump)
-{
-    bool room = true;
-    for (source_kind_t kind = 0; room && kind < SOURCE_KINDS; kind++)
-        room = !self->units[kind] || shard_worker_dump(self->units[kind], dump);
-    return room;
-}
-
-bool engine_collection_dump_tasks(const engine_collection_t *self, rl_dump_t *dump)
-{
-    bool room = true;
-    for (source_kind_t kind = 0; room && kind < SOURCE_KINDS; kind++)
-        room = !self->units[kind] || shard_worker_dump_tasks(self->units[kind], dump);
-    return room;
-}
-
-void engine_collection_leave(engine_collection_t *self)
-{
-    self->leaving = true;
-    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
-        if (self->units[kind])
-            shard_worker_leave(self->units[kind]);
-}
-
-size_t engine_collection_tasks(const engine_collection_t *self)
-{
-    size_t tasks = 0;
-    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
-        tasks += self->units[kind] ? shard_worker_tasks(self->units[kind]) : 0;
-    return tasks;
-}
-
-void engine_collection_give_up(engine_collection_t *self)
-{
-    for (source_kind_t kind = 0; kind < SOURCE_KINDS; kind++)
-        if (self->units[kind])
-            shard_worker_give_up(self->units[kind]);
 }

@@ -1,5 +1,5 @@
-// engine_collection: a collection that a distributed engine holds, served: what the engine says of
-// it, asked again and again, and its units.
+// engine_collection: a collection that a distributed engine holds, served: its description, which
+// the engine is asked for again and again, and its shard workers.
 #ifndef ENGINE_COLLECTION_H
 #define ENGINE_COLLECTION_H
 
@@ -18,8 +18,8 @@ typedef struct engine_collection_settings {
     size_t in_flight, room;
 } engine_collection_settings_t;
 
-// Starts asking the engine; units are made once it has answered. The context outlives it. NULL and
-// `why` on failure.
+// Starts asking the engine; workers are made once it has answered. The context outlives it. NULL
+// and `why` on failure.
 engine_collection_t *engine_collection_new(shard_context_t *context,
                                            const engine_collection_settings_t *settings, char *why,
                                            size_t why_size);
@@ -28,13 +28,7 @@ void engine_collection_destroy(engine_collection_t **self_p);
 // Every announce period.
 void engine_collection_tick(engine_collection_t *self);
 
-// As of collection_t.
+// As an item of a dump's list; false when there is no more room.
 bool engine_collection_dump(const engine_collection_t *self, rl_dump_t *dump);
-size_t engine_collection_units(const engine_collection_t *self);
-bool engine_collection_dump_units(const engine_collection_t *self, rl_dump_t *dump);
-bool engine_collection_dump_tasks(const engine_collection_t *self, rl_dump_t *dump);
-void engine_collection_leave(engine_collection_t *self);
-size_t engine_collection_tasks(const engine_collection_t *self);
-void engine_collection_give_up(engine_collection_t *self);
 
 #endif

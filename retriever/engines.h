@@ -20,11 +20,5 @@ void engines_destroy(engines_t **self_p);
 size_t engines_size(const engines_t *self); // collections
 void engines_tick(engines_t *self);
 void engines_dump(const engines_t *self, rl_dump_t *dump);
-size_t engines_units(const engines_t *self);
-void engines_dump_units(const engines_t *self, rl_dump_t *dump);
-void engines_dump_tasks(const engines_t *self, rl_dump_t *dump);
-void engines_leave(engines_t *self);
-size_t engines_tasks(const engines_t *self);
-void engines_give_up(engines_t *self);
 
 #endif

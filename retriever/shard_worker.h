@@ -1,5 +1,5 @@
-// unit: one shard and kind as the gateways see it: a worker with an id, a socket for its tasks and
-// a line of them before the pool.
+// shard_worker: one shard and kind as the gateways see it: a worker with an id, a socket for its
+// tasks and a queue of them before the pool.
 #ifndef SHARD_WORKER_H
 #define SHARD_WORKER_H
 
@@ -10,26 +10,27 @@
 
 typedef struct shard_worker shard_worker_t;
 
-// What all units of a process share.
+// What all shard workers of a process share.
 typedef struct shard_context {
     rl_proc_t *proc;
     pool_t *pool;
     rl_gateways_t *gateways;
     const char *bind, *advertise; // retriever.bind, retriever.advertise
     uint64_t threads;
-    uint64_t units_made;   // for names of ipc sockets
+    uint64_t sockets_made; // for names of ipc sockets
     uint64_t last_task_us; // when the last task came
+    bool leaving;          // no more workers are made
+    shard_worker_t *workers;
 } shard_context_t;
 
-// Binds the socket. The context outlives the unit. NULL and `why` on failure.
+// Binds the socket. The context outlives the worker. NULL and `why` on failure.
 shard_worker_t *shard_worker_new(shard_context_t *context, snapshot_t *served,
                                  const snapshot_source_t *source, char *why, size_t why_size);
-// The same of a source that waits for others, which outlives the unit; `manifest` is read by the
-// call.
-shard_worker_t *shard_worker_new_remote(shard_context_t *context, const manifest_t *manifest,
-                                        source_kind_t kind, source_engine_t *remote, char *why,
+// The same of an engine's source, which outlives the worker; `manifest` is read by the call.
+shard_worker_t *shard_worker_new_engine(shard_context_t *context, const manifest_t *manifest,
+                                        source_kind_t kind, source_engine_t *engine, char *why,
                                         size_t why_size);
-// What it announces from now on.
+// Takes from the manifest what it announces from now on.
 void shard_worker_describe(shard_worker_t *self, const manifest_t *manifest);
 // Its tasks must have ended (shard_worker_tasks is 0), or the pool must have been stopped.
 void shard_worker_destroy(shard_worker_t **self_p);
@@ -37,7 +38,7 @@ void shard_worker_destroy(shard_worker_t **self_p);
 // Serves this source from now on, and announces it at once.
 void shard_worker_serve(shard_worker_t *self, snapshot_t *served, const snapshot_source_t *source);
 
-// Whether the unit stands for this collection, shard and kind.
+// Whether the worker stands for this collection, shard and kind.
 bool shard_worker_is(const shard_worker_t *self, const char *collection, uint64_t shard,
                      source_kind_t kind);
 
@@ -46,19 +47,11 @@ void shard_worker_announce(shard_worker_t *self);
 
 // Tells every gateway that it goes. Tasks that still come are served.
 void shard_worker_leave(shard_worker_t *self);
-bool shard_worker_has_left(const shard_worker_t *self);
 
-// Tasks in line, at work or not yet answered.
+// Tasks that wait, are searched or not yet answered.
 size_t shard_worker_tasks(const shard_worker_t *self);
 
-// Answers every task still in line with FAILED "leaving", so that gateways ask elsewhere at once.
-void shard_worker_give_up(shard_worker_t *self);
-
-// The unit, its open tasks, as items of a dump's list; false when it has no more room.
-bool shard_worker_dump(const shard_worker_t *self, rl_dump_t *dump);
-bool shard_worker_dump_tasks(const shard_worker_t *self, rl_dump_t *dump);
-
-// A task of a unit has come back from the pool: answers and frees it.
+// A task has come back from the pool: answers and frees it.
 void shard_worker_done(task_t *task);
 
 #endif

@@ -14,11 +14,13 @@
 #include "fail.h"
 #include "log.h"
 #include "mem.h"
+#include "shard_workers.h"
+#include "timer.h"
 
 enum {
     MAX_COLLECTIONS = 256,
     CALM_US = 100000, // after LEAVE: no task for so long means that none is on its way
-    STOP_LOOK_MS = 10,
+    STOP_CHECK_US = 10000,
 };
 
 struct worker {
@@ -30,9 +32,10 @@ struct worker {
     size_t collections_size;
     engines_t *engines; // collections that are not on this machine; NULL: none
     char *bind, *advertise;
-    int wakeup; // eventfd: the threads have something for the loop
-    struct event *woken, *tick, *stop_look;
-    uint64_t period_ms, grace_us, stop_us;
+    int wakeup; // eventfd: the threads have a result for the loop
+    struct event *woken;
+    rl_timer_t *tick, *stop_check;
+    uint64_t grace_us, stop_us;
 };
 
 // ---- turns of the loop --------------------------------------------------------------------------
@@ -62,39 +65,25 @@ static void on_woken(evutil_socket_t fd, short what, void *arg)
         collection_loaded(self->collections[at]);
 }
 
-static void set_tick(worker_t *self)
-{
-    struct timeval period = {(time_t)(self->period_ms / 1000),
-                             (suseconds_t)(self->period_ms % 1000 * 1000)};
-    event_add(self->tick, &period);
-}
-
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void on_tick(void *arg)
 {
     worker_t *self = arg;
-    (void)fd;
-    (void)what;
     for (size_t at = 0; at < self->collections_size; at++)
         collection_tick(self->collections[at]);
     engines_tick(self->engines);
+    shard_workers_announce(&self->context);
 }
 
-// ------------------------------------------------------------------------------------- orderly end
+// ---- orderly end --------------------------------------------------------------------------------
 
-static void on_stop_look(evutil_socket_t fd, short what, void *arg)
+static void on_stop_check(void *arg)
 {
     worker_t *self = arg;
-    (void)fd;
-    (void)what;
-    size_t tasks = engines_tasks(self->engines);
-    for (size_t at = 0; at < self->collections_size; at++)
-        tasks += collection_tasks(self->collections[at]);
+    size_t tasks = shard_workers_tasks(&self->context);
     uint64_t now = rl_now_us();
     if (tasks > 0 && now >= self->stop_us) {
         rl_warn("%zu tasks are not finished after retriever.grace_ms", tasks);
-        for (size_t at = 0; at < self->collections_size; at++)
-            collection_give_up(self->collections[at]);
-        engines_give_up(self->engines);
+        shard_workers_give_up(&self->context);
         tasks = 0;
     }
     if (tasks == 0 && (now - self->context.last_task_us > CALM_US || now >= self->stop_us))
@@ -103,44 +92,35 @@ static void on_stop_look(evutil_socket_t fd, short what, void *arg)
 
 void worker_stop(worker_t *self)
 {
-    struct timeval often = {0, STOP_LOOK_MS * 1000};
-    event_del(self->tick);
-    for (size_t at = 0; at < self->collections_size; at++)
-        collection_leave(self->collections[at]);
-    engines_leave(self->engines);
+    rl_timer_stop(self->tick);
+    shard_workers_leave(&self->context);
     self->context.last_task_us = rl_now_us();
     self->stop_us = rl_now_us() + self->grace_us;
-    event_add(self->stop_look, &often);
+    rl_timer_every(self->stop_check, STOP_CHECK_US);
 }
 
 static void read_times(worker_t *self)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
-    self->period_ms = (uint64_t)rl_conf_int(conf, "cluster.announce_ms");
+    rl_timer_every(self->tick, (uint64_t)rl_conf_int(conf, "cluster.announce_ms") * 1000);
     self->grace_us = (uint64_t)rl_conf_int(conf, "retriever.grace_ms") * 1000;
 }
 
 void worker_reload(worker_t *self)
 {
-    read_times(self);
     if (self->stop_us)
         return;
-    set_tick(self);
-    on_tick(-1, 0, self);
+    read_times(self);
+    on_tick(self);
 }
 
-// ------------------------------------------------------------------------------------------- dumps
+// ---- dumps --------------------------------------------------------------------------------------
 
 static void on_dump(void *arg, rl_dump_t *dump)
 {
     const worker_t *self = arg;
-    size_t units = engines_units(self->engines), tasks = engines_tasks(self->engines);
-    size_t size = self->collections_size;
+    size_t tasks = shard_workers_tasks(&self->context), size = self->collections_size;
     bool room = true;
-    for (size_t at = 0; at < size; at++) {
-        units += collection_units(self->collections[at]);
-        tasks += collection_tasks(self->collections[at]);
-    }
     rl_dump_begin(dump, "queues");
     rl_dump_number(dump, "open_tasks", tasks);
     rl_dump_number(dump, "threads", self->options.source.threads);
@@ -153,23 +133,15 @@ static void on_dump(void *arg, rl_dump_t *dump)
     if (room)
         engines_dump(self->engines, dump);
     rl_dump_list_end(dump);
-    rl_dump_list(dump, "units", units);
-    room = true;
-    for (size_t at = 0; room && at < size; at++)
-        room = collection_dump_units(self->collections[at], dump);
-    if (room)
-        engines_dump_units(self->engines, dump);
+    rl_dump_list(dump, "units", shard_workers_size(&self->context));
+    shard_workers_dump(&self->context, dump);
     rl_dump_list_end(dump);
     rl_dump_list(dump, "tasks", tasks);
-    room = true;
-    for (size_t at = 0; room && at < size; at++)
-        room = collection_dump_tasks(self->collections[at], dump);
-    if (room)
-        engines_dump_tasks(self->engines, dump);
+    shard_workers_dump_tasks(&self->context, dump);
     rl_dump_list_end(dump);
 }
 
-// ------------------------------------------------------------------------------------------ making
+// ---- making -------------------------------------------------------------------------------------
 
 static int read_shards(worker_t *self, char *why, size_t why_size)
 {
@@ -236,7 +208,6 @@ static int start_worker(worker_t *self, char *why, size_t why_size)
 {
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     struct event_base *base = rl_proc_base(self->proc);
-    read_times(self);
     self->bind = rl_strdup(rl_conf_str(conf, "retriever.bind"));
     self->advertise = rl_strdup(rl_conf_str(conf, "retriever.advertise"));
     self->options.check_first = (uint64_t)rl_conf_int(conf, "retriever.check_first_mb") << 20;
@@ -246,8 +217,8 @@ static int start_worker(worker_t *self, char *why, size_t why_size)
     if (self->wakeup < 0)
         return rl_fail(why, why_size, "out of open files");
     self->woken = rl_must(event_new(base, self->wakeup, EV_READ | EV_PERSIST, on_woken, self));
-    self->tick = rl_must(event_new(base, -1, EV_PERSIST, on_tick, self));
-    self->stop_look = rl_must(event_new(base, -1, EV_PERSIST, on_stop_look, self));
+    self->tick = rl_timer_new(base, on_tick, self);
+    self->stop_check = rl_timer_new(base, on_stop_check, self);
     self->context.pool = pool_new(self->options.source.threads,
                                   (size_t)rl_conf_int(conf, "retriever.queue"), wake, self);
     if (!self->context.pool)
@@ -265,7 +236,7 @@ static int start_worker(worker_t *self, char *why, size_t why_size)
         open_collections(self, why, why_size) != 0)
         return -1;
     event_add(self->woken, NULL);
-    set_tick(self);
+    read_times(self);
     rl_proc_on_dump(self->proc, on_dump, self);
     return 0;
 }
@@ -294,10 +265,8 @@ void worker_destroy(worker_t **self_p)
     pool_destroy(&self->context.pool);
     if (self->woken)
         event_free(self->woken);
-    if (self->tick)
-        event_free(self->tick);
-    if (self->stop_look)
-        event_free(self->stop_look);
+    rl_timer_destroy(&self->tick);
+    rl_timer_destroy(&self->stop_check);
     if (self->wakeup >= 0)
         close(self->wakeup);
     free(self->collections);

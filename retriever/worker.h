@@ -1,4 +1,4 @@
-// worker: the retriever's face to the gateways. Each shard and kind is announced as a worker of its
+// worker: the retriever as the gateways see it. Each shard and kind is announced as a worker of its
 // own, with a socket for its tasks.
 //
 //   out  ANNOUNCE, LEAVE, HITS, FAILED   to the gateways of cluster.gateways
@@ -15,7 +15,7 @@ typedef struct worker worker_t;
 worker_t *worker_new(rl_proc_t *proc, char *why, size_t why_size);
 void worker_destroy(worker_t **self_p);
 
-// Orderly end: leaves the gateways, finishes what is in line (at most retriever.grace_ms), then
+// Orderly end: leaves the gateways, finishes the open tasks (for at most retriever.grace_ms), then
 // calls rl_proc_end.
 void worker_stop(worker_t *self);
 
