@@ -88,7 +88,7 @@ static void become_program(const child_job_t *job, const int *ends, int folder,
 }
 
 // Starts the program on the far ends of the pipes.
-static void spawn(child_t *self, const int *ends, int folder)
+static void start_program(child_t *self, const int *ends, int folder)
 {
     volatile int error = 0;
     sigset_t all, before;
@@ -122,7 +122,7 @@ static int start_child(child_t *self, char *why, size_t why_size)
         make_stream(&self->output, &ends[1]) != 0 || make_stream(&self->messages, &ends[2]) != 0) {
         rl_fail(why, why_size, "%s cannot be started: %s", self->job->command[0], strerror(errno));
     } else {
-        spawn(self, ends, folder);
+        start_program(self, ends, folder);
         rc = self->start_error ? rl_fail(why, why_size, "%s cannot be started: %s",
                                          self->job->command[0], strerror(self->start_error))
                                : 0;
@@ -164,7 +164,7 @@ static int ms_left(const child_t *self)
 }
 
 // Until both of its outputs have ended. 0, or -1 when a bound was passed.
-static int exchange(child_t *self, char *why, size_t why_size)
+static int exchange_streams(child_t *self, char *why, size_t why_size)
 {
     const child_job_t *job = self->job;
     if (job->input_size == 0)
@@ -194,7 +194,7 @@ static int exchange(child_t *self, char *why, size_t why_size)
 
 // Kills what is left of its process group and takes its status. `wait`: it has until the deadline
 // to end by itself.
-static int reap(child_t *self, bool wait)
+static int reap_child(child_t *self, bool wait)
 {
     int status = 0;
     siginfo_t info = {0};
@@ -219,9 +219,9 @@ int child_run(const child_job_t *job, bool *missing_p, char *why, size_t why_siz
     int rc = start_child(&self, why, why_size), status = 0;
     *missing_p = self.start_error == ENOENT;
     if (rc == 0)
-        rc = exchange(&self, why, why_size);
+        rc = exchange_streams(&self, why, why_size);
     if (self.pid > 0)
-        status = reap(&self, rc == 0);
+        status = reap_child(&self, rc == 0);
     close_end(&self.input);
     close_end(&self.output);
     close_end(&self.messages);

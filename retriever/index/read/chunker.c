@@ -2,7 +2,7 @@
 
 #include "chunker.h"
 
-#include "measure.h"
+#include "text_length.h"
 #include "sentence.h"
 #include "utf8.h"
 
@@ -52,25 +52,25 @@ typedef struct chunker {
     size_t units_size, units_room;
 } chunker_t;
 
-static size_t measure(const chunker_t *self, const char *text, size_t size)
+static size_t length_of(const chunker_t *self, const char *text, size_t size)
 {
-    return self->rules->tokens ? measure_tokens(text, size) : measure_words(text, size);
+    return self->rules->tokens ? text_length_tokens(text, size) : text_length_words(text, size);
 }
 
 // ---- what is embedded ---------------------------------------------------------------------------
 
 static size_t head_size(const chunk_rules_t *rules, const char *text)
 {
-    return *text ? measure_tokens_fit(text, strlen(text), rules->max_tokens / 4) : 0;
+    return *text ? text_length_fit(text, strlen(text), rules->max_tokens / 4) : 0;
 }
 
 // Tokens left for the text of a passage under this title and heading path.
 static size_t text_budget(const chunk_rules_t *rules, const char *title, const char *heading)
 {
     // two at the ends, and two where a word without end was cut
-    size_t used = 4 + measure_tokens(rules->prefix, strlen(rules->prefix)) +
-                  measure_tokens(title, head_size(rules, title)) +
-                  measure_tokens(heading, head_size(rules, heading));
+    size_t used = 4 + text_length_tokens(rules->prefix, strlen(rules->prefix)) +
+                  text_length_tokens(title, head_size(rules, title)) +
+                  text_length_tokens(heading, head_size(rules, heading));
     size_t least = rules->max_tokens / 4;
     return used + least < rules->max_tokens ? rules->max_tokens - used : least;
 }
@@ -128,10 +128,10 @@ static section_t *find_sections(const chunker_t *self, size_t *size_p)
                 if (above[l])
                     section->path[section->depth++] = above[l] - 1;
         } else {
-            section->size += measure(self, text, block->end - block->start);
+            section->size += length_of(self, text, block->end - block->start);
             section->body = true;
         }
-        section->tokens += measure_tokens(text, block->end - block->start);
+        section->tokens += text_length_tokens(text, block->end - block->start);
         section->end = i + 1;
     }
     *size_p = size;
@@ -145,7 +145,7 @@ static bool same_path(const size_t *a, const size_t *b, size_t depth)
 
 // Adds the section to the group if one of them is tiny, they are under the same parent (or the
 // section is right below the group's) and both fit.
-static bool join(const chunker_t *self, group_t *group, const section_t *section)
+static bool join_section(const chunker_t *self, group_t *group, const section_t *section)
 {
     size_t tiny = self->target / 6;
     if (group->size >= tiny && section->size >= tiny)
@@ -197,11 +197,11 @@ static int add_units(chunker_t *self, size_t start, size_t end, unit_t unit, siz
 {
     const char *text = self->doc->text.data;
     while (start < end) {
-        size_t size = measure_tokens_fit(text + start, end - start, most);
+        size_t size = text_length_fit(text + start, end - start, most);
         unit.start = start;
         unit.end = start + size;
-        unit.size = measure(self, text + start, size);
-        unit.tokens = measure_tokens(text + start, size);
+        unit.size = length_of(self, text + start, size);
+        unit.tokens = text_length_tokens(text + start, size);
         if (add_unit(self, unit) != 0)
             return -1;
         unit.fresh = false;
@@ -377,7 +377,7 @@ int chunk_document(const document_t *doc, const chunk_rules_t *rules, chunk_fn *
                          .tokens = sections[i].tokens,
                          .body = sections[i].body};
         memcpy(group.path, sections[i].path, sizeof group.path);
-        while (group.end < size && join(&self, &group, &sections[group.end]))
+        while (group.end < size && join_section(&self, &group, &sections[group.end]))
             continue;
         rc = cut_group(&self, sections, &group);
         i = group.end;

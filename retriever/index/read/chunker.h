@@ -11,10 +11,11 @@
 #include "document.h"
 
 typedef struct chunk_rules {
-    size_t words;       // length aimed at, in words
-    size_t tokens;      // if not 0: length aimed at in tokens (measure_tokens) instead
-    size_t overlap;     // words (tokens) repeated from the passage before, at most
-    size_t max_tokens;  // what is embedded never has more by measure_tokens; at least CHUNK_LEAST
+    size_t words;   // length aimed at, in words
+    size_t tokens;  // if not 0: length aimed at in tokens (text_length_tokens) instead
+    size_t overlap; // words (tokens) repeated from the passage before, at most
+    size_t
+        max_tokens; // what is embedded never has more by text_length_tokens; at least CHUNK_LEAST
     const char *prefix; // put in front of what is embedded, "" for none
 } chunk_rules_t;
 

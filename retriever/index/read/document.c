@@ -41,7 +41,7 @@ void document_free(document_t *self)
 }
 
 // White space at both ends gone, every other stretch of it one blank.
-static char *folded(const char *text, size_t size, size_t *out_size)
+static char *fold_space(const char *text, size_t size, size_t *out_size)
 {
     char *out = malloc(size + 1);
     if (!out)
@@ -66,7 +66,7 @@ static char *folded(const char *text, size_t size, size_t *out_size)
 void document_set(char **field_p, const char *text, size_t size, size_t max)
 {
     size_t length;
-    char *copy = folded(text, size, &length);
+    char *copy = fold_space(text, size, &length);
     if (!copy)
         return;
     if (max && length > max) {
@@ -97,7 +97,7 @@ static void add_block(document_t *self, block_t block)
 
 // Moves both ends inwards to what is no white space; the first of several lines keeps its
 // indentation.
-static void trim(block_kind_t kind, const char *text, size_t *start_p, size_t *end_p)
+static void trim_space(block_kind_t kind, const char *text, size_t *start_p, size_t *end_p)
 {
     size_t start = *start_p, end = *end_p, line = start;
     while (end > start && is_space(text[end - 1]))
@@ -109,10 +109,11 @@ static void trim(block_kind_t kind, const char *text, size_t *start_p, size_t *e
     *end_p = end;
 }
 
-static void append(document_t *self, block_kind_t kind, int level, const char *text, size_t size)
+static void append_block(document_t *self, block_kind_t kind, int level, const char *text,
+                         size_t size)
 {
     size_t from = 0;
-    trim(kind, text, &from, &size);
+    trim_space(kind, text, &from, &size);
     if (from >= size)
         return;
     if (self->text.size > 0 && rl_buf_adds(&self->text, "\n\n") != 0)
@@ -127,23 +128,23 @@ static void append(document_t *self, block_kind_t kind, int level, const char *t
 void document_heading(document_t *self, int level, const char *text, size_t size)
 {
     size_t length;
-    char *copy = folded(text, size, &length);
+    char *copy = fold_space(text, size, &length);
     if (!copy) {
         self->failed = true;
         return;
     }
-    append(self, BLOCK_HEADING, level, copy, length);
+    append_block(self, BLOCK_HEADING, level, copy, length);
     free(copy);
 }
 
 void document_paragraph(document_t *self, const char *text, size_t size)
 {
-    append(self, BLOCK_PARAGRAPH, 0, text, size);
+    append_block(self, BLOCK_PARAGRAPH, 0, text, size);
 }
 
 void document_lines(document_t *self, const char *text, size_t size)
 {
-    append(self, BLOCK_LINES, 0, text, size);
+    append_block(self, BLOCK_LINES, 0, text, size);
 }
 
 void document_text(document_t *self, const char *text, size_t size)
@@ -154,7 +155,7 @@ void document_text(document_t *self, const char *text, size_t size)
 
 void document_mark(document_t *self, block_kind_t kind, int level, size_t start, size_t end)
 {
-    trim(kind, self->text.data, &start, &end);
+    trim_space(kind, self->text.data, &start, &end);
     if (start < end)
         add_block(self, (block_t){.kind = kind, .level = level, .start = start, .end = end});
 }

@@ -31,7 +31,7 @@ static bool in_list(const char *list, const char *word, size_t size)
 }
 
 // The last part of the name behind a dot, less ".gz"; size 0 if there is none.
-static const char *extension(const char *path, size_t *size_p)
+static const char *extension_of(const char *path, size_t *size_p)
 {
     const char *name = strrchr(path, '/');
     name = name ? name + 1 : path;
@@ -48,7 +48,7 @@ static const char *extension(const char *path, size_t *size_p)
 const format_t *format_for(const char *path, const char *head, size_t size)
 {
     size_t length;
-    const char *ext = extension(path, &length);
+    const char *ext = extension_of(path, &length);
     if (input_binary(head, size))
         return NULL;
     for (size_t i = 0; i < READERS && length > 0; i++) {

@@ -87,7 +87,7 @@ static bool has_class(const GumboElement *element, const char *name)
 
 // The element beside this node: the next (`step` 1) or the one before (-1), over white space; NULL
 // if there is none or text comes first.
-static const GumboNode *neighbour(const GumboNode *node, int step)
+static const GumboNode *neighbour_of(const GumboNode *node, int step)
 {
     const GumboVector *siblings = node->parent ? &node->parent->v.element.children : NULL;
     size_t at = node->index_within_parent + (size_t)step;
@@ -146,7 +146,7 @@ static void repair_text(walk_t *self)
     free(valid);
 }
 
-static void flush(walk_t *self)
+static void flush_text(walk_t *self)
 {
     repair_text(self);
     if (self->text.full)
@@ -204,29 +204,30 @@ static void end_line(walk_t *self)
         rl_buf_adds(&self->text, "\n");
 }
 
+// The node behind this one in document order, within `root`; NULL at the end.
+static const GumboNode *next_node(const GumboNode *node, const GumboNode *root)
+{
+    if (node->type == GUMBO_NODE_ELEMENT && node->v.element.children.length > 0)
+        return node->v.element.children.data[0];
+    while (node != root && node->index_within_parent + 1 >= node->parent->v.element.children.length)
+        node = node->parent;
+    return node == root ? NULL
+                        : node->parent->v.element.children.data[node->index_within_parent + 1];
+}
+
 // A table whose cells hold paragraphs or other tables is one that lays a page out.
 static bool keeps_lines(const GumboNode *table)
 {
-    const GumboNode *node = table;
     size_t cells = 0;
-    for (;;) {
-        if (node != table && node->type == GUMBO_NODE_ELEMENT) {
-            GumboTag tag = node->v.element.tag;
-            if (tag == GUMBO_TAG_TABLE || tag == GUMBO_TAG_PRE || heading_level(tag))
-                return false;
-            cells += tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH;
-        }
-        if (node->type == GUMBO_NODE_ELEMENT && node->v.element.children.length > 0) {
-            node = node->v.element.children.data[0];
+    for (const GumboNode *node = table; (node = next_node(node, table));) {
+        if (node->type != GUMBO_NODE_ELEMENT)
             continue;
-        }
-        while (node != table &&
-               node->index_within_parent + 1 >= node->parent->v.element.children.length)
-            node = node->parent;
-        if (node == table)
-            return cells > 1;
-        node = node->parent->v.element.children.data[node->index_within_parent + 1];
+        GumboTag tag = node->v.element.tag;
+        if (tag == GUMBO_TAG_TABLE || tag == GUMBO_TAG_PRE || heading_level(tag))
+            return false;
+        cells += tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH;
     }
+    return cells > 1;
 }
 
 // ---- lists --------------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ static bool is_term(const walk_t *self)
 
 // Whether the element goes on with the paragraph at work: an item's first paragraph, what a term
 // means, another term of the same meaning.
-static bool joins(const walk_t *self, const GumboNode *node)
+static bool joins_paragraph(const walk_t *self, const GumboNode *node)
 {
     GumboTag tag = node->v.element.tag;
     const GumboNode *parent = node->parent;
@@ -306,12 +307,12 @@ static void break_line(walk_t *self)
 static void enter_block(walk_t *self, const GumboNode *node)
 {
     GumboTag tag = node->v.element.tag;
-    if (joins(self, node)) {
+    if (joins_paragraph(self, node)) {
         if (tag != GUMBO_TAG_P)
             end_line(self);
         return;
     }
-    flush(self);
+    flush_text(self);
     if (heading_level(tag))
         self->heading = heading_level(tag);
     else if (tag == GUMBO_TAG_PRE || tag == GUMBO_TAG_LISTING || tag == GUMBO_TAG_XMP)
@@ -323,7 +324,7 @@ static void enter_block(walk_t *self, const GumboNode *node)
 }
 
 // An element begins; returns whether its children are to be looked at.
-static bool enter(walk_t *self, const GumboNode *node)
+static bool enter_element(walk_t *self, const GumboNode *node)
 {
     const GumboElement *element = &node->v.element;
     GumboTag tag = element->tag;
@@ -356,14 +357,14 @@ static bool enter(walk_t *self, const GumboNode *node)
 }
 
 // An element ends. `outer` is the element that set the state which ends here, if it is this one.
-static void leave(walk_t *self, const GumboNode *node, const GumboNode **outer_p)
+static void leave_element(walk_t *self, const GumboNode *node, const GumboNode **outer_p)
 {
     const GumboElement *element = &node->v.element;
     GumboTag tag = element->tag;
     add_address(self, element);
     if (*outer_p) {
         if (*outer_p == node) {
-            flush(self);
+            flush_text(self);
             self->pre = self->table = self->synopsis = false;
             self->heading = 0;
             *outer_p = NULL;
@@ -372,20 +373,20 @@ static void leave(walk_t *self, const GumboNode *node, const GumboNode **outer_p
     }
     if (tag == GUMBO_TAG_BR || in_line(tag) || tag == GUMBO_TAG_LI || left_out(element))
         return;
-    bool term = tag == GUMBO_TAG_P && is_term(self) && is_indented(self, neighbour(node, 1));
+    bool term = tag == GUMBO_TAG_P && is_term(self) && is_indented(self, neighbour_of(node, 1));
     if (tag == GUMBO_TAG_DT || term)
         end_line(self);
     else if (tag != GUMBO_TAG_DD || element->children.length > 0)
-        flush(self);
+        flush_text(self);
 }
 
-static void walk(walk_t *self, const GumboNode *root)
+static void walk_tree(walk_t *self, const GumboNode *root)
 {
     const GumboNode *node = root, *outer = NULL;
     for (;;) {
         bool into = false;
         if (node->type == GUMBO_NODE_ELEMENT || node->type == GUMBO_NODE_TEMPLATE) {
-            into = enter(self, node) && node->v.element.children.length > 0;
+            into = enter_element(self, node) && node->v.element.children.length > 0;
             if (!outer && (self->pre || self->table || self->synopsis || self->heading))
                 outer = node;
         } else if (node->type == GUMBO_NODE_TEXT || node->type == GUMBO_NODE_WHITESPACE ||
@@ -398,7 +399,7 @@ static void walk(walk_t *self, const GumboNode *root)
         }
         for (;;) {
             if (node->type == GUMBO_NODE_ELEMENT || node->type == GUMBO_NODE_TEMPLATE)
-                leave(self, node, &outer);
+                leave_element(self, node, &outer);
             if (node == root)
                 return;
             const GumboVector *siblings = &node->parent->v.element.children;
@@ -412,27 +413,15 @@ static void walk(walk_t *self, const GumboNode *root)
 }
 
 // The first element that `wanted` accepts, in document order.
-static const GumboNode *find(const GumboNode *root, bool (*wanted)(const GumboElement *))
+static const GumboNode *find_element(const GumboNode *root, bool (*wanted)(const GumboElement *))
 {
     const GumboNode *node = root;
-    for (;;) {
-        bool element = node->type == GUMBO_NODE_ELEMENT;
-        if (element && wanted(&node->v.element))
-            return node;
-        if (element && node->v.element.children.length > 0) {
-            node = node->v.element.children.data[0];
-            continue;
-        }
-        while (node != root &&
-               node->index_within_parent + 1 >= node->parent->v.element.children.length)
-            node = node->parent;
-        if (node == root)
-            return NULL;
-        node = node->parent->v.element.children.data[node->index_within_parent + 1];
-    }
+    while (node && !(node->type == GUMBO_NODE_ELEMENT && wanted(&node->v.element)))
+        node = next_node(node, root);
+    return node;
 }
 
-// The first element's text, if nothing else is in it, as the document's title.
+// The text that an element begins with as the document's title.
 static void take_title(document_t *doc, const GumboNode *element)
 {
     const GumboVector *children = element ? &element->v.element.children : NULL;
@@ -464,11 +453,11 @@ static int read_tree(const char *text, size_t size, bool manual, document_t *doc
     if (html_bound(text, size, why, why_size) != 0)
         return -1;
     GumboOutput *tree = gumbo_parse_with_options(&kGumboDefaultOptions, text, size);
-    take_title(doc, find(tree->root, manual ? is_manual_title : is_title));
-    const GumboNode *main = manual ? NULL : find(tree->root, is_main);
+    take_title(doc, find_element(tree->root, manual ? is_manual_title : is_title));
+    const GumboNode *main = manual ? NULL : find_element(tree->root, is_main);
     walk_t self = {.doc = doc, .manual = manual, .text = rl_buf_make(MAX_PARAGRAPH)};
-    walk(&self, main ? main : tree->root);
-    flush(&self);
+    walk_tree(&self, main ? main : tree->root);
+    flush_text(&self);
     rl_buf_free(&self.text);
     gumbo_destroy_output(&kGumboDefaultOptions, tree);
     return 0;

@@ -127,7 +127,7 @@ static void prepare_line(page_t *self, const char *line, size_t size, rl_buf_t *
 // Copies the page without what mandoc would stumble over: .so, which would include another file;
 // macros in the cells of tables, which it leaves out; blank lines, which are .sp, but which its
 // HTML leaves out of code in man(7).
-static void prepare(const char *text, size_t size, rl_buf_t *out)
+static void prepare_page(const char *text, size_t size, rl_buf_t *out)
 {
     const char *end = text + size;
     page_t self = {.mdoc = begins_with(text, size, ".Dd") || memmem(text, size, "\n.Dd ", 5)};
@@ -232,7 +232,7 @@ static int read_man(const char *text, size_t size, document_t *doc, char *why, s
                                                               : (size_t)MAX_OUTPUT;
     rl_buf_t page = rl_buf_make(4 * size + 16), html = rl_buf_make(most),
              messages = rl_buf_make(MAX_MESSAGES);
-    prepare(text, size, &page);
+    prepare_page(text, size, &page);
     child_job_t job = {.command = command,
                        .input = page.data,
                        .input_size = page.size,

@@ -69,7 +69,7 @@ static void end_line(markdown_t *self)
 }
 
 // Blanks for lists within lists; `more` for what goes on below a mark.
-static void indent(markdown_t *self, int more)
+static void indent_line(markdown_t *self, int more)
 {
     for (int i = 1; i < self->depth + more; i++)
         rl_buf_adds(&self->text, "  ");
@@ -81,7 +81,7 @@ static void begin_item(markdown_t *self)
     list_t *list = &self->lists[self->depth <= MAX_LISTS ? self->depth - 1 : MAX_LISTS - 1];
     self->item = false;
     end_line(self);
-    indent(self, 0);
+    indent_line(self, 0);
     if (list->ordered)
         rl_buf_addf(&self->text, "%u. ", list->next++);
     else
@@ -103,7 +103,7 @@ static void break_line(markdown_t *self)
     }
     end_line(self);
     if (self->depth > 0)
-        indent(self, 1);
+        indent_line(self, 1);
 }
 
 // A character by its name or number: "&hellip;", by the table of the HTML parser.

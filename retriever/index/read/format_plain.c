@@ -24,7 +24,7 @@ static bool blank_line(const char *line, size_t size)
 }
 
 // 1 for a line of ===, 2 for one of ---, 0 for any other.
-static int underline(const char *line, size_t size)
+static int underline_level(const char *line, size_t size)
 {
     while (size > 0 && (line[size - 1] == ' ' || line[size - 1] == '\t'))
         size--;
@@ -37,13 +37,13 @@ static int underline(const char *line, size_t size)
 }
 
 // Marks [from, to), which has no blank line in it: headings with the line under them, and the rest.
-static void mark(document_t *doc, const char *from, const char *to)
+static void mark_paragraph(document_t *doc, const char *from, const char *to)
 {
     const char *text = doc->text.data;
     for (;;) {
         size_t first = line_size(from, to);
         const char *second = from + first + (from + first < to);
-        int level = second < to ? underline(second, line_size(second, to)) : 0;
+        int level = second < to ? underline_level(second, line_size(second, to)) : 0;
         if (!level || first > LONGEST_HEADING || from[0] == ' ')
             break;
         document_mark(doc, BLOCK_HEADING, level, (size_t)(from - text),
@@ -75,7 +75,7 @@ static int read_plain(const char *text, size_t size, document_t *doc, char *why,
         size_t length = line_size(at, end);
         if (blank_line(at, length)) {
             if (from)
-                mark(doc, from, at);
+                mark_paragraph(doc, from, at);
             from = NULL;
         } else if (!from) {
             from = at;
@@ -84,7 +84,7 @@ static int read_plain(const char *text, size_t size, document_t *doc, char *why,
         at += at < end;
     }
     if (from)
-        mark(doc, from, end);
+        mark_paragraph(doc, from, end);
     document_title_from_heading(doc);
     return 0;
 }

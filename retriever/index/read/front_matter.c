@@ -1,5 +1,5 @@
-// front_matter: libyaml's events become a JSON object, within bounds of depth and size. Aliases are
-// refused, for a few of them can stand for any amount of text.
+// front_matter: libyaml's tree becomes a JSON object, within bounds of depth and of how many values
+// there are, since a few aliases can stand for any number.
 
 #include "front_matter.h"
 
@@ -12,6 +12,7 @@
 #include <yaml.h>
 
 #include "fail.h"
+#include "mem.h"
 
 enum {
     MAX_DEPTH = 16,
@@ -20,11 +21,10 @@ enum {
 };
 
 typedef struct yaml_reading {
-    yaml_parser_t parser;
+    yaml_document_t tree;
+    size_t values;
     char *why;
     size_t why_size;
-    size_t values;
-    json_t *title; // the value of the key "title", in whatever case
 } yaml_reading_t;
 
 // ---- where it is --------------------------------------------------------------------------------
@@ -100,15 +100,15 @@ static bool read_real(const char *text, double *value_p)
     return !*end && *value_p - *value_p == 0; // infinite is no number of JSON
 }
 
-static json_t *scalar_of(const yaml_event_t *event)
+static json_t *scalar_of(const yaml_node_t *node)
 {
-    const char *text = (const char *)event->data.scalar.value;
-    size_t size = event->data.scalar.length;
+    const char *text = (const char *)node->data.scalar.value;
+    size_t size = node->data.scalar.length;
     long long integer;
     double real;
-    if (!event->data.scalar.plain_implicit || strlen(text) != size) {
+    if (node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) {
         // the line end that closes a block is no part of what a filter asks for
-        while (size > 0 && event->data.scalar.style >= YAML_LITERAL_SCALAR_STYLE &&
+        while (size > 0 && node->data.scalar.style >= YAML_LITERAL_SCALAR_STYLE &&
                text[size - 1] == '\n')
             size--;
         return json_stringn(text, size);
@@ -128,173 +128,134 @@ static json_t *scalar_of(const yaml_event_t *event)
 
 // ---- values -------------------------------------------------------------------------------------
 
-static json_t *refuse(yaml_reading_t *self, const yaml_event_t *event, const char *what)
+// Lines count from 0, and the file has one with --- before; always returns NULL.
+static json_t *refuse_line(yaml_reading_t *self, size_t line, const char *what)
 {
-    // the marks count from 0, and the file has the line --- before
-    rl_fail(self->why, self->why_size, "line %zu: front matter: %s", event->start_mark.line + 2,
-            what);
+    rl_fail(self->why, self->why_size, "line %zu: front matter: %s", line + 2, what);
     return NULL;
 }
 
-static bool next_event(yaml_reading_t *self, yaml_event_t *event)
-{
-    const yaml_parser_t *parser = &self->parser;
-    if (yaml_parser_parse(&self->parser, event))
-        return true;
-    size_t line = parser->problem_mark.line > parser->context_mark.line ? parser->problem_mark.line
-                                                                        : parser->context_mark.line;
-    rl_fail(self->why, self->why_size, "line %zu: front matter: %s", line + 2,
-            parser->problem ? parser->problem : "no YAML");
-    return false;
-}
+static json_t *value_of(yaml_reading_t *self, int at, int depth);
 
-static json_t *value_of(yaml_reading_t *self, const yaml_event_t *event, int depth);
-
-static json_t *read_list(yaml_reading_t *self, int depth)
+static json_t *list_of(yaml_reading_t *self, const yaml_node_t *node, int depth)
 {
     json_t *list = json_array();
-    yaml_event_t event;
-    while (next_event(self, &event)) {
-        bool ends = event.type == YAML_SEQUENCE_END_EVENT;
-        json_t *value = ends ? NULL : value_of(self, &event, depth + 1);
-        yaml_event_delete(&event);
-        if (ends)
-            return list;
-        if (!value)
-            break;
+    const yaml_node_item_t *item = node->data.sequence.items.start;
+    for (; item < node->data.sequence.items.top; item++) {
+        json_t *value = value_of(self, *item, depth + 1);
+        if (!value) {
+            json_decref(list);
+            return NULL;
+        }
         json_array_append_new(list, value);
     }
-    json_decref(list);
-    return NULL;
+    return list;
 }
 
-// One member: `key` has been read. Returns false if it is refused.
-static bool read_member(yaml_reading_t *self, json_t *object, const yaml_event_t *key, int depth)
-{
-    yaml_event_t event;
-    if (key->type != YAML_SCALAR_EVENT)
-        return refuse(self, key, "a key that is no text");
-    if (!next_event(self, &event))
-        return false;
-    const char *name = (const char *)key->data.scalar.value;
-    json_t *value = value_of(self, &event, depth + 1);
-    if (value && depth == 0 && strcasecmp(name, "title") == 0 && event.type == YAML_SCALAR_EVENT) {
-        json_decref(self->title);
-        self->title = json_string((const char *)event.data.scalar.value);
-        json_decref(value);
-    } else if (value && json_object_set_new(object, name, value) != 0) {
-        value = refuse(self, key, "a key that is no text");
-    }
-    yaml_event_delete(&event);
-    return value;
-}
-
-static json_t *read_mapping(yaml_reading_t *self, int depth)
+static json_t *object_of(yaml_reading_t *self, const yaml_node_t *node, int depth)
 {
     json_t *object = json_object();
-    yaml_event_t key;
-    while (next_event(self, &key)) {
-        bool ends = key.type == YAML_MAPPING_END_EVENT;
-        bool good = ends || read_member(self, object, &key, depth);
-        yaml_event_delete(&key);
-        if (ends)
-            return object;
-        if (!good)
-            break;
+    const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+    for (; pair < node->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *key = yaml_document_get_node(&self->tree, pair->key);
+        json_t *value = value_of(self, pair->value, depth + 1);
+        if (value && (key->type != YAML_SCALAR_NODE ||
+                      json_object_set_new(object, (char *)key->data.scalar.value, value) != 0))
+            value = refuse_line(self, key->start_mark.line, "a key that is no text");
+        if (!value) {
+            json_decref(object);
+            return NULL;
+        }
     }
-    json_decref(object);
-    return NULL;
+    return object;
 }
 
-// The value that begins with this event; NULL with `why` if it is refused.
-static json_t *value_of(yaml_reading_t *self, const yaml_event_t *event, int depth)
+// The value of a node; NULL with `why` if it is refused.
+static json_t *value_of(yaml_reading_t *self, int at, int depth)
 {
+    const yaml_node_t *node = yaml_document_get_node(&self->tree, at);
     if (depth > MAX_DEPTH)
-        return refuse(self, event, "nested too deep");
+        return refuse_line(self, node->start_mark.line, "nested too deep");
     if (++self->values > MAX_VALUES)
-        return refuse(self, event, "too many values");
-    switch (event->type) {
-    case YAML_SCALAR_EVENT:
-        return scalar_of(event);
-    case YAML_SEQUENCE_START_EVENT:
-        return read_list(self, depth);
-    case YAML_MAPPING_START_EVENT:
-        return read_mapping(self, depth);
-    case YAML_ALIAS_EVENT:
-        return refuse(self, event, "aliases (*name) are not read");
-    default:
-        return refuse(self, event, "no fields");
-    }
+        return refuse_line(self, node->start_mark.line, "too many values");
+    if (node->type == YAML_SEQUENCE_NODE)
+        return list_of(self, node, depth);
+    if (node->type == YAML_MAPPING_NODE)
+        return object_of(self, node, depth);
+    return scalar_of(node);
 }
 
 // ---- the document -------------------------------------------------------------------------------
 
-// The first document's mapping; an empty object where there is nothing but comments.
-static json_t *read_root(yaml_reading_t *self)
+// The value of the member "title", in whatever case, which is taken out of the fields; NULL: none.
+static const yaml_node_t *take_title(yaml_reading_t *self, const yaml_node_t *root, json_t *fields)
 {
-    json_t *root = NULL;
-    yaml_event_t event;
-    bool more = true;
-    while (more && next_event(self, &event)) {
-        more = event.type == YAML_STREAM_START_EVENT || event.type == YAML_DOCUMENT_START_EVENT;
-        if (event.type == YAML_STREAM_END_EVENT)
-            root = json_object();
-        else if (event.type == YAML_MAPPING_START_EVENT)
-            root = read_mapping(self, 0);
-        else if (!more)
-            refuse(self, &event, "no fields (name: value)");
-        yaml_event_delete(&event);
+    const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+    for (; pair < root->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *value = yaml_document_get_node(&self->tree, pair->value);
+        const char *key = (char *)yaml_document_get_node(&self->tree, pair->key)->data.scalar.value;
+        if (strcasecmp(key, "title") == 0 && value->type == YAML_SCALAR_NODE) {
+            json_object_del(fields, key);
+            return value;
+        }
     }
-    return root;
+    return NULL;
 }
 
-// Whether nothing stands behind the mapping.
-static bool read_end(yaml_reading_t *self)
+static int take_fields(yaml_reading_t *self, document_t *doc)
 {
-    yaml_event_t event;
-    for (bool more = true; more;) {
-        if (!next_event(self, &event))
-            return false;
-        more = event.type == YAML_DOCUMENT_END_EVENT;
-        bool ends = event.type == YAML_STREAM_END_EVENT || event.type == YAML_NO_EVENT;
-        if (!more && !ends)
-            refuse(self, &event, "a second document");
-        yaml_event_delete(&event);
-        if (ends)
-            return true;
+    const yaml_node_t *root = yaml_document_get_root_node(&self->tree);
+    if (!root)
+        return 0; // nothing but comments
+    if (root->type != YAML_MAPPING_NODE) {
+        refuse_line(self, root->start_mark.line, "no fields (name: value)");
+        return -1;
     }
-    return false;
-}
-
-static int take_fields(yaml_reading_t *self, const json_t *root, document_t *doc)
-{
-    char *meta = json_object_size(root) > 0 ? json_dumps(root, JSON_COMPACT) : NULL;
-    if (meta && strlen(meta) > DOC_MAX_META) {
+    json_t *fields = object_of(self, root, 0);
+    if (!fields)
+        return -1;
+    const yaml_node_t *title = take_title(self, root, fields);
+    char *meta = json_object_size(fields) > 0 ? json_dumps(fields, JSON_COMPACT) : strdup("");
+    json_decref(fields);
+    if (strlen(rl_must(meta)) > DOC_MAX_META) {
         free(meta);
         return rl_fail(self->why, self->why_size, "front matter of more than %d KiB",
                        DOC_MAX_META >> 10);
     }
-    if (meta) {
-        free(doc->meta);
-        doc->meta = meta;
-    }
-    if (self->title)
-        document_set(&doc->title, json_string_value(self->title), json_string_length(self->title),
+    free(doc->meta);
+    doc->meta = meta;
+    if (title)
+        document_set(&doc->title, (char *)title->data.scalar.value, title->data.scalar.length,
                      DOC_MAX_TITLE);
     return 0;
+}
+
+static int refuse_yaml(yaml_reading_t *self, const yaml_parser_t *parser)
+{
+    size_t line = parser->problem_mark.line, context = parser->context_mark.line;
+    refuse_line(self, line > context ? line : context,
+                parser->problem ? parser->problem : "more than one document");
+    return -1;
 }
 
 int front_matter_read(const char *yaml, size_t size, document_t *doc, char *why, size_t why_size)
 {
     yaml_reading_t self = {.why = why, .why_size = why_size};
-    if (!yaml_parser_initialize(&self.parser))
-        return rl_fail(why, why_size, "out of memory");
-    yaml_parser_set_encoding(&self.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&self.parser, (const unsigned char *)yaml, size);
-    json_t *root = read_root(&self);
-    int rc = root && read_end(&self) ? take_fields(&self, root, doc) : -1;
-    json_decref(root);
-    json_decref(self.title);
-    yaml_parser_delete(&self.parser);
+    yaml_parser_t parser;
+    yaml_document_t rest;
+    if (!yaml_parser_initialize(&parser))
+        rl_out_of_memory();
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)yaml, size);
+    int rc = -1;
+    if (!yaml_parser_load(&parser, &self.tree)) {
+        refuse_yaml(&self, &parser);
+    } else {
+        bool ends = yaml_parser_load(&parser, &rest) && !yaml_document_get_root_node(&rest);
+        rc = ends ? take_fields(&self, doc) : refuse_yaml(&self, &parser);
+        yaml_document_delete(&rest);
+        yaml_document_delete(&self.tree);
+    }
+    yaml_parser_delete(&parser);
     return rc;
 }

@@ -68,7 +68,7 @@ void input_destroy(input_t **self_p)
 }
 
 // Reads on when the chunk is used up. Returns 1 if there are bytes, 0 at the end, -1 on failure.
-static int fill(input_t *self, char *why, size_t why_size)
+static int fill_chunk(input_t *self, char *why, size_t why_size)
 {
     if (self->at < self->size)
         return 1;
@@ -95,7 +95,7 @@ static int fill(input_t *self, char *why, size_t why_size)
 const char *input_head(input_t *self, size_t *size_p)
 {
     char why[64];
-    if (fill(self, why, sizeof why) < 0)
+    if (fill_chunk(self, why, sizeof why) < 0)
         self->ended = false; // zlib keeps the error: the reader that follows meets it again
     size_t left = self->size - self->at;
     *size_p = left < HEAD ? left : HEAD;
@@ -106,7 +106,7 @@ int input_all(input_t *self, rl_buf_t *out, char *why, size_t why_size)
 {
     int rc;
     rl_buf_clear(out);
-    while ((rc = fill(self, why, why_size)) > 0) {
+    while ((rc = fill_chunk(self, why, why_size)) > 0) {
         if (rl_buf_add(out, self->chunk + self->at, self->size - self->at) != 0) {
             snprintf(why, why_size, "larger than %d MiB: split it", INPUT_MAX_FILE >> 20);
             return -1;
@@ -121,7 +121,7 @@ int input_line(input_t *self, rl_buf_t *out, char *why, size_t why_size)
     bool some = false, too_long = false;
     int rc;
     rl_buf_clear(out);
-    while ((rc = fill(self, why, why_size)) > 0) {
+    while ((rc = fill_chunk(self, why, why_size)) > 0) {
         some = true;
         char *from = self->chunk + self->at;
         size_t left = self->size - self->at;
@@ -168,7 +168,7 @@ bool input_binary(const char *head, size_t size)
 }
 
 // Converts by iconv; what cannot be converted becomes U+FFFD. NULL if the charset is unknown.
-static char *converted(const char *charset, const char *data, size_t size, size_t *out_size)
+static char *convert_charset(const char *charset, const char *data, size_t size, size_t *out_size)
 {
     iconv_t cd = iconv_open("UTF-8", charset);
     if (cd == (iconv_t)-1)
@@ -246,12 +246,12 @@ char *input_text(const char *data, size_t size, size_t *out_size, size_t *repair
     char *text = NULL;
     *repaired_p = 0;
     if (has_utf16_mark(data, size)) {
-        text = converted("UTF-16", data, size, &size);
+        text = convert_charset("UTF-16", data, size, &size);
     } else if (!rl_utf8_valid(data, size)) {
         char charset[40];
         named_charset(data, size, charset, sizeof charset);
         if (charset[0] && strncasecmp(charset, "utf", 3) != 0)
-            text = converted(charset, data, size, &size);
+            text = convert_charset(charset, data, size, &size);
     }
     const char *from = text ? text : data;
     if (size >= 3 && memcmp(from, "\xef\xbb\xbf", 3) == 0) {

@@ -10,7 +10,7 @@
 
 #include "chunker.h"
 #include "index_help.h"
-#include "measure.h"
+#include "text_length.h"
 #include "utf8.h"
 
 typedef struct piece {
@@ -57,23 +57,24 @@ static void words_of_all_scripts(void **state)
         {"ภาษาไทย", 2},    {"Привет мир", 2},  {"--- !!!", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        assert_int_equal(measure_words(rows[i].text, strlen(rows[i].text)), rows[i].words);
+        assert_int_equal(text_length_words(rows[i].text, strlen(rows[i].text)), rows[i].words);
 }
 
 static void tokens_are_estimated(void **state)
 {
     (void)state;
-    assert_int_equal(measure_tokens("", 0), 0);
-    assert_int_equal(measure_tokens("the cat sat.", 12), 4);
-    assert_int_equal(measure_tokens("黑豹队", 9), 3);
-    assert_in_range(measure_tokens("zmq_setsockopt", 14), 3, 8);
+    assert_int_equal(text_length_tokens("", 0), 0);
+    assert_int_equal(text_length_tokens("the cat sat.", 12), 4);
+    assert_int_equal(text_length_tokens("黑豹队", 9), 3);
+    assert_in_range(text_length_tokens("zmq_setsockopt", 14), 3, 8);
     // the parts of a text have about as many tokens as the whole, wherever it is cut
     for (unsigned seed = 0; seed < 50; seed++) {
         char *text = help_random_text(seed, 400);
-        size_t size = strlen(text), all = measure_tokens(text, size);
+        size_t size = strlen(text), all = text_length_tokens(text, size);
         for (size_t at = 0; at <= size; at++)
             if (rl_utf8_valid(text, at))
-                assert_true(measure_tokens(text, at) + measure_tokens(text + at, size - at) + 2 >=
+                assert_true(text_length_tokens(text, at) +
+                                text_length_tokens(text + at, size - at) + 2 >=
                             all);
         free(text);
     }
@@ -82,19 +83,19 @@ static void tokens_are_estimated(void **state)
 static void what_fits(void **state)
 {
     (void)state;
-    assert_int_equal(measure_tokens_fit("one two three", 13, 2), 7);
-    assert_int_equal(measure_tokens_fit("one", 3, 100), 3);
-    assert_int_equal(measure_tokens_fit("黑豹队", 9, 0), 3); // never nothing
+    assert_int_equal(text_length_fit("one two three", 13, 2), 7);
+    assert_int_equal(text_length_fit("one", 3, 100), 3);
+    assert_int_equal(text_length_fit("黑豹队", 9, 0), 3); // never nothing
     for (unsigned seed = 0; seed < 50; seed++) {
         char *text = help_random_text(seed, 300);
         size_t size = strlen(text);
         for (size_t most = 1; most < 60; most += 7) {
-            size_t fits = measure_tokens_fit(text, size, most);
+            size_t fits = text_length_fit(text, size, most);
             assert_true(fits > 0 && fits <= size);
             assert_true(rl_utf8_valid(text, fits));
             size_t first = 0;
-            measure_code_point(text, size, &first);
-            assert_true(measure_tokens(text, fits) <= most || fits == first);
+            rl_utf8_next(text, size, &first);
+            assert_true(text_length_tokens(text, fits) <= most || fits == first);
         }
         free(text);
     }
@@ -164,7 +165,7 @@ static void what_is_embedded_never_exceeds_the_model(void **state)
     assert_int_equal(chunk_embedded(&rules, title, "A > B", "text", 4, &out), 0);
     assert_memory_equal(out.data, "passage: title title", 20);
     assert_non_null(strstr(out.data, "\nA > B\ntext"));
-    assert_true(measure_tokens(out.data, out.size) < 40);
+    assert_true(text_length_tokens(out.data, out.size) < 40);
     assert_int_equal(chunk_embedded(&rules, "", "", "text", 4, &out), 0);
     assert_string_equal(out.data, "passage: text");
     rl_buf_free(&out);
@@ -189,9 +190,9 @@ static void check(const document_t *doc, const chunk_rules_t *rules)
             assert_true(piece->end > pieces.list[i - 1].end);
         }
         chunk_embedded(rules, doc->title, piece->heading, text + piece->start, size, &embedded);
-        assert_true(measure_tokens(embedded.data, embedded.size) + 2 <= rules->max_tokens);
-        size_t measured = rules->tokens ? measure_tokens(text + piece->start, size)
-                                        : measure_words(text + piece->start, size);
+        assert_true(text_length_tokens(embedded.data, embedded.size) + 2 <= rules->max_tokens);
+        size_t measured = rules->tokens ? text_length_tokens(text + piece->start, size)
+                                        : text_length_words(text + piece->start, size);
         assert_true(measured <= 2 * length + length / 6 + 32);
         memset(covered + piece->start, 1, size);
     }
@@ -261,7 +262,7 @@ static void passages_overlap_by_whole_sentences(void **state)
         assert_true(pieces.list[i].start < pieces.list[i - 1].end);
         assert_memory_equal(doc.text.data + pieces.list[i].start, "Sentence", 8);
         size_t both = pieces.list[i - 1].end - pieces.list[i].start;
-        assert_int_equal(measure_words(doc.text.data + pieces.list[i].start, both), 10);
+        assert_int_equal(text_length_words(doc.text.data + pieces.list[i].start, both), 10);
     }
     free(pieces.list);
     rules.overlap = 0;

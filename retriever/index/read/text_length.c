@@ -1,6 +1,6 @@
-// measure: words and tokens.
+// text_length: words and tokens, by classes of characters.
 
-#include "measure.h"
+#include "text_length.h"
 
 #include "utf8.h"
 
@@ -15,25 +15,6 @@ typedef enum char_class {
     C_LONG,   // Thai, Lao, Khmer, Burmese: no blanks, about four characters a word
     C_PUNCT,
 } char_class_t;
-
-uint32_t measure_code_point(const char *text, size_t size, size_t *at_p)
-{
-    const unsigned char *s = (const unsigned char *)text + *at_p;
-    size_t left = size - *at_p;
-    uint32_t c = s[0];
-    size_t length = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-    if (length > left)
-        length = left; // not valid UTF-8: still never past the end
-    if (length == 2)
-        c = (c & 0x1f) << 6 | (s[1] & 0x3f);
-    else if (length == 3)
-        c = (c & 0x0f) << 12 | (uint32_t)(s[1] & 0x3f) << 6 | (s[2] & 0x3f);
-    else if (length == 4)
-        c = (c & 0x07) << 18 | (uint32_t)(s[1] & 0x3f) << 12 | (uint32_t)(s[2] & 0x3f) << 6 |
-            (s[3] & 0x3f);
-    *at_p += length;
-    return c;
-}
 
 // Blocks of the Unicode standard; ranges not named here hold letters of scripts with blanks.
 static char_class_t class_of(uint32_t c)
@@ -69,12 +50,21 @@ static char_class_t class_of(uint32_t c)
     return C_ALPHA;
 }
 
-size_t measure_words(const char *text, size_t size)
+// The class of the character at *at_p, which moves on behind it.
+static char_class_t next_class(const char *text, size_t size, size_t *at_p)
+{
+    size_t used;
+    uint32_t c = rl_utf8_next(text + *at_p, size - *at_p, &used);
+    *at_p += used;
+    return class_of(c);
+}
+
+size_t text_length_words(const char *text, size_t size)
 {
     size_t words = 0, dense = 0, lengthy = 0;
     bool within = false;
     for (size_t at = 0; at < size;) {
-        char_class_t class = class_of(measure_code_point(text, size, &at));
+        char_class_t class = next_class(text, size, &at);
         dense += class == C_DENSE;
         lengthy += class == C_LONG;
         bool letter = class == C_LETTER || class == C_DIGIT || class == C_ALPHA;
@@ -108,12 +98,12 @@ static size_t run_tokens(char_class_t class, size_t length)
     return length;
 }
 
-size_t measure_tokens(const char *text, size_t size)
+size_t text_length_tokens(const char *text, size_t size)
 {
     size_t tokens = 0, run = 0;
     char_class_t last = C_SPACE;
     for (size_t at = 0; at < size;) {
-        char_class_t class = class_of(measure_code_point(text, size, &at));
+        char_class_t class = next_class(text, size, &at);
         if (class != last) {
             tokens += run_tokens(last, run);
             run = 0;
@@ -124,13 +114,13 @@ size_t measure_tokens(const char *text, size_t size)
     return tokens + run_tokens(last, run);
 }
 
-size_t measure_tokens_fit(const char *text, size_t size, size_t max_tokens)
+size_t text_length_fit(const char *text, size_t size, size_t max_tokens)
 {
     size_t tokens = 0, run = 0, fits = 0, blank = 0;
     char_class_t last = C_SPACE;
     for (size_t at = 0; at < size;) {
         size_t before = at;
-        char_class_t class = class_of(measure_code_point(text, size, &at));
+        char_class_t class = next_class(text, size, &at);
         if (class != last) {
             tokens += run_tokens(last, run);
             run = 0;
