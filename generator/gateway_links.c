@@ -3,13 +3,14 @@
 //     silent → (WELCOME) → connected → (subscription seen) → ready → (no subscription) → connected
 #include "gateway_links.h"
 
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
+#include "timer.h"
 
 enum {
     BEHIND_BYTES = 1 << 20,    // waiting for one gateway: answers pause from here on,
@@ -35,8 +36,8 @@ struct gateway_links {
     rl_gateways_t *hubs;
     gateway_link_t gateways[RL_GATEWAYS_MAX]; // by slot
     uint64_t orphan_us;
-    struct event look; // at those that are behind
-    bool news;         // someone became ready: announce at once
+    rl_timer_t *look; // at those that are behind
+    bool news;        // someone became ready: announce at once
 };
 
 static void close_tokens(gateway_link_t *gateway)
@@ -56,12 +57,10 @@ static void drop_tokens(gateway_link_t *gateway)
     close_tokens(gateway);
 }
 
-static void look_at_those_behind(evutil_socket_t fd, short what, void *arg)
+static void check_those_behind(void *arg)
 {
     gateway_links_t *self = arg;
     bool more = false;
-    (void)fd;
-    (void)what;
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++) {
         gateway_link_t *gateway = &self->gateways[at];
         if (!gateway->behind)
@@ -72,9 +71,8 @@ static void look_at_those_behind(evutil_socket_t fd, short what, void *arg)
         }
         more = more || gateway->behind;
     }
-    struct timeval time = {0, LOOK_AGAIN_US};
     if (more)
-        evtimer_add(&self->look, &time);
+        rl_timer_after(self->look, LOOK_AGAIN_US);
 }
 
 static void on_gone(void *arg, size_t slot)
@@ -86,14 +84,12 @@ static void on_gone(void *arg, size_t slot)
 gateway_links_t *gateway_links_new(rl_proc_t *proc, const gateway_links_events_t *events, void *arg,
                                    char *why, size_t why_size)
 {
-    gateway_links_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    gateway_links_t *self = rl_new(*self);
     self->proc = proc;
     self->events = *events;
     self->arg = arg;
     self->orphan_us = (uint64_t)rl_conf_int(rl_proc_conf(proc), "generator.orphan_ms") * 1000;
-    evtimer_assign(&self->look, rl_proc_base(proc), look_at_those_behind, self);
+    self->look = rl_timer_new(rl_proc_base(proc), check_those_behind, self);
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
         self->gateways[at].all = self;
     self->hubs = rl_gateways_new(proc, on_gone, self, why, why_size);
@@ -110,7 +106,7 @@ void gateway_links_destroy(gateway_links_t **self_p)
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
         close_tokens(&self->gateways[at]); // at the end nobody is told: the tasks are gone already
     rl_gateways_destroy(&self->hubs);
-    evtimer_del(&self->look);
+    rl_timer_destroy(&self->look);
     free(self);
     *self_p = NULL;
 }
@@ -177,11 +173,9 @@ bool gateway_links_welcome(gateway_links_t *self, const rl_welcome_t *welcome)
         return false;
     drop_tokens(gateway); // a gateway started anew knows nothing of the old one's questions
     gateway->route = welcome->route;
-    gateway->id = strdup(welcome->gateway);
-    gateway->endpoint = strdup(welcome->tokens);
+    gateway->id = rl_strdup(welcome->gateway);
+    gateway->endpoint = rl_strdup(welcome->tokens);
     rl_gateways_set_id(self->hubs, welcome->route, welcome->gateway);
-    if (!gateway->id || !gateway->endpoint)
-        abort();
     gateway->tokens = rl_wire_pub(self->proc, gateway->endpoint, gateway->id, on_subscribed,
                                   gateway, why, sizeof why);
     if (!gateway->tokens) {
@@ -224,9 +218,8 @@ uint64_t gateway_link_route(const gateway_link_t *gateway)
 bool gateway_link_is_behind(gateway_link_t *gateway)
 {
     if (!gateway->behind && rl_wire_waiting(gateway->tokens) > BEHIND_BYTES) {
-        struct timeval time = {0, LOOK_AGAIN_US};
         gateway->behind = true;
-        evtimer_add(&gateway->all->look, &time);
+        rl_timer_after(gateway->all->look, LOOK_AGAIN_US);
     }
     return gateway->behind;
 }

@@ -2,7 +2,6 @@
 // announcements and numbered messages out) and the LLM servers (behind upstreams.h).
 #include "generator.h"
 
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +12,14 @@
 #include "prefill.h"
 #include "tasks.h"
 #include "model_fingerprint.h"
+#include "timer.h"
 
 enum {
     IDLE_CONNECTIONS = 64, // to the LLM server, kept for the next answer
     LONGEST_TEXT = 1 << 20,
-    LEAVING_LOOK_MS = 20,
-    CROWD = 32,    // so many answers at a time: tokens are handled together,
-    PACE_US = 500, // in turns so far apart
+    LEAVING_LOOK_US = 20000, // while answers are finished
+    CROWD = 32,              // so many answers at a time: tokens are handled together,
+    PACE_US = 500,           // in turns so far apart
 };
 
 static const char usage[] =
@@ -29,7 +29,7 @@ static const char usage[] =
 
 typedef struct process {
     generator_t generator;
-    struct event announce, leave;
+    rl_timer_t *announce, *leave;
     uint64_t leave_until;
     char tasks[RL_ENDPOINT]; // the inbox's endpoint as gateways reach it
     rl_wire_t *inbox;
@@ -71,10 +71,7 @@ static void take_generate(generator_t *self, rl_msg_t *msg)
     }
     if (tasks_find(self->tasks, task->route, task->task))
         return; // sent twice
-    rl_msg_t *kept = rl_msg_move(msg);
-    if (!kept)
-        abort();
-    tasks_add(self->tasks, gateway, kept);
+    tasks_add(self->tasks, gateway, rl_msg_move(msg));
 }
 
 static void take_credit(generator_t *self, const rl_credit_t *credit)
@@ -154,12 +151,10 @@ static void announce_self(process_t *self)
     gateway_links_announce(generator->gateways, &message);
 }
 
-static void on_announce(evutil_socket_t fd, short what, void *arg)
+static void on_announce(void *arg)
 {
     process_t *self = arg;
     generator_t *generator = &self->generator;
-    (void)fd;
-    (void)what;
     gateway_links_sweep(generator->gateways);
     tasks_sweep(generator->tasks);
     upstreams_sweep(&generator->upstreams);
@@ -172,8 +167,7 @@ static void on_announce(evutil_socket_t fd, short what, void *arg)
     else
         announce_self(self);
     long ms = rl_conf_int(rl_proc_conf(generator->proc), "cluster.announce_ms");
-    struct timeval time = {ms / 1000, ms % 1000 * 1000};
-    evtimer_add(&self->announce, &time);
+    rl_timer_after(self->announce, (uint64_t)ms * 1000);
 }
 
 static void on_turn(void *arg)
@@ -224,12 +218,10 @@ static void on_dump(void *arg, rl_dump_t *dump)
 
 // ---- the end ----------------------------------------------------------------------------
 
-static void on_leave(evutil_socket_t fd, short what, void *arg)
+static void on_leave(void *arg)
 {
     process_t *self = arg;
     generator_t *generator = &self->generator;
-    (void)fd;
-    (void)what;
     size_t left = tasks_waiting(generator->tasks) + tasks_running(generator->tasks);
     if (left > 0 && rl_now_us() >= self->leave_until) {
         rl_warn("%zu answers are not finished after the grace time (generator.grace_ms)", left);
@@ -237,12 +229,10 @@ static void on_leave(evutil_socket_t fd, short what, void *arg)
                        "the generator was stopped before the answer was finished");
         left = 0;
     }
-    if (left == 0) {
+    if (left == 0)
         rl_proc_end(generator->proc, 0);
-        return;
-    }
-    struct timeval time = {0, LEAVING_LOOK_MS * 1000};
-    evtimer_add(&self->leave, &time);
+    else
+        rl_timer_after(self->leave, LEAVING_LOOK_US);
 }
 
 static void on_stop(void *arg)
@@ -253,7 +243,7 @@ static void on_stop(void *arg)
     generator->leaving = true;
     self->leave_until = rl_now_us() + (uint64_t)grace_ms * 1000;
     gateway_links_leave(generator->gateways, rl_proc_id(generator->proc));
-    on_leave(-1, 0, self);
+    on_leave(self);
 }
 
 // ---- the beginning ----------------------------------------------------------------------
@@ -267,12 +257,13 @@ static bool start_process(process_t *self, rl_proc_t *proc)
     struct event_base *base = rl_proc_base(proc);
     char why[2048];
     generator->proc = proc;
+    generator->answer_events = &task_stream_events;
     generator->scratch = rl_buf_make(LONGEST_TEXT);
     generator->tasks = tasks_new(generator);
     generator->fetcher = rl_fetcher_new(base, IDLE_CONNECTIONS);
     upstreams_init(&generator->upstreams, base, generator->fetcher);
-    evtimer_assign(&self->announce, base, on_announce, self);
-    evtimer_assign(&self->leave, base, on_leave, self);
+    self->announce = rl_timer_new(base, on_announce, self);
+    self->leave = rl_timer_new(base, on_leave, self);
     if (!read_settings(generator, conf))
         return false;
     self->inbox =
@@ -305,8 +296,8 @@ static void clean_up(process_t *self)
     upstreams_free(&generator->upstreams);
     rl_fetcher_destroy(&generator->fetcher);
     rl_buf_free(&generator->scratch);
-    evtimer_del(&self->announce);
-    evtimer_del(&self->leave);
+    rl_timer_destroy(&self->announce);
+    rl_timer_destroy(&self->leave);
 }
 
 int generator_main(int argc, char **argv)
@@ -322,7 +313,7 @@ int generator_main(int argc, char **argv)
                 self.generator.upstreams.order[0]->template ? "the LLM server"
                                                             : "the extractive upstream",
                 self.generator.slots);
-        on_announce(-1, 0, &self);
+        on_announce(&self);
         status = rl_proc_run(proc);
     }
     clean_up(&self);

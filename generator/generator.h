@@ -19,6 +19,7 @@ typedef struct generator {
     gateway_links_t *gateways;
     struct tasks *tasks;
     upstreams_t upstreams;
+    const backend_events_t *answer_events; // what a backend calls while it writes an answer
     size_t slots, queue_max;
     bool leaving;     // no new answers
     rl_buf_t scratch; // one text at a time

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 #include "task_private.h"
 #include "tasks.h"
 
@@ -183,9 +184,7 @@ static const char *ask_to_read(task_t *task, prompt_t *prompt)
     if (task_build_prompt(task, max_tokens, prompt) != 0)
         return "question_too_long";
     task->passages_used = prompt->passages_used;
-    task->prompt = strdup(prompt->messages.data);
-    if (!task->prompt)
-        return "out_of_memory";
+    task->prompt = rl_strdup(prompt->messages.data);
     task_set_state(task, TASK_ASKING);
     upstream->calls++;
     upstream->prefills++;

@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 #include "prefill.h"
 #include "probes.h"
 #include "task_private.h"
@@ -79,10 +80,9 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 task_t *task_new(generator_t *generator, gateway_link_t *gateway, rl_msg_t *generate)
 {
     const rl_generate_t *task = &generate->generate;
-    task_t *self = calloc(1, sizeof *self);
+    task_t *self = rl_new(*self);
     struct event_base *base = rl_proc_base(generator->proc);
-    if (!self || !(self->request = strdup(task->request)))
-        abort();
+    self->request = rl_strdup(task->request);
     self->generator = generator;
     self->gateway = gateway;
     self->route = task->route;

@@ -67,7 +67,10 @@ typedef struct task {
     SLIST_ENTRY(task) bucket; // of tasks' table
 } task_t;
 
-// Takes over `generate` (a kept message). Only answers that it has a number for are sent.
+// What a backend calls while it writes an answer.
+extern const backend_events_t task_stream_events;
+
+// Takes over `generate` (a message of its own). Only answers that it has a number for are sent.
 task_t *task_new(generator_t *generator, gateway_link_t *gateway, rl_msg_t *generate);
 void task_destroy(task_t **self_p);
 

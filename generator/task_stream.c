@@ -1,8 +1,9 @@
-// task_stream: the words of an answer as they come from an upstream, with citations, up to DONE.
+// task_stream: the text of an answer as it comes from an upstream, with citations, up to DONE.
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "probes.h"
 #include "task_private.h"
 #include "utf8.h"
@@ -106,7 +107,7 @@ static void stream_whole_characters(task_t *self, const char *text, size_t size)
     memcpy(self->held, text + whole, self->held_size);
 }
 
-bool task_on_text(void *arg, const char *text, size_t size)
+static bool on_text(void *arg, const char *text, size_t size)
 {
     task_t *self = arg;
     if (size == 0 || self->state >= TASK_DONE)
@@ -117,9 +118,7 @@ bool task_on_text(void *arg, const char *text, size_t size)
         learn_passages(self); // not before the first words were on their way
     self->tokens++;
     if (self->held_size > 0) {
-        char *joined = malloc(self->held_size + size + 1);
-        if (!joined)
-            abort();
+        char *joined = rl_must(malloc(self->held_size + size + 1));
         memcpy(joined, self->held, self->held_size);
         memcpy(joined + self->held_size, text, size);
         joined[self->held_size + size] = '\0';
@@ -133,74 +132,14 @@ bool task_on_text(void *arg, const char *text, size_t size)
     return !self->paused;
 }
 
-void task_on_cite(void *arg, unsigned passage, double score)
+static void on_cite(void *arg, unsigned passage, double score)
 {
     emit_cites(arg, &(cite_found_t){passage, score}, 1);
 }
 
 // ---- the end ----------------------------------------------------------------------------
 
-static void add_mark(rl_buf_t *out, const char *name, uint64_t us)
-{
-    if (us > 0)
-        rl_buf_addf(out, ",\"%s\":%llu", name, (unsigned long long)us);
-}
-
-void task_write_timings(const task_t *self, const backend_end_t *end, const backend_times_t *times,
-                        rl_buf_t *out)
-{
-    uint64_t from = self->at_us[TASK_RECEIVED];
-    uint64_t queued = self->at_us[TASK_PROMPTED] ? self->at_us[TASK_PROMPTED] - from : 0;
-    uint64_t asked = self->at_us[TASK_ASKING] ? self->at_us[TASK_ASKING] - from : 0;
-    rl_buf_addf(out, "{\"queue_us\":%llu", (unsigned long long)queued);
-    add_mark(out, "prompt_us", self->waited ? self->built_us - from : asked);
-    if (self->waited)
-        add_mark(out, "ahead_us", asked);
-    if (times->first_byte_us) {
-        add_mark(out, "connect_us", asked + times->connect_us);
-        add_mark(out, "sent_us", asked + times->sent_us);
-        add_mark(out, "first_byte_us", asked + times->first_byte_us);
-    }
-    add_mark(out, "first_token_us", self->first_token_us ? self->first_token_us - from : 0);
-    add_mark(out, "total_us", rl_now_us() - from);
-    add_mark(out, "retries", self->retries);
-    if (end->cached_tokens >= 0)
-        rl_buf_addf(out, ",\"cached_tokens\":%lld", (long long)end->cached_tokens);
-    if (end->prefill_ms >= 0)
-        rl_buf_addf(out, ",\"prefill_ms\":%.3f", end->prefill_ms);
-    if (end->read_tokens >= 0)
-        rl_buf_addf(out, ",\"read_tokens\":%lld", (long long)end->read_tokens);
-    if (end->server) {
-        rl_buf_adds(out, ",\"server\":");
-        rl_buf_add_json(out, end->server, strlen(end->server));
-    }
-    if (self->prompt_hash)
-        rl_buf_addf(out, ",\"prompt_hash\":\"%016llx\"", (unsigned long long)self->prompt_hash);
-    add_mark(out, "passages_repeated", self->repeated);
-    add_mark(out, "passages_cut", self->cut);
-    add_mark(out, "tokens_trimmed", self->tokens_trimmed);
-    add_mark(out, "prompt_tokens", end->counted ? end->prompt_tokens : self->prompt_tokens);
-}
-
-void task_measure_reading(const task_t *self, const backend_end_t *end,
-                          const backend_times_t *times)
-{
-    double cached = end->cached_tokens > 0 ? (double)end->cached_tokens : 0;
-    double prompt = (double)end->prompt_tokens, seconds = end->prefill_ms / 1000;
-    if (!end->counted || end->prompt_tokens == 0 || !self->prompt_tokens)
-        return;
-    double read = end->read_tokens >= 0 ? (double)end->read_tokens : prompt - cached;
-    if (end->prefill_ms < 0) { // by our own clock
-        uint64_t sent = self->at_us[TASK_ASKING] + times->sent_us;
-        if (!times->sent_us || self->first_token_us <= sent)
-            return;
-        seconds = (double)(self->first_token_us - sent) / 1e6;
-    }
-    // in tokens as prompts are counted before they are sent
-    upstream_measured(self->upstream, read * (double)self->prompt_tokens / prompt, seconds);
-}
-
-void task_on_done(void *arg, const backend_end_t *end, const backend_times_t *times)
+static void on_done(void *arg, const backend_end_t *end, const backend_times_t *times)
 {
     task_t *self = arg;
     cite_found_t found[CITE_MAX] = {{0}};
@@ -242,3 +181,23 @@ void task_on_done(void *arg, const backend_end_t *end, const backend_times_t *ti
     task_set_state(self, TASK_DONE);
     task_release(self);
 }
+
+static void on_progress(void *arg, const char *stage, const char *message)
+{
+    task_upstream_responded(arg);
+    task_report(arg, stage, message);
+}
+
+static void on_reading(void *arg, unsigned percent)
+{
+    task_report_reading(arg, percent);
+}
+
+const backend_events_t task_stream_events = {
+    .text = on_text,
+    .cite = on_cite,
+    .progress = on_progress,
+    .reading = on_reading,
+    .done = on_done,
+    .failed = task_on_failed,
+};

@@ -34,12 +34,6 @@ void task_upstream_responded(task_t *self)
     self->probe = false;
 }
 
-static void on_progress(void *arg, const char *stage, const char *message)
-{
-    task_upstream_responded(arg);
-    task_report(arg, stage, message);
-}
-
 void task_report_reading(task_t *self, unsigned percent)
 {
     rl_buf_t data = rl_buf_make(256);
@@ -50,12 +44,7 @@ void task_report_reading(task_t *self, unsigned percent)
     }
 }
 
-static void on_reading(void *arg, unsigned percent)
-{
-    task_report_reading(arg, percent);
-}
-
-static void on_failed(void *arg, const backend_failure_t *failure)
+void task_on_failed(void *arg, const backend_failure_t *failure)
 {
     task_t *self = arg;
     backend_failure_kind_t kind = failure->kind;
@@ -80,15 +69,6 @@ void task_leave_upstream(task_t *self)
 }
 
 // ---- asking one -------------------------------------------------------------------------
-
-static const backend_events_t events = {
-    .text = task_on_text,
-    .cite = task_on_cite,
-    .progress = on_progress,
-    .reading = on_reading,
-    .done = task_on_done,
-    .failed = on_failed,
-};
 
 static void tell_prompted(task_t *self, const prompt_t *prompt)
 {
@@ -213,8 +193,8 @@ static void ask_this(task_t *self, upstream_t *upstream)
                        self->at_us[TASK_ASKING] - self->at_us[TASK_RECEIVED], upstream->name);
     self->probe = upstream_begin(upstream);
     self->call = upstream->backend->type->start(
-        upstream->backend, &(backend_request_t){generate, &prompt, max_tokens, false}, &events,
-        self);
+        upstream->backend, &(backend_request_t){generate, &prompt, max_tokens, false},
+        self->generator->answer_events, self);
     prompt_free(&prompt);
     if (!self->call) {
         upstream_abandoned(upstream, self->probe, false);

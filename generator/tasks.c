@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 #include "probes.h"
 
 enum {
@@ -28,9 +29,7 @@ struct tasks {
 
 tasks_t *tasks_new(generator_t *generator)
 {
-    tasks_t *self = calloc(1, sizeof *self);
-    if (!self)
-        abort();
+    tasks_t *self = rl_new(*self);
     self->generator = generator;
     TAILQ_INIT(&self->waiting);
     TAILQ_INIT(&self->running);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "prompt_trim.h"
 #include "sentence.h"
 #include "template.h"
@@ -388,11 +389,11 @@ int prompt_build(const prompt_template_t *self, const rl_generate_t *generate, s
         .turns = rl_buf_make(PROMPT_MAX),
         .system = rl_buf_make(PROMPT_MAX),
         .scratch = rl_buf_make(PROMPT_MAX),
-        .kept = calloc(generate->turns_size + 1, sizeof(bool)),
-        .cuts = calloc(generate->passages_size + 1, sizeof *work.cuts),
+        .kept = rl_alloc_array(generate->turns_size, sizeof *work.kept),
+        .cuts = rl_alloc_array(generate->passages_size, sizeof *work.cuts),
         .out = out,
     };
-    int rc = work.kept && work.cuts ? fill_prompt(&work, budget, quick) : -1;
+    int rc = fill_prompt(&work, budget, quick);
     rl_buf_free(&work.passages);
     rl_buf_free(&work.turns);
     rl_buf_free(&work.system);

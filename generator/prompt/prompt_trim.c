@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "prompt.h"
 #include "sentence.h"
 #include "text_terms.h"
@@ -33,12 +34,10 @@ static int compare_hashes(const void *a, const void *b)
 
 static pairs_t pairs_of(const char *text)
 {
-    pairs_t pairs = {.hashes = malloc(PAIRS * sizeof *pairs.hashes)};
+    pairs_t pairs = {.hashes = rl_must(malloc(PAIRS * sizeof *pairs.hashes))};
     rl_text_terms_t terms = rl_text_terms(text, strlen(text));
     uint32_t before, term;
     size_t size = 0, kept = 0;
-    if (!pairs.hashes)
-        abort();
     if (!rl_text_terms_next(&terms, &before))
         return pairs;
     while (size < PAIRS && rl_text_terms_next(&terms, &term)) {
@@ -67,9 +66,7 @@ static bool repeats_better(const pairs_t *self, const pairs_t *better)
 static void leave_out_repeated(const rl_generate_t *generate, prompt_cut_t *cuts)
 {
     size_t size = generate->passages_size;
-    pairs_t *pairs = calloc(size + 1, sizeof *pairs);
-    if (!pairs)
-        abort();
+    pairs_t *pairs = rl_alloc_array(size, sizeof *pairs);
     for (size_t at = 0; at < size; at++) {
         pairs[at] = pairs_of(generate->passages[at].text);
         for (size_t better = 0; better < at && !cuts[at].left_out; better++)

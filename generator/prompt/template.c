@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fail.h"
+#include "mem.h"
 #include "prompt.h"
 #include "utf8.h"
 
@@ -60,9 +62,8 @@ typedef struct reader {
 
 static int refuse_template(reader_t *reader, const char *what, const char *name, size_t size)
 {
-    snprintf(reader->why, reader->why_size, "%s:%zu: %s%.*s", reader->file, reader->line, what,
-             (int)(size < 64 ? size : 64), name);
-    return -1;
+    return rl_fail(reader->why, reader->why_size, "%s:%zu: %s%.*s", reader->file, reader->line,
+                   what, (int)(size < 64 ? size : 64), name);
 }
 
 static int add_part(reader_t *reader, template_what_t what, const char *text, size_t size)
@@ -205,33 +206,27 @@ static int read_sections(reader_t *reader, const char *text, const char *end)
 
 static char *read_file(const char *file, char *why, size_t why_size)
 {
-    char *text = calloc(1, FILE_MAX + 1);
     FILE *in = fopen(file, "rb");
-    if (!in || !text) {
-        snprintf(why, why_size, "%s: %s", file, strerror(in ? ENOMEM : errno));
-        if (in)
-            fclose(in);
-        free(text);
+    if (!in) {
+        rl_fail(why, why_size, "%s: %s", file, strerror(errno));
         return NULL;
     }
+    char *text = rl_alloc(FILE_MAX + 1);
     size_t size = fread(text, 1, FILE_MAX + 1, in);
     fclose(in);
-    if (size > FILE_MAX || !rl_utf8_valid(text, size)) {
-        snprintf(why, why_size, "%s: %s", file,
-                 size > FILE_MAX ? "larger than 256 KiB" : "not UTF-8 text");
-        free(text);
-        return NULL;
-    }
-    return text;
+    if (size <= FILE_MAX && rl_utf8_valid(text, size))
+        return text;
+    rl_fail(why, why_size, "%s: %s", file,
+            size > FILE_MAX ? "larger than 256 KiB" : "not UTF-8 text");
+    free(text);
+    return NULL;
 }
 
 prompt_template_t *prompt_template_new(const char *file, char *why, size_t why_size)
 {
     bool own = file && *file;
-    prompt_template_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
-    self->source = own ? read_file(file, why, why_size) : strdup(built_in);
+    prompt_template_t *self = rl_new(*self);
+    self->source = own ? read_file(file, why, why_size) : rl_strdup(built_in);
     reader_t reader = {.template = self,
                        .file = own ? file : "built-in template",
                        .line = 1,

@@ -98,7 +98,7 @@ typedef struct backend_type {
     const char *(*model)(const backend_t *self);
     // What it keeps of prompts; NULL: it reads none.
     prompt_cache_t (*keeps)(const backend_t *self);
-    // NULL if memory runs out.
+    // NULL if the request cannot be made.
     backend_call_t *(*start)(backend_t *self, const backend_request_t *ask,
                              const backend_events_t *events, void *arg);
     void (*resume)(backend_call_t *call);

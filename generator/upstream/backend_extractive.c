@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "extract.h"
+#include "mem.h"
 
 enum {
     ANSWER_SENTENCES = 3,
@@ -32,7 +33,7 @@ typedef struct extractive_call {
 
 // ---- choosing ---------------------------------------------------------------------------
 
-static int choose_answer(extractive_call_t *call, const backend_request_t *ask)
+static void choose_answer(extractive_call_t *call, const backend_request_t *ask)
 {
     const rl_generate_t *generate = ask->generate;
     rl_extracted_t chosen[ANSWER_SENTENCES];
@@ -49,13 +50,9 @@ static int choose_answer(extractive_call_t *call, const backend_request_t *ask)
         call->size++;
     }
     if (call->size == 0) {
-        call->texts[0] = strdup(nothing_found);
+        call->texts[0] = rl_strdup(nothing_found);
         call->size = 1;
     }
-    for (size_t at = 0; at < call->size; at++)
-        if (!call->texts[at])
-            return -1;
-    return 0;
 }
 
 // ---- saying it, a sentence a turn -------------------------------------------------------
@@ -105,16 +102,11 @@ static backend_call_t *extractive_start(backend_t *base, const backend_request_t
                                         const backend_events_t *events, void *arg)
 {
     extractive_t *self = (extractive_t *)base;
-    extractive_call_t *call = calloc(1, sizeof *call);
-    if (!call)
-        return NULL;
+    extractive_call_t *call = rl_new(*call);
     call->events = *events;
     call->arg = arg;
     evtimer_assign(&call->next, self->loop, say_next, call);
-    if (choose_answer(call, ask) != 0) {
-        extractive_free(call);
-        return NULL;
-    }
+    choose_answer(call, ask);
     event_active(&call->next, EV_TIMEOUT, 1);
     return (backend_call_t *)call;
 }
@@ -181,9 +173,7 @@ static const backend_type_t extractive_type = {
 
 backend_t *backend_extractive_new(struct event_base *base)
 {
-    extractive_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    extractive_t *self = rl_new(*self);
     self->base.type = &extractive_type;
     self->loop = base;
     return &self->base;

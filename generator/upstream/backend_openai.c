@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "openai_call.h"
 #include "openai_request.h"
 
@@ -109,9 +110,7 @@ static backend_call_t *openai_start(backend_t *base, const backend_request_t *as
                                     const backend_events_t *events, void *arg)
 {
     openai_t *self = (openai_t *)base;
-    openai_call_t *call = calloc(1, sizeof *call);
-    if (!call)
-        return NULL;
+    openai_call_t *call = rl_new(*call);
     call->server = &self->server;
     LIST_INSERT_HEAD(&self->calls, call, list);
     call->events = *events;
@@ -125,7 +124,7 @@ static backend_call_t *openai_start(backend_t *base, const backend_request_t *as
     call->started = call->active = rl_now_us();
     snprintf(call->traceparent, sizeof call->traceparent, "%.63s", ask->generate->traceparent);
     const char *tracestate = ask->generate->tracestate;
-    call->tracestate = tracestate && *tracestate ? strdup(tracestate) : NULL;
+    call->tracestate = tracestate && *tracestate ? rl_strdup(tracestate) : NULL;
     evtimer_assign(&call->limit, self->server.loop, openai_call_on_limit, call);
     openai_call_set_limit(call, self->server.first_token_ms);
     snprintf(call->salt, sizeof call->salt, "%s", ask->generate->salt ? ask->generate->salt : "");
@@ -191,9 +190,7 @@ static const backend_type_t openai_type = {
 
 backend_t *backend_openai_new(struct event_base *base, rl_fetcher_t *fetcher)
 {
-    openai_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    openai_t *self = rl_new(*self);
     self->base.type = &openai_type;
     openai_server_init(&self->server, base, fetcher);
     return &self->base;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "openai_chunk.h"
 #include "openai_failure.h"
 #include "server_error.h"
@@ -162,7 +163,7 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
         return;
     }
     if (chunk->model && !call->model)
-        call->model = strdup(chunk->model);
+        call->model = rl_strdup(chunk->model);
     if (chunk->counted) {
         call->end.counted = true;
         call->end.prompt_tokens = chunk->prompt_tokens;

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 #include "openai_server.h"
 
 enum {
@@ -52,7 +53,7 @@ bool openai_server_learn(openai_server_t *self, const rl_fetch_result_t *result)
                        : NULL;
     const json_t *first = json_array_get(json_object_get(root, "data"), 0);
     const char *id = json_string_value(json_object_get(first, "id"));
-    char *model = id && *id && strlen(id) < 256 ? strdup(id) : NULL;
+    char *model = id && *id && strlen(id) < 256 ? rl_strdup(id) : NULL;
     if (json_is_object(first)) {
         const char *owner = json_string_value(json_object_get(first, "owned_by"));
         take_kind(self, owner ? owner : "");

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 rl_fetch_t *openai_server_fetch(const openai_server_t *self, const char *path,
                                 rl_fetch_request_t *request)
 {
@@ -23,11 +25,8 @@ rl_fetch_t *openai_server_fetch(const openai_server_t *self, const char *path,
 
 static void set_string(char **to, const char *from)
 {
-    char *copy = strdup(from);
-    if (!copy)
-        abort();
     free(*to);
-    *to = copy;
+    *to = rl_strdup(from);
 }
 
 // host:port of the URL, without what could be a secret.

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 #include "upstreams_read.h"
 #include "model_fingerprint.h"
 
@@ -60,15 +61,11 @@ static upstream_t *find_or_add(upstreams_t *self, const char *name)
         if (strcmp(upstream->name, name) == 0)
             return upstream;
     }
-    upstream = calloc(1, sizeof *upstream);
-    if (!upstream)
-        abort();
+    upstream = rl_new(*upstream);
     snprintf(upstream->name, sizeof upstream->name, "%s", name);
     upstream->backend = strcmp(name, "extractive") == 0
                             ? backend_extractive_new(self->loop)
                             : backend_openai_new(self->loop, self->fetcher);
-    if (!upstream->backend)
-        abort();
     LIST_INSERT_HEAD(&self->all, upstream, list);
     return upstream;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "mem.h"
 #include "sentence.h"
 #include "text_terms.h"
 
@@ -53,9 +54,8 @@ typedef struct words {
 
 cite_t *cite_new(void)
 {
-    cite_t *self = calloc(1, sizeof *self);
-    if (self)
-        self->sentence = rl_buf_make(SENTENCE_MAX);
+    cite_t *self = rl_new(*self);
+    self->sentence = rl_buf_make(SENTENCE_MAX);
     return self;
 }
 
@@ -90,11 +90,9 @@ void cite_learn(cite_t *self, const rl_passage_t *passages, size_t size)
     self->passages = terms.full ? 0 : size;
     free(self->terms);
     // exactly as large as needed: this stays for as long as the answer is written
-    self->terms = malloc(terms.size + 1);
-    if (self->terms && terms.size > 0)
+    self->terms = rl_must(malloc(terms.size + 1));
+    if (terms.size > 0)
         memcpy(self->terms, terms.data, terms.size);
-    else
-        self->passages = 0;
     rl_buf_free(&terms);
 }
 
