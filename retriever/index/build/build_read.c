@@ -117,7 +117,7 @@ static int take_passage(void *arg, const rl_passage_t *passage)
     if (rc == 0 && is_spooled(self))
         rc = spool_add(self->spool, &item, self->why, BUILD_WHY);
     else if (rc == 0)
-        rc = build_write_one(self, &item);
+        rc = build_write_passage(self, &item);
     self->passages += rc == 0;
     return rc;
 }

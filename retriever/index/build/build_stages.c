@@ -69,6 +69,21 @@ int build_vector(build_t *self, const spooled_t *item, const float **vector, siz
     return *vector ? 0 : -1;
 }
 
+int build_turn_spool(build_t *self, int (*fn)(build_t *self, const spooled_t *item))
+{
+    uint64_t until = rl_now_us() + BUILD_TURN_US;
+    int rc;
+    do {
+        spooled_t item;
+        rc = spool_next(self->spool, &item, self->why, BUILD_WHY);
+        if (rc > 0 && fn(self, &item) != 0)
+            rc = -1;
+    } while (rc > 0 && rl_now_us() < until);
+    if (rc < 0)
+        build_fail(self, self->why);
+    return rc;
+}
+
 void build_prune_cache(build_t *self)
 {
     if (self->cache && vector_cache_prune(self->cache, self->why, BUILD_WHY) != 0)

@@ -85,6 +85,10 @@ uint64_t build_problems(const build_t *self);
 // without. Good until the next call. Returns 0, or -1 with self->why.
 int build_vector(build_t *self, const spooled_t *item, const float **vector, size_t *dimension);
 
+// Gives `fn` passages of the spool for a turn. Returns 1 when more are to come, 0 behind the last,
+// -1 after the build has failed (`fn` returns -1 with self->why).
+int build_turn_spool(build_t *self, int (*fn)(build_t *self, const spooled_t *item));
+
 // Removes from the cache what this build did not need.
 void build_prune_cache(build_t *self);
 
@@ -101,6 +105,6 @@ void build_write(build_t *self);
 void build_finish(build_t *self);
 
 // A passage with all that belongs to it into the generation. Returns 0, or -1 with self->why.
-int build_write_one(build_t *self, const spooled_t *item);
+int build_write_passage(build_t *self, const spooled_t *item);
 
 #endif

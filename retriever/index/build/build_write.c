@@ -14,41 +14,26 @@ enum {
     WORTH_A_LINE_US = 2000 * 1000 // a stage that took longer leaves a line
 };
 
-int build_write_one(build_t *self, const spooled_t *item)
+int build_write_passage(build_t *self, const spooled_t *item)
 {
     const float *vector;
-    size_t dimension;
-    if (build_vector(self, item, &vector, &dimension) != 0)
+    if (build_vector(self, item, &vector, &self->dimension) != 0 ||
+        generation_writer_add(self->writer, item->shard, &item->passage, vector, self->dimension,
+                              self->why, BUILD_WHY) == 0)
         return -1;
-    self->dimension = dimension;
-    return generation_writer_add(self->writer, item->shard, &item->passage, vector, dimension,
-                                 self->why, BUILD_WHY) == 0
-               ? -1
-               : 0;
+    self->written++;
+    return 0;
 }
 
 void build_write(build_t *self)
 {
-    uint64_t until = rl_now_us() + BUILD_TURN_US;
-    do {
-        spooled_t item;
-        int rc = spool_next(self->spool, &item, self->why, BUILD_WHY);
-        if (rc > 0)
-            rc = build_write_one(self, &item) == 0 ? 1 : -1;
-        if (rc < 0) {
-            build_fail(self, self->why);
-            return;
-        }
-        if (rc == 0) {
-            progress_at(self->progress, self->written);
-            progress_end(self->progress);
-            build_set_state(self, BUILD_FINISHING);
-            return;
-        }
-        self->written++;
-    } while (rl_now_us() < until);
+    int rc = build_turn_spool(self, build_write_passage);
+    if (rc < 0)
+        return;
     progress_at(self->progress, self->written);
-    build_set_state(self, BUILD_WRITING);
+    if (rc == 0)
+        progress_end(self->progress);
+    build_set_state(self, rc > 0 ? BUILD_WRITING : BUILD_FINISHING);
 }
 
 // ---- finishing ----------------------------------------------------------------------------------

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "clock.h"
 #include "embedding.h"
@@ -48,7 +47,7 @@ struct load {
     struct event *probe_again; // the search is repeated
     engine_catalog_t catalog;
     load_phase_t phase;
-    char load[17], generation[STORE_NAME], created[32];
+    char load[17], generation[STORE_NAME], created[GENERATION_TIMESTAMP];
     char *settings;
     load_calls_t calls;
     load_request_t *requests; // the first one is for what goes one after the other, too
@@ -204,10 +203,7 @@ static bool send_batches(load_t *self)
 static void describe_load(load_t *self, bool loading)
 {
     const build_t *build = self->build;
-    time_t now = time(NULL);
-    struct tm utc;
-    gmtime_r(&now, &utc);
-    strftime(self->created, sizeof self->created, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    generation_timestamp(self->created);
     snprintf(self->generation, sizeof self->generation, "e-%s%s", self->load,
              loading ? "-part" : "");
     self->catalog.loading = loading;
@@ -423,38 +419,26 @@ static void begin_loading(load_t *self)
 }
 
 // The dimension must be in the catalog before the first passage is sent.
-static int survey_passage(load_t *self, const spooled_t *item)
+static int survey_passage(build_t *build, const spooled_t *item)
 {
-    build_t *build = self->build;
     const float *vector;
     if (build->dimension == 0 && build_vector(build, item, &vector, &build->dimension) != 0)
         return -1;
-    load_survey_add(self->survey, item);
+    load_survey_add(build->load->survey, item);
     return 0;
 }
 
 void build_load(build_t *build)
 {
-    uint64_t until = rl_now_us() + BUILD_TURN_US;
     if (!build->load && !(build->load = load_new(build))) {
         build_fail(build, build->why);
         return;
     }
-    load_t *self = build->load;
-    do {
-        spooled_t item;
-        int rc = spool_next(build->spool, &item, build->why, BUILD_WHY);
-        if (rc > 0)
-            rc = survey_passage(self, &item) == 0 ? 1 : -1;
-        if (rc < 0) {
-            build_fail(build, build->why);
-            return;
-        }
-        if (rc == 0) {
-            progress_drop(build->progress);
-            begin_loading(self);
-            return;
-        }
-    } while (rl_now_us() < until);
-    build_set_state(build, BUILD_WRITING);
+    int rc = build_turn_spool(build, survey_passage);
+    if (rc > 0)
+        build_set_state(build, BUILD_WRITING);
+    if (rc != 0)
+        return;
+    progress_drop(build->progress);
+    begin_loading(build->load);
 }

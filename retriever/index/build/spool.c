@@ -18,12 +18,12 @@ enum {
 };
 
 // What a record begins with; strings (each with its NUL) and the vector follow.
-typedef struct head {
+typedef struct record_head {
     uint64_t shard, start, end, hash;
     vector_key_t key;
     uint64_t vector_size;
     uint32_t sizes[STRINGS]; // with NUL: doc, title, heading, source, text, meta
-} head_t;
+} record_head_t;
 
 struct spool {
     FILE *file;
@@ -80,12 +80,12 @@ int spool_add(spool_t *self, const spooled_t *item, char *why, size_t why_size)
     const rl_passage_t *passage = &item->passage;
     const char *strings[STRINGS] = {passage->doc,    passage->title, passage->heading,
                                     passage->source, passage->text,  passage->meta};
-    head_t head = {.shard = item->shard,
-                   .start = passage->start,
-                   .end = passage->end,
-                   .hash = passage->hash,
-                   .key = item->key,
-                   .vector_size = item->vector ? item->vector_size : 0};
+    record_head_t head = {.shard = item->shard,
+                          .start = passage->start,
+                          .end = passage->end,
+                          .hash = passage->hash,
+                          .key = item->key,
+                          .vector_size = item->vector ? item->vector_size : 0};
     for (size_t i = 0; i < STRINGS; i++) {
         strings[i] = strings[i] ? strings[i] : "";
         head.sizes[i] = (uint32_t)strlen(strings[i]) + 1;
@@ -106,7 +106,7 @@ int spool_rewind(spool_t *self, char *why, size_t why_size)
 
 int spool_next(spool_t *self, spooled_t *item, char *why, size_t why_size)
 {
-    head_t head;
+    record_head_t head;
     if (fread(&head, sizeof head, 1, self->file) != 1) {
         if (feof(self->file))
             return 0;

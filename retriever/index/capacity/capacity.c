@@ -47,13 +47,13 @@ static double passage_memory(const capacity_figures_t *figures, capacity_index_t
     return figures->kinds[index].bytes + figures->words.bytes;
 }
 
-static bool shard_fits(const capacity_figures_t *figures, const capacity_wish_t *wish,
+static bool shard_fits(const capacity_figures_t *figures, const capacity_workload_t *workload,
                        capacity_index_t index, double passages)
 {
-    double most = wish->latency_ms * OF_LATENCY;
+    double most = workload->latency_ms * OF_LATENCY;
     return capacity_dense_ms(figures, index, passages, 99) <= most &&
            capacity_lexical_ms(figures, passages, 99) <= most &&
-           passages * passage_memory(figures, index) <= wish->memory * OF_MEMORY;
+           passages * passage_memory(figures, index) <= workload->memory * OF_MEMORY;
 }
 
 static unsigned round_up(double value)
@@ -61,15 +61,15 @@ static unsigned round_up(double value)
     return value < 1 ? 1 : value > 1e9 ? 1000000000 : (unsigned)ceil(value - 1e-9);
 }
 
-void capacity_need(const capacity_figures_t *figures, const capacity_wish_t *wish,
+void capacity_need(const capacity_figures_t *figures, const capacity_workload_t *workload,
                    capacity_index_t index, capacity_need_t *need)
 {
-    *need = (capacity_need_t){.shards = 1, .replicas = wish->replicas ? wish->replicas : 1};
+    *need = (capacity_need_t){.shards = 1, .replicas = workload->replicas ? workload->replicas : 1};
     while (need->shards < CAPACITY_MAX_SHARDS &&
-           !shard_fits(figures, wish, index, wish->passages / need->shards))
+           !shard_fits(figures, workload, index, workload->passages / need->shards))
         need->shards++;
-    double part = wish->passages / need->shards;
-    need->possible = shard_fits(figures, wish, index, part);
+    double part = workload->passages / need->shards;
+    need->possible = shard_fits(figures, workload, index, part);
     need->shard_passages = part;
     need->shard_memory = part * passage_memory(figures, index);
     need->dense_p99_ms = capacity_dense_ms(figures, index, part, 99);
@@ -77,10 +77,10 @@ void capacity_need(const capacity_figures_t *figures, const capacity_wish_t *wis
     double work =
         (capacity_dense_ms(figures, index, part, 50) + capacity_lexical_ms(figures, part, 50)) /
         1000 * need->shards;
-    need->cores = wish->rate * work;
-    unsigned for_cores = round_up(need->cores / BUSY / wish->cores);
-    unsigned for_memory =
-        round_up(need->shard_memory * need->shards * need->replicas / (wish->memory * OF_MEMORY));
+    need->cores = workload->rate * work;
+    unsigned for_cores = round_up(need->cores / BUSY / workload->cores);
+    unsigned for_memory = round_up(need->shard_memory * need->shards * need->replicas /
+                                   (workload->memory * OF_MEMORY));
     need->machines = for_cores > for_memory ? for_cores : for_memory;
     if (need->replicas > 1) { // what is left when one is gone must carry the rate
         unsigned with_one_gone = for_cores + 1;
@@ -91,8 +91,8 @@ void capacity_need(const capacity_figures_t *figures, const capacity_wish_t *wis
     // a machine takes part in the rate only with a replica of something
     while (need->shards * need->replicas < need->machines)
         need->replicas++;
-    need->build_s =
-        wish->passages / figures->kinds[index].per_s + wish->passages / figures->words.per_s;
+    need->build_s = workload->passages / figures->kinds[index].per_s +
+                    workload->passages / figures->words.per_s;
 }
 
 static capacity_index_t usual_index(double passages)
@@ -103,12 +103,13 @@ static capacity_index_t usual_index(double passages)
                                      : CAPACITY_FLAT;
 }
 
-capacity_index_t capacity_choose(const capacity_figures_t *figures, const capacity_wish_t *wish,
+capacity_index_t capacity_choose(const capacity_figures_t *figures,
+                                 const capacity_workload_t *workload,
                                  capacity_need_t needs[CAPACITY_INDEXES])
 {
     capacity_index_t best = CAPACITY_INDEXES;
     for (capacity_index_t index = 0; index < CAPACITY_INDEXES; index++) {
-        capacity_need(figures, wish, index, &needs[index]);
+        capacity_need(figures, workload, index, &needs[index]);
         const capacity_need_t *need = &needs[index], *other = &needs[best % CAPACITY_INDEXES];
         if (!need->possible)
             continue;

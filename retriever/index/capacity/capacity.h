@@ -41,12 +41,12 @@ typedef struct capacity_figures {
     double stored;         // bytes of text and metadata a passage, read for hits only
 } capacity_figures_t;
 
-typedef struct capacity_wish {
+typedef struct capacity_workload {
     double passages, rate, latency_ms; // questions a second at the busiest, p99 of a search
     unsigned replicas;                 // of each shard, at least
     double memory;                     // bytes of a machine
     unsigned cores;                    // of a machine
-} capacity_wish_t;
+} capacity_workload_t;
 
 // What one kind of index takes.
 typedef struct capacity_need {
@@ -67,19 +67,21 @@ double capacity_lexical_ms(const capacity_figures_t *figures, double passages, i
 // them and have the cores: a search may take half of the latency (the rest is for waiting its
 // turn), cores may be busy for 60 %, four fifths of the memory used; with replicas, one machine may
 // be gone.
-void capacity_need(const capacity_figures_t *figures, const capacity_wish_t *wish,
+void capacity_need(const capacity_figures_t *figures, const capacity_workload_t *workload,
                    capacity_index_t index, capacity_need_t *need);
 
 // The kind to take: the fewest machines, then the fewest shards, then what the builder takes.
 // CAPACITY_INDEXES if none is possible.
-capacity_index_t capacity_choose(const capacity_figures_t *figures, const capacity_wish_t *wish,
+capacity_index_t capacity_choose(const capacity_figures_t *figures,
+                                 const capacity_workload_t *workload,
                                  capacity_need_t needs[CAPACITY_INDEXES]);
 
 // "Flat", "HNSW32", "IVF4096,SQ8" for a shard of so many passages, into `out` of 32 bytes.
 void capacity_factory(capacity_index_t index, double passages, char *out);
 
 // All of it in words.
-void capacity_report(const capacity_figures_t *figures, const capacity_wish_t *wish, FILE *out);
+void capacity_report(const capacity_figures_t *figures, const capacity_workload_t *workload,
+                     FILE *out);
 
 // Measures on this machine, in one thread (its CPU time), with made-up passages (synthetic.h) that
 // it indexes in a temporary folder: about half a minute for 25,000 of 384 dimensions. `say` is told

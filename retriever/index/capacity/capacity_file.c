@@ -11,10 +11,10 @@
 #include "files.h"
 
 // A number in the file: where it is, and where it belongs.
-typedef struct place {
+typedef struct figure {
     const char *object, *name;
     size_t offset;
-} place_t;
+} figure_t;
 
 #define OF(field) offsetof(capacity_figures_t, field)
 #define KIND(object, field)                                                                        \
@@ -24,7 +24,7 @@ typedef struct place {
         object, "per_s", OF(field.per_s)                                                           \
     }
 
-static const place_t places[] = {
+static const figure_t file_figures[] = {
     {"measured", "passages", OF(passages)}, {"measured", "dimension", OF(dimension)},
     {"measured", "stored", OF(stored)},     {"measured", "words_power", OF(words_power)},
     KIND("flat", kinds[CAPACITY_FLAT]),     KIND("graph", kinds[CAPACITY_GRAPH]),
@@ -32,22 +32,22 @@ static const place_t places[] = {
 };
 
 enum {
-    PLACES = sizeof places / sizeof *places,
+    FILE_FIGURES = sizeof file_figures / sizeof *file_figures,
     MAX_FILE = 64 << 10
 };
 
 int capacity_save(const capacity_figures_t *figures, const char *path, char *why, size_t why_size)
 {
     json_t *root = json_object();
-    for (size_t at = 0; at < PLACES; at++) {
-        json_t *object = json_object_get(root, places[at].object);
+    for (size_t at = 0; at < FILE_FIGURES; at++) {
+        json_t *object = json_object_get(root, file_figures[at].object);
         if (!object) {
             object = json_object();
-            json_object_set_new(root, places[at].object, object);
+            json_object_set_new(root, file_figures[at].object, object);
         }
         double value;
-        memcpy(&value, (const char *)figures + places[at].offset, sizeof value);
-        json_object_set_new(object, places[at].name, json_real(value));
+        memcpy(&value, (const char *)figures + file_figures[at].offset, sizeof value);
+        json_object_set_new(object, file_figures[at].name, json_real(value));
     }
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     int rc = text && file_write(path, text, strlen(text)) == 0
@@ -71,16 +71,16 @@ int capacity_load(capacity_figures_t *figures, const char *path, char *why, size
         return rl_fail(why, why_size, "%s: line %d: %s; remove it to measure again", path,
                        error.line, error.text);
     int rc = 0;
-    for (size_t at = 0; rc == 0 && at < PLACES; at++) {
+    for (size_t at = 0; rc == 0 && at < FILE_FIGURES; at++) {
         const json_t *number =
-            json_object_get(json_object_get(root, places[at].object), places[at].name);
+            json_object_get(json_object_get(root, file_figures[at].object), file_figures[at].name);
         double value = json_number_value(number);
         if (!json_is_number(number) || !isfinite(value) || value <= 0)
             rc = rl_fail(why, why_size,
                          "%s: %s.%s must be a number above 0; remove the file to measure again",
-                         path, places[at].object, places[at].name);
+                         path, file_figures[at].object, file_figures[at].name);
         else
-            memcpy((char *)figures + places[at].offset, &value, sizeof value);
+            memcpy((char *)figures + file_figures[at].offset, &value, sizeof value);
     }
     json_decref(root);
     return rc;

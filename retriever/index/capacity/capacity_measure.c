@@ -29,7 +29,7 @@ enum {
 
 static const double RECALL = 0.95;
 
-typedef struct lab {
+typedef struct measurement {
     size_t passages, dimension;
     synthetic_t *corpus;
     float *vectors, *questions;
@@ -37,7 +37,7 @@ typedef struct lab {
     char folder[FILE_PATH_MAX];
     char *why;
     size_t why_size;
-} lab_t;
+} measurement_t;
 
 typedef struct timing {
     double p50_ms, p99_ms, recall;
@@ -58,13 +58,13 @@ static int compare_ms(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-static void remember_exact(lab_t *self, size_t asked, const result_t *result)
+static void remember_exact(measurement_t *self, size_t asked, const result_t *result)
 {
     for (size_t at = 0; at < BEST; at++)
         self->exact[asked][at] = at < result->size ? result->hits[at].id : 0;
 }
 
-static double share_found(const lab_t *self, size_t asked, const result_t *result)
+static double share_found(const measurement_t *self, size_t asked, const result_t *result)
 {
     size_t found = 0;
     for (size_t at = 0; at < BEST; at++)
@@ -75,8 +75,8 @@ static double share_found(const lab_t *self, size_t asked, const result_t *resul
 
 // Asks all questions, one at a time in this thread, with this effort (0: the usual). An exact
 // source says what is right.
-static int search_all(lab_t *self, const source_backend_t *backend, void *source, size_t effort,
-                      bool exact, timing_t *timing)
+static int search_all(measurement_t *self, const source_backend_t *backend, void *source,
+                      size_t effort, bool exact, timing_t *timing)
 {
     double ms[QUESTIONS];
     char text[SYNTHETIC_TEXT];
@@ -110,7 +110,7 @@ static int search_all(lab_t *self, const source_backend_t *backend, void *source
     return 0;
 }
 
-static int time_searches(lab_t *self, const store_t *store, const char *kind, bool exact,
+static int time_searches(measurement_t *self, const store_t *store, const char *kind, bool exact,
                          timing_t *timing)
 {
     const source_backend_t *backend = source_backends[source_kind_named(kind)];
@@ -130,8 +130,8 @@ static int time_searches(lab_t *self, const store_t *store, const char *kind, bo
 
 // An index of the first `count` passages in a folder of its own; factory "": of their words only.
 // The time is without making the passages up.
-static store_t *build_index(lab_t *self, const char *name, const char *factory, size_t count,
-                            bool with_words, double *seconds)
+static store_t *build_index(measurement_t *self, const char *name, const char *factory,
+                            size_t count, bool with_words, double *seconds)
 {
     char path[FILE_PATH_MAX], doc[32], text[SYNTHETIC_TEXT] = "a";
     generation_settings_t settings = {.collection = "size",
@@ -184,7 +184,7 @@ static double shard_bytes(const store_t *store, const char *name)
     return sum;
 }
 
-static int measure_kind(lab_t *self, capacity_index_t index, capacity_figures_t *figures)
+static int measure_kind(measurement_t *self, capacity_index_t index, capacity_figures_t *figures)
 {
     static const char *const names[CAPACITY_INDEXES] = {"flat", "graph", "lists"};
     capacity_kind_t *kind = &figures->kinds[index];
@@ -207,7 +207,7 @@ static int measure_kind(lab_t *self, capacity_index_t index, capacity_figures_t 
     return rc;
 }
 
-static int measure_word_search(lab_t *self, capacity_figures_t *figures)
+static int measure_word_search(measurement_t *self, capacity_figures_t *figures)
 {
     timing_t all, part;
     double seconds = 0, ignored;
@@ -235,7 +235,8 @@ static int measure_word_search(lab_t *self, capacity_figures_t *figures)
     return rc;
 }
 
-static int measure_machine(lab_t *self, void (*say)(const char *what), capacity_figures_t *figures)
+static int measure_machine(measurement_t *self, void (*say)(const char *what),
+                           capacity_figures_t *figures)
 {
     static const char *const names[] = {"exact search", "a graph", "an inverted file"};
     size_t d = self->dimension;
@@ -258,7 +259,7 @@ int capacity_measure(size_t passages, size_t dimension, void (*say)(const char *
                      capacity_figures_t *figures, char *why, size_t why_size)
 {
     const char *temporary = getenv("TMPDIR");
-    lab_t *self = rl_new(*self);
+    measurement_t *self = rl_new(*self);
     self->passages = passages;
     self->dimension = dimension;
     self->why = why;

@@ -39,14 +39,14 @@ static const char *format_memory(double bytes, char *out)
 
 // The most passages that a shard may have at one question a second of each core and within the
 // latency: where an index of this kind wants a further core, or shard.
-static double most_passages(const capacity_figures_t *figures, const capacity_wish_t *wish,
+static double most_passages(const capacity_figures_t *figures, const capacity_workload_t *workload,
                             capacity_index_t index)
 {
     double low = 1, high = 1e12;
     for (int step = 0; step < 100; step++) {
         double middle = sqrt(low * high);
-        if (capacity_dense_ms(figures, index, middle, 99) <= wish->latency_ms / 2 &&
-            capacity_lexical_ms(figures, middle, 99) <= wish->latency_ms / 2)
+        if (capacity_dense_ms(figures, index, middle, 99) <= workload->latency_ms / 2 &&
+            capacity_lexical_ms(figures, middle, 99) <= workload->latency_ms / 2)
             low = middle;
         else
             high = middle;
@@ -54,7 +54,7 @@ static double most_passages(const capacity_figures_t *figures, const capacity_wi
     return low;
 }
 
-static void report_measured(const capacity_figures_t *figures, const capacity_wish_t *wish,
+static void report_measured(const capacity_figures_t *figures, const capacity_workload_t *workload,
                             FILE *out)
 {
     char a[48], b[48], c[48];
@@ -68,13 +68,13 @@ static void report_measured(const capacity_figures_t *figures, const capacity_wi
         double all = kind->bytes + figures->words.bytes;
         fprintf(out, "  %-9s %6.2f ms %6.2f ms %10.3f %10.0f %14s %22s\n", names[index],
                 kind->p50_ms, kind->p99_ms, kind->recall, kind->bytes, format_count(1e9 / all, b),
-                format_count(most_passages(figures, wish, index), c));
+                format_count(most_passages(figures, workload, index), c));
     }
     fprintf(out,
             "  %-9s %6.2f ms %6.2f ms %10s %10.0f\n\n"
             "  * that one core searches, words too, within half of %.0f ms at p99\n",
             "words", figures->words.p50_ms, figures->words.p99_ms, "", figures->words.bytes,
-            wish->latency_ms);
+            workload->latency_ms);
 }
 
 static void report_needs(const capacity_need_t needs[CAPACITY_INDEXES], FILE *out)
@@ -97,7 +97,7 @@ static void report_needs(const capacity_need_t needs[CAPACITY_INDEXES], FILE *ou
 }
 
 // What to do, and what would change it.
-static void report_advice(const capacity_figures_t *figures, const capacity_wish_t *wish,
+static void report_advice(const capacity_figures_t *figures, const capacity_workload_t *workload,
                           capacity_index_t index, const capacity_need_t *need, FILE *out)
 {
     char factory[32], a[48];
@@ -107,15 +107,15 @@ static void report_advice(const capacity_figures_t *figures, const capacity_wish
             "retriever%s, on %u machine%s.\n",
             names[index], need->shards, factory, need->replicas, need->replicas > 1 ? "s" : "",
             need->machines, need->machines > 1 ? "s" : "");
-    double full = wish->memory * 0.8 / (figures->kinds[index].bytes + figures->words.bytes);
-    double quick = most_passages(figures, wish, index);
+    double full = workload->memory * 0.8 / (figures->kinds[index].bytes + figures->words.bytes);
+    double quick = most_passages(figures, workload, index);
     fprintf(out,
             "  A shard more: from %s passages a shard on (%s).\n"
             "  A replica more: when cores are busy for more than 60 %%: above %.0f questions a "
             "second and core.\n"
             "  A machine more: when memory is full, or there is no core for a replica.\n",
             format_count(fmin(full, quick), a), full < quick ? "memory" : "latency",
-            0.6 / fmax(need->cores / wish->rate, 1e-9));
+            0.6 / fmax(need->cores / workload->rate, 1e-9));
     if (need->machines > CAPACITY_MACHINES)
         fprintf(out,
                 "  The engine: here. More than %d machines want shards that move by themselves: "
@@ -126,20 +126,22 @@ static void report_advice(const capacity_figures_t *figures, const capacity_wish
                 CAPACITY_MACHINES);
 }
 
-void capacity_report(const capacity_figures_t *figures, const capacity_wish_t *wish, FILE *out)
+void capacity_report(const capacity_figures_t *figures, const capacity_workload_t *workload,
+                     FILE *out)
 {
     capacity_need_t needs[CAPACITY_INDEXES];
     char a[48], b[48];
-    capacity_index_t best = capacity_choose(figures, wish, needs);
-    report_measured(figures, wish, out);
+    capacity_index_t best = capacity_choose(figures, workload, needs);
+    report_measured(figures, workload, out);
     fprintf(out,
             "\n%s passages, %g questions a second, a search within %g ms at p99, each shard at "
             "least %u time%s, machines of %u cores and %s:\n",
-            format_count(wish->passages, a), wish->rate, wish->latency_ms, wish->replicas,
-            wish->replicas == 1 ? "" : "s", wish->cores, format_memory(wish->memory, b));
+            format_count(workload->passages, a), workload->rate, workload->latency_ms,
+            workload->replicas, workload->replicas == 1 ? "" : "s", workload->cores,
+            format_memory(workload->memory, b));
     report_needs(needs, out);
     if (best == CAPACITY_INDEXES)
-        fprintf(out, "\nNone of them is possible: allow more than %g ms.\n", wish->latency_ms);
+        fprintf(out, "\nNone of them is possible: allow more than %g ms.\n", workload->latency_ms);
     else
-        report_advice(figures, wish, best, &needs[best], out);
+        report_advice(figures, workload, best, &needs[best], out);
 }

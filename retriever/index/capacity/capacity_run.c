@@ -24,11 +24,11 @@ static double memory_here(void)
     return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 }
 
-static void set_wish(const rl_conf_t *conf, capacity_wish_t *wish)
+static void set_workload(const rl_conf_t *conf, capacity_workload_t *workload)
 {
     long cores = rl_conf_int(conf, "size.cores");
     double memory = rl_conf_num(conf, "size.memory_gb") * 1e9;
-    *wish = (capacity_wish_t){
+    *workload = (capacity_workload_t){
         .passages = (double)rl_conf_int(conf, "size.passages"),
         .rate = rl_conf_num(conf, "size.rate"),
         .latency_ms = rl_conf_num(conf, "size.latency_ms"),
@@ -65,13 +65,13 @@ int capacity_run(const rl_conf_t *conf)
     if (!rl_conf_given(conf,
                        "log.level")) // what sources print_stage of each index is of no use here
         rl_log_setup("index", "warn", false);
-    capacity_wish_t wish;
+    capacity_workload_t workload;
     capacity_figures_t figures;
-    set_wish(conf, &wish);
+    set_workload(conf, &workload);
     if (get_figures(conf, &figures, why, sizeof why) != 0) {
         fprintf(stderr, "ragline-index: %s\n", why);
         return BUILD_FAILED;
     }
-    capacity_report(&figures, &wish, stdout);
+    capacity_report(&figures, &workload, stdout);
     return fflush(stdout) == 0 ? BUILD_WHOLE : BUILD_FAILED;
 }

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "check_sample.h"
 #include "clock.h"
@@ -14,6 +13,7 @@
 #include "faiss_index.h"
 #include "flat.h"
 #include "generation_vectors.h"
+#include "generation_writer.h"
 #include "mem.h"
 #include "source.h"
 #include "vectors.h"
@@ -244,10 +244,8 @@ static void print_table(check_t *self, const effort_result_t *chosen)
 
 static int keep_effort(check_t *self, const effort_result_t *chosen)
 {
-    char found[512], checked[32];
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(checked, sizeof checked, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    char found[512], checked[GENERATION_TIMESTAMP];
+    generation_timestamp(checked);
     snprintf(found, sizeof found,
              "{\"k\":%zu,\"recall\":%.4f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"questions\":%zu,"
              "\"checked\":\"%s\"}",

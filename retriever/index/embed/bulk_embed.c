@@ -22,12 +22,12 @@ enum {
     MAX_BATCH_BYTES = 8 << 20, // a request is sent early rather than larger
 };
 
-typedef struct input {
+typedef struct embed_input {
     vector_key_t key;
     char *text;
     size_t size;
     bool cut;
-} input_t;
+} embed_input_t;
 
 typedef enum job_state {
     JOB_READY,   // in the list, to be sent
@@ -38,7 +38,7 @@ typedef enum job_state {
 typedef struct job {
     bulk_embed_t *owner;
     job_state_t state;
-    input_t *inputs;
+    embed_input_t *inputs;
     size_t size;
     unsigned tries;
     rl_fetch_t *fetch;
@@ -167,7 +167,7 @@ static void split_job(job_t *job)
 static void shorten_input(job_t *job, const char *message)
 {
     bulk_embed_t *self = job->owner;
-    input_t *input = &job->inputs[0];
+    embed_input_t *input = &job->inputs[0];
     size_t size = rl_utf8_whole(input->text, input->size - input->size / 4);
     if (size < SHORTEST_TEXT || size == input->size) {
         fail_embedding(self, "the embedding server refuses even a short text: %s", message);
@@ -310,7 +310,7 @@ static job_t *fill_job(bulk_embed_t *self)
     size_t bytes = 0;
     while (job->size < self->settings.batch && bytes < MAX_BATCH_BYTES && !self->exhausted &&
            !self->why) {
-        input_t *input = &job->inputs[job->size];
+        embed_input_t *input = &job->inputs[job->size];
         rl_buf_clear(&text);
         int rc = self->calls.next(self->calls.arg, &input->key, &text);
         if (rc < 0) {

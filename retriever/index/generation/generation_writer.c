@@ -51,6 +51,13 @@ struct generation_writer {
     float *vector;           // room for a normalised one
 };
 
+void generation_timestamp(char *out)
+{
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(out, GENERATION_TIMESTAMP, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+}
+
 // ---- starting -----------------------------------------------------------------------------------
 
 bool generation_is_name(const char *collection)
@@ -379,10 +386,8 @@ int generation_writer_finish(generation_writer_t **self_p, uint64_t documents,
                              store_progress_fn *progress_fn, void *arg, char *why, size_t why_size)
 {
     generation_writer_t *self = *self_p;
-    char previous[STORE_NAME] = "", created[32], ignored[FILE_PATH_MAX];
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    char previous[STORE_NAME] = "", created[GENERATION_TIMESTAMP], ignored[FILE_PATH_MAX];
+    generation_timestamp(created);
     uint64_t *counts = rl_alloc_array(self->shards, sizeof *counts);
     manifest_t manifest = {
         .collection = self->collection,

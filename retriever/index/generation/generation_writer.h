@@ -19,6 +19,13 @@ typedef struct generation_settings {
     const char *build;      // JSON object kept in the manifest as it is; NULL or "": "{}"
 } generation_settings_t;
 
+enum {
+    GENERATION_TIMESTAMP = 24, // bytes that hold one, NUL included
+};
+
+// The time now as manifests have it: UTC, "2025-01-31T12:00:00Z".
+void generation_timestamp(char *out);
+
 // Whether this can be a collection's name.
 bool generation_is_name(const char *collection);
 

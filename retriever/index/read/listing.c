@@ -10,19 +10,19 @@
 
 #include "mem.h"
 
-typedef struct entry {
+typedef struct listing_entry {
     listed_t listed;
     char *memory; // what listed.path and listed.name point into
     dev_t device;
     ino_t inode;
     bool link;
     size_t at; // place in the order found
-} entry_t;
+} listing_entry_t;
 
 struct listing {
     listing_problem_fn *fn;
     void *arg;
-    entry_t *entries;
+    listing_entry_t *entries;
     size_t size, room;
     uint64_t bytes;
 };
@@ -61,12 +61,12 @@ static void add_file(listing_t *self, const char *path, size_t name, const struc
         self->entries = rl_realloc(self->entries, self->room, sizeof *self->entries);
     }
     struct stat own;
-    entry_t *entry = &self->entries[self->size];
-    *entry = (entry_t){.memory = rl_strdup(path),
-                       .device = st->st_dev,
-                       .inode = st->st_ino,
-                       .link = lstat(path, &own) == 0 && S_ISLNK(own.st_mode),
-                       .at = self->size};
+    listing_entry_t *entry = &self->entries[self->size];
+    *entry = (listing_entry_t){.memory = rl_strdup(path),
+                               .device = st->st_dev,
+                               .inode = st->st_ino,
+                               .link = lstat(path, &own) == 0 && S_ISLNK(own.st_mode),
+                               .at = self->size};
     entry->listed = (listed_t){.path = entry->memory,
                                .name = entry->memory + name,
                                .size = (uint64_t)st->st_size,
@@ -128,7 +128,7 @@ void listing_add(listing_t *self, const char *path)
 
 static int by_inode(const void *a, const void *b)
 {
-    const entry_t *one = a, *other = b;
+    const listing_entry_t *one = a, *other = b;
     if (one->device != other->device)
         return one->device < other->device ? -1 : 1;
     if (one->inode != other->inode)
@@ -140,7 +140,7 @@ static int by_inode(const void *a, const void *b)
 
 static int by_place(const void *a, const void *b)
 {
-    const entry_t *one = a, *other = b;
+    const listing_entry_t *one = a, *other = b;
     return one->at < other->at ? -1 : one->at > other->at;
 }
 
@@ -150,8 +150,8 @@ void listing_close(listing_t *self)
         qsort(self->entries, self->size, sizeof *self->entries, by_inode);
     size_t kept = 0;
     for (size_t i = 0; i < self->size; i++) {
-        entry_t *entry = &self->entries[i];
-        const entry_t *last = kept ? &self->entries[kept - 1] : NULL;
+        listing_entry_t *entry = &self->entries[i];
+        const listing_entry_t *last = kept ? &self->entries[kept - 1] : NULL;
         if (last && last->device == entry->device && last->inode == entry->inode) {
             free(entry->memory);
             continue;
@@ -169,7 +169,7 @@ void listing_filter(listing_t *self, listing_keep_fn *fn, void *arg)
     size_t kept = 0;
     self->bytes = 0;
     for (size_t i = 0; i < self->size; i++) {
-        entry_t *entry = &self->entries[i];
+        listing_entry_t *entry = &self->entries[i];
         if (!fn(arg, &entry->listed)) {
             free(entry->memory);
             continue;

@@ -1,4 +1,4 @@
-// Sizing: the laws by which measured figures grow, what a wish makes of them, the file they are
+// Sizing: the laws by which measured figures grow, what a workload makes of them, the file they are
 // kept in, and a measuring run.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,9 +25,9 @@ static const capacity_figures_t figures = {
     .stored = 800,
 };
 
-static capacity_wish_t wish(void)
+static capacity_workload_t workload(void)
 {
-    return (capacity_wish_t){
+    return (capacity_workload_t){
         .passages = 1e6, .rate = 20, .latency_ms = 100, .replicas = 1, .memory = 16e9, .cores = 4};
 }
 
@@ -46,7 +46,7 @@ static void each_kind_grows_by_its_law(void **state)
     assert_float_equal(capacity_lexical_ms(&figures, 25000 * 8, 50), 0.3 * 4.287, 0.001); // 8^0.7
 }
 
-static capacity_need_t need_of(capacity_wish_t asked, capacity_index_t index)
+static capacity_need_t need_of(capacity_workload_t asked, capacity_index_t index)
 {
     capacity_need_t need;
     capacity_need(&figures, &asked, index, &need);
@@ -57,19 +57,19 @@ static void more_is_wanted_of_what_is_asked_more(void **state)
 {
     (void)state;
     for (capacity_index_t index = 0; index < CAPACITY_INDEXES; index++) {
-        capacity_need_t usual = need_of(wish(), index), more;
+        capacity_need_t usual = need_of(workload(), index), more;
         assert_true(usual.possible);
-        capacity_wish_t asked = wish();
+        capacity_workload_t asked = workload();
         asked.rate *= 100;
         more = need_of(asked, index);
         assert_true(more.machines > usual.machines && more.shards == usual.shards);
         assert_float_equal(more.cores, 100 * usual.cores, 1e-6);
         assert_true(more.shards * more.replicas >= more.machines);
-        asked = wish();
+        asked = workload();
         asked.passages *= 100;
         more = need_of(asked, index);
         assert_true(more.shards > usual.shards && more.build_s > 50 * usual.build_s);
-        asked = wish();
+        asked = workload();
         asked.replicas = 3;
         more = need_of(asked, index);
         assert_true(more.replicas >= 3 && more.machines >= 3);
@@ -82,7 +82,7 @@ static void shards_keep_the_latency_and_fit_into_a_machine(void **state)
     for (double passages = 1000; passages < 1e9; passages *= 7)
         for (double latency = 2; latency < 1000; latency *= 5)
             for (capacity_index_t index = 0; index < CAPACITY_INDEXES; index++) {
-                capacity_wish_t asked = wish();
+                capacity_workload_t asked = workload();
                 asked.passages = passages;
                 asked.latency_ms = latency;
                 capacity_need_t need = need_of(asked, index);
@@ -105,7 +105,7 @@ static void shards_keep_the_latency_and_fit_into_a_machine(void **state)
 static void one_machine_may_be_gone(void **state)
 {
     (void)state;
-    capacity_wish_t asked = wish();
+    capacity_workload_t asked = workload();
     asked.rate = 2000;
     asked.replicas = 2;
     capacity_need_t need = need_of(asked, CAPACITY_LISTS);
@@ -116,7 +116,7 @@ static void the_fewest_machines_are_chosen(void **state)
 {
     (void)state;
     capacity_need_t needs[CAPACITY_INDEXES];
-    capacity_wish_t asked = wish();
+    capacity_workload_t asked = workload();
     asked.passages = 5000;
     assert_int_equal(capacity_choose(&figures, &asked, needs), CAPACITY_FLAT);
     asked.passages = 2e7;
@@ -128,7 +128,7 @@ static void the_fewest_machines_are_chosen(void **state)
     assert_int_equal(capacity_choose(&figures, &asked, needs), CAPACITY_INDEXES);
 }
 
-static char *report_of(const capacity_wish_t *asked)
+static char *report_of(const capacity_workload_t *asked)
 {
     char *text = NULL;
     size_t size = 0;
@@ -141,7 +141,7 @@ static char *report_of(const capacity_wish_t *asked)
 static void the_report_says_what_to_do(void **state)
 {
     (void)state;
-    capacity_wish_t asked = wish();
+    capacity_workload_t asked = workload();
     char *text = report_of(&asked);
     assert_non_null(strstr(text, "1,000,000 passages"));
     assert_non_null(strstr(text, "ragline-index --index-shards"));
