@@ -107,16 +107,12 @@ static void write_group(metrics_text_t *text, const char *name, const groups_t *
     for (size_t at = 0; at < groups->size; at++)
         for (int role = 0; role < (retrievers_only ? (int)ROLE_GENERATOR : (int)ROLES); role++) {
             const group_t *group = &groups->of[at][role];
-            char labels[METRICS_TEXT_MAX_LABELS] = "";
             double value;
             if (!group->there)
                 continue;
             memcpy(&value, (const char *)group + offset, sizeof value);
-            metrics_text_label(labels, "kind", worker_role_name((worker_role_t)role));
-            metrics_text_label(labels, "collection", groups->names[at]);
-            if (state)
-                metrics_text_label(labels, "state", state);
-            metrics_text_value(text, name, labels, value);
+            metrics_text_sample(text, name, value, "kind", worker_role_name((worker_role_t)role),
+                                "collection", groups->names[at], "state", state, NULL);
         }
 }
 
@@ -174,11 +170,9 @@ static void write_message_counts(metrics_text_t *text, const char *name, const c
                                  const uint64_t counts[RL_MSG_TYPES])
 {
     metrics_text_family(text, name, "counter", help);
-    for (int type = 1; type < RL_MSG_TYPES; type++) {
-        char labels[METRICS_TEXT_MAX_LABELS] = "";
-        metrics_text_label(labels, "message", rl_msg_name((rl_msg_type_t)type));
-        metrics_text_value(text, name, labels, (double)counts[type]);
-    }
+    for (int type = 1; type < RL_MSG_TYPES; type++)
+        metrics_text_sample(text, name, (double)counts[type], "message",
+                            rl_msg_name((rl_msg_type_t)type), NULL);
 }
 
 static void write_messages(metrics_text_t *text)
@@ -230,11 +224,9 @@ static void write_questions(gateway_t *self, metrics_text_t *text)
     uint64_t oldest_us = request_count_states(self->pipeline, counts), now = rl_now_us();
     metrics_text_family(text, "ragline_questions_by_state", "gauge",
                         "Questions at work, by what they are at.");
-    for (int state = 0; state < REQUEST_DONE; state++) {
-        char labels[METRICS_TEXT_MAX_LABELS] = "";
-        metrics_text_label(labels, "state", request_state_names[state]);
-        metrics_text_value(text, "ragline_questions_by_state", labels, (double)counts[state]);
-    }
+    for (int state = 0; state < REQUEST_DONE; state++)
+        metrics_text_sample(text, "ragline_questions_by_state", (double)counts[state], "state",
+                            request_state_names[state], NULL);
     metrics_text_one(text, "ragline_oldest_question_seconds", "gauge",
                      "How long the oldest question has been at work; 0 if there is none.",
                      oldest_us && now > oldest_us ? (double)(now - oldest_us) / 1e6 : 0);
@@ -283,10 +275,8 @@ static void write_caches(gateway_t *self, metrics_text_t *text)
 
 static void write_build(metrics_text_t *text)
 {
-    char labels[METRICS_TEXT_MAX_LABELS] = "";
     metrics_text_family(text, "ragline_build_info", "gauge", "1, with the version as a label.");
-    metrics_text_label(labels, "version", RAGLINE_VERSION);
-    metrics_text_value(text, "ragline_build_info", labels, 1);
+    metrics_text_sample(text, "ragline_build_info", 1, "version", RAGLINE_VERSION, NULL);
 }
 
 void gateway_get_metrics(void *arg, http_req_t *req)

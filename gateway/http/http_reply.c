@@ -6,16 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 #include "clock.h"
+#include "hex.h"
 #include "log.h"
 #include "mem.h"
 #include "utf8.h"
 
 enum {
     ID_BYTES = 8,
-    ID_POOL = 64, // ids per call of getrandom
     MAX_JSON_DEPTH = 64,
     MAX_OWN_HEADERS = 8192 // bytes of headers that a handler may set
 };
@@ -26,17 +25,10 @@ enum {
 // random ones: ids cannot be guessed, so that they may name answers that are fetched again.
 static void make_id(const char *gateway, char *id, size_t id_size)
 {
-    static unsigned char pool[ID_BYTES * ID_POOL];
-    static size_t used = sizeof pool;
-    if (used == sizeof pool) {
-        if (getrandom(pool, sizeof pool, 0) != (ssize_t)sizeof pool)
-            abort();
-        used = 0;
-    }
     const char *dash = strrchr(gateway, '-');
-    int length = snprintf(id, id_size, "req_%.8s", dash ? dash + 1 : "");
-    for (size_t at = 0; at < ID_BYTES; at++)
-        snprintf(id + length + at * 2, id_size - (size_t)length - at * 2, "%02x", pool[used++]);
+    char random[2 * ID_BYTES + 1];
+    rl_random_hex(random, ID_BYTES);
+    snprintf(id, id_size, "req_%.8s%s", dash ? dash + 1 : "", random);
 }
 
 http_req_t *http_req_new(http_conn_t *conn)

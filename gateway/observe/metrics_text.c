@@ -1,6 +1,7 @@
 // metrics_text: Prometheus's text format, and OpenMetrics.
 #include "metrics_text.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,6 +42,20 @@ void metrics_text_family(metrics_text_t *self, const char *name, const char *typ
 void metrics_text_value(metrics_text_t *self, const char *name, const char *labels, double value)
 {
     rl_buf_addf(&self->out, *labels ? "%s{%s} %.15g\n" : "%s%s %.15g\n", name, labels, value);
+}
+
+void metrics_text_sample(metrics_text_t *self, const char *name, double value, ...)
+{
+    char labels[METRICS_TEXT_MAX_LABELS] = "";
+    va_list args;
+    va_start(args, value);
+    for (const char *label; (label = va_arg(args, const char *));) {
+        const char *text = va_arg(args, const char *);
+        if (text)
+            metrics_text_label(labels, label, text);
+    }
+    va_end(args);
+    metrics_text_value(self, name, labels, value);
 }
 
 void metrics_text_one(metrics_text_t *self, const char *name, const char *type, const char *help,

@@ -33,6 +33,10 @@ void metrics_text_family(metrics_text_t *self, const char *name, const char *typ
                          const char *help);
 // A sample; `labels` is "" or what metrics_text_label made.
 void metrics_text_value(metrics_text_t *self, const char *name, const char *labels, double value);
+// A sample with these labels: names and values in turn, up to a NULL name; one with a NULL value is
+// left out.
+void metrics_text_sample(metrics_text_t *self, const char *name, double value, ...)
+    __attribute__((sentinel));
 // A family of one sample without labels.
 void metrics_text_one(metrics_text_t *self, const char *name, const char *type, const char *help,
                       double value);

@@ -138,25 +138,18 @@ static void write_stages(const metrics_t *self, metrics_text_t *text)
         // stages after the first token are on no such path
         if (stage == STAGE_TOKENS || stage == STAGE_CLIENT)
             continue;
-        *labels = 0;
-        metrics_text_label(labels, "stage", stage_names[stage]);
-        metrics_text_value(text, path, labels, (double)self->path_us[stage] / 1e6);
+        metrics_text_sample(text, path, (double)self->path_us[stage] / 1e6, "stage",
+                            stage_names[stage], NULL);
     }
 }
 
 static void write_codes(metrics_text_t *text, const char *name, const char *role,
                         const uint64_t codes[METRICS_CODES])
 {
-    char labels[METRICS_TEXT_MAX_LABELS];
-    for (size_t at = 0; at < METRICS_CODES; at++) {
-        if (at > 0 && !codes[at])
-            continue;
-        *labels = 0;
-        if (role)
-            metrics_text_label(labels, "kind", role);
-        metrics_text_label(labels, "code", metrics_codes[at]);
-        metrics_text_value(text, name, labels, (double)codes[at]);
-    }
+    for (size_t at = 0; at < METRICS_CODES; at++)
+        if (at == 0 || codes[at])
+            metrics_text_sample(text, name, (double)codes[at], "kind", role, "code",
+                                metrics_codes[at], NULL);
 }
 
 static void write_failures(const metrics_t *self, metrics_text_t *text)
@@ -184,14 +177,10 @@ static void write_coverage(const metrics_t *self, metrics_text_t *text)
     for (size_t value = 0; value <= METRICS_MAX_VALUES; value++)
         for (int kind = 0; kind < KINDS; kind++) {
             const uint64_t *counts = self->searches[value][kind];
-            for (int at = 0; at < 2 && counts[0] + counts[1] > 0; at++) {
-                char labels[METRICS_TEXT_MAX_LABELS] = "";
-                metrics_text_label(labels, "collection",
-                                   metrics_name_at(&self->collections, value));
-                metrics_text_label(labels, "kind", kind_names[kind]);
-                metrics_text_label(labels, "outcome", outcomes[at]);
-                metrics_text_value(text, name, labels, (double)counts[at]);
-            }
+            for (int at = 0; at < 2 && counts[0] + counts[1] > 0; at++)
+                metrics_text_sample(text, name, (double)counts[at], "collection",
+                                    metrics_name_at(&self->collections, value), "kind",
+                                    kind_names[kind], "outcome", outcomes[at], NULL);
         }
 }
 
@@ -219,13 +208,12 @@ static void write_tokens(const metrics_t *self, metrics_text_t *text)
         metrics_text_family(text, rows[row].name, "counter", rows[row].help);
         for (size_t value = 0; value <= METRICS_MAX_VALUES; value++) {
             const metrics_tokens_t *tokens = &self->tokens[value];
-            char labels[METRICS_TEXT_MAX_LABELS] = "";
             uint64_t count;
             if (value >= self->models.size && !tokens->prompt && !tokens->completion)
                 continue;
             memcpy(&count, (const char *)tokens + rows[row].offset, sizeof count);
-            metrics_text_label(labels, "model", metrics_name_at(&self->models, value));
-            metrics_text_value(text, rows[row].name, labels, (double)count);
+            metrics_text_sample(text, rows[row].name, (double)count, "model",
+                                metrics_name_at(&self->models, value), NULL);
         }
     }
 }

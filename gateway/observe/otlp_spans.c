@@ -55,6 +55,13 @@ static void end_span(writer_t *w, const char *error, const char *words)
     otlp_end(&w->json, error, words);
 }
 
+// Left out where it is 0.
+static void add_number(writer_t *w, const char *name, uint64_t number)
+{
+    if (number > 0)
+        otlp_number(&w->json, name, number);
+}
+
 static void add_server(writer_t *w, const otlp_server_t *server)
 {
     otlp_text(&w->json, "server.address", server->address);
@@ -114,14 +121,10 @@ static void write_answer(writer_t *w)
     otlp_number(&w->json, "ragline.sources.asked", t->of);
     otlp_number(&w->json, "ragline.tokens", t->tokens);
     otlp_number(&w->json, "ragline.client_wait_us", t->client_us);
-    if (t->hedges)
-        otlp_number(&w->json, "ragline.hedges", t->hedges);
-    if (t->retries)
-        otlp_number(&w->json, "ragline.retries", t->retries);
-    if (t->continuations)
-        otlp_number(&w->json, "ragline.continuations", t->continuations);
-    if (t->spans_lost)
-        otlp_number(&w->json, "ragline.spans_lost", t->spans_lost);
+    add_number(w, "ragline.hedges", t->hedges);
+    add_number(w, "ragline.retries", t->retries);
+    add_number(w, "ragline.continuations", t->continuations);
+    add_number(w, "ragline.spans_lost", t->spans_lost);
     if (error)
         otlp_text(&w->json, "error.type", *error ? error : "_OTHER");
     add_event(w, "ragline.first_status", t->first_status_us);
@@ -145,8 +148,7 @@ static void write_search(writer_t *w, const span_t *span, const char *parent, un
     otlp_number(&w->json, "ragline.shard", span->shard);
     otlp_text(&w->json, "ragline.kind", kind_names[span->kind]);
     otlp_text(&w->json, "ragline.worker", span->worker);
-    if (span->dispatch)
-        otlp_number(&w->json, "ragline.dispatch_us", span->dispatch);
+    add_number(w, "ragline.dispatch_us", span->dispatch);
     if (span->tries > 1)
         otlp_number(&w->json, "ragline.tries", span->tries);
     if (span->hedged)

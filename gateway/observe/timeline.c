@@ -4,18 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/time.h>
 
 #include "clock.h"
+#include "hex.h"
 #include "mem.h"
 #include "trace_context.h"
 
 enum {
     TEXT_CHUNK = 496, // bytes of text that are allocated at a time
     SPANS_AT_FIRST = 8,
-    IDS_BYTES = 24, // a trace's and a span's
-    IDS_POOL = 64,  // of them per call of getrandom
 };
 
 struct timeline_text {
@@ -54,23 +52,6 @@ const char *const stage_names[STAGES] = {
 
 // ---- ids ----------------------------------------------------------------------------------------
 
-static void random_hex(char *out, size_t bytes)
-{
-    static unsigned char pool[IDS_BYTES * IDS_POOL];
-    static size_t used = sizeof pool;
-    static const char digits[] = "0123456789abcdef";
-    if (used + bytes > sizeof pool) {
-        if (getrandom(pool, sizeof pool, 0) != (ssize_t)sizeof pool)
-            abort();
-        used = 0;
-    }
-    for (size_t at = 0; at < bytes; at++, used++) {
-        *out++ = digits[pool[used] >> 4];
-        *out++ = digits[pool[used] & 15];
-    }
-    *out = '\0';
-}
-
 static bool take_traceparent(timeline_t *self, const char *header)
 {
     unsigned flags;
@@ -107,8 +88,8 @@ timeline_t *timeline_new(const char *id, uint64_t received_us, const char *trace
                          .outcome = REQUEST_RECEIVED};
     snprintf(self->id, sizeof self->id, "%s", id);
     if (!take_traceparent(self, traceparent))
-        random_hex(self->trace_id, 16);
-    random_hex(self->span_id, 8);
+        rl_random_hex(self->trace_id, 16);
+    rl_random_hex(self->span_id, 8);
     timeline_enter(self, REQUEST_RECEIVED, received_us);
     return self;
 }

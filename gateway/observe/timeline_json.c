@@ -6,6 +6,25 @@
 
 #include "json_write.h"
 
+// Members that are left out where there is nothing to say: 0, NULL or "".
+static void add_count(rl_buf_t *out, const char *name, uint64_t count)
+{
+    if (count > 0)
+        rl_json_count(out, name, count);
+}
+
+static void add_ms(rl_buf_t *out, const char *name, uint64_t us)
+{
+    if (us > 0)
+        rl_json_ms(out, name, us);
+}
+
+static void add_text(rl_buf_t *out, const char *name, const char *text)
+{
+    if (text && *text)
+        rl_json_text(out, name, text);
+}
+
 static void add_source(rl_buf_t *out, const span_t *span)
 {
     char source[160];
@@ -64,15 +83,13 @@ static void write_spans(const timeline_t *self, rl_buf_t *out)
         rl_json_ms(out, "ms", span->took_us);
         if (*span->worker || span->collection)
             rl_json_text(out, "worker", span->worker);
-        if (span->detail)
-            rl_json_text(out, "how", span->detail);
+        add_text(out, "how", span->detail);
         if (span->collection)
             write_search(span, out);
         rl_json_close(out, '}');
     }
     rl_json_close(out, ']');
-    if (self->spans_lost)
-        rl_json_count(out, "spans_left_out", self->spans_lost);
+    add_count(out, "spans_left_out", self->spans_lost);
 }
 
 static void write_path(const timeline_t *self, rl_buf_t *out)
@@ -107,22 +124,16 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
     rl_json_open(out, NULL, '{');
     rl_json_text(out, "trace_id", self->trace_id);
     rl_json_ms(out, "total_ms", total);
-    if (self->first_status_us)
-        rl_json_ms(out, "first_status_ms", self->first_status_us);
+    add_ms(out, "first_status_ms", self->first_status_us);
     if (self->found) {
         rl_json_ms(out, "found_ms", self->found_us);
         rl_json_count(out, "found_times", self->found);
     }
-    if (self->sources_us)
-        rl_json_ms(out, "sources_ms", self->sources_us);
-    if (self->preview_us)
-        rl_json_ms(out, "quick_answer_ms", self->preview_us);
-    if (self->first_token_us)
-        rl_json_ms(out, "first_token_ms", self->first_token_us);
-    if (self->provisional)
-        rl_json_text(out, "provisional", self->provisional);
-    if (self->cache)
-        rl_json_text(out, "retrieval", self->cache);
+    add_ms(out, "sources_ms", self->sources_us);
+    add_ms(out, "quick_answer_ms", self->preview_us);
+    add_ms(out, "first_token_ms", self->first_token_us);
+    add_text(out, "provisional", self->provisional);
+    add_text(out, "retrieval", self->cache);
     if (self->answer) {
         rl_json_text(out, "answer", self->answer);
         rl_json_ms(out, "answer_age_ms", self->answer_age_us);
@@ -131,23 +142,18 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
     rl_json_ms(out, "unattributed_ms", unattributed_us(self, total));
     if (self->prefill_ms >= 0)
         rl_json_ms(out, "llm_prefill_ms", (uint64_t)(self->prefill_ms * 1000));
-    if (self->prompt_tokens)
-        rl_json_count(out, "prompt_tokens", self->prompt_tokens);
+    add_count(out, "prompt_tokens", self->prompt_tokens);
     if (self->cached_known)
         rl_json_count(out, "cached_tokens", self->cached_tokens);
-    if (*self->prompt_hash)
-        rl_json_text(out, "prompt_hash", self->prompt_hash);
+    add_text(out, "prompt_hash", self->prompt_hash);
     if (self->tokens_trimmed) {
         rl_json_count(out, "passages_repeated", self->passages_repeated);
         rl_json_count(out, "passages_cut", self->passages_cut);
         rl_json_count(out, "tokens_trimmed", self->tokens_trimmed);
     }
-    if (self->hedges)
-        rl_json_count(out, "hedges", self->hedges);
-    if (self->retries)
-        rl_json_count(out, "retries", self->retries);
-    if (self->continuations)
-        rl_json_count(out, "continuations", self->continuations);
+    add_count(out, "hedges", self->hedges);
+    add_count(out, "retries", self->retries);
+    add_count(out, "continuations", self->continuations);
     write_states(self, total, out);
     write_spans(self, out);
     write_path(self, out);

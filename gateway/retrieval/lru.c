@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "hex.h"
 #include "mem.h"
 
 typedef struct entry {
@@ -205,13 +206,8 @@ void lru_key_text(const char *text)
 void lru_key_end(char out[LRU_KEY])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned size;
-    check_digest(EVP_DigestFinal_ex(key_digest(), digest, &size));
-    for (size_t at = 0; at < size; at++) {
-        out[2 * at] = "0123456789abcdef"[digest[at] >> 4];
-        out[2 * at + 1] = "0123456789abcdef"[digest[at] & 15];
-    }
-    out[LRU_KEY - 1] = '\0';
+    check_digest(EVP_DigestFinal_ex(key_digest(), digest, NULL));
+    rl_hex(out, digest, (LRU_KEY - 1) / 2);
 }
 
 void lru_key(char out[LRU_KEY], const char *const *parts, size_t size)

@@ -105,21 +105,14 @@ static int compare_places(const candidate_t *a, const candidate_t *b)
     return a->passage->id < b->passage->id ? -1 : a->passage->id > b->passage->id;
 }
 
-static int compare_kind(const candidate_t *a, const candidate_t *b, kind_t kind)
+// Best first by the score of one kind.
+static int by_kind(const void *a, const void *b, void *arg)
 {
-    if (a->score[kind] != b->score[kind])
-        return a->score[kind] > b->score[kind] ? -1 : 1;
-    return compare_places(a, b);
-}
-
-static int by_dense(const void *a, const void *b)
-{
-    return compare_kind(*(candidate_t *const *)a, *(candidate_t *const *)b, KIND_DENSE);
-}
-
-static int by_lexical(const void *a, const void *b)
-{
-    return compare_kind(*(candidate_t *const *)a, *(candidate_t *const *)b, KIND_LEXICAL);
+    const candidate_t *x = *(candidate_t *const *)a, *y = *(candidate_t *const *)b;
+    kind_t kind = *(const kind_t *)arg;
+    if (x->score[kind] != y->score[kind])
+        return x->score[kind] > y->score[kind] ? -1 : 1;
+    return compare_places(x, y);
 }
 
 static int by_fused(const void *a, const void *b)
@@ -139,7 +132,7 @@ static size_t order_kind(table_t *table, kind_t kind, const merge_settings_t *se
     for (size_t at = 0; at < table->size; at++)
         if (table->items[at].found[kind])
             order[size++] = &table->items[at];
-    qsort(order, size, sizeof *order, kind == KIND_DENSE ? by_dense : by_lexical);
+    qsort_r(order, size, sizeof *order, by_kind, &kind);
     for (; size > settings->candidates; size--)
         order[size - 1]->found[kind] = false;
     for (size_t at = 0; at < size; at++)
