@@ -1,7 +1,6 @@
 // field_types: names and types of the metadata, kept as a JSON object.
 #include "field_types.h"
 
-#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -48,21 +47,26 @@ static const char *type_of(const json_t *value)
     return fields_types[type];
 }
 
+bool field_types_merge(json_t *types, const char *name, const char *type)
+{
+    const char *before = json_string_value(json_object_get(types, name));
+    char both[128];
+    if (before && strstr(before, type)) // no type's name is part of another's
+        return false;
+    snprintf(both, sizeof both, "%s%s%s", before ? before : "", before ? "|" : "", type);
+    json_object_set_new(types, name, json_string(both));
+    return true;
+}
+
 static int note_field(void *arg, const char *name, const json_t *value)
 {
     field_types_t *self = arg;
-    const char *type = type_of(value);
-    const char *before = json_string_value(json_object_get(self->types, name));
-    char both[128];
-    if (!*name || strlen(name) > RL_FILTER_MAX_FIELD || (before && strstr(before, type)))
+    if (!*name || strlen(name) > RL_FILTER_MAX_FIELD)
         return 0;
-    if (!before && json_object_size(self->types) == FIELDS_MAX) {
+    if (json_object_size(self->types) == FIELDS_MAX && !json_object_get(self->types, name))
         self->more = true;
-        return 0;
-    }
-    snprintf(both, sizeof both, "%s%s%s", before ? before : "", before ? "|" : "", type);
-    json_object_set_new(self->types, name, json_string(both));
-    atomic_fetch_add(&self->version, 1);
+    else if (field_types_merge(self->types, name, type_of(value)))
+        atomic_fetch_add(&self->version, 1);
     return 0;
 }
 

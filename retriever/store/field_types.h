@@ -3,10 +3,14 @@
 #ifndef FIELD_TYPES_H
 #define FIELD_TYPES_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "proto.h"
+
+// Notes in such an object that the field has this type. Returns whether that is new.
+bool field_types_merge(json_t *types, const char *name, const char *type);
 
 typedef struct field_types field_types_t;
 

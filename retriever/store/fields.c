@@ -9,6 +9,7 @@
 
 #include "fields_private.h"
 #include "files.h"
+#include "mem.h"
 
 enum {
     MAX_COLUMNS_BYTES = 16 << 20, // of their description
@@ -43,12 +44,12 @@ struct fields {
 };
 
 // What one evaluation needs.
-typedef struct looking {
+typedef struct evaluation {
     fields_t *fields;
     char *why;
     size_t why_size;
     bool wrong; // the filter is, not the file
-} looking_t;
+} evaluation_t;
 
 // ---- opening ------------------------------------------------------------------------------------
 
@@ -70,7 +71,7 @@ void fields_close(fields_t **self_p)
     *self_p = NULL;
 }
 
-static int damaged(const fields_t *self, const char *what, char *why, size_t why_size)
+static int fail_damaged(const fields_t *self, const char *what, char *why, size_t why_size)
 {
     return rl_fail(why, why_size, "%s: %s; build the index again (ragline-index)", self->path,
                    what);
@@ -86,19 +87,19 @@ static int read_head(fields_t *self, uint64_t count, char *why, size_t why_size)
     fields_head_t *head = &self->head;
     uint64_t size = 0;
     if (file_size(self->path, &size) != 0)
-        return damaged(self, strerror(errno), why, why_size);
+        return fail_damaged(self, strerror(errno), why, why_size);
     if (!read_at(self, 0, head, sizeof *head) ||
         memcmp(head->magic, fields_magic, sizeof fields_magic) != 0)
-        return damaged(self, "is no file of fields", why, why_size);
+        return fail_damaged(self, "is no file of fields", why, why_size);
     if (head->passages != count)
-        return damaged(self, "is of another number of passages", why, why_size);
+        return fail_damaged(self, "is of another number of passages", why, why_size);
     if (head->ids > size / 4 || head->values > size / 16 || head->strings > size ||
         head->columns > MAX_COLUMNS_BYTES)
-        return damaged(self, "its head is wrong", why, why_size);
+        return fail_damaged(self, "its head is wrong", why, why_size);
     self->values_at = sizeof *head + (head->ids + head->ids % 2) * sizeof(uint32_t);
     self->strings_at = self->values_at + head->values * sizeof(fields_value_t);
     if (self->strings_at + head->strings + head->columns != size)
-        return damaged(self, "is cut short or too long", why, why_size);
+        return fail_damaged(self, "is cut short or too long", why, why_size);
     return 0;
 }
 
@@ -132,20 +133,17 @@ static int read_columns(fields_t *self, char *why, size_t why_size)
     bool good = json_is_array(self->described) && self->columns;
     for (size_t at = 0; good && at < self->columns_size; at++)
         good = take_column(self, json_array_get(self->described, at), &self->columns[at]);
-    return good ? 0 : damaged(self, "its columns are not described", why, why_size);
+    return good ? 0 : fail_damaged(self, "its columns are not described", why, why_size);
 }
 
 fields_t *fields_open(const char *folder, uint64_t count, char *why, size_t why_size)
 {
-    fields_t *self = calloc(1, sizeof *self);
-    if (!self || path_format(self->path, "%s/" FIELDS_FILE, folder) != 0) {
-        free(self);
-        rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
-        return NULL;
-    }
+    fields_t *self = rl_new(*self);
+    int rc = path_format(self->path, "%s/" FIELDS_FILE, folder);
     pthread_mutex_init(&self->mutex, NULL);
-    self->fd = open(self->path, O_RDONLY | O_CLOEXEC);
-    int rc = self->fd >= 0 ? 0 : damaged(self, strerror(errno), why, why_size);
+    self->fd = rc == 0 ? open(self->path, O_RDONLY | O_CLOEXEC) : -1;
+    if (self->fd < 0)
+        rc = fail_damaged(self, rc == 0 ? strerror(errno) : "the path is too long", why, why_size);
     if (rc != 0 || read_head(self, count, why, why_size) != 0 ||
         read_columns(self, why, why_size) != 0)
         fields_close(&self);
@@ -154,13 +152,13 @@ fields_t *fields_open(const char *folder, uint64_t count, char *why, size_t why_
 
 // ---- values -------------------------------------------------------------------------------------
 
-static int cannot_read(looking_t *self)
+static int cannot_read(evaluation_t *self)
 {
-    return damaged(self->fields, "is damaged", self->why, self->why_size);
+    return fail_damaged(self->fields, "is damaged", self->why, self->why_size);
 }
 
 // The column of a field and type, NULL if no passage has such a value.
-static const column_t *find_column(const looking_t *self, const char *field, unsigned type)
+static const column_t *find_column(const evaluation_t *self, const char *field, unsigned type)
 {
     for (size_t at = 0; at < self->fields->columns_size; at++) {
         const column_t *column = &self->fields->columns[at];
@@ -172,8 +170,8 @@ static const column_t *find_column(const looking_t *self, const char *field, uns
 
 // How the column's value stands to `value`: *order below, equal to or above 0. With `prefix` a
 // string that begins with it counts as equal.
-static int compare(looking_t *self, const column_t *column, uint64_t number,
-                   const rl_filter_value_t *value, bool prefix, int *order)
+static int compare_value(evaluation_t *self, const column_t *column, uint64_t number,
+                         const rl_filter_value_t *value, bool prefix, int *order)
 {
     const fields_t *fields = self->fields;
     fields_value_t pair[2]; // with the next one, where it ends
@@ -201,14 +199,14 @@ static int compare(looking_t *self, const column_t *column, uint64_t number,
 
 // The first value that is not below `value` (with `behind`: that is above it); the column's number
 // of values if there is none.
-static int seek(looking_t *self, const column_t *column, const rl_filter_value_t *value,
-                bool prefix, bool behind, uint64_t *out)
+static int seek_value(evaluation_t *self, const column_t *column, const rl_filter_value_t *value,
+                      bool prefix, bool behind, uint64_t *out)
 {
     uint64_t low = 0, high = column->values;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         int order;
-        if (compare(self, column, middle, value, prefix, &order) != 0)
+        if (compare_value(self, column, middle, value, prefix, &order) != 0)
             return -1;
         if (order < 0 || (behind && order == 0))
             low = middle + 1;
@@ -222,7 +220,7 @@ static int seek(looking_t *self, const column_t *column, const rl_filter_value_t
 // ---- passages -----------------------------------------------------------------------------------
 
 // Puts the passages that have one of the values [from, to) into the selection.
-static int select_values(looking_t *self, const column_t *column, uint64_t from, uint64_t to,
+static int select_values(evaluation_t *self, const column_t *column, uint64_t from, uint64_t to,
                          selection_t *out)
 {
     const fields_t *fields = self->fields;
@@ -250,7 +248,7 @@ static int select_values(looking_t *self, const column_t *column, uint64_t from,
     return 0;
 }
 
-static int select_in(looking_t *self, const rl_filter_t *filter, selection_t *out)
+static int select_in(evaluation_t *self, const rl_filter_t *filter, selection_t *out)
 {
     for (size_t at = 0; at < filter->values_size; at++) {
         const rl_filter_value_t *value = &filter->values[at];
@@ -259,41 +257,42 @@ static int select_in(looking_t *self, const rl_filter_t *filter, selection_t *ou
         int order = 1;
         if (!column)
             continue;
-        if (seek(self, column, value, false, false, &from) != 0 ||
-            (from < column->values && compare(self, column, from, value, false, &order) != 0) ||
+        if (seek_value(self, column, value, false, false, &from) != 0 ||
+            (from < column->values &&
+             compare_value(self, column, from, value, false, &order) != 0) ||
             (order == 0 && select_values(self, column, from, from + 1, out) != 0))
             return -1;
     }
     return 0;
 }
 
-static int select_range(looking_t *self, const rl_filter_t *filter, selection_t *out)
+static int select_range(evaluation_t *self, const rl_filter_t *filter, selection_t *out)
 {
     const rl_filter_value_t *low = &filter->values[0], *high = &filter->values[1];
     const column_t *column = find_column(self, filter->field, filter->low ? low->type : high->type);
     if (!column)
         return 0;
     uint64_t from = 0, to = column->values;
-    if (filter->low && seek(self, column, low, false, filter->low_open, &from) != 0)
+    if (filter->low && seek_value(self, column, low, false, filter->low_open, &from) != 0)
         return -1;
-    if (filter->high && seek(self, column, high, false, !filter->high_open, &to) != 0)
+    if (filter->high && seek_value(self, column, high, false, !filter->high_open, &to) != 0)
         return -1;
     return select_values(self, column, from, to, out);
 }
 
-static int select_prefix(looking_t *self, const rl_filter_t *filter, selection_t *out)
+static int select_prefix(evaluation_t *self, const rl_filter_t *filter, selection_t *out)
 {
     const column_t *column = find_column(self, filter->field, RL_FILTER_STRING);
     uint64_t from, to;
     if (!column)
         return 0;
-    if (seek(self, column, &filter->values[0], true, false, &from) != 0 ||
-        seek(self, column, &filter->values[0], true, true, &to) != 0)
+    if (seek_value(self, column, &filter->values[0], true, false, &from) != 0 ||
+        seek_value(self, column, &filter->values[0], true, true, &to) != 0)
         return -1;
     return select_values(self, column, from, to, out);
 }
 
-static int select_exists(looking_t *self, const rl_filter_t *filter, selection_t *out)
+static int select_exists(evaluation_t *self, const rl_filter_t *filter, selection_t *out)
 {
     for (unsigned type = 0; type < FIELDS_TYPES; type++) {
         const column_t *column = find_column(self, filter->field, type);
@@ -306,29 +305,29 @@ static int select_exists(looking_t *self, const rl_filter_t *filter, selection_t
 int fields_find(fields_t *self, const char *field, const char *string, fields_id_fn *fn, void *arg,
                 char *why, size_t why_size)
 {
-    looking_t looking = {.fields = self, .why = why, .why_size = why_size};
+    evaluation_t evaluation = {.fields = self, .why = why, .why_size = why_size};
     rl_filter_value_t value = {
         .type = RL_FILTER_STRING, .string = (char *)string, .size = strlen(string)};
-    const column_t *column = find_column(&looking, field, RL_FILTER_STRING);
+    const column_t *column = find_column(&evaluation, field, RL_FILTER_STRING);
     fields_value_t pair[2];
     uint64_t at = 0;
     int order = 1;
     if (!column)
         return 0;
-    if (seek(&looking, column, &value, false, false, &at) != 0 ||
-        (at < column->values && compare(&looking, column, at, &value, false, &order) != 0))
+    if (seek_value(&evaluation, column, &value, false, false, &at) != 0 ||
+        (at < column->values && compare_value(&evaluation, column, at, &value, false, &order) != 0))
         return -1;
     if (order != 0)
         return 0;
     if (!read_at(self, self->values_at + (column->at + at) * sizeof *pair, pair, sizeof pair) ||
         pair[1].first < pair[0].first || pair[1].first > self->head.ids)
-        return cannot_read(&looking);
+        return cannot_read(&evaluation);
     for (uint64_t next = pair[0].first; next < pair[1].first; next++) {
         uint32_t position;
         if (!read_at(self, sizeof self->head + next * sizeof position, &position,
                      sizeof position) ||
             position >= self->head.passages)
-            return cannot_read(&looking);
+            return cannot_read(&evaluation);
         if (!fn(arg, (uint64_t)position + 1))
             return rl_fail(why, why_size, "out of memory");
     }
@@ -337,18 +336,16 @@ int fields_find(fields_t *self, const char *field, const char *string, fields_id
 
 // ---- and, or, not -------------------------------------------------------------------------------
 
-static int evaluate(looking_t *self, const rl_filter_t *filter, selection_t *out);
+static int evaluate_filter(evaluation_t *self, const rl_filter_t *filter, selection_t *out);
 
-static int evaluate_parts(looking_t *self, const rl_filter_t *filter, selection_t *out)
+static int evaluate_parts(evaluation_t *self, const rl_filter_t *filter, selection_t *out)
 {
     size_t words = selection_words(out);
-    if (evaluate(self, filter->parts[0], out) != 0)
+    if (evaluate_filter(self, filter->parts[0], out) != 0)
         return -1;
     for (size_t part = 1; part < filter->parts_size; part++) {
         selection_t *other = selection_new(out->count);
-        if (!other)
-            return rl_fail(self->why, self->why_size, "out of memory");
-        int rc = evaluate(self, filter->parts[part], other);
+        int rc = evaluate_filter(self, filter->parts[part], other);
         for (size_t word = 0; word < words; word++)
             out->bits[word] = filter->op == RL_FILTER_AND ? out->bits[word] & other->bits[word]
                                                           : out->bits[word] | other->bits[word];
@@ -359,9 +356,9 @@ static int evaluate_parts(looking_t *self, const rl_filter_t *filter, selection_
     return 0;
 }
 
-static int evaluate_not(looking_t *self, const rl_filter_t *filter, selection_t *out)
+static int evaluate_not(evaluation_t *self, const rl_filter_t *filter, selection_t *out)
 {
-    if (evaluate(self, filter->parts[0], out) != 0)
+    if (evaluate_filter(self, filter->parts[0], out) != 0)
         return -1;
     size_t words = selection_words(out);
     for (size_t word = 0; word < words; word++)
@@ -372,7 +369,7 @@ static int evaluate_not(looking_t *self, const rl_filter_t *filter, selection_t 
 }
 
 // `out` is empty before. Returns 0, or -1 with self->why.
-static int evaluate(looking_t *self, const rl_filter_t *filter, selection_t *out)
+static int evaluate_filter(evaluation_t *self, const rl_filter_t *filter, selection_t *out)
 {
     switch (filter->op) {
     case RL_FILTER_AND:
@@ -400,7 +397,7 @@ static bool is_kept(void *arg, const char *field)
     return self->head.left_out == 0; // then no passage has it
 }
 
-static selection_t *select_passages(looking_t *self, const char *text)
+static selection_t *select_passages(evaluation_t *self, const char *text)
 {
     rl_filter_error_t trouble;
     rl_filter_t *filter = rl_filter_parse(text, strlen(text), &trouble);
@@ -415,12 +412,12 @@ static selection_t *select_passages(looking_t *self, const char *text)
         self->wrong = true;
         rl_fail(self->why, self->why_size,
                 "the field \"%s\" is not among the %d that the index keeps", left_out, FIELDS_MAX);
-    } else if (!(out = selection_new(self->fields->head.passages))) {
-        rl_fail(self->why, self->why_size, "out of memory");
-    } else if (evaluate(self, filter, out) == 0) {
-        selection_finish(out);
     } else {
-        selection_unref(&out);
+        out = selection_new(self->fields->head.passages);
+        if (evaluate_filter(self, filter, out) == 0)
+            selection_finish(out);
+        else
+            selection_unref(&out);
     }
     rl_filter_destroy(&filter);
     return out;
@@ -428,7 +425,7 @@ static selection_t *select_passages(looking_t *self, const char *text)
 
 // ---- what is remembered -------------------------------------------------------------------------
 
-static selection_t *recall(fields_t *self, const char *filter)
+static selection_t *recall_selection(fields_t *self, const char *filter)
 {
     selection_t *found = NULL;
     pthread_mutex_lock(&self->mutex);
@@ -444,7 +441,7 @@ static selection_t *recall(fields_t *self, const char *filter)
 }
 
 // The place that is free, or was not used for longest.
-static cached_t *oldest(fields_t *self, bool filled)
+static cached_t *find_place(fields_t *self, bool filled)
 {
     cached_t *found = NULL;
     for (size_t at = 0; at < CACHED; at++) {
@@ -455,7 +452,7 @@ static cached_t *oldest(fields_t *self, bool filled)
     return found;
 }
 
-static void forget(fields_t *self, cached_t *cached)
+static void forget_selection(fields_t *self, cached_t *cached)
 {
     if (!cached->filter)
         return;
@@ -465,18 +462,17 @@ static void forget(fields_t *self, cached_t *cached)
     *cached = (cached_t){0};
 }
 
-static void remember(fields_t *self, const char *filter, selection_t *selection)
+static void remember_selection(fields_t *self, const char *filter, selection_t *selection)
 {
     size_t bytes = selection_bytes(selection) + strlen(filter);
-    char *copy = bytes <= CACHED_BYTES ? strdup(filter) : NULL;
-    if (!copy)
+    if (bytes > CACHED_BYTES)
         return;
     pthread_mutex_lock(&self->mutex);
     while (self->cached_bytes + bytes > CACHED_BYTES)
-        forget(self, oldest(self, true));
-    cached_t *place = oldest(self, false);
-    forget(self, place);
-    *place = (cached_t){copy, selection_ref(selection), ++self->uses};
+        forget_selection(self, find_place(self, true));
+    cached_t *place = find_place(self, false);
+    forget_selection(self, place);
+    *place = (cached_t){rl_strdup(filter), selection_ref(selection), ++self->uses};
     self->cached_bytes += bytes;
     pthread_mutex_unlock(&self->mutex);
 }
@@ -484,10 +480,10 @@ static void remember(fields_t *self, const char *filter, selection_t *selection)
 selection_t *fields_select(fields_t *self, const char *filter, bool *wrong, char *why,
                            size_t why_size)
 {
-    looking_t looking = {.fields = self, .why = why, .why_size = why_size};
-    selection_t *selection = recall(self, filter);
-    if (!selection && (selection = select_passages(&looking, filter)))
-        remember(self, filter, selection);
-    *wrong = looking.wrong;
+    evaluation_t evaluation = {.fields = self, .why = why, .why_size = why_size};
+    selection_t *selection = recall_selection(self, filter);
+    if (!selection && (selection = select_passages(&evaluation, filter)))
+        remember_selection(self, filter, selection);
+    *wrong = evaluation.wrong;
     return selection;
 }

@@ -17,6 +17,13 @@
 // object is named "outer.inner", null and what is empty is nothing. Besides the metadata a passage
 // has the fields id, title and source. The file is read with pread, a few pages of it for a filter;
 // what a filter keeps is kept in memory, in bounded room.
+//
+// LMDB was tried in place of this file (a tree of field and value with a list of ids each, built
+// unsorted): of 1,000,000 passages with 9 values each, a filter that keeps half of them by a range
+// of different numbers took 20 to 100 ms instead of 0.6 to 5 ms, more than the search under it,
+// since each value is a node to step over where here all ids stand in one row; building took 23 to
+// 57 s instead of 15 to 28 s, and the file 214 MB (compacted; 410 MB as built) instead of 136 MB.
+// It also trusts its pages, where here any byte may be wrong.
 #ifndef FIELDS_H
 #define FIELDS_H
 

@@ -7,9 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "field_types.h"
 #include "files.h"
-#include "sorter.h"
 #include "hash.h"
+#include "mem.h"
+#include "sorter.h"
 
 const char *const fields_types[FIELDS_TYPES] = {"boolean", "number", "string", "text"};
 const char fields_magic[8] = "RLFLDS01";
@@ -31,9 +33,8 @@ struct fields_writer {
 
 fields_writer_t *fields_writer_new(const char *folder)
 {
-    fields_writer_t *self = calloc(1, sizeof *self);
-    if (self && !(self->sorter = sorter_new(folder, SORT_ROOM)))
-        fields_writer_destroy(&self);
+    fields_writer_t *self = rl_new(*self);
+    self->sorter = sorter_new(folder, SORT_ROOM);
     return self;
 }
 
@@ -68,12 +69,11 @@ static int number_of(fields_writer_t *self, const char *name)
     for (; self->slots[slot]; slot = (slot + 1) % SLOTS)
         if (strcmp(self->names[self->slots[slot] - 1], name) == 0)
             return self->slots[slot] - 1;
-    char *copy = self->names_size < FIELDS_MAX ? strdup(name) : NULL;
-    if (!copy) {
+    if (self->names_size == FIELDS_MAX) {
         self->left_out++;
         return -1;
     }
-    self->names[self->names_size++] = copy;
+    self->names[self->names_size++] = rl_strdup(name);
     self->slots[slot] = (uint16_t)self->names_size;
     return (int)self->names_size - 1;
 }
@@ -157,7 +157,7 @@ typedef struct output {
     bool good;
 } output_t;
 
-static void put(output_t *self, FILE *file, const void *data, size_t size)
+static void write_bytes(output_t *self, FILE *file, const void *data, size_t size)
 {
     if (self->good && size > 0 && fwrite(data, size, 1, file) != 1)
         self->good = false;
@@ -166,7 +166,7 @@ static void put(output_t *self, FILE *file, const void *data, size_t size)
 static void put_value(output_t *self, uint64_t what)
 {
     fields_value_t value = {self->head.ids, what};
-    put(self, self->values, &value, sizeof value);
+    write_bytes(self, self->values, &value, sizeof value);
     self->head.values++;
 }
 
@@ -180,22 +180,6 @@ static void end_column(output_t *self)
     self->column = NULL;
 }
 
-// Notes in the build's types that the field has this one.
-static void note_type(output_t *self, const char *name, const char *type)
-{
-    const char *before = json_string_value(json_object_get(self->types, name));
-    if (!before) {
-        json_object_set_new(self->types, name, json_string(type));
-        return;
-    }
-    for (const char *at = before; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
-        if (strncmp(at, type, strcspn(at, "|")) == 0)
-            return;
-    char both[64];
-    snprintf(both, sizeof both, "%s|%s", before, type);
-    json_object_set_new(self->types, name, json_string(both));
-}
-
 static void begin_column(output_t *self, const uint8_t *record)
 {
     end_column(self);
@@ -203,16 +187,15 @@ static void begin_column(output_t *self, const uint8_t *record)
     const char *type = fields_types[record[6]];
     self->column = json_pack("{s:s, s:s, s:I}", "field", name, "type", type, "at",
                              (json_int_t)self->head.values);
-    if (json_array_append_new(self->columns, self->column) != 0)
-        self->good = false;
-    note_type(self, name, type);
+    json_array_append_new(self->columns, self->column);
+    field_types_merge(self->types, name, type);
 }
 
 static void begin_value(output_t *self, const uint8_t *record, size_t size)
 {
     if (record[6] == RL_FILTER_STRING) {
         put_value(self, self->head.strings);
-        put(self, self->strings, record + HEAD, size - HEAD - 1);
+        write_bytes(self, self->strings, record + HEAD, size - HEAD - 1);
         self->head.strings += size - HEAD - 1;
     } else if (record[6] == RL_FILTER_NUMBER) {
         put_value(self, double_bits(take_number(record + HEAD, 8)));
@@ -233,21 +216,21 @@ static void take_record(output_t *self, const uint8_t *record, size_t size)
         begin_column(self, record);
     if (!same)
         begin_value(self, record, size);
-    put(self, self->file, &passage, sizeof passage);
+    write_bytes(self, self->file, &passage, sizeof passage);
     self->head.ids++;
     memcpy(self->record, record, size);
     self->size = size;
     self->last = passage;
 }
 
-static void append(output_t *self, FILE *from)
+static void append_file(output_t *self, FILE *from)
 {
     char block[1 << 16];
     size_t got;
     if (fflush(from) != 0 || fseeko(from, 0, SEEK_SET) != 0)
         self->good = false;
     while (self->good && (got = fread(block, 1, sizeof block, from)) > 0)
-        put(self, self->file, block, got);
+        write_bytes(self, self->file, block, got);
     if (ferror(from))
         self->good = false;
 }
@@ -257,18 +240,16 @@ static void end_file(output_t *self)
     static const uint32_t filler = 0;
     end_column(self);
     if (self->head.ids % 2)
-        put(self, self->file, &filler, sizeof filler);
-    append(self, self->values);
-    append(self, self->strings);
-    char *columns = json_dumps(self->columns, JSON_COMPACT);
-    if (!columns)
-        self->good = false;
-    self->head.columns = columns ? strlen(columns) : 0;
-    put(self, self->file, columns, self->head.columns);
+        write_bytes(self, self->file, &filler, sizeof filler);
+    append_file(self, self->values);
+    append_file(self, self->strings);
+    char *columns = rl_must(json_dumps(self->columns, JSON_COMPACT));
+    self->head.columns = strlen(columns);
+    write_bytes(self, self->file, columns, self->head.columns);
     free(columns);
     if (self->good && fseeko(self->file, 0, SEEK_SET) != 0)
         self->good = false;
-    put(self, self->file, &self->head, sizeof self->head);
+    write_bytes(self, self->file, &self->head, sizeof self->head);
 }
 
 // A file that is gone when it is closed.
@@ -284,14 +265,14 @@ static FILE *open_beside(const char *folder, const char *name)
 static bool open_output(output_t *self, const char *path, const char *folder)
 {
     self->good = true;
-    self->columns = json_array();
+    self->columns = rl_must(json_array());
     self->file = fopen(path, "wbe");
     self->values = open_beside(folder, "fields.values");
     self->strings = open_beside(folder, "fields.strings");
     memcpy(self->head.magic, fields_magic, sizeof fields_magic);
-    if (!self->columns || !self->file || !self->values || !self->strings)
+    if (!self->file || !self->values || !self->strings)
         return false;
-    put(self, self->file, &self->head, sizeof self->head);
+    write_bytes(self, self->file, &self->head, sizeof self->head);
     return true;
 }
 
@@ -313,11 +294,9 @@ static int write_shard(fields_writer_t *self, uint64_t shard, uint64_t count, co
 {
     char path[FILE_PATH_MAX];
     int rc = 1;
-    output_t *output = calloc(1, sizeof *output);
-    if (!output || path_format(path, "%s/" FIELDS_FILE, folder) != 0) {
-        free(output);
-        return rl_fail(why, why_size, "%s: out of memory, or its path is too long", folder);
-    }
+    if (path_format(path, "%s/" FIELDS_FILE, folder) != 0)
+        return rl_fail(why, why_size, "%s: the path is too long", folder);
+    output_t *output = rl_new(*output);
     output->writer = self;
     output->types = types;
     output->head.passages = count;
@@ -346,9 +325,8 @@ int fields_writer_finish(fields_writer_t *self, uint64_t shards, const uint64_t 
 {
     const uint8_t *record = NULL;
     size_t size = 0;
-    *types = json_object();
-    int rc =
-        *types ? sorter_sort(self->sorter, why, why_size) : rl_fail(why, why_size, "out of memory");
+    *types = rl_must(json_object());
+    int rc = sorter_sort(self->sorter, why, why_size);
     if (rc == 0)
         rc = sorter_next(self->sorter, &record, &size, why, why_size);
     if (rc <= 0)

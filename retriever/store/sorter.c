@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "mem.h"
 
 enum {
     HEAD = sizeof(uint32_t),                     // before each record: its size
@@ -24,13 +25,13 @@ typedef struct run {
 } run_t;
 
 struct sorter {
-    char folder[FILE_PATH_MAX];
+    char *folder;
     uint8_t *room; // records from the front; from the back, their places
     size_t room_size, used, records;
-    int fd; // -1 until something is laid down
+    FILE *file; // of the runs; NULL until there is one
     uint64_t written;
     run_t *runs;
-    size_t runs_size, runs_room;
+    size_t runs_size;
     size_t *heap; // numbers of the runs that have a record at hand, the least first
     size_t heap_size;
     size_t next; // of the records in memory, when there are no runs
@@ -38,14 +39,10 @@ struct sorter {
 
 sorter_t *sorter_new(const char *folder, size_t room)
 {
-    sorter_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
-    self->fd = -1;
+    sorter_t *self = rl_new(*self);
+    self->folder = rl_strdup(folder);
     self->room_size = room / sizeof(uint32_t) * sizeof(uint32_t);
-    self->room = malloc(self->room_size);
-    if (!self->room || path_format(self->folder, "%s", folder) != 0)
-        sorter_destroy(&self);
+    self->room = rl_alloc(self->room_size);
     return self;
 }
 
@@ -56,8 +53,9 @@ void sorter_destroy(sorter_t **self_p)
         return;
     for (size_t at = 0; at < self->runs_size; at++)
         free(self->runs[at].window);
-    if (self->fd >= 0)
-        close(self->fd);
+    if (self->file)
+        fclose(self->file);
+    free(self->folder);
     free(self->runs);
     free(self->heap);
     free(self->room);
@@ -72,7 +70,7 @@ static uint32_t size_at(const uint8_t *record)
     return size;
 }
 
-static int compare(const uint8_t *one, const uint8_t *other)
+static int compare_records(const uint8_t *one, const uint8_t *other)
 {
     uint32_t size = size_at(one), others = size_at(other);
     int order = memcmp(one + HEAD, other + HEAD, size < others ? size : others);
@@ -88,7 +86,8 @@ static uint32_t *places(const sorter_t *self)
 
 static int compare_places(const void *a, const void *b, void *room)
 {
-    return compare((uint8_t *)room + *(const uint32_t *)a, (uint8_t *)room + *(const uint32_t *)b);
+    return compare_records((uint8_t *)room + *(const uint32_t *)a,
+                           (uint8_t *)room + *(const uint32_t *)b);
 }
 
 static void sort_room(sorter_t *self)
@@ -113,58 +112,40 @@ static int open_nameless(const char *folder)
     return fd;
 }
 
-static int cannot_write(const sorter_t *self, char *why, size_t why_size)
+static int fail_write(const sorter_t *self, char *why, size_t why_size)
 {
     return rl_fail(why, why_size, "%s: cannot write a temporary file: %s", self->folder,
                    strerror(errno));
 }
 
-static bool write_all(sorter_t *self, const uint8_t *data, size_t size)
+static int fail_read(const sorter_t *self, char *why, size_t why_size)
 {
-    while (size > 0) {
-        ssize_t put = pwrite(self->fd, data, size, (off_t)self->written);
-        if (put <= 0)
-            return false;
-        data += put;
-        size -= (size_t)put;
-        self->written += (uint64_t)put;
-    }
-    return true;
+    return rl_fail(why, why_size, "%s: cannot read a temporary file: %s", self->folder,
+                   strerror(errno));
 }
 
 // Sorts what is in memory and makes a run of it.
-static int lay_down(sorter_t *self, char *why, size_t why_size)
+static int write_run(sorter_t *self, char *why, size_t why_size)
 {
-    if (self->fd < 0 && (self->fd = open_nameless(self->folder)) < 0)
-        return cannot_write(self, why, why_size);
-    if (self->runs_size == self->runs_room) {
-        size_t room = self->runs_room ? 2 * self->runs_room : 16;
-        run_t *runs = realloc(self->runs, room * sizeof *runs);
-        if (!runs)
-            return rl_fail(why, why_size, "out of memory");
-        self->runs = runs;
-        self->runs_room = room;
+    if (!self->file) {
+        int fd = open_nameless(self->folder);
+        self->file = fd >= 0 ? fdopen(fd, "w+") : NULL;
+        if (!self->file)
+            return fail_write(self, why, why_size);
     }
     run_t run = {.at = self->written};
-    uint8_t *block = malloc(WINDOW);
-    size_t filled = 0;
-    bool good = block;
     sort_room(self);
-    for (size_t at = 0; good && at < self->records; at++) {
+    for (size_t at = 0; at < self->records; at++) {
         const uint8_t *record = self->room + places(self)[at];
         size_t size = HEAD + size_at(record);
-        if (filled + size > WINDOW) {
-            good = write_all(self, block, filled);
-            filled = 0;
-        }
-        memcpy(block + filled, record, size);
-        filled += size;
+        if (fwrite(record, size, 1, self->file) != 1)
+            return fail_write(self, why, why_size);
+        self->written += size;
     }
-    good = good && write_all(self, block, filled);
-    free(block);
-    if (!good)
-        return cannot_write(self, why, why_size);
+    if (fflush(self->file) != 0)
+        return fail_write(self, why, why_size);
     run.end = self->written;
+    self->runs = rl_realloc(self->runs, self->runs_size + 1, sizeof *self->runs);
     self->runs[self->runs_size++] = run;
     self->used = self->records = 0;
     return 0;
@@ -176,7 +157,7 @@ int sorter_add(sorter_t *self, const void *record, size_t size, char *why, size_
         return rl_fail(why, why_size, "a record of %zu bytes is too large to be sorted", size);
     size_t places_size = (self->records + 1) * sizeof(uint32_t);
     if (self->used + HEAD + size + places_size > self->room_size &&
-        lay_down(self, why, why_size) != 0)
+        write_run(self, why, why_size) != 0)
         return -1;
     uint32_t head = (uint32_t)size, place = (uint32_t)self->used;
     memcpy(self->room + self->used, &head, HEAD);
@@ -208,7 +189,7 @@ static int read_on(sorter_t *self, run_t *run)
         size_t want = WINDOW - run->size;
         if (want > run->end - run->at)
             want = (size_t)(run->end - run->at);
-        ssize_t got = pread(self->fd, run->window + run->size, want, (off_t)run->at);
+        ssize_t got = pread(fileno(self->file), run->window + run->size, want, (off_t)run->at);
         if (got <= 0)
             return -1;
         run->size += (size_t)got;
@@ -219,10 +200,10 @@ static int read_on(sorter_t *self, run_t *run)
 
 static bool is_less(const sorter_t *self, size_t one, size_t other)
 {
-    return compare(at_hand(self, self->heap[one]), at_hand(self, self->heap[other])) < 0;
+    return compare_records(at_hand(self, self->heap[one]), at_hand(self, self->heap[other])) < 0;
 }
 
-static void sink(sorter_t *self, size_t at)
+static void sink_run(sorter_t *self, size_t at)
 {
     for (;;) {
         size_t least = at, left = 2 * at + 1, right = left + 1;
@@ -245,22 +226,19 @@ int sorter_sort(sorter_t *self, char *why, size_t why_size)
         sort_room(self);
         return 0;
     }
-    if (self->records > 0 && lay_down(self, why, why_size) != 0)
+    if (self->records > 0 && write_run(self, why, why_size) != 0)
         return -1;
     free(self->room);
     self->room = NULL;
-    self->heap = calloc(self->runs_size, sizeof *self->heap);
+    self->heap = rl_alloc_array(self->runs_size, sizeof *self->heap);
     for (size_t at = 0; at < self->runs_size; at++) {
-        self->runs[at].window = self->heap ? malloc(WINDOW) : NULL;
-        if (!self->runs[at].window || read_on(self, &self->runs[at]) != 1)
-            return rl_fail(why, why_size,
-                           "cannot sort: out of memory, or a temporary file in %s "
-                           "cannot be read",
-                           self->folder);
+        self->runs[at].window = rl_alloc(WINDOW);
+        if (read_on(self, &self->runs[at]) != 1)
+            return fail_read(self, why, why_size);
         self->heap[self->heap_size++] = at;
     }
     for (size_t at = self->heap_size; at-- > 0;)
-        sink(self, at);
+        sink_run(self, at);
     self->next = SIZE_MAX; // nothing has been handed out yet
     return 0;
 }
@@ -284,12 +262,11 @@ int sorter_next(sorter_t *self, const uint8_t **record, size_t *size, char *why,
         run->from += HEAD + size_at(run->window + run->from);
         int rc = read_on(self, run);
         if (rc < 0)
-            return rl_fail(why, why_size, "%s: cannot read a temporary file: %s", self->folder,
-                           strerror(errno));
+            return fail_read(self, why, why_size);
         if (rc == 0)
             self->heap[0] = self->heap[--self->heap_size];
         if (self->heap_size > 0)
-            sink(self, 0);
+            sink_run(self, 0);
     }
     self->next = 0;
     if (self->heap_size == 0) {

@@ -1,5 +1,5 @@
 // sorter: puts records in byte order, more of them than memory holds: what is full is sorted and
-// laid down in a nameless file, and in the end all are merged.
+// written to a nameless file, and in the end all are merged.
 #ifndef SORTER_H
 #define SORTER_H
 
@@ -13,7 +13,7 @@ enum {
 };
 
 // `room` bytes of memory (at least twice SORTER_MAX_RECORD) for records; the file lies in
-// `folder`. NULL if memory runs out.
+// `folder`.
 sorter_t *sorter_new(const char *folder, size_t room);
 void sorter_destroy(sorter_t **self_p);
 
