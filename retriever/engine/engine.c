@@ -1,4 +1,4 @@
-// engine: the table of engines, and what they share: a collection's catalog, passages' ids.
+// engine: the table of engines, a collection's catalog, passages' ids.
 #include "engine.h"
 
 #include <openssl/evp.h>
@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
+#include "fail.h"
 #include "filter.h"
+#include "mem.h"
 
 enum {
     CATALOG_FORMAT = 1,
@@ -40,11 +41,11 @@ void engine_id(const rl_passage_t *passage, char id[ENGINE_ID])
 {
     unsigned char digest[DIGEST] = {0};
     uint64_t place[2] = {passage->start, passage->end};
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
+    EVP_MD_CTX *md = rl_must(EVP_MD_CTX_new());
+    if (EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
         EVP_DigestUpdate(md, passage->doc, strlen(passage->doc) + 1) != 1 ||
         EVP_DigestUpdate(md, place, sizeof place) != 1 || EVP_DigestFinal_ex(md, digest, NULL) != 1)
-        abort(); // memory ran out
+        rl_out_of_memory(); // SHA-256 has no other error
     EVP_MD_CTX_free(md);
     digest[6] = (digest[6] & 0x0f) | 0x80;
     digest[8] = (digest[8] & 0x3f) | 0x80;

@@ -67,7 +67,7 @@ typedef struct engine_catalog {
 } engine_catalog_t;
 
 void engine_catalog_clear(engine_catalog_t *self);
-// As JSON; the caller owns it. NULL if memory runs out.
+// As JSON; the caller owns it. NULL if a string is no UTF-8.
 char *engine_catalog_json(const engine_catalog_t *self);
 // Reads such a text into an empty one. Returns 0, or -1 with `why`.
 int engine_catalog_read(engine_catalog_t *self, const char *text, char *why, size_t why_size);
@@ -107,11 +107,11 @@ typedef struct engine {
 
     // Loading. The next request that brings what is there in line with `catalog` (its description
     // and what its passages can be filtered by): 1 when there is one, 0 when all is as it should
-    // be, -1 when memory runs out.
+    // be, -1 when it does not fit.
     int (*prepare)(engine_place_t *self, const engine_catalog_t *catalog, engine_request_t *out);
     engine_verdict_t (*take_prepare)(engine_place_t *self, long status, const char *body,
                                      size_t size, char *why, size_t why_size);
-    // A batch: begin, passages, end. Each returns 0, or -1 when it does not fit or memory runs out.
+    // A batch: begin, passages, end. Each returns 0, or -1 when it does not fit.
     int (*batch)(engine_place_t *self, engine_request_t *out);
     int (*batch_add)(engine_place_t *self, engine_request_t *out, const char *load,
                      const rl_passage_t *passage, const float *vector, size_t dimension);

@@ -18,8 +18,9 @@
 #include <string.h>
 
 #include "engine_weaviate_private.h"
-#include "files.h"
+#include "fail.h"
 #include "hash.h"
+#include "mem.h"
 
 enum {
     ANSWER_WHY = 300, // bytes of what Weaviate says that are passed on
@@ -83,12 +84,8 @@ static void close_place(engine_place_t **self_p)
 
 static engine_place_t *open_place(const engine_settings_t *settings, char *why, size_t why_size)
 {
-    engine_place_t *self = calloc(1, sizeof *self);
-    if (!self || !(self->frequencies = calloc(WEAVIATE_SLOTS, sizeof *self->frequencies))) {
-        rl_fail(why, why_size, "out of memory");
-        free(self);
-        return NULL;
-    }
+    engine_place_t *self = rl_new(*self);
+    self->frequencies = rl_alloc_array(WEAVIATE_SLOTS, sizeof *self->frequencies);
     self->settings = *settings;
     snprintf(self->collection, sizeof self->collection, "%s", settings->collection);
     self->settings.collection = self->collection;
@@ -135,7 +132,7 @@ engine_verdict_t weaviate_judge(const char *doing, long status, const char *body
 
 // ---- the catalog --------------------------------------------------------------------------------
 
-static int describe(engine_place_t *self, engine_request_t *out)
+static int request_catalog(engine_place_t *self, engine_request_t *out)
 {
     out->method = "GET";
     out->header = "consistency: false"; // as this node knows it: no other need be there
@@ -229,26 +226,16 @@ int weaviate_put_terms(analyzer_t *rules, const char *const *texts, size_t size,
 typedef struct words {
     term_t *terms;
     size_t size, room;
-    bool failed;
 } words_t;
 
 static void take_term(void *arg, const char *name, unsigned times)
 {
     words_t *words = arg;
     if (words->size == words->room) {
-        size_t room = words->room ? 2 * words->room : 32;
-        term_t *terms = realloc(words->terms, room * sizeof *terms);
-        if (!terms) {
-            words->failed = true;
-            return;
-        }
-        words->terms = terms;
-        words->room = room;
+        words->room = words->room ? 2 * words->room : 32;
+        words->terms = rl_realloc(words->terms, words->room, sizeof *words->terms);
     }
-    term_t *term = &words->terms[words->size];
-    *term = (term_t){strdup(name), times};
-    words->failed = words->failed || !term->name;
-    words->size += term->name != NULL;
+    words->terms[words->size++] = (term_t){rl_strdup(name), times};
 }
 
 static void free_words(words_t *words)
@@ -286,11 +273,11 @@ static weaviate_frequency_t *slot_of(engine_place_t *self, const char *term, uin
 // What a passage would score at most that had every term often (its weight nears the idf then), the
 // terms that no passage has included; Weaviate's idf (adapters/repos/db/inverted/bm25_searcher.go),
 // which is each part's own: parts are taken to be alike. 0 where a frequency is not known.
-static double highest(engine_place_t *self, const char *text)
+static double highest_score(engine_place_t *self, const char *text)
 {
     words_t words = words_of(self, text);
     double passages = (double)self->catalog.manifest.passages, sum = 0;
-    bool known = !words.failed;
+    bool known = true;
     for (size_t at = 0; known && at < words.size; at++) {
         uint64_t hash;
         const weaviate_frequency_t *slot = slot_of(self, words.terms[at].name, &hash);
@@ -378,7 +365,7 @@ static bool is_searchable(const engine_place_t *self, engine_mode_t mode, const 
     uint64_t dimension = self->catalog.manifest.dimension;
     if (mode != ENGINE_LEXICAL && !query->vector)
         result_fail(result, "bad_request", false,
-                    "a dense search needs the question's vector, and there is none");
+                    "a dense request_search needs the question's vector, and there is none");
     else if (mode != ENGINE_LEXICAL && query->dimension != dimension)
         result_fail(result, "wrong_dimension", false,
                     "the question's vector has %zu components, this collection's %" PRIu64
@@ -387,21 +374,21 @@ static bool is_searchable(const engine_place_t *self, engine_mode_t mode, const 
                     query->dimension, dimension);
     else if (mode != ENGINE_VECTOR && (!query->text || !*query->text))
         result_fail(result, "bad_request", false,
-                    "a lexical search needs the question's text, and there is none");
+                    "a lexical request_search needs the question's text, and there is none");
     else
         return true;
     return false;
 }
 
-static int search(engine_place_t *self, engine_mode_t mode, const query_t *query,
-                  engine_request_t *out, result_t *result)
+static int request_search(engine_place_t *self, engine_mode_t mode, const query_t *query,
+                          engine_request_t *out, result_t *result)
 {
     if (!is_searchable(self, mode, query, result))
         return -1;
     words_t words = {0};
     if (mode != ENGINE_VECTOR)
         words = words_of(self, query->text);
-    if (mode == ENGINE_LEXICAL && words.size == 0 && !words.failed)
+    if (mode == ENGINE_LEXICAL && words.size == 0)
         return 0; // nothing but stop words
     rl_buf_t text = rl_buf_make(ENGINE_BODY);
     int rc = put_search(self, mode, query, &words, &text, result) == 0 ? 1 : -1;
@@ -412,7 +399,7 @@ static int search(engine_place_t *self, engine_mode_t mode, const query_t *query
     rl_buf_adds(&out->body, "{\"query\":");
     rl_buf_add_json(&out->body, text.data ? text.data : "", text.size);
     rl_buf_adds(&out->body, "}");
-    if (rc > 0 && (words.failed || text.full || out->body.full)) {
+    if (rc > 0 && (text.full || out->body.full)) {
         result_fail(result, "bad_request", false, "the question and its filter are too long");
         rc = -1;
     }
@@ -452,7 +439,7 @@ static double score_of(const json_t *additional, engine_mode_t mode)
 }
 
 // The next string into the memory at *to.
-static const char *put(char **to, const json_t *object, size_t which)
+static const char *copy_string(char **to, const json_t *object, size_t which)
 {
     const char *text = text_of(object, strings[which]), *start = *to;
     size_t size = strlen(text) + 1;
@@ -467,36 +454,32 @@ static void take_hit(const json_t *object, engine_mode_t mode, char **to, rl_pas
     json_int_t start = json_integer_value(json_object_get(object, "start"));
     json_int_t end = json_integer_value(json_object_get(object, "end"));
     *hit = (rl_passage_t){.id = engine_number(text_of(additional, "id")),
-                          .doc = put(to, object, 0),
-                          .title = put(to, object, 1),
-                          .heading = put(to, object, 2),
-                          .source = put(to, object, 3),
-                          .text = put(to, object, 4),
-                          .meta = put(to, object, 5),
+                          .doc = copy_string(to, object, 0),
+                          .title = copy_string(to, object, 1),
+                          .heading = copy_string(to, object, 2),
+                          .source = copy_string(to, object, 3),
+                          .text = copy_string(to, object, 4),
+                          .meta = copy_string(to, object, 5),
                           .start = start > 0 ? (uint64_t)start : 0,
                           .end = end > 0 ? (uint64_t)end : 0,
                           .score = score_of(additional, mode)};
     hit->hash = store_text_hash(hit->text, strlen(hit->text));
 }
 
-static void fill(const json_t *list, engine_mode_t mode, size_t k, result_t *result)
+static void fill_result(const json_t *list, engine_mode_t mode, size_t k, result_t *result)
 {
     size_t size = json_array_size(list), bytes = 1;
     size = size < k ? size : k;
     for (size_t at = 0; at < size; at++)
         bytes += size_of(json_array_get(list, at));
-    result->hits = calloc(size + 1, sizeof *result->hits);
-    result->memory = malloc(bytes);
-    if (!result->hits || !result->memory) {
-        result_fail(result, "no_memory", true, "the retriever is out of memory");
-        return;
-    }
+    result->hits = rl_alloc_array(size + 1, sizeof *result->hits);
+    result->memory = rl_alloc(bytes); // no more than ENGINE_REPLY
     char *to = result->memory;
     for (size_t at = 0; at < size; at++) {
         rl_passage_t *hit = &result->hits[result->size];
         take_hit(json_array_get(list, at), mode, &to, hit);
         if (hit->id == 0 || (mode == ENGINE_LEXICAL && hit->score <= 0))
-            continue; // not ours; no word of the question
+            continue; // no passage of ragline's, or without a word of the question
         result->size++;
         result->bytes += strlen(hit->text) + strlen(hit->meta);
     }
@@ -535,10 +518,10 @@ static engine_verdict_t take_hits(engine_place_t *self, engine_mode_t mode, cons
     const json_t *data = json_object_get(root, "data");
     const json_t *list = json_object_get(json_object_get(data, "Get"), self->class);
     if (json_is_array(list)) {
-        fill(list, mode, query->k, result);
-        if (mode == ENGINE_LEXICAL && !result->code) {
+        fill_result(list, mode, query->k, result);
+        if (mode == ENGINE_LEXICAL) {
             take_counts(self, query->text, json_object_get(data, "Aggregate"));
-            result->bound = highest(self, query->text);
+            result->bound = highest_score(self, query->text);
         }
     } else {
         // a shard that could not be reached, or an object that a filter names and is not there
@@ -556,9 +539,9 @@ const engine_t engine_weaviate = {
     .ready_path = "/v1/.well-known/ready",
     .open = open_place,
     .close = close_place,
-    .describe = describe,
+    .describe = request_catalog,
     .take_catalog = take_catalog,
-    .search = search,
+    .search = request_search,
     .take_hits = take_hits,
     .check = weaviate_check,
     .take_check = weaviate_take_check,

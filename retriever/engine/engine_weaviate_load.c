@@ -180,8 +180,8 @@ int weaviate_prepare(engine_place_t *self, const engine_catalog_t *catalog, engi
 }
 
 // Whether passages of this load can stand in the class that is there.
-static engine_verdict_t fits(const engine_place_t *self, const json_t *schema, char *why,
-                             size_t why_size)
+static engine_verdict_t class_fits(const engine_place_t *self, const json_t *schema, char *why,
+                                   size_t why_size)
 {
     engine_catalog_t there;
     engine_verdict_t verdict = weaviate_read_schema(self, schema, &there, why, why_size);
@@ -226,7 +226,7 @@ engine_verdict_t weaviate_take_prepare(engine_place_t *self, long status, const 
         *self->adding = '\0';
     } else if (!self->schema) {
         weaviate_note_schema(self, root);
-        verdict = fits(self, root, why, why_size);
+        verdict = class_fits(self, root, why, why_size);
         self->schema = verdict == ENGINE_OK ? json_incref(root) : NULL;
         self->missing = false;
     }
@@ -264,7 +264,7 @@ typedef struct gathered {
     json_t *has;    // {"=lang\x01": null}
 } gathered_t;
 
-static json_t *marked(const char *text)
+static json_t *marked_string(const char *text)
 {
     rl_buf_t whole = rl_buf_make(2 * RL_FILTER_MAX_STRING);
     rl_buf_adds(&whole, WEAVIATE_BEFORE);
@@ -275,18 +275,17 @@ static json_t *marked(const char *text)
     return out;
 }
 
-static int gather(void *arg, const char *field, const json_t *value)
+static int gather_value(void *arg, const char *field, const json_t *value)
 {
     gathered_t *self = arg;
     const char *types = engine_catalog_types(&self->place->catalog, field);
     if (!types)
         return 0; // one of too many
-    json_t *name = marked(field);
-    if (!name || json_object_set_new(self->has, json_string_value(name), json_null()) != 0) {
-        json_decref(name);
-        return -1;
-    }
+    json_t *name = marked_string(field);
+    int rc = json_object_set_new(self->has, json_string_value(name), json_null());
     json_decref(name);
+    if (rc != 0)
+        return -1;
     size_t length = json_string_length(value);
     rl_filter_type_t type = json_is_boolean(value)  ? RL_FILTER_BOOLEAN
                             : json_is_number(value) ? RL_FILTER_NUMBER
@@ -301,15 +300,16 @@ static int gather(void *arg, const char *field, const json_t *value)
         json_object_set_new(self->values, property, json_array());
         list = json_object_get(self->values, property);
     }
-    return json_array_append_new(list, type == RL_FILTER_STRING ? marked(json_string_value(value))
-                                                                : json_copy((json_t *)value));
+    return json_array_append_new(list, type == RL_FILTER_STRING
+                                           ? marked_string(json_string_value(value))
+                                           : json_copy((json_t *)value));
 }
 
 // `, "has": […], "fs_lang": […]`
 static int add_metadata(engine_place_t *self, const rl_passage_t *passage, rl_buf_t *out)
 {
     gathered_t gathered = {self, json_object(), json_object()};
-    int rc = gathered.values && gathered.has ? fields_each(passage, gather, &gathered) : -1;
+    int rc = fields_each(passage, gather_value, &gathered);
     const char *key;
     json_t *value, *names = json_array();
     json_object_foreach(gathered.has, key, value)

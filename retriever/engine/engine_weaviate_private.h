@@ -1,4 +1,4 @@
-// engine_weaviate_private: what the files that know Weaviate share; for them alone.
+// engine_weaviate_private: shared by the engine_weaviate files only.
 #ifndef ENGINE_WEAVIATE_PRIVATE_H
 #define ENGINE_WEAVIATE_PRIVATE_H
 
@@ -59,8 +59,7 @@ engine_verdict_t weaviate_judge(const char *doing, long status, const char *body
 // The class's description as a catalog.
 engine_verdict_t weaviate_read_schema(const engine_place_t *self, const json_t *schema,
                                       engine_catalog_t *catalog, char *why, size_t why_size);
-// Searches and loads go by it from now on. Returns 0, or -1 if memory runs out or nothing is known
-// of its language.
+// Searches and loads go by it from now on. Returns 0, or -1 if there are no rules for its language.
 int weaviate_keep_catalog(engine_place_t *self, const engine_catalog_t *catalog);
 
 // Takes from a class's description what searches and their check go by.

@@ -7,8 +7,10 @@
 #include <strings.h>
 
 #include "clock.h"
-#include "files.h"
+#include "fail.h"
 #include "log.h"
+#include "mem.h"
+#include "timer.h"
 
 enum {
     PROBE_MS = 500,
@@ -34,7 +36,7 @@ struct nodes {
     char *key;
     char ready_path[ENGINE_PATH];
     long connect_ms;
-    struct event *tick; // probes
+    rl_timer_t *prober;
     node_t nodes[NODES_MAX];
     size_t size, turn;
 };
@@ -54,7 +56,7 @@ struct nodes_call {
     try_t tries[TRIES];
     bool tried[NODES_MAX];
     uint64_t deadline_us;
-    struct event *timer; // the hedge, or the end of a call that found no node
+    rl_timer_t *timer; // the hedge, or the end of a call that found no node
     nodes_reply_t reply;
 };
 
@@ -74,7 +76,7 @@ static void set_up(node_t *node, bool up, const char *why)
         rl_warn("%s is left alone until it is ready: %s", node->url, why);
 }
 
-static void strike(node_t *node, bool gone, const char *why)
+static void count_failure(node_t *node, bool gone, const char *why)
 {
     node->failures++;
     if (gone || ++node->strikes >= STRIKES)
@@ -89,7 +91,7 @@ static void on_probed(void *arg, const rl_fetch_result_t *result)
         set_up(node, true, "");
 }
 
-static void probe(nodes_t *self, node_t *node)
+static void probe_node(nodes_t *self, node_t *node)
 {
     char url[ENGINE_PATH + 512];
     snprintf(url, sizeof url, "%s%s", node->url, self->ready_path);
@@ -102,17 +104,16 @@ static void probe(nodes_t *self, node_t *node)
     node->probe = rl_fetch_start(self->fetcher, &request);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void on_probe_time(void *arg)
 {
     nodes_t *self = arg;
-    (void)fd, (void)what;
     for (size_t at = 0; at < self->size; at++)
         if (!self->nodes[at].up && !self->nodes[at].probe)
-            probe(self, &self->nodes[at]);
+            probe_node(self, &self->nodes[at]);
 }
 
 // The one to ask: up, not asked yet for this call, the least under way, and in turn.
-static node_t *choose(nodes_call_t *call)
+static node_t *choose_node(nodes_call_t *call)
 {
     nodes_t *self = call->nodes;
     node_t *best = NULL;
@@ -134,9 +135,7 @@ static int add_node(nodes_t *self, const char *url, char *why, size_t why_size)
     if ((strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) || size > 400)
         return rl_fail(why, why_size, "\"%.100s\" must be like http://10.0.0.1:8080", url);
     node_t *node = &self->nodes[self->size];
-    *node = (node_t){.nodes = self, .url = strndup(url, size), .up = true};
-    if (!node->url)
-        return rl_fail(why, why_size, "out of memory");
+    *node = (node_t){.nodes = self, .url = rl_strndup(url, size), .up = true};
     self->size++;
     return 0;
 }
@@ -144,23 +143,19 @@ static int add_node(nodes_t *self, const char *url, char *why, size_t why_size)
 nodes_t *nodes_new(struct event_base *base, const nodes_settings_t *settings, char *why,
                    size_t why_size)
 {
-    nodes_t *self = calloc(1, sizeof *self);
-    struct timeval period = {0, PROBE_MS * 1000};
-    int rc = self ? 0 : rl_fail(why, why_size, "out of memory");
-    if (rc == 0 && (settings->size < 1 || settings->size > NODES_MAX))
+    nodes_t *self = rl_new(*self);
+    int rc = 0;
+    if (settings->size < 1 || settings->size > NODES_MAX)
         rc = rl_fail(why, why_size, "1 to %d URLs of nodes are needed", NODES_MAX);
     for (size_t at = 0; rc == 0 && at < settings->size; at++)
         rc = add_node(self, settings->urls[at], why, why_size);
-    if (rc == 0) {
-        self->base = base;
-        self->connect_ms = settings->connect_ms;
-        snprintf(self->ready_path, sizeof self->ready_path, "%s", settings->ready_path);
-        self->key = strdup(settings->key);
-        self->fetcher = rl_fetcher_new(base, IDLE);
-        self->tick = event_new(base, -1, EV_PERSIST, on_tick, self);
-        if (!self->key || !self->fetcher || !self->tick || event_add(self->tick, &period) != 0)
-            rc = rl_fail(why, why_size, "out of memory");
-    }
+    self->base = base;
+    self->connect_ms = settings->connect_ms;
+    snprintf(self->ready_path, sizeof self->ready_path, "%s", settings->ready_path);
+    self->key = rl_strdup(settings->key);
+    self->fetcher = rl_fetcher_new(base, IDLE);
+    self->prober = rl_timer_new(base, on_probe_time, self);
+    rl_timer_every(self->prober, PROBE_MS * 1000);
     if (rc != 0)
         nodes_destroy(&self);
     return self;
@@ -172,8 +167,7 @@ void nodes_destroy(nodes_t **self_p)
     if (!self)
         return;
     rl_fetcher_destroy(&self->fetcher);
-    if (self->tick)
-        event_free(self->tick);
+    rl_timer_destroy(&self->prober);
     for (size_t at = 0; at < self->size; at++)
         free(self->nodes[at].url);
     free(self->key);
@@ -218,8 +212,7 @@ static void free_call(nodes_call_t *self)
             rl_fetch_cancel(&self->tries[at].fetch);
             self->tries[at].node->under_way--;
         }
-    if (self->timer)
-        event_free(self->timer);
+    rl_timer_destroy(&self->timer);
     engine_request_free(&self->request);
     free(self);
 }
@@ -252,20 +245,19 @@ static void on_fetched(void *arg, const rl_fetch_result_t *result)
     if (result->ok) {
         reply->verdict = self->calls.take(self->calls.arg, result->status, result->body,
                                           result->body_size, why, sizeof why);
-        // an answer that says what is wrong may be the question's fault: that counts against nobody
+        // an answer that says what is wrong may be the question's fault: it is no failure of the
+        // node
         if (reply->verdict != ENGINE_ELSEWHERE)
             node->strikes = 0;
         else if (result->status == 429 || result->status >= 500)
-            strike(node, false, why);
+            count_failure(node, false, why);
     } else {
         reply->verdict = ENGINE_ELSEWHERE;
         reply->timed_out = result->timed_out && late;
         snprintf(why, sizeof why, "%s", result->error);
-        // one that took all the time that there was is not gone, perhaps not even slow
-        if (!reply->timed_out)
-            strike(node, !result->timed_out || result->refused, why);
-        else
-            strike(node, false, why);
+        // a node that did not answer within the deadline is not gone, perhaps not even slow
+        bool gone = !reply->timed_out && (!result->timed_out || result->refused);
+        count_failure(node, gone, why);
     }
     snprintf(reply->why, sizeof reply->why, "%s%s%s", *why ? node->url : "", *why ? ": " : "", why);
     if (reply->verdict != ENGINE_ELSEWHERE || late)
@@ -274,11 +266,11 @@ static void on_fetched(void *arg, const rl_fetch_result_t *result)
         next_try(self);
 }
 
-// Starts a request; false if there is no node to ask or memory ran out.
+// Starts a request; false if there is no node to ask.
 static bool begin_try(nodes_call_t *self)
 {
     uint64_t now = rl_now_us();
-    node_t *node = now < self->deadline_us ? choose(self) : NULL;
+    node_t *node = now < self->deadline_us ? choose_node(self) : NULL;
     try_t *free_one = NULL;
     char url[ENGINE_PATH + 512];
     for (size_t at = 0; at < TRIES; at++)
@@ -320,46 +312,33 @@ static void next_try(nodes_call_t *self)
     end_call(self);
 }
 
-// Nothing is under way: nothing could be asked. Otherwise what was asked takes long.
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+// Either no node could be asked, or the one that was takes long.
+static void on_timer(void *arg)
 {
     nodes_call_t *self = arg;
-    (void)fd, (void)what;
     if (!is_busy(self))
         next_try(self);
     else
         begin_try(self);
 }
 
-static int copy_request(nodes_call_t *self, const engine_request_t *request)
-{
-    self->request = *request;
-    self->request.body = rl_buf_make(ENGINE_BODY);
-    return request->body.size > 0
-               ? rl_buf_add(&self->request.body, request->body.data, request->body.size)
-               : 0;
-}
-
 nodes_call_t *nodes_send(nodes_t *self, const engine_request_t *request, uint64_t deadline_us,
                          uint64_t hedge_us, const nodes_calls_t *calls)
 {
-    nodes_call_t *call = calloc(1, sizeof *call);
-    if (!call)
-        return NULL;
+    nodes_call_t *call = rl_new(*call);
     call->nodes = self;
     call->calls = *calls;
     call->deadline_us = deadline_us;
     call->reply.verdict = ENGINE_ELSEWHERE;
-    call->timer = event_new(self->base, -1, 0, on_timer, call);
-    if (!call->timer || copy_request(call, request) != 0) {
-        free_call(call);
-        return NULL;
-    }
-    struct timeval at = {0, 0}; // what cannot be asked ends from the loop
-    if (begin_try(call))
-        at = (struct timeval){(time_t)(hedge_us / 1000000), (suseconds_t)(hedge_us % 1000000)};
-    if (!is_busy(call) || hedge_us > 0)
-        event_add(call->timer, &at);
+    call->timer = rl_timer_new(self->base, on_timer, call);
+    call->request = *request;
+    call->request.body = rl_buf_make(ENGINE_BODY); // as large as the request's bound
+    if (request->body.size > 0)
+        rl_buf_add(&call->request.body, request->body.data, request->body.size);
+    bool asked = begin_try(call);
+    if (!asked || hedge_us > 0)
+        rl_timer_after(call->timer,
+                       asked ? hedge_us : 0); // a call without a node ends from the loop
     return call;
 }
 

@@ -50,10 +50,10 @@ nodes_t *nodes_new(struct event_base *base, const nodes_settings_t *settings, ch
 void nodes_destroy(nodes_t **self_p);
 
 // Asks the node with the least under way; another one when it fails, or when it has not answered
-// after `hedge_us` (0: never). NULL if memory runs out. The request is copied.
+// after `hedge_us` (0: never). Never NULL. The request is copied.
 nodes_call_t *nodes_send(nodes_t *self, const engine_request_t *request, uint64_t deadline_us,
                          uint64_t hedge_us, const nodes_calls_t *calls);
-// Nobody waits any more: no further calls are made.
+// Ends the call: neither of its functions is called any more.
 void nodes_cancel(nodes_call_t **call_p);
 
 size_t nodes_up(const nodes_t *self);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "mem.h"
 #include "probes.h"
 
 enum {
@@ -15,7 +16,7 @@ enum {
 
 // A task under way.
 typedef struct ask {
-    source_engine_t *remote;
+    source_engine_t *source;
     task_t *task;
     nodes_call_t *call;
     uint64_t began;
@@ -24,9 +25,9 @@ typedef struct ask {
 
 struct source_engine {
     source_engine_settings_t settings;
-    task_t *first, *last; // in line
+    task_t *first, *last; // that wait
     size_t waiting, running;
-    engine_request_t request; // one after the other
+    engine_request_t request; // used for one after the other
     struct event *room;       // there is room for what waits
 };
 
@@ -34,7 +35,7 @@ static engine_verdict_t on_answer(void *arg, long status, const char *body, size
                                   size_t why_size)
 {
     ask_t *ask = arg;
-    source_engine_t *self = ask->remote;
+    source_engine_t *self = ask->source;
     result_t *result = &ask->task->result;
     result_clear(result);
     engine_verdict_t verdict = self->settings.engine->take_hits(
@@ -45,8 +46,8 @@ static engine_verdict_t on_answer(void *arg, long status, const char *body, size
     return verdict;
 }
 
-// What waits is started from the loop: a task can end at once, and whoever drops tasks goes through
-// a list of them.
+// Waiting tasks are started from the loop: a task can end at once, and the caller that drops tasks
+// walks through a list of them.
 static void make_room(source_engine_t *self)
 {
     self->running--;
@@ -54,7 +55,7 @@ static void make_room(source_engine_t *self)
         event_active(self->room, EV_TIMEOUT, 1);
 }
 
-static void finish(source_engine_t *self, task_t *task)
+static void finish_task(source_engine_t *self, task_t *task)
 {
     task->state = TASK_DONE;
     task->next = NULL;
@@ -64,7 +65,7 @@ static void finish(source_engine_t *self, task_t *task)
 static void on_end(void *arg, const nodes_reply_t *reply)
 {
     ask_t *ask = arg;
-    source_engine_t *self = ask->remote;
+    source_engine_t *self = ask->source;
     task_t *task = ask->task;
     const rl_search_t *search = task->msg ? &task->msg->search : NULL;
     if (reply->timed_out)
@@ -79,11 +80,11 @@ static void on_end(void *arg, const nodes_reply_t *reply)
     task->remote = NULL;
     make_room(self);
     free(ask);
-    finish(self, task);
+    finish_task(self, task);
 }
 
 // Asks; or ends the task when there is nothing to ask.
-static void start(source_engine_t *self, task_t *task)
+static void start_task(source_engine_t *self, task_t *task)
 {
     const source_engine_settings_t *with = &self->settings;
     uint64_t now = rl_now_us();
@@ -93,28 +94,20 @@ static void start(source_engine_t *self, task_t *task)
         result_fail(&task->result, "deadline", false,
                     "the deadline passed while the question waited for %llu ms in line",
                     (unsigned long long)task->queue_us / 1000);
-        finish(self, task);
+        finish_task(self, task);
         return;
     }
     if (with->engine->search(with->place, with->mode, &task->query, &self->request,
                              &task->result) != 1) {
-        finish(self, task);
+        finish_task(self, task);
         return;
     }
-    ask_t *ask = calloc(1, sizeof *ask);
+    ask_t *ask = rl_new(*ask);
     uint64_t left = task->deadline_us - now, hedge = left / HEDGE_SHARE;
     nodes_calls_t calls = {.take = on_answer, .done = on_end, .arg = ask};
-    if (ask) {
-        *ask = (ask_t){.remote = self, .task = task, .began = now};
-        ask->call = nodes_send(with->nodes, &self->request, task->deadline_us,
-                               hedge > HEDGE_LEAST_US ? hedge : HEDGE_LEAST_US, &calls);
-    }
-    if (!ask || !ask->call) {
-        free(ask);
-        result_fail(&task->result, "no_memory", true, "the retriever is out of memory");
-        finish(self, task);
-        return;
-    }
+    *ask = (ask_t){.source = self, .task = task, .began = now};
+    ask->call = nodes_send(with->nodes, &self->request, task->deadline_us,
+                           hedge > HEDGE_LEAST_US ? hedge : HEDGE_LEAST_US, &calls);
     task->state = TASK_RUNNING;
     task->remote = ask;
     self->running++;
@@ -128,7 +121,7 @@ static void start_waiting(source_engine_t *self)
         if (!self->first)
             self->last = NULL;
         self->waiting--;
-        start(self, task);
+        start_task(self, task);
     }
 }
 
@@ -140,14 +133,10 @@ static void on_room(evutil_socket_t fd, short what, void *arg)
 
 source_engine_t *source_engine_new(const source_engine_settings_t *settings)
 {
-    source_engine_t *self = calloc(1, sizeof *self);
-    if (!self)
-        return NULL;
+    source_engine_t *self = rl_new(*self);
     self->settings = *settings;
     self->request = engine_request_make();
-    self->room = event_new(settings->base, -1, 0, on_room, self);
-    if (!self->room)
-        source_engine_destroy(&self);
+    self->room = rl_must(event_new(settings->base, -1, 0, on_room, self));
     return self;
 }
 
@@ -157,8 +146,7 @@ void source_engine_destroy(source_engine_t **self_p)
     if (!self)
         return;
     engine_request_free(&self->request);
-    if (self->room)
-        event_free(self->room);
+    event_free(self->room);
     free(self);
     *self_p = NULL;
 }

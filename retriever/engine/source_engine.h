@@ -21,14 +21,14 @@ typedef struct source_engine_settings {
     void (*on_done)(task_t *task); // a task that was put has ended; may be called by the put
 } source_engine_settings_t;
 
-// NULL if memory runs out.
+// Never NULL.
 source_engine_t *source_engine_new(const source_engine_settings_t *settings);
 // Its tasks must have ended or been dropped.
 void source_engine_destroy(source_engine_t **self_p);
 
 // Takes a task; -1 when there is no room for it.
 int source_engine_put(source_engine_t *self, task_t *task);
-// Nobody waits for the task any more: it is the caller's again, at once.
+// Ends the task without a result: it is the caller's again, at once.
 void source_engine_drop(source_engine_t *self, task_t *task);
 void source_engine_load(const source_engine_t *self, size_t *waiting, size_t *running);
 // How many tasks it has under way at most.
