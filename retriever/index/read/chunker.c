@@ -2,12 +2,12 @@
 
 #include "chunker.h"
 
-#include "text_length.h"
-#include "sentence.h"
-#include "utf8.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "sentence.h"
+#include "text_length.h"
+#include "utf8.h"
 
 enum {
     LEVELS = 6

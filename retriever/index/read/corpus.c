@@ -1,4 +1,4 @@
-// corpus: opens file after file, has each read by its format's reader, gives documents their ids.
+// corpus: opens file after file, has each read by its format, gives documents their ids.
 
 #include "corpus.h"
 
@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format.h"
 #include "hash.h"
 #include "hash_set.h"
 #include "input.h"
 #include "mem.h"
-#include "format.h"
 #include "utf8.h"
 #include "vector_file.h"
 
@@ -26,7 +26,7 @@ struct corpus {
     uint64_t bytes;   // of the files before the open one
     const char *file; // the last one that was looked at
     input_t *input;   // the open file, if it is read line by line
-    const format_t *reader;
+    const format_t *format;
     uint64_t line;
     vector_file_t *rows; // vectors of the open file's lines; NULL: in the lines themselves, or none
     char why[8192];
@@ -94,7 +94,7 @@ static void set_kind(document_t *doc, const char *kind)
 static char *make_id(const corpus_t *self, const listed_t *file)
 {
     char id[DOC_MAX_ID + 32];
-    if (self->reader->lines)
+    if (self->format->lines)
         snprintf(id, sizeof id, "%.1000s:%llu", file->name, (unsigned long long)self->line);
     else
         snprintf(id, sizeof id, "%.1000s", file->name);
@@ -131,11 +131,11 @@ static bool complete_document(corpus_t *self, document_t *doc, const listed_t *f
         doc->id = make_id(self, file);
     if (!doc->source)
         doc->source = rl_must(rl_utf8_repair(file->path, strlen(file->path), NULL));
-    if (!self->reader->lines)
-        set_kind(doc, self->reader->name);
+    if (!self->format->lines)
+        set_kind(doc, self->format->name);
     if (!claim_id(self, doc, named, where))
         return false;
-    if (!doc->title[0] && !self->reader->lines) {
+    if (!doc->title[0] && !self->format->lines) {
         const char *name = strrchr(doc->id, '/');
         name = name ? name + 1 : doc->id;
         document_set(&doc->title, name, strlen(name), DOC_MAX_TITLE);
@@ -166,7 +166,7 @@ static corpus_next_t read_document(corpus_t *self, const listed_t *file, const c
     size_t size = 0, repaired = 0;
     char *text = input_text(self->buf.data ? self->buf.data : "", self->buf.size, &size, &repaired);
     document_init(doc);
-    int rc = text ? self->reader->read(text, size, doc, why, sizeof why) : -1;
+    int rc = text ? self->format->read(text, size, doc, why, sizeof why) : -1;
     free(text);
     doc->repaired = repaired;
     if (rc != 0)
@@ -304,8 +304,8 @@ static corpus_next_t next_file(corpus_t *self, document_t *doc)
     }
     size_t size;
     const char *head = input_head(self->input, &size);
-    self->reader = format_for(file->path, head, size);
-    if (!self->reader) {
+    self->format = format_for(file->path, head, size);
+    if (!self->format) {
         // in a folder there may be all sorts of files, but who names one means it
         if (file->given)
             corpus_problem(self, file->path, "is no text of a kind that is read here");
@@ -316,7 +316,7 @@ static corpus_next_t next_file(corpus_t *self, document_t *doc)
     }
     self->counts.files++;
     self->line = 0;
-    if (self->reader->lines)
+    if (self->format->lines)
         return open_rows(self, file); // its lines are asked for next
     if (input_all(self->input, &self->buf, why, sizeof why) != 0)
         corpus_problem(self, file->path, why);

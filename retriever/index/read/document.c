@@ -1,14 +1,14 @@
-// document: the text and its blocks, as the readers append them.
+// document: the text and its blocks, as the formats append them.
 
 #include "document.h"
-
-#include "mem.h"
-#include "utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "mem.h"
+#include "utf8.h"
 
 enum {
     MAX_BLOCKS = 8 << 20,

@@ -1,4 +1,4 @@
-// document: what a reader makes of a file: extracted text, and which stretch of it is a heading, a
+// document: what a format makes of a file: extracted text, and which stretch of it is a heading, a
 // paragraph or lines that belong together. Passages are cut from this, and their offsets count in
 // it.
 #ifndef DOCUMENT_H

@@ -1,18 +1,18 @@
-// reader: chooses among the formats.
+// format: chooses among the formats.
 
 #include "format.h"
-
-#include "input.h"
 
 #include <string.h>
 #include <strings.h>
 
+#include "input.h"
+
 // In the order in which contents are looked at.
-static const format_t *const readers[] = {
+static const format_t *const formats[] = {
     &format_html, &format_man, &format_jsonl, &format_markdown, &format_plain,
 };
 enum {
-    READERS = sizeof readers / sizeof *readers
+    FORMATS = sizeof formats / sizeof *formats
 };
 
 // Text, but not for reading: what belongs to programs and pages.
@@ -51,17 +51,17 @@ const format_t *format_for(const char *path, const char *head, size_t size)
     const char *ext = extension_of(path, &length);
     if (input_binary(head, size))
         return NULL;
-    for (size_t i = 0; i < READERS && length > 0; i++) {
-        const format_t *reader = readers[i];
+    for (size_t i = 0; i < FORMATS && length > 0; i++) {
+        const format_t *format = formats[i];
         // ".1" may be a manual page's section or a log file's number: the bytes decide
-        bool sure = reader != &format_man || reader->looks(head, size);
-        if (in_list(reader->extensions, ext, length) && sure)
-            return reader;
+        bool sure = format != &format_man || format->looks(head, size);
+        if (in_list(format->extensions, ext, length) && sure)
+            return format;
     }
     if (length > 0 && in_list(not_documents, ext, length))
         return NULL;
-    for (size_t i = 0; i < READERS; i++)
-        if (readers[i]->looks && readers[i]->looks(head, size))
-            return readers[i];
+    for (size_t i = 0; i < FORMATS; i++)
+        if (formats[i]->looks && formats[i]->looks(head, size))
+            return formats[i];
     return &format_plain;
 }

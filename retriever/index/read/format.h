@@ -1,5 +1,5 @@
-// reader: a file format: how a file of it is known, and how it becomes a document. A new format is
-// one file with such a struct and one line in reader.c.
+// format: a file format: how a file of it is known, and how it becomes a document. A new format is
+// one file with such a struct and one line in format.c.
 #ifndef FORMAT_H
 #define FORMAT_H
 
@@ -23,7 +23,7 @@ extern const format_t format_html;
 extern const format_t format_man;
 extern const format_t format_jsonl;
 
-// The reader for a file by its name (".gz" behind it does not matter), then by its first bytes;
+// The format of a file by its name (".gz" behind it does not matter), then by its first bytes;
 // NULL if it is no text or of a kind that is not meant to be read (a style sheet, an image).
 const format_t *format_for(const char *path, const char *head, size_t size);
 

@@ -1,4 +1,4 @@
-// format_html: what of the reader of HTML serves another format.
+// format_html: what of HTML serves another format.
 #ifndef FORMAT_HTML_H
 #define FORMAT_HTML_H
 

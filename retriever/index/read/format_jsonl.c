@@ -1,15 +1,17 @@
-// read_jsonl: a document a line: {"id", "title", "text", "vector" or "embedding", "source" or
+// format_jsonl: a document a line: {"id", "title", "text", "vector" or "embedding", "source" or
 // "url"}; every other field is metadata.
 
 #include "format.h"
-
-#include "utf8.h"
 
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "fail.h"
+#include "mem.h"
+#include "utf8.h"
 
 enum {
     MAX_DIMENSION = 1 << 16
@@ -51,14 +53,12 @@ static int read_id(const json_t *root, document_t *doc, char *why, size_t why_si
     if (json_is_integer(id)) {
         char number[32];
         snprintf(number, sizeof number, "%lld", (long long)json_integer_value(id));
-        doc->id = strdup(number);
-        return doc->id ? 0 : -1;
+        doc->id = rl_strdup(number);
+        return 0;
     }
-    if (!json_is_string(id) || json_string_length(id) == 0 || json_string_length(id) > DOC_MAX_ID) {
-        snprintf(why, why_size, "\"id\" must be a string of 1 to %d bytes or a whole number",
-                 DOC_MAX_ID);
-        return -1;
-    }
+    if (!json_is_string(id) || json_string_length(id) == 0 || json_string_length(id) > DOC_MAX_ID)
+        return rl_fail(why, why_size, "\"id\" must be a string of 1 to %d bytes or a whole number",
+                       DOC_MAX_ID);
     return set_string(&doc->id, id, 0);
 }
 
@@ -73,10 +73,9 @@ static int read_vector(const json_t *root, document_t *doc, char *why, size_t wh
             return 0;
     }
     size_t size = json_array_size(list);
-    if (size == 0 || size > MAX_DIMENSION) {
-        snprintf(why, why_size, "\"%s\" must be a list of 1 to %d numbers", name, MAX_DIMENSION);
-        return -1;
-    }
+    if (size == 0 || size > MAX_DIMENSION)
+        return rl_fail(why, why_size, "\"%s\" must be a list of 1 to %d numbers", name,
+                       MAX_DIMENSION);
     doc->vector = malloc(size * sizeof *doc->vector);
     if (!doc->vector)
         return -1;
@@ -84,16 +83,12 @@ static int read_vector(const json_t *root, document_t *doc, char *why, size_t wh
     for (size_t i = 0; i < size; i++) {
         const json_t *number = json_array_get(list, i);
         doc->vector[i] = (float)json_number_value(number);
-        if (!json_is_number(number) || !isfinite(doc->vector[i])) {
-            snprintf(why, why_size, "\"%s\" holds something that is no finite number", name);
-            return -1;
-        }
+        if (!json_is_number(number) || !isfinite(doc->vector[i]))
+            return rl_fail(why, why_size, "\"%s\" holds something that is no finite number", name);
         sum += (double)doc->vector[i] * doc->vector[i];
     }
-    if (!(sum > 0)) {
-        snprintf(why, why_size, "\"%s\" is all zeros", name);
-        return -1;
-    }
+    if (!(sum > 0))
+        return rl_fail(why, why_size, "\"%s\" is all zeros", name);
     doc->vector_size = size;
     return 0;
 }
@@ -124,14 +119,10 @@ static int read_fields(json_t *root, document_t *doc, char *why, size_t why_size
     const json_t *text = json_object_get(root, "text");
     const json_t *title = json_object_get(root, "title");
     const json_t *source = json_object_get(root, "source");
-    if (!json_is_string(text)) {
-        snprintf(why, why_size, "\"text\" is missing or no string");
-        return -1;
-    }
-    if (title && !json_is_string(title) && !json_is_null(title)) {
-        snprintf(why, why_size, "\"title\" is no string");
-        return -1;
-    }
+    if (!json_is_string(text))
+        return rl_fail(why, why_size, "\"text\" is missing or no string");
+    if (title && !json_is_string(title) && !json_is_null(title))
+        return rl_fail(why, why_size, "\"title\" is no string");
     if (!json_is_string(source))
         source = json_object_get(root, "url");
     if (read_id(root, doc, why, why_size) != 0 || read_vector(root, doc, why, why_size) != 0)

@@ -1,5 +1,5 @@
 // format_man: manual pages by mandoc, which makes HTML of them in a process of its own, with bounds
-// on time, memory and output; the reader of HTML takes it from there.
+// on time, memory and output; format_html takes it from there.
 
 #include "format.h"
 

@@ -1,5 +1,5 @@
-// read_plain: plain text: paragraphs between blank lines. A paragraph whose lines are all indented
-// keeps its lines; a line underlined with === or --- is a heading, as in many a README.
+// format_plain: plain text: paragraphs between blank lines. A paragraph whose lines are all
+// indented keeps its lines; a line underlined with === or --- is a heading, as in many a README.
 
 #include "format.h"
 

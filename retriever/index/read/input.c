@@ -2,8 +2,6 @@
 
 #include "input.h"
 
-#include "utf8.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <iconv.h>
@@ -14,6 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
+
+#include "fail.h"
+#include "mem.h"
+#include "utf8.h"
 
 enum {
     HEAD = 8 << 10,
@@ -32,29 +34,16 @@ input_t *input_new(const char *path, char *why, size_t why_size)
     // without waiting: what looked like a file may have become a pipe
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        snprintf(why, why_size, "%s", strerror(errno));
+    bool there = fd >= 0 && fstat(fd, &st) == 0;
+    if (!there || !S_ISREG(st.st_mode)) {
+        rl_fail(why, why_size, "%s", there ? "is no regular file" : strerror(errno));
         if (fd >= 0)
             close(fd);
         return NULL;
     }
-    if (!S_ISREG(st.st_mode)) {
-        snprintf(why, why_size, "is no regular file");
-        close(fd);
-        return NULL;
-    }
-    input_t *self = malloc(sizeof *self);
-    gzFile file = self ? gzdopen(fd, "rb") : NULL;
-    if (!file) {
-        snprintf(why, why_size, "out of memory");
-        close(fd);
-        free(self);
-        return NULL;
-    }
-    gzbuffer(file, CHUNK);
-    self->file = file;
-    self->at = self->size = 0;
-    self->ended = false;
+    input_t *self = rl_new(*self);
+    self->file = rl_must(gzdopen(fd, "rb"));
+    gzbuffer(self->file, CHUNK);
     return self;
 }
 
@@ -85,18 +74,16 @@ static int fill_chunk(input_t *self, char *why, size_t why_size)
     if (got == 0 && (code == Z_OK || code == Z_STREAM_END))
         return 0;
     if (code == Z_ERRNO)
-        snprintf(why, why_size, "%s", strerror(errno));
-    else
-        snprintf(why, why_size, "damaged gzip data (%s)",
-                 code == Z_BUF_ERROR ? "it ends too early" : words);
-    return -1;
+        return rl_fail(why, why_size, "%s", strerror(errno));
+    return rl_fail(why, why_size, "damaged gzip data (%s)",
+                   code == Z_BUF_ERROR ? "it ends too early" : words);
 }
 
 const char *input_head(input_t *self, size_t *size_p)
 {
     char why[64];
     if (fill_chunk(self, why, sizeof why) < 0)
-        self->ended = false; // zlib keeps the error: the reader that follows meets it again
+        self->ended = false; // zlib keeps the error: who reads on meets it again
     size_t left = self->size - self->at;
     *size_p = left < HEAD ? left : HEAD;
     return self->chunk + self->at;
@@ -107,10 +94,8 @@ int input_all(input_t *self, rl_buf_t *out, char *why, size_t why_size)
     int rc;
     rl_buf_clear(out);
     while ((rc = fill_chunk(self, why, why_size)) > 0) {
-        if (rl_buf_add(out, self->chunk + self->at, self->size - self->at) != 0) {
-            snprintf(why, why_size, "larger than %d MiB: split it", INPUT_MAX_FILE >> 20);
-            return -1;
-        }
+        if (rl_buf_add(out, self->chunk + self->at, self->size - self->at) != 0)
+            return rl_fail(why, why_size, "larger than %d MiB: split it", INPUT_MAX_FILE >> 20);
         self->at = self->size;
     }
     return rc;
@@ -134,10 +119,8 @@ int input_line(input_t *self, rl_buf_t *out, char *why, size_t why_size)
     }
     if (rc < 0)
         return -1;
-    if (too_long) {
-        snprintf(why, why_size, "a line of more than %d MiB", INPUT_MAX_LINE >> 20);
-        return -1;
-    }
+    if (too_long)
+        return rl_fail(why, why_size, "a line of more than %d MiB", INPUT_MAX_LINE >> 20);
     return some;
 }
 

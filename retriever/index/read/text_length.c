@@ -2,9 +2,9 @@
 
 #include "text_length.h"
 
-#include "utf8.h"
-
 #include <string.h>
+
+#include "utf8.h"
 
 typedef enum char_class {
     C_SPACE,

@@ -48,12 +48,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     // of manual pages what mandoc has made; its own process is not what is tested here
     static const format_t manual = {.read = format_html_manual};
-    static const format_t *const readers[] = {
+    static const format_t *const formats[] = {
         &format_markdown, &format_plain, &format_html, &manual, &format_jsonl,
     };
     if (size == 0)
         return 0;
-    const format_t *reader = readers[data[0] % 5];
+    const format_t *format = formats[data[0] % 5];
     size_t text_size;
     char *text = rl_utf8_repair((const char *)data + 1, size - 1, &text_size);
     if (!text)
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     document_t doc;
     document_init(&doc);
     char why[512] = "";
-    if (reader->read(text, text_size, &doc, why, sizeof why) == 0) {
+    if (format->read(text, text_size, &doc, why, sizeof why) == 0) {
         if (!doc.failed)
             check(&doc);
     } else if (!*why) {

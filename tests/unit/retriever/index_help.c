@@ -29,11 +29,11 @@ void help_check(const document_t *doc)
     }
 }
 
-void help_read(const format_t *reader, const char *text, document_t *doc)
+void help_read(const format_t *format, const char *text, document_t *doc)
 {
     char why[256] = "";
     document_init(doc);
-    if (reader->read(text, strlen(text), doc, why, sizeof why) != 0)
+    if (format->read(text, strlen(text), doc, why, sizeof why) != 0)
         fail_msg("refused: %s", why);
     help_check(doc);
 }
@@ -57,10 +57,10 @@ char *help_blocks(const document_t *doc)
     return text;
 }
 
-void help_expect(const format_t *reader, const char *text, const char *title, const char *blocks)
+void help_expect(const format_t *format, const char *text, const char *title, const char *blocks)
 {
     document_t doc;
-    help_read(reader, text, &doc);
+    help_read(format, text, &doc);
     char *got = help_blocks(&doc);
     assert_string_equal(got, blocks);
     if (title)

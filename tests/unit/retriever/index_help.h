@@ -4,15 +4,15 @@
 
 #include "format.h"
 
-// Has the text read; fails the test if the reader refuses it.
-void help_read(const format_t *reader, const char *text, document_t *doc);
+// Has the text read; fails the test if the format refuses it.
+void help_read(const format_t *format, const char *text, document_t *doc);
 
 // The document's blocks, one after the other: "H1 words|P words|L lines|" (line ends as "/").
 // Malloc'd, owned by the caller.
 char *help_blocks(const document_t *doc);
 
 // Reads the text and compares its blocks and title (NULL: not looked at).
-void help_expect(const format_t *reader, const char *text, const char *title, const char *blocks);
+void help_expect(const format_t *format, const char *text, const char *title, const char *blocks);
 
 // Checks what every document must hold: blocks in order, within the text, at characters' ends.
 void help_check(const document_t *doc);
