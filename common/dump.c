@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "json_write.h"
 #include "log.h"
 #include "mem.h"
 #include "utf8.h"
@@ -42,30 +43,6 @@ rl_dump_t *rl_dump_new(bool to_log)
     return self;
 }
 
-// A key of the document, after whatever is there.
-static void add_key(rl_buf_t *out, const char *name)
-{
-    if (out->size > 0 && !strchr("{[", out->data[out->size - 1]))
-        rl_buf_adds(out, ",");
-    if (!name)
-        return;
-    rl_buf_adds(out, "\"");
-    rl_buf_adds(out, name);
-    rl_buf_adds(out, "\":");
-}
-
-// printf's way takes five times as long, and there are thousands of them.
-static void add_number(rl_buf_t *out, uint64_t value, unsigned least_digits)
-{
-    char digits[24];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0 || sizeof digits - at < least_digits);
-    rl_buf_add(out, digits + at, sizeof digits - at);
-}
-
 static void begin_record(rl_dump_t *self, const char *request)
 {
     self->request = request;
@@ -97,7 +74,7 @@ void rl_dump_end(rl_dump_t *self)
     }
     if (!self->in_list && self->document.size + record->size + TAIL_BYTES > RL_DUMP_BYTES)
         return;
-    add_key(&self->document, self->in_list ? NULL : self->name);
+    rl_json_name(&self->document, self->in_list ? NULL : self->name);
     rl_buf_add(&self->document, record->data, record->size);
 }
 
@@ -107,8 +84,7 @@ void rl_dump_list(rl_dump_t *self, const char *name, size_t size)
     self->in_list = true;
     self->items = 0;
     self->size = size;
-    add_key(&self->document, name);
-    rl_buf_adds(&self->document, "[");
+    rl_json_open(&self->document, name, '[');
 }
 
 bool rl_dump_item(rl_dump_t *self, const char *request)
@@ -149,26 +125,21 @@ static void keep_or_drop(rl_dump_t *self, size_t before)
 void rl_dump_number(rl_dump_t *self, const char *name, uint64_t value)
 {
     size_t before = self->record.size;
-    add_key(&self->record, name);
-    add_number(&self->record, value, 1);
+    rl_json_count(&self->record, name, value);
     keep_or_drop(self, before);
 }
 
 void rl_dump_ms(rl_dump_t *self, const char *name, uint64_t us)
 {
     size_t before = self->record.size;
-    add_key(&self->record, name);
-    add_number(&self->record, us / 1000, 1);
-    rl_buf_adds(&self->record, ".");
-    add_number(&self->record, us % 1000, 3);
+    rl_json_ms(&self->record, name, us);
     keep_or_drop(self, before);
 }
 
 void rl_dump_flag(rl_dump_t *self, const char *name, bool value)
 {
     size_t before = self->record.size;
-    add_key(&self->record, name);
-    rl_buf_adds(&self->record, value ? "true" : "false");
+    rl_json_flag(&self->record, name, value);
     keep_or_drop(self, before);
 }
 
@@ -179,13 +150,12 @@ void rl_dump_text(rl_dump_t *self, const char *name, const char *text)
     size_t before = self->record.size, size = strnlen(text, TEXT_BYTES + 1);
     if (size > TEXT_BYTES)
         size = rl_utf8_whole(text, TEXT_BYTES);
-    add_key(&self->record, name);
     if (rl_utf8_valid(text, size)) {
-        rl_buf_add_json(&self->record, text, size);
+        rl_json_bytes(&self->record, name, text, size);
     } else {
         size_t repaired_size = 0;
         char *repaired = rl_utf8_repair(text, size, &repaired_size);
-        rl_buf_add_json(&self->record, repaired ? repaired : "", repaired_size);
+        rl_json_bytes(&self->record, name, repaired, repaired_size);
         free(repaired);
     }
     keep_or_drop(self, before);

@@ -218,44 +218,13 @@ static uint64_t read_count(const unsigned char *p, const unsigned char *end, int
 // https://github.com/msgpack/msgpack/blob/master/spec.md
 static size_t head_size(const unsigned char *p, const unsigned char *end, uint64_t *contains)
 {
-    static const struct {
-        signed char width; // bytes of the count that follows the type byte, 0 if none
-        signed char fixed; // bytes of the body, when there is no count
-    } heads[32] = {
-        // c0..c3 nil, (never used), false, true; c4..c6 bin; c7..c9 ext; ca cb float; cc..cf uint
-        {0, 0},
-        {-1, 0},
-        {0, 0},
-        {0, 0},
-        {1, 0},
-        {2, 0},
-        {4, 0},
-        {1, 1},
-        {2, 1},
-        {4, 1},
-        {0, 4},
-        {0, 8},
-        {0, 1},
-        {0, 2},
-        {0, 4},
-        {0, 8},
-        // d0..d3 int; d4..d8 fixext; d9..db str; dc dd array; de df map
-        {0, 1},
-        {0, 2},
-        {0, 4},
-        {0, 8},
-        {0, 2},
-        {0, 3},
-        {0, 5},
-        {0, 9},
-        {0, 17},
-        {1, 0},
-        {2, 0},
-        {4, 0},
-        {2, 0},
-        {4, 0},
-        {2, 0},
-        {4, 0}};
+    // by type byte from c0: nil, (never used), false, true; bin; ext; float; uint; int; fixext;
+    // str; array; map. Bytes of the count that follows the type byte, and of the body where there
+    // is none (of ext: of its type, too).
+    static const signed char widths[32] = {0, -1, 0, 0, 1, 2, 4, 1, 2, 4, 0, 0, 0, 0, 0, 0,
+                                           0, 0,  0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4};
+    static const signed char bodies[32] = {0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 4, 8, 1,
+                                           2, 4, 8, 1, 2, 4, 8, 2, 3, 5, 9, 17};
     unsigned char type = *p;
     *contains = 0;
     if (type < 0x80 || type >= 0xe0)
@@ -270,11 +239,11 @@ static size_t head_size(const unsigned char *p, const unsigned char *end, uint64
     }
     if (type < 0xc0)
         return 1 + (type & 31u);
-    int width = heads[type - 0xc0].width;
+    int width = widths[type - 0xc0];
     if (width < 0)
         return 0;
     if (width == 0)
-        return 1 + (size_t)heads[type - 0xc0].fixed;
+        return 1 + (size_t)bodies[type - 0xc0];
     uint64_t count = read_count(p + 1, end, width);
     if (count > RL_MAX_FRAME)
         return 0;
@@ -282,7 +251,7 @@ static size_t head_size(const unsigned char *p, const unsigned char *end, uint64
         *contains = type >= 0xde ? count * 2 : count;
         return 1 + (size_t)width;
     }
-    return 1 + (size_t)width + (size_t)heads[type - 0xc0].fixed + count;
+    return 1 + (size_t)width + (size_t)bodies[type - 0xc0] + count;
 }
 
 // The size of the first msgpack value of these bytes, 0 if it is not complete or lies about its

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "json_write.h"
 #include "log.h"
 #include "mem.h"
 #include "task_private.h"
@@ -37,11 +38,9 @@ static void tell_done(task_t *task, const char *finish, const char *reason,
     rl_buf_t timings = rl_buf_make(4096);
     count_outcome(task, finish, end);
     task_write_timings(task, end, times, &timings);
-    if (reason) {
-        rl_buf_adds(&timings, ",\"reason\":");
-        rl_buf_add_json(&timings, reason, strlen(reason));
-    }
-    rl_buf_adds(&timings, "}");
+    if (reason)
+        rl_json_text(&timings, "reason", reason);
+    rl_json_close(&timings, '}');
     const backend_t *backend = task->upstream ? task->upstream->backend : NULL;
     rl_msg_t msg = {
         .type = RL_DONE,

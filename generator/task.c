@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "json_write.h"
 #include "log.h"
 #include "mem.h"
 #include "prefill.h"
@@ -166,9 +167,9 @@ void task_report_data(task_t *self, const char *stage, rl_buf_t *data)
 void task_report(task_t *self, const char *stage, const char *message)
 {
     rl_buf_t data = rl_buf_make(8192);
-    rl_buf_adds(&data, "{\"message\":");
-    rl_buf_add_json(&data, message, strlen(message));
-    rl_buf_adds(&data, "}");
+    rl_json_open(&data, NULL, '{');
+    rl_json_text(&data, "message", message);
+    rl_json_close(&data, '}');
     task_report_data(self, stage, &data);
 }
 

@@ -1,13 +1,13 @@
 // task_timings: where the time of an answer went, as DONE tells it, and how fast its server reads.
-#include <string.h>
-
 #include "clock.h"
+#include "json_write.h"
 #include "task_private.h"
 
+// What is 0 is not known, and left out.
 static void add_mark(rl_buf_t *out, const char *name, uint64_t us)
 {
     if (us > 0)
-        rl_buf_addf(out, ",\"%s\":%llu", name, (unsigned long long)us);
+        rl_json_count(out, name, us);
 }
 
 void task_write_timings(const task_t *self, const backend_end_t *end, const backend_times_t *times,
@@ -16,7 +16,8 @@ void task_write_timings(const task_t *self, const backend_end_t *end, const back
     uint64_t from = self->at_us[TASK_RECEIVED];
     uint64_t queued = self->at_us[TASK_PROMPTED] ? self->at_us[TASK_PROMPTED] - from : 0;
     uint64_t asked = self->at_us[TASK_ASKING] ? self->at_us[TASK_ASKING] - from : 0;
-    rl_buf_addf(out, "{\"queue_us\":%llu", (unsigned long long)queued);
+    rl_json_open(out, NULL, '{');
+    rl_json_count(out, "queue_us", queued);
     add_mark(out, "prompt_us", self->waited ? self->built_us - from : asked);
     if (self->waited)
         add_mark(out, "ahead_us", asked);
@@ -29,15 +30,13 @@ void task_write_timings(const task_t *self, const backend_end_t *end, const back
     add_mark(out, "total_us", rl_now_us() - from);
     add_mark(out, "retries", self->retries);
     if (end->cached_tokens >= 0)
-        rl_buf_addf(out, ",\"cached_tokens\":%lld", (long long)end->cached_tokens);
+        rl_json_count(out, "cached_tokens", (uint64_t)end->cached_tokens);
     if (end->prefill_ms >= 0)
         rl_buf_addf(out, ",\"prefill_ms\":%.3f", end->prefill_ms);
     if (end->read_tokens >= 0)
-        rl_buf_addf(out, ",\"read_tokens\":%lld", (long long)end->read_tokens);
-    if (end->server) {
-        rl_buf_adds(out, ",\"server\":");
-        rl_buf_add_json(out, end->server, strlen(end->server));
-    }
+        rl_json_count(out, "read_tokens", (uint64_t)end->read_tokens);
+    if (end->server)
+        rl_json_text(out, "server", end->server);
     if (self->prompt_hash)
         rl_buf_addf(out, ",\"prompt_hash\":\"%016llx\"", (unsigned long long)self->prompt_hash);
     add_mark(out, "passages_repeated", self->repeated);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "json_write.h"
 #include "log.h"
 #include "prefill.h"
 #include "probes.h"
@@ -70,7 +71,7 @@ void task_leave_upstream(task_t *self)
 
 // ---- asking one -------------------------------------------------------------------------
 
-static void tell_prompted(task_t *self, const prompt_t *prompt)
+static void report_prompted(task_t *self, const prompt_t *prompt)
 {
     rl_buf_t data = rl_buf_make(4096);
     size_t passages = prompt->passages_used + prompt->passages_dropped;
@@ -85,15 +86,18 @@ static void tell_prompted(task_t *self, const prompt_t *prompt)
     if (prompt->turns_dropped > 0)
         rl_buf_addf(&data, "; %zu earlier turn%s left out", prompt->turns_dropped,
                     prompt->turns_dropped == 1 ? "" : "s");
-    rl_buf_addf(&data,
-                "…\",\"passages_used\":%zu,\"passages_dropped\":%zu,\"shortened\":%s,"
-                "\"turns_dropped\":%zu,\"tokens\":%zu",
-                prompt->passages_used, prompt->passages_dropped,
-                prompt->shortened ? "true" : "false", prompt->turns_dropped, prompt->tokens);
-    if (prompt->tokens_trimmed > 0)
-        rl_buf_addf(&data, ",\"passages_repeated\":%zu,\"passages_cut\":%zu,\"tokens_trimmed\":%zu",
-                    prompt->repeated, prompt->cut, prompt->tokens_trimmed);
-    rl_buf_adds(&data, "}");
+    rl_buf_adds(&data, "…\"");
+    rl_json_count(&data, "passages_used", prompt->passages_used);
+    rl_json_count(&data, "passages_dropped", prompt->passages_dropped);
+    rl_json_flag(&data, "shortened", prompt->shortened);
+    rl_json_count(&data, "turns_dropped", prompt->turns_dropped);
+    rl_json_count(&data, "tokens", prompt->tokens);
+    if (prompt->tokens_trimmed > 0) {
+        rl_json_count(&data, "passages_repeated", prompt->repeated);
+        rl_json_count(&data, "passages_cut", prompt->cut);
+        rl_json_count(&data, "tokens_trimmed", prompt->tokens_trimmed);
+    }
+    rl_json_close(&data, '}');
     task_report_data(self, "prompted", &data);
 }
 
@@ -164,11 +168,11 @@ static bool build_prompt(task_t *self, uint64_t max_tokens, prompt_t *prompt)
     RL_PROBE_PROMPT_BUILT(self->request, self->id, rl_now_us() - self->at_us[TASK_RECEIVED],
                           prompt->tokens, prompt->passages_used);
     if (news)
-        tell_prompted(self, prompt);
+        report_prompted(self, prompt);
     return true;
 }
 
-static void ask_this(task_t *self, upstream_t *upstream)
+static void ask_upstream(task_t *self, upstream_t *upstream)
 {
     const rl_generate_t *generate = task_generate(self);
     prompt_t prompt = {0};
@@ -205,27 +209,27 @@ static void ask_this(task_t *self, upstream_t *upstream)
 
 // ---- whom -------------------------------------------------------------------------------
 
-static void tell_fallback(task_t *self, const upstream_t *from, const upstream_t *to,
-                          const char *reason, const char *code)
+static void report_fallback(task_t *self, const upstream_t *from, const upstream_t *to,
+                            const char *reason, const char *code)
 {
     rl_buf_t data = rl_buf_make(8192);
     rl_log(RL_LOG_WARN, self->request, "falling back to %s: %s", to->name, reason);
-    rl_buf_adds(&data, "{\"message\":\"The language model does not answer; ");
-    rl_buf_adds(&data, to->template ? "another one is asked"
-                                    : "these are the passages' own sentences instead");
-    rl_buf_adds(&data, "\",\"reason\":");
-    rl_buf_add_json(&data, reason, strlen(reason));
-    rl_buf_addf(&data, ",\"code\":\"%s\",\"from\":", code);
-    rl_buf_add_json(&data, from->name, strlen(from->name));
-    rl_buf_addf(&data,
-                ",\"breaker\":\"%s\",\"upstream\":", breaker_state_name(from->breaker.state));
-    rl_buf_add_json(&data, to->name, strlen(to->name));
-    rl_buf_adds(&data, "}");
+    rl_json_open(&data, NULL, '{');
+    rl_json_text(&data, "message",
+                 to->template ? "The language model does not answer; another one is asked"
+                              : "The language model does not answer; these are the passages' own "
+                                "sentences instead");
+    rl_json_text(&data, "reason", reason);
+    rl_json_text(&data, "code", code);
+    rl_json_text(&data, "from", from->name);
+    rl_json_text(&data, "breaker", breaker_state_name(from->breaker.state));
+    rl_json_text(&data, "upstream", to->name);
+    rl_json_close(&data, '}');
     task_report_data(self, "fallback", &data);
 }
 
 // The options were read again: what was learnt of the old order says nothing of the new one.
-static void follow_order(task_t *self)
+static void forget_old_order(task_t *self)
 {
     const upstreams_t *upstreams = &self->generator->upstreams;
     if (self->version == upstreams->version)
@@ -239,7 +243,7 @@ void task_ask_upstream(task_t *self)
 {
     const upstreams_t *upstreams = &self->generator->upstreams;
     char why[240];
-    follow_order(self);
+    forget_old_order(self);
     int place = upstreams_next(upstreams, self->tried, false);
     if (place < 0) // an answer late is worth more than none
         place = upstreams_least_bad(upstreams, self->tried);
@@ -247,15 +251,16 @@ void task_ask_upstream(task_t *self)
         place = 0;
     if (place > 0 && self->tried == 0) {
         upstream_why_open(upstreams->order[0], why, sizeof why);
-        tell_fallback(self, upstreams->order[0], upstreams->order[place], why, "upstream_resting");
+        report_fallback(self, upstreams->order[0], upstreams->order[place], why,
+                        "upstream_resting");
     }
     if (self->state < TASK_DONE)
-        ask_this(self, upstreams->order[place]);
+        ask_upstream(self, upstreams->order[place]);
 }
 
 // Waits until the server at `place` may be asked again. False when the task's time does not allow
 // it.
-static bool wait_for(task_t *self, int place)
+static bool wait_for_upstream(task_t *self, int place)
 {
     uint64_t now = rl_now_us(), ready = self->ready_us[place];
     char message[160];
@@ -275,13 +280,13 @@ static bool wait_for(task_t *self, int place)
 }
 
 // Of those that said "later", the one that is ready first.
-static bool wait_for_any(task_t *self)
+static bool wait_for_soonest(task_t *self)
 {
     int best = -1;
     for (int place = 0; place < UPSTREAMS_MAX; place++)
         if (self->ready_us[place] && (best < 0 || self->ready_us[place] < self->ready_us[best]))
             best = place;
-    return best >= 0 && wait_for(self, best);
+    return best >= 0 && wait_for_upstream(self, best);
 }
 
 // After a failure before the first word. A server that is busy is waited for where its time is
@@ -290,7 +295,7 @@ static bool wait_for_any(task_t *self)
 static bool try_next(task_t *self, const backend_failure_t *failure)
 {
     const upstreams_t *upstreams = &self->generator->upstreams;
-    follow_order(self);
+    forget_old_order(self);
     int place = upstreams_index_of(upstreams, self->upstream);
     if (place >= 0)
         self->tried |= place_bit(place);
@@ -299,11 +304,11 @@ static bool try_next(task_t *self, const backend_failure_t *failure)
         uint64_t wait_s = said ? (uint64_t)failure->retry_after_s : 1u << self->retries;
         wait_s = wait_s < NEVER_S ? wait_s : NEVER_S;
         self->ready_us[place] = rl_now_us() + wait_s * 1000000;
-        if (said && wait_s <= SHORT_S && self->retries == 0 && wait_for(self, place))
+        if (said && wait_s <= SHORT_S && self->retries == 0 && wait_for_upstream(self, place))
             return true;
     }
     int next = upstreams_next(upstreams, self->tried, true);
-    if (next < 0 && wait_for_any(self))
+    if (next < 0 && wait_for_soonest(self))
         return true;
     if (next < 0)
         next = upstreams_next(upstreams, self->tried, false);
@@ -311,9 +316,9 @@ static bool try_next(task_t *self, const backend_failure_t *failure)
         next = upstreams_least_bad(upstreams, self->tried);
     if (next < 0)
         return false;
-    tell_fallback(self, self->upstream, upstreams->order[next], failure->message, failure->code);
+    report_fallback(self, self->upstream, upstreams->order[next], failure->message, failure->code);
     if (self->state < TASK_DONE)
-        ask_this(self, upstreams->order[next]);
+        ask_upstream(self, upstreams->order[next]);
     return true;
 }
 
