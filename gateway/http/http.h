@@ -11,6 +11,7 @@
 #include "proc.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,6 +78,8 @@ void http_reply_json(http_req_t **req_p, int status, json_t *body); // takes the
 void http_reply_error(http_req_t **req_p, int status, const char *code, const char *param,
                       long retry_after_s, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
+void http_reply_error_v(http_req_t **req_p, int status, const char *code, const char *param,
+                        long retry_after_s, const char *format, va_list args);
 // For how long output has waited for the client to read, in µs.
 uint64_t http_blocked_us(const http_req_t *req);
 void http_set_header(http_req_t *req, const char *name, const char *value); // before the reply

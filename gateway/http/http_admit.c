@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +15,12 @@ static void refuse_request(http_conn_t *conn, int status, const char *code, long
 static void refuse_request(http_conn_t *conn, int status, const char *code, long retry_after_s,
                            const char *format, ...)
 {
-    char message[768];
     va_list args;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
     http_req_t *req = conn->req;
     conn->keep = conn->keep && !req->head.chunked && req->head.length == 0;
-    http_reply_error(&req, status, code, NULL, retry_after_s, "%s", message);
+    va_start(args, format);
+    http_reply_error_v(&req, status, code, NULL, retry_after_s, format, args);
+    va_end(args);
 }
 
 static bool path_fits(const char *pattern, const char *path)

@@ -1,7 +1,6 @@
 // http_reply: a request as its handler sees it, and answers that are written whole.
 #include "http_private.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -388,11 +387,17 @@ json_t *http_error_json(int status, const char *code, const char *param, const c
 void http_reply_error(http_req_t **req_p, int status, const char *code, const char *param,
                       long retry_after_s, const char *format, ...)
 {
-    char message[1024], seconds[32];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    http_reply_error_v(req_p, status, code, param, retry_after_s, format, args);
     va_end(args);
+}
+
+void http_reply_error_v(http_req_t **req_p, int status, const char *code, const char *param,
+                        long retry_after_s, const char *format, va_list args)
+{
+    char message[1024], seconds[32];
+    vsnprintf(message, sizeof message, format, args);
     if (retry_after_s > 0) {
         snprintf(seconds, sizeof seconds, "%ld", retry_after_s);
         http_set_header(*req_p, "Retry-After", seconds);

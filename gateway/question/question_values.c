@@ -8,12 +8,10 @@
 bool question_refuse(question_parser_t *self, int status, const char *code, const char *param,
                      const char *format, ...)
 {
-    char message[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    http_reply_error_v(self->req_p, status, code, param, 0, format, args);
     va_end(args);
-    http_reply_error(self->req_p, status, code, param, 0, "%s", message);
     return false;
 }
 
