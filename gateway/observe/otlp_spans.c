@@ -14,10 +14,10 @@ typedef struct writer {
     const otlp_about_t *about;
 } writer_t;
 
-// A stretch of the answer.
-typedef struct stretch {
+// A part of the answer's time.
+typedef struct interval {
     uint64_t start_us, end_us;
-} stretch_t;
+} interval_t;
 
 // ---- helpers ------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ static uint64_t unix_us(const writer_t *w, uint64_t us)
 
 // Begins a span, cut at the answer's end.
 static void begin_span(writer_t *w, const char *id, const char *parent, otlp_kind_t kind,
-                       const char *name, const char *of, stretch_t when)
+                       const char *name, const char *of, interval_t when)
 {
     const timeline_t *timeline = w->timeline;
     bool root = id == timeline->span_id;
@@ -69,17 +69,17 @@ static void add_server(writer_t *w, const otlp_server_t *server)
         otlp_number(&w->json, "server.port", server->port);
 }
 
-static stretch_t stretch_of(const span_t *span)
+static interval_t interval_of(const span_t *span)
 {
-    return (stretch_t){span->start_us, span->start_us + span->took_us};
+    return (interval_t){span->start_us, span->start_us + span->took_us};
 }
 
 // From this step to the one after it.
-static stretch_t step_stretch(const timeline_t *timeline, size_t at)
+static interval_t step_interval(const timeline_t *timeline, size_t at)
 {
-    return (stretch_t){timeline->steps[at].start_us, at + 1 < timeline->steps_size
-                                                         ? timeline->steps[at + 1].start_us
-                                                         : timeline->end_us};
+    return (interval_t){timeline->steps[at].start_us, at + 1 < timeline->steps_size
+                                                          ? timeline->steps[at + 1].start_us
+                                                          : timeline->end_us};
 }
 
 // A failed answer fails the step in which it ended.
@@ -110,7 +110,7 @@ static void write_answer(writer_t *w)
     const timeline_t *t = w->timeline;
     const char *route = route_of(t->form);
     const char *error = t->outcome == REQUEST_FAILED ? t->error : NULL;
-    begin_span(w, t->span_id, t->parent_id, OTLP_SERVER, "POST", route, (stretch_t){0, t->end_us});
+    begin_span(w, t->span_id, t->parent_id, OTLP_SERVER, "POST", route, (interval_t){0, t->end_us});
     otlp_text(&w->json, "http.request.method", "POST");
     otlp_text(&w->json, "http.route", route);
     otlp_text(&w->json, "ragline.answer", t->id);
@@ -140,7 +140,7 @@ static void write_answer(writer_t *w)
 static void write_search(writer_t *w, const span_t *span, const char *parent, unsigned nth)
 {
     char id[17], part[17];
-    stretch_t when = stretch_of(span);
+    interval_t when = interval_of(span);
     uint64_t queued = when.start_us + span->queue_us, worked = queued + span->work_us;
     trace_span_id(w->timeline->span_id, TRACE_SEARCH, nth, id);
     begin_span(w, id, parent, OTLP_INTERNAL, "search", kind_names[span->kind], when);
@@ -159,10 +159,10 @@ static void write_search(writer_t *w, const span_t *span, const char *parent, un
     if (span->missing || (!span->queue_us && !span->work_us))
         return;
     trace_span_id(w->timeline->span_id, TRACE_SEARCH_QUEUE, nth, part);
-    begin_span(w, part, id, OTLP_INTERNAL, "queue", NULL, (stretch_t){when.start_us, queued});
+    begin_span(w, part, id, OTLP_INTERNAL, "queue", NULL, (interval_t){when.start_us, queued});
     end_span(w, NULL, "");
     trace_span_id(w->timeline->span_id, TRACE_SEARCH_WORK, nth, part);
-    begin_span(w, part, id, OTLP_INTERNAL, "work", NULL, (stretch_t){queued, worked});
+    begin_span(w, part, id, OTLP_INTERNAL, "work", NULL, (interval_t){queued, worked});
     end_span(w, NULL, "");
 }
 
@@ -174,7 +174,7 @@ static void write_embedding(writer_t *w, const span_t *span, const char *parent,
     bool cached = span->detail && strcmp(span->detail, "server") != 0;
     trace_span_id(w->timeline->span_id, TRACE_EMBED, nth, id);
     begin_span(w, id, parent, cached ? OTLP_INTERNAL : OTLP_CLIENT, "embeddings", about->model,
-               stretch_of(span));
+               interval_of(span));
     otlp_text(&w->json, "gen_ai.operation.name", "embeddings");
     otlp_text(&w->json, "gen_ai.provider.name", "openai");
     otlp_text(&w->json, "gen_ai.request.model", about->model);
@@ -193,7 +193,7 @@ static void write_retrieval(writer_t *w, size_t at)
     const char *error = error_of_step(t, at);
     trace_span_id(t->span_id, TRACE_RETRIEVAL, 0, id);
     begin_span(w, id, t->span_id, OTLP_INTERNAL, "retrieval", one ? t->collection : NULL,
-               step_stretch(t, at));
+               step_interval(t, at));
     otlp_text(&w->json, "gen_ai.operation.name", "retrieval");
     otlp_text(&w->json, "gen_ai.provider.name", "ragline");
     otlp_text(&w->json, "gen_ai.data_source.id", one ? t->collection : NULL);
@@ -214,7 +214,7 @@ static void write_rewrite(writer_t *w, size_t at)
     char id[17];
     const char *error = error_of_step(t, at);
     trace_span_id(t->span_id, TRACE_REWRITE, 0, id);
-    begin_span(w, id, t->span_id, OTLP_CLIENT, "chat", w->about->llm.model, step_stretch(t, at));
+    begin_span(w, id, t->span_id, OTLP_CLIENT, "chat", w->about->llm.model, step_interval(t, at));
     otlp_text(&w->json, "gen_ai.operation.name", "chat");
     otlp_text(&w->json, "gen_ai.provider.name", "openai");
     otlp_text(&w->json, "gen_ai.request.model", w->about->llm.model);
@@ -228,9 +228,9 @@ static void write_rewrite(writer_t *w, size_t at)
 // An answer at one generator: a state of generating, and of streaming after it.
 typedef struct generation {
     unsigned nth;
-    stretch_t when, chat; // chat: with the LLM
-    uint64_t from_us;     // its parts begin from here on (the task leaves before the state changes)
-    uint64_t first_us;    // the LLM's first token, 0 if none is known of
+    interval_t when, chat; // chat: with the LLM
+    uint64_t from_us;  // its parts begin from here on (the task leaves before the state changes)
+    uint64_t first_us; // the LLM's first token, 0 if none is known of
     const char *worker;
     bool last;
 } generation_t;
@@ -254,7 +254,7 @@ static void read_parts(const timeline_t *t, generation_t *self)
     bool asked = false;
     for (size_t at = 0; at < t->spans_size; at++) {
         const span_t *span = &t->spans[at];
-        stretch_t part = stretch_of(span);
+        interval_t part = interval_of(span);
         if (span->stage == STAGE_GENERATE_LOST && span->start_us >= self->from_us &&
             span->start_us <= self->when.end_us)
             self->worker = span->worker;
@@ -332,7 +332,7 @@ static void write_parts(writer_t *w, const generation_t *self, const char *id, c
             continue;
         trace_span_id(t->span_id, TRACE_PART, self->nth * STAGES + (unsigned)span->stage, part);
         begin_span(w, part, is_llm(span->stage) ? chat : id, OTLP_INTERNAL,
-                   stage_names[span->stage], NULL, stretch_of(span));
+                   stage_names[span->stage], NULL, interval_of(span));
         end_span(w, NULL, "");
     }
 }
@@ -345,7 +345,7 @@ static void write_generation(writer_t *w, size_t at, unsigned nth)
     while (end + 1 < t->steps_size && t->steps[end + 1].state == REQUEST_STREAMING)
         end++;
     generation_t self = {.nth = nth,
-                         .when = {t->steps[at].start_us, step_stretch(t, end).end_us},
+                         .when = {t->steps[at].start_us, step_interval(t, end).end_us},
                          .from_us = at > 0 ? t->steps[at - 1].start_us : 0,
                          .worker = "",
                          .last = end + 2 >= t->steps_size};
@@ -370,7 +370,7 @@ static void write_state(writer_t *w, const char *name, size_t at)
     char id[17];
     const char *error = error_of_step(t, at);
     trace_span_id(t->span_id, TRACE_STATE, (unsigned)at, id);
-    begin_span(w, id, t->span_id, OTLP_INTERNAL, name, NULL, step_stretch(t, at));
+    begin_span(w, id, t->span_id, OTLP_INTERNAL, name, NULL, step_interval(t, at));
     end_span(w, error, error ? error : "");
 }
 

@@ -33,7 +33,7 @@ typedef struct question {
     bool continuation; // an answer whose generator is lost is continued by another one
     bool fresh;        // the answer is written anew, also where it was given before
     bool preview,
-        preview_given; // a quotation while the model reads; as the client says, if it does
+        preview_given; // a quotation while the model reads; whether the client says it
     bool resumable;    // the answer outlives its connection, for a client that comes back
     long timeout_ms, soft_ms, hard_ms; // 0: the gateway's default
     long target_first_token_ms;        // passages are cut to be read in so long; 0: the generator's

@@ -303,7 +303,33 @@ static void generators_are_chosen_by_work_per_slot(void **state)
     assert_null(registry_pick_generator(self->registry, NULL));
 }
 
-static void what_generators_write_with_is_said_once(void **state)
+static void a_prefiller_is_free_keeps_prompts_and_is_not_late(void **state)
+{
+    fixture_t *self = *state;
+    static const char *const ids[] = {"plain", "late", "busy", "free"};
+    for (size_t at = 0; at < 4; at++) {
+        rl_announce_t announce = retriever(ids[at], "generator", 0);
+        announce.slots = 2;
+        announce.prefill = at > 0;
+        registry_announced(self->registry, &announce);
+    }
+    assert_null(registry_find_generator(self->registry, "none"));
+    worker_t *late = registry_find_generator(self->registry, "late");
+    worker_t *busy = registry_find_generator(self->registry, "busy");
+    worker_t *free_one = registry_find_generator(self->registry, "free");
+    late->period_ms = 0;
+    late->seen_us--;
+    tasks_begin(self->tasks, TASK_GENERATION, busy, NULL, 0);
+    assert_ptr_equal(registry_pick_prefiller(self->registry), free_one);
+    tasks_begin(self->tasks, TASK_GENERATION, free_one, NULL, 0);
+    tasks_begin(self->tasks, TASK_GENERATION, free_one, NULL, 0);
+    assert_ptr_equal(registry_pick_prefiller(self->registry), busy);
+    tasks_begin(self->tasks, TASK_GENERATION, busy, NULL, 0);
+    assert_ptr_equal(registry_pick_prefiller(self->registry), late);
+    assert_null(registry_find_generator(self->registry, "busy"));
+}
+
+static void each_model_fingerprint_is_named_once(void **state)
 {
     fixture_t *self = *state;
     static const struct {
@@ -380,7 +406,8 @@ int main(void)
         TEST(one_that_leaves_gets_nothing_more_and_goes_when_done),
         TEST(a_generator_that_dies_while_it_leaves_is_lost_with_its_tasks),
         TEST(generators_are_chosen_by_work_per_slot),
-        TEST(what_generators_write_with_is_said_once),
+        TEST(a_prefiller_is_free_keeps_prompts_and_is_not_late),
+        TEST(each_model_fingerprint_is_named_once),
         TEST(wrong_announcements_are_refused),
         TEST(old_task_ids_are_not_found_again),
     };
