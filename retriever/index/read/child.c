@@ -23,7 +23,8 @@
 
 enum {
     OPEN_FILES = 32,
-    CANNOT_START = 127,
+    CANNOT_START = 126, // exit statuses, as shells have them
+    NO_PROGRAM = 127,
     PIECE = 64 << 10
 };
 
@@ -33,7 +34,6 @@ typedef struct child {
     int input, output, messages; // our ends of its streams, -1: closed
     size_t written;              // of the input
     uint64_t deadline;           // us
-    int start_error;             // errno of its exec, 0: it runs
 } child_t;
 
 static void close_end(int *fd_p)
@@ -64,9 +64,8 @@ static void set_limit(int resource, rlim_t most)
     setrlimit(resource, &limit);
 }
 
-// In the child, between vfork and exec: only system calls, and no memory is changed but `error_p`.
-static void become_program(const child_job_t *job, const int *ends, int folder,
-                           volatile int *error_p)
+// In the child, between vfork and exec: only system calls, for the memory is this process's.
+static void become_program(const child_job_t *job, const int *ends, int folder)
 {
     sigset_t none;
     setpgid(0, 0);
@@ -83,24 +82,21 @@ static void become_program(const child_job_t *job, const int *ends, int folder,
         sigprocmask(SIG_SETMASK, &none, NULL);
         execvp(job->command[0], (char *const *)job->command);
     }
-    *error_p = errno;
-    _exit(CANNOT_START);
+    _exit(errno == ENOENT ? NO_PROGRAM : CANNOT_START);
 }
 
-// Starts the program on the far ends of the pipes.
-static void start_program(child_t *self, const int *ends, int folder)
+// Starts the program on the far ends of the streams. Returns its process id, -1 with errno.
+static pid_t start_program(const child_job_t *job, const int *ends, int folder)
 {
-    volatile int error = 0;
     sigset_t all, before;
     // until exec the child runs on this process's memory: no handler may run there
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t pid = vfork();
     if (pid == 0)
-        become_program(self->job, ends, folder, &error);
-    self->start_error = pid < 0 ? errno : error;
-    self->pid = pid;
+        become_program(job, ends, folder);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pid;
 }
 
 // A stream of which our end does not block. Sockets, because a pipe that nobody reads any more
@@ -117,16 +113,13 @@ static int make_stream(int *our_end, int *its_end)
 
 static int start_child(child_t *self, char *why, size_t why_size)
 {
-    int ends[3] = {-1, -1, -1}, folder = open_empty_folder(), rc = -1;
-    if (folder < 0 || make_stream(&self->input, &ends[0]) != 0 ||
-        make_stream(&self->output, &ends[1]) != 0 || make_stream(&self->messages, &ends[2]) != 0) {
-        rl_fail(why, why_size, "%s cannot be started: %s", self->job->command[0], strerror(errno));
-    } else {
-        start_program(self, ends, folder);
-        rc = self->start_error ? rl_fail(why, why_size, "%s cannot be started: %s",
-                                         self->job->command[0], strerror(self->start_error))
-                               : 0;
-    }
+    int ends[3] = {-1, -1, -1}, folder = open_empty_folder();
+    if (folder >= 0 && make_stream(&self->input, &ends[0]) == 0 &&
+        make_stream(&self->output, &ends[1]) == 0 && make_stream(&self->messages, &ends[2]) == 0)
+        self->pid = start_program(self->job, ends, folder);
+    int rc = self->pid > 0 ? 0
+                           : rl_fail(why, why_size, "%s cannot be started: %s",
+                                     self->job->command[0], strerror(errno));
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         close_end(&ends[i]);
     close_end(&folder);
@@ -217,7 +210,6 @@ int child_run(const child_job_t *job, bool *missing_p, char *why, size_t why_siz
                     .pid = -1,
                     .deadline = rl_now_us() + job->wall_ms * 1000ULL};
     int rc = start_child(&self, why, why_size), status = 0;
-    *missing_p = self.start_error == ENOENT;
     if (rc == 0)
         rc = exchange_streams(&self, why, why_size);
     if (self.pid > 0)
@@ -225,10 +217,13 @@ int child_run(const child_job_t *job, bool *missing_p, char *why, size_t why_siz
     close_end(&self.input);
     close_end(&self.output);
     close_end(&self.messages);
+    *missing_p = rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == NO_PROGRAM;
     if (rc != 0)
         return -1;
     if (WIFSIGNALED(status))
         return rl_fail(why, why_size, "%s was ended by signal %d (%s)", job->command[0],
                        WTERMSIG(status), strsignal(WTERMSIG(status)));
+    if (WEXITSTATUS(status) == NO_PROGRAM || WEXITSTATUS(status) == CANNOT_START)
+        return rl_fail(why, why_size, "%s cannot be started", job->command[0]);
     return WEXITSTATUS(status);
 }

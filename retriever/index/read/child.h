@@ -21,7 +21,7 @@ typedef struct child_job {
 // Runs the program and waits for its end. It starts in a folder that is empty and has no name, with
 // no file open but its three streams, may write no file, and is killed with all of its process
 // group when it passes a bound. Returns its exit status, or -1 with what is wrong in `why`: it
-// cannot be started (*missing_p then says whether there is no such program), it was killed.
+// cannot be started (exit status 126; 127: there is no such program, *missing_p), it was killed.
 int child_run(const child_job_t *job, bool *missing_p, char *why, size_t why_size);
 
 #endif
