@@ -279,8 +279,9 @@ demo:  ## index real documentation, ask a question, leave the page running
 # ---- the rest -----------------------------------------------------------------------------------------------------------
 C_FILES = $(shell find common gateway retriever generator tests -name '*.[ch]' -o -name '*.cc' 2>/dev/null)
 # (compilers see uninitialised variables better: cppcheck takes what a callee fills in for one)
-lint:  ## cppcheck and the format check
+lint:  ## cppcheck, the format check, and what keeps the house small (scripts/check-house)
 	@$(if $(NO_DEPS),,scripts/deps lint)
+	@scripts/check-house
 	@clang-format --dry-run -Werror $(C_FILES)
 	@cppcheck -q -j $(JOBS) --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=uninitvar \
