@@ -1,4 +1,4 @@
-// store: reads a collection's index on disk; store_build.c writes it.
+// store: reads a collection's index on disk; generation_writer.c writes it.
 #include "store.h"
 
 #include <ctype.h>

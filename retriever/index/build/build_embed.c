@@ -22,7 +22,8 @@ static int next_to_embed(void *arg, vector_key_t *key, rl_buf_t *text)
         *key = item.key;
         if (document_embedded(&self->plan->rules, &item.passage, text) == 0)
             return 1;
-        return rl_fail(self->why, BUILD_WHY, "out of memory");
+        return rl_fail(self->why, BUILD_WHY, "%s: a passage is too long to be embedded",
+                       item.passage.doc);
     }
     return rc;
 }

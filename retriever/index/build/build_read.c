@@ -95,7 +95,8 @@ static int begin_generation(build_t *self, const document_t *first)
 static int want_vector(build_t *self, spooled_t *item)
 {
     if (document_embedded(&self->plan->rules, &item->passage, &self->text) != 0)
-        return rl_fail(self->why, BUILD_WHY, "out of memory");
+        return rl_fail(self->why, BUILD_WHY, "%s: a passage is too long to be embedded",
+                       item->passage.doc);
     item->key = vector_key(self->plan->embedding.model, self->text.data, self->text.size);
     vector_state_t before = vector_cache_want(self->cache, &item->key);
     self->to_embed += before == VECTOR_NONE;

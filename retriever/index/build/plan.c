@@ -10,10 +10,10 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "analyzer.h"
 #include "fail.h"
 #include "generation_writer.h"
 #include "mem.h"
-#include "analyzer.h"
 #include "utf8.h"
 
 // The collection's name: as given, else the last part of the folder's path.

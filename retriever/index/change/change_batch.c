@@ -270,7 +270,8 @@ static int next_text(void *arg, vector_key_t *key, rl_buf_t *text)
         *key = item->keys[self->next_passage++];
         if (document_embedded(&self->target->rules, passage, text) == 0)
             return 1;
-        return rl_fail(self->why, sizeof self->why, "out of memory");
+        return rl_fail(self->why, sizeof self->why, "%s: a passage is too long to be embedded",
+                       passage->doc);
     }
     return 0;
 }

@@ -8,12 +8,12 @@
 #include "change_log.h"
 #include "fail.h"
 #include "files.h"
-#include "log_tailer.h"
 #include "generation_folder.h"
 #include "generation_passages.h"
 #include "generation_vectors.h"
 #include "hash.h"
 #include "hash_set.h"
+#include "log_tailer.h"
 #include "manifest.h"
 
 enum {

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "analyzer.h"
 #include "change_log.h"
 #include "embedding.h"
 #include "fail.h"
@@ -22,7 +23,6 @@
 #include "manifest.h"
 #include "mem.h"
 #include "passages.h"
-#include "analyzer.h"
 #include "text_build.h"
 #include "utf8.h"
 #include "vectors.h"

@@ -16,7 +16,7 @@ int document_cut(const document_t *doc, const chunk_rules_t *rules, document_pas
                  void *arg);
 
 // What is embedded for a passage (chunk_embedded) in the place of what is in `out`. Returns 0,
-// or -1 when it does not fit.
+// or -1 when it does not fit into the buffer.
 int document_embedded(const chunk_rules_t *rules, const rl_passage_t *passage, rl_buf_t *out);
 
 #endif
