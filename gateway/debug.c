@@ -1,13 +1,13 @@
 // debug: what the gateway has in hand, for GET /v1/debug and SIGUSR1: counters, queues, workers,
 // questions at work. Nothing of what was asked or answered, and no key's name.
+#include <stdlib.h>
+#include <string.h>
+
 #include "clock.h"
 #include "gateway.h"
 #include "request.h"
 #include "timeline.h"
 #include "traces.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 static void dump_counters(const gateway_t *self, rl_dump_t *dump)
 {

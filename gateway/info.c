@@ -1,9 +1,9 @@
 // info: what the gateway tells about itself: probes, workers, collections, models.
-#include "gateway.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "gateway.h"
 
 void gateway_get_health(void *arg, http_req_t *req)
 {

@@ -3,18 +3,17 @@
 //
 // There is no series by worker, only by kind and collection: workers come and go with new ids, and
 // each would leave a dead series in Prometheus. GET /v1/workers has each worker.
-#include "answer_cache.h"
-#include "gateway.h"
-#include "drafts.h"
-#include "passage_cache.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer_cache.h"
 #include "clock.h"
+#include "drafts.h"
+#include "gateway.h"
 #include "mem.h"
 #include "metrics_process.h"
+#include "passage_cache.h"
 #include "request.h"
 #include "timeline.h"
 

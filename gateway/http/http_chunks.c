@@ -1,7 +1,7 @@
 // http_chunks: the decoder of chunked bodies.
-#include "http_parse.h"
-
 #include <ctype.h>
+
+#include "http_parse.h"
 
 // Extensions and trailers are passed over; nobody needs more of them than this.
 enum {

@@ -5,12 +5,11 @@
 //                                                    waiting
 #include "otlp.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-
-#include <jansson.h>
 
 #include "clock.h"
 #include "log.h"

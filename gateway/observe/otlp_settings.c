@@ -2,8 +2,6 @@
 // and OpenTelemetry's own environment variables, which operators set for all their services.
 // (OpenTelemetry specification: "Environment Variable Specification", "OTLP Exporter
 // Configuration".)
-#include "otlp.h"
-
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +11,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "otlp.h"
 #include "otlp_json.h"
 #include "utf8.h"
 

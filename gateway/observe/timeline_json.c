@@ -1,10 +1,9 @@
 // timeline_json: a timeline as JSON, and as a Server-Timing header. Written by hand into a buffer:
 // every answer carries one, and as a tree of values it was a sixth of the gateway's instructions.
-#include "timeline.h"
-
 #include <stdio.h>
 
 #include "json_write.h"
+#include "timeline.h"
 
 // Members that are left out where there is nothing to say: 0, NULL or "".
 static void add_count(rl_buf_t *out, const char *name, uint64_t count)

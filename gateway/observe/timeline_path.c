@@ -3,9 +3,9 @@
 // States partition the total, so the chain is made state by state. Only while searching does work
 // run side by side: what counts there is the last thing that was waited for, a search (with the
 // embedding before it, if it is a dense one) or the embedding alone.
-#include "timeline.h"
-
 #include <string.h>
+
+#include "timeline.h"
 
 typedef struct walk {
     const timeline_t *timeline;

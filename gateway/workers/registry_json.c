@@ -1,10 +1,9 @@
 // registry_json: the registry as people and programs see it: GET /v1/workers and /v1/info.
-#include "registry.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
+#include "registry.h"
 
 static void add_number(json_t *out, const char *name, uint64_t value)
 {
