@@ -1,4 +1,4 @@
-// shard_workers: all shard workers of a process as one.
+// shard_workers: all shard workers of a process.
 #include "shard_workers.h"
 
 #include "shard_worker_private.h"

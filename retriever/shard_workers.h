@@ -1,4 +1,4 @@
-// shard_workers: all shard workers of a process, of whatever collection, as one.
+// shard_workers: all shard workers of a process, of all its collections.
 #ifndef SHARD_WORKERS_H
 #define SHARD_WORKERS_H
 

@@ -55,7 +55,7 @@ typedef struct engine_settings {
     uint64_t shards;         // and parts; 0: one for few passages, else the engine's choice
 } engine_settings_t;
 
-// What a collection in the engine is, kept there by who loaded it: ragline's manifest, of one
+// The description of a collection in the engine, kept there by the load: ragline's manifest, of one
 // shard, however many the engine has.
 typedef struct engine_catalog {
     manifest_t manifest; // strings are the catalog's own

@@ -1,5 +1,5 @@
 // engine_weaviate_filter: filters (filter.h) as Weaviate's "where". It is asked only for properties
-// that are there: values of a type that a field does not have are nobody's.
+// that are there: no passage has a value of a type that the field does not have.
 #include <stdio.h>
 #include <string.h>
 

@@ -211,7 +211,7 @@ engine_verdict_t weaviate_take_prepare(engine_place_t *self, long status, const 
     engine_verdict_t verdict =
         weaviate_judge("making the class", status, body, size, why, why_size);
     if (verdict != ENGINE_OK) {
-        // whatever it was, it may have been done in part, or by somebody else
+        // the request may have been done in part, or by another load
         json_decref(self->schema);
         self->schema = NULL;
         self->missing = false;
@@ -234,8 +234,8 @@ engine_verdict_t weaviate_take_prepare(engine_place_t *self, long status, const 
     return verdict;
 }
 
-// All replicas, so that whatever is read at one of them is whole when the load says that it is;
-// only a quorum where one is away (Weaviate brings it up to date afterwards).
+// All replicas, so that a read at any of them is complete once the load has ended; only a quorum
+// where one is away (Weaviate brings it up to date afterwards).
 static const char batch_path[] = "/v1/batch/objects?consistency_level=ALL";
 static const char relaxed_path[] = "/v1/batch/objects?consistency_level=QUORUM";
 

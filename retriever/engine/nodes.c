@@ -188,16 +188,6 @@ size_t nodes_size(const nodes_t *self)
     return self->size;
 }
 
-const char *nodes_url(const nodes_t *self, size_t at)
-{
-    return self->nodes[at].url;
-}
-
-bool nodes_is_up(const nodes_t *self, size_t at)
-{
-    return self->nodes[at].up;
-}
-
 uint64_t nodes_failures(const nodes_t *self, size_t at)
 {
     return self->nodes[at].failures;

@@ -58,9 +58,7 @@ void nodes_cancel(nodes_call_t **call_p);
 
 size_t nodes_up(const nodes_t *self);
 size_t nodes_size(const nodes_t *self);
-// Of node number `at`: its URL, whether it is up, requests under way, failures since the start.
-const char *nodes_url(const nodes_t *self, size_t at);
-bool nodes_is_up(const nodes_t *self, size_t at);
+// Failures of node number `at` since the start.
 uint64_t nodes_failures(const nodes_t *self, size_t at);
 
 #endif

@@ -137,10 +137,8 @@ static delta_entry_t *make_entry(delta_t *self, const change_t *change, size_t n
 {
     const rl_passage_t *from = &change->passages[number];
     delta_entry_t *entry = rl_new(*entry);
-    size_t size = passage_bytes(from);
-    char *at = entry->memory = rl_alloc(size);
+    char *at = entry->memory = rl_alloc(passage_bytes(from));
     entry->passage = passage_copy(from, &at);
-    entry->bytes = size + sizeof *entry;
     entry->doc_hash = rl_hash64(from->doc, strlen(from->doc));
     entry->source_hash = rl_hash64(from->source, strlen(from->source));
     delta_take_values(entry);
@@ -153,10 +151,7 @@ static delta_entry_t *make_entry(delta_t *self, const change_t *change, size_t n
         size_t bytes = self->dimension * sizeof *entry->vector;
         entry->vector = rl_alloc(bytes);
         memcpy(entry->vector, change->vectors + number * self->dimension, bytes);
-        entry->bytes += bytes + bytes / 4;
     }
-    entry->bytes += entry->terms_size * (sizeof *entry->terms + sizeof(delta_posting_t)) +
-                    entry->values_size * sizeof *entry->values;
     return entry;
 }
 
@@ -259,7 +254,6 @@ static void add_entry(delta_t *self, delta_entry_t **entry_p)
     entry->passage.id = self->count + slot + 1;
     entry->live = true;
     self->live++;
-    self->bytes += entry->bytes;
     link_entry(self, slot);
     if (self->kinds.words)
         delta_add_words(self, slot);
@@ -346,11 +340,6 @@ size_t delta_dead(const delta_t *self)
 size_t delta_added(const delta_t *self)
 {
     return self->live;
-}
-
-size_t delta_bytes(const delta_t *self)
-{
-    return self->bytes;
 }
 
 bool delta_is_dead(const delta_t *self, uint64_t id)

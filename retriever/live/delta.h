@@ -45,8 +45,6 @@ uint64_t delta_number(const delta_t *self);
 // Passages of the generation that are deleted; passages added that are there.
 size_t delta_dead(const delta_t *self);
 size_t delta_added(const delta_t *self);
-// Bytes of memory, about.
-size_t delta_bytes(const delta_t *self);
 // Whether a passage of the generation is deleted.
 bool delta_is_dead(const delta_t *self, uint64_t id);
 // The passages of the generation that are not, as a reference that the caller drops.

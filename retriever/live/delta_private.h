@@ -40,7 +40,7 @@ typedef struct delta_entry {
     char **words;  // of the terms before they have numbers; NULL afterwards
     float *vector; // before it has a place in a block; NULL afterwards, or if it has none
     delta_value_t *values;
-    size_t values_size, bytes;
+    size_t values_size;
 } delta_entry_t;
 
 // DELTA_BLOCK passages.
@@ -82,7 +82,7 @@ struct delta {
     size_t count, dead_size;
     delta_entry_t **entries; // by slot: id - count - 1
     uint32_t size, room;
-    size_t live, bytes;
+    size_t live;
     uint32_t *docs, *sources; // chains by hash: slot + 1; 2^chains_bits of each
     unsigned chains_bits;
     delta_block_t *blocks;

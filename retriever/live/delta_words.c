@@ -96,7 +96,6 @@ void delta_add_words(delta_t *self, uint32_t slot)
         if (!*place) {
             self->words[self->words_size] = (delta_word_t){.term = term, .hash = hash};
             *place = ++self->words_size;
-            self->bytes += sizeof(delta_word_t) + strlen(term) + 1;
         } else {
             free(term);
         }

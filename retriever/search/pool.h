@@ -61,8 +61,8 @@ void task_queue_load(const task_queue_t *self, size_t *waiting, size_t *running)
 // room (then it does not).
 int pool_put(task_queue_t *queue, task_t *task);
 
-// Nobody waits for the task any more. True: it is out and the caller's again; false: it runs or is
-// done and will be among those taken, marked `dropped`.
+// Ends the task without a result. True: it is the caller's again; false: it runs or is done and
+// comes back by pool_take, marked `dropped`.
 bool pool_drop(task_t *task);
 
 // Where the task is now.

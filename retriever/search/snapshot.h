@@ -17,7 +17,7 @@ typedef struct snapshot_options {
     size_t shards_size;
     bool kinds[SOURCE_KINDS]; // to serve
     uint64_t check_first; // bytes of files whose checksums are compared before they are served; of
-                          // more than that aside
+                          // more they are compared in a thread, while they are served
     source_options_t source;
 } snapshot_options_t;
 

@@ -14,7 +14,7 @@ struct snapshot {
     snapshot_source_t *sources;
     size_t size;
     log_tailer_t *live; // what changes have made of it
-    // comparing checksums aside
+    // the thread that compares checksums of large files
     pthread_t checker;
     bool checks; // the thread is to be joined
     atomic_bool stop, damaged;

@@ -2,7 +2,7 @@
 // log beside the generations, written by ragline-index and followed by every retriever.
 //
 //   FOLDER/changes/NNNNNNNNNNNNNNNNNNNN.log   a segment, named by the number of its first change
-//   FOLDER/changes/LOCK                       held (flock) while somebody appends
+//   FOLDER/changes/LOCK                       held (flock) by a writer that appends
 //
 //   SEGMENT  "RLCHNG01", u64 number of its first change; then frames
 //   FRAME    "RLCF", u32 changes in it, u64 number of the first, u64 bytes of what follows, u64
@@ -77,9 +77,6 @@ bool change_log_writer_is_first(const change_log_writer_t *self);
 // Gathers a change for the next commit. Returns 0, or -1 with `why` when it breaks a bound (then it
 // is left out, what was gathered before stays).
 int change_log_add(change_log_writer_t *self, const change_t *change, char *why, size_t why_size);
-
-// Bytes gathered.
-size_t change_log_gathered(const change_log_writer_t *self);
 
 // Appends what was gathered as one frame and has it written to the disk. Then it is in force:
 // *first is the number of the first of these changes. Returns 0, or -1 with `why`: then none of

@@ -104,11 +104,6 @@ int change_log_add(change_log_writer_t *self, const change_t *change, char *why,
     return 0;
 }
 
-size_t change_log_gathered(const change_log_writer_t *self)
-{
-    return self->frame.size;
-}
-
 // ---- segments; the lock is held here ------------------------------------------------------------
 
 static int fail_errno(const change_log_writer_t *self, const char *what, char *why, size_t why_size)

@@ -297,8 +297,3 @@ int store_find(const store_t *self, uint64_t shard, const char *field, const cha
                        self->folder);
     return fields_find(self->fields[shard], field, value, fn, arg, why, why_size);
 }
-
-bool store_takes_changes(const store_t *self)
-{
-    return *self->manifest->contents.fields;
-}

@@ -75,8 +75,8 @@ void store_destroy(store_t **self_p);
 
 const manifest_t *store_manifest(const store_t *self);
 
-// Compares checksums of one shard's files (for who serves only some). `stop` (may be NULL) ends it
-// early, as a success, when it becomes true. Returns 0 or -1 with `why`.
+// Compares checksums of one shard's files (a retriever may serve only some). `stop` (may be NULL)
+// ends it early, as a success, when it becomes true. Returns 0 or -1 with `why`.
 int store_verify(const store_t *self, uint64_t shard, const atomic_bool *stop, char *why,
                  size_t why_size);
 
@@ -114,11 +114,7 @@ selection_t *store_select(const store_t *self, uint64_t shard, const char *filte
 int store_find(const store_t *self, uint64_t shard, const char *field, const char *value,
                bool (*fn)(void *arg, uint64_t id), void *arg, char *why, size_t why_size);
 
-// Whether changes can be applied to it: generations of earlier versions do not know their passages
-// by id.
-bool store_takes_changes(const store_t *self);
-
-// ---- for who writes it --------------------------------------------------------------------------
+// ---- for writing (ragline-index) ----------------------------------------------------------------
 
 // How far the writing of a generation is (generation_writer.h): `stage` is "text", "merging" (of
 // the text's parts), "training", "vectors", "lists" (of an inverted file), "fields", "checksums" or

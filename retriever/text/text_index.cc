@@ -191,7 +191,7 @@ double highest_weight(const std::vector<query_term> &terms, double passages)
 }
 
 // The passages of a selection as a list of postings, which leads the search: of few passages only
-// those are looked at, whatever the question's words have.
+// those are looked at, however many the question's words have.
 class selected_postings : public Xapian::PostingSource
 {
     const selection_t *among;

@@ -55,9 +55,9 @@ long text_index_search(text_index_t *self, const char *text, size_t k, const sel
 void text_index_terms(text_index_t *self, const char *const *terms, size_t size, uint64_t *passages,
                       double *length);
 
-// BM25, for who computes it elsewhere: what a term that stands `times` times in the question counts
-// at `among` of `passages` passages that have it; the share of that which a passage gets where it
-// stands `times` times, and whose length is `length` times the average; and the most of it.
+// BM25, to be computed outside of Xapian: the weight of a term that stands `times` times in the
+// question and that `among` of `passages` passages have; the share of it for a passage in which the
+// term stands `times` times and whose length is `length` times the average; and the largest share.
 double text_term_weight(double passages, double among, double times);
 double text_term_share(double times, double length);
 double text_term_most(void);

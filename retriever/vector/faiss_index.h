@@ -45,7 +45,7 @@ bool faiss_index_is_flat(FaissIndex *index);
 // Of an inverted file (also behind a transformation) how many lists it has; false if it is none.
 bool faiss_index_lists(FaissIndex *index, size_t *lists);
 
-// Lets faiss_Index_reconstruct find vectors in the lists. Returns 0, or -1 if memory runs out.
+// Lets faiss_Index_reconstruct find vectors in the lists. Returns 0, or -1 where there are none.
 int faiss_index_map_lists(FaissIndex *index);
 
 // Searches `probes` lists for the k best of the selection: scores and labels, -1 where there are no

@@ -35,7 +35,7 @@ void flat_search(const flat_t *self, const float *query, size_t k, const selecti
 int flat_search_many(const flat_t *self, const float *queries, size_t count, size_t k,
                      float *scores, int64_t *labels);
 
-// The same of one question among few rows, of whatever index has them in floats: only those are
+// The same of one question among few rows of any index that has them in floats: only those are
 // read.
 void flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
                       const selection_t *among, float *scores, int64_t *labels);

@@ -18,7 +18,7 @@ typedef struct vectors vectors_t;
 const char *vectors_faiss_error(void);
 
 // FOLDER/vectors.f32, mapped for reading here and there: `count` rows of `dimension` floats; NULL
-// if there is no such file, or one of another size. vectors_unmap lets go of it (of NULL too).
+// if there is no such file, or one of another size. vectors_unmap unmaps it (NULL is fine).
 const float *vectors_map(const char *folder, size_t count, size_t dimension);
 void vectors_unmap(const float *rows, size_t count, size_t dimension);
 
