@@ -19,8 +19,6 @@ from test_page import ask as ask_page
 from test_page import browser, last, opened, wait_state  # noqa: F401
 from test_security import bearer, line_of
 
-pytestmark = pytest.mark.standin
-
 SETTINGS = {
     "cache.answers_mb": 8,
     "cache.share": "true",

@@ -15,7 +15,7 @@ from harness.http import parse_event
 from harness.process import BUILD
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 # the sanitizers slow every process down; claims about milliseconds are for the real programs

@@ -14,7 +14,7 @@ from harness.process import run
 from harness.terminal import GO_ON, STOP, Terminal
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 SETTINGS = {
     "cache.share": "true",

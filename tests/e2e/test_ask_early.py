@@ -16,7 +16,7 @@ from fakes import embed as fake_embed
 from fakes import llm as fake
 from harness.process import environment, program, run
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 SETTINGS = {
     "gateway.progressive_ms": 20, "gateway.weight_dense": 1, "gateway.weight_lexical": 0.001, "gateway.soft_ms": 20000,

@@ -8,11 +8,10 @@ import threading
 import pytest
 
 from fakes import embed as fake_embed
+from fakes import llm as fake
 from harness.cluster import build_index, error_of
 from harness.wait import until
 from test_security import bearer, line_of
-
-pytestmark = pytest.mark.standin
 
 SETTINGS = {
     "cache.share": "true",
@@ -343,17 +342,27 @@ def test_a_draft_of_something_else_costs_nothing_but_the_work(cluster):
     assert stream.complete and stream.text
 
 
+def gated(embed, gate):
+    """An answer with vectors that waits for the gate, and holds up no other."""
+
+    def script(recorded):
+        body = fake_embed.body_of(recorded, embed.dimension)
+        return [gate, fake_embed.Send(fake_embed.json_response(200, body))]
+
+    return script
+
+
 def test_a_later_draft_ends_the_one_before(cluster, embed):
     session = fresh("session-{}")
-    gate = threading.Event()
-    embed.plan(lambda recorded: (gate.wait(20), fake_embed.of_dimension(embed.dimension)(recorded))[1])
+    gate = fake.Gate()
+    embed.plan(gated(embed, gate))
     answers = []
     thread = threading.Thread(target=lambda: answers.append(draft(cluster, fresh(), session)), daemon=True)
     thread.start()
     at_work(cluster, 1)
     assert draft(cluster, fresh(), session).status == 200
     thread.join(20)
-    gate.set()
+    gate.open()
     assert answers[0].status == 409
     assert error_of(answers[0])["code"] == "superseded"
 

@@ -13,8 +13,6 @@ from harness.cluster import build_index, options
 from harness.process import run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 CACHES = {
     "cache.share": "true",
     "cache.embeddings_mb": 16,

@@ -13,7 +13,7 @@ from fakes import llm as fake
 from harness.process import environment, program, run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 

@@ -8,8 +8,6 @@ from harness.cluster import options
 from harness.ports import free_port
 from harness.process import run
 
-pytestmark = pytest.mark.standin
-
 PROGRAMS = ["ragline-gateway", "ragline-retriever", "ragline-generator", "ragline-index", "ragline-ask", "ragline-top",
             "ragline-profile"]  # fmt: skip
 PROCESSES = PROGRAMS[:3]

@@ -18,7 +18,7 @@ from harness.cluster import options
 from harness.process import ROOT, environment, run
 from harness.wait import until
 
-pytestmark = [pytest.mark.standin, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.sanitized, pytest.mark.timeout(90)]
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 

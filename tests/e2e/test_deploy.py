@@ -288,7 +288,6 @@ def test_the_pods_configuration_holds(tmp_path):
     }
 
 
-@pytest.mark.standin
 def test_probes_and_metrics_are_there(make_cluster, guide):
     """What the manifests ask of a gateway, a gateway with keys answers without one."""
     one = make_cluster()

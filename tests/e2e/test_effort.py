@@ -8,8 +8,6 @@ from harness.cluster import build_index, error_of
 from harness.process import run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 TOPICS = ["sockets", "threads", "files", "memory", "signals", "pipes", "timers", "locks"]
 
 

@@ -10,7 +10,7 @@ from harness.cluster import build_index, error_of
 from harness.process import run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 LANGUAGES = ["c", "go", "python", "zig"]
 TOPICS = ["sockets", "threads", "files", "memory"]

@@ -17,7 +17,7 @@ from harness.documents import GUIDE, write
 from harness.process import Process, environment, program, run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 
 def index(work, out, documents, embed=None, **settings):
@@ -260,7 +260,7 @@ def test_an_embedding_server_that_is_wrong_leaves_the_old_index(folder, embed, w
         embed.always(WRONG[wrong](embed.dimension))
     else:
         embed.down()
-    done = index(folder, folder / "out", [documents], embed)
+    done = index(folder, folder / "out", [documents], embed, **{"index.retries": 2})
     assert done.returncode not in (0, None)
     assert "embed" in done.stderr.lower(), done.stderr
     assert current(folder / "out") == "g-000001"

@@ -7,14 +7,12 @@ import re
 import shutil
 import time
 
-import pytest
 from fakes import embed as fake_embed
 from harness.cluster import build_index, options
 from harness.documents import GUIDE, write
 from harness.process import Process
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
 KILLS = 6
 DOCUMENTS = 150
 # what each part of an index says that depends on the passages and their order alone

@@ -23,8 +23,6 @@ from harness.ports import free_port
 from harness.process import BUILD, ROOT, environment, program
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 QUESTION = "What pressure does the Kestrel pump run at?"
 PROGRAMS = ["ragline-gateway", "ragline-retriever", "ragline-generator"]
 HEADER = (ROOT / "common/probes.h").read_text()

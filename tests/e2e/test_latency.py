@@ -9,7 +9,7 @@ import pytest
 
 from harness.process import BUILD, ROOT, environment
 
-pytestmark = [pytest.mark.standin, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("part", ["original", "provisional"])

@@ -12,7 +12,7 @@ from harness.cluster import error_of
 from harness.wait import until
 from test_page import browser, opened, wait_true  # noqa: F401 (a fixture)
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 KEY = {"Authorization": "Bearer alice-key"}

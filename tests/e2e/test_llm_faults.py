@@ -12,7 +12,7 @@ from fakes import llm as fake
 from harness.cluster import check_error, error_of
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 SETTINGS = {"llm.first_token_ms": 1500, "llm.idle_ms": 1000, "llm.connect_ms": 1000}

@@ -12,7 +12,7 @@ from harness.cluster import build_index, check_error, error_of
 from harness.documents import write
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 

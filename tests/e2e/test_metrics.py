@@ -9,8 +9,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from fakes import llm as fake
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 QUESTION = "What pressure does the Kestrel pump run at?"
 SETTINGS = {"log.format": "json"}
 

@@ -15,7 +15,7 @@ from harness.cluster import Cluster, build_index, options
 from harness.process import Process, program, run
 from harness.wait import until
 
-pytestmark = [pytest.mark.standin, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 CUT_SECONDS = 10  # the link is down for so long
@@ -46,7 +46,7 @@ class Machines:
                 raise PermissionError(holder.stderr.read().decode().strip())
             return os.readlink(f"/proc/{holder.pid}/ns/net") != before
 
-        while not unshared():
+        while not unshared():  # or it has ended, which raises
             time.sleep(0.01)
         self.ip(machine, "link", "set", "lo", "up")
 

@@ -7,7 +7,7 @@ import pytest
 from fakes import llm as fake
 from harness.wait import until
 
-pytestmark = [pytest.mark.standin, pytest.mark.js]
+pytestmark = pytest.mark.js
 
 TEXT = "".join(fake.DEFAULT_TOKENS)
 

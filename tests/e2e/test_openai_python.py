@@ -9,7 +9,7 @@ import pytest
 from fakes import llm as fake
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 MESSAGES = [{"role": "user", "content": QUESTION}]

@@ -11,7 +11,7 @@ from fakes import llm as fake
 from harness.proxy import CuttingProxy
 from harness.wait import until
 
-pytestmark = [pytest.mark.standin, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 ANSWER = ["The Kestrel pump runs ", "at a pressure of 42 bar. ", "That is **much**."]

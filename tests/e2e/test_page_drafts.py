@@ -11,7 +11,7 @@ from fakes import embed as fake_embed
 from harness.wait import until
 from test_page import browser, last, opened, wait_state  # noqa: F401
 
-pytestmark = [pytest.mark.standin, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 SETTINGS = {"cache.share": "true", "cache.embeddings_mb": 16}
 _number = itertools.count(1)

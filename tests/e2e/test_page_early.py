@@ -10,7 +10,7 @@ from fakes import llm as fake
 from harness.wait import until
 from test_page import ask, browser, last, opened, page, wait_state, wait_true  # noqa: F401  (fixtures)
 
-pytestmark = [pytest.mark.standin, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 SETTINGS = {
     "gateway.progressive_ms": 20, "gateway.quick_answer": True, "gateway.weight_dense": 1, "gateway.weight_lexical": 0.001,

@@ -7,7 +7,7 @@ import pytest
 
 from test_page import browser, opened  # noqa: F401  (a fixture and its helper)
 
-pytestmark = [pytest.mark.standin, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 PASSAGES = [
     {"n": n, "id": f"docs/0/{n}", "doc": f"d{n}", "title": f"Title {n}", "heading": "A > B", "source": "a/b.md",

@@ -12,7 +12,6 @@ from harness.process import BUILD, ROOT, environment, run
 
 sys.path.append(str(ROOT / "tests" / "profile"))
 
-standin = pytest.mark.standin  # (the claims speak of time, which a sanitizer takes)
 
 
 @pytest.mark.parametrize("name", ["timeline", "delays", "predict", "cost"])
@@ -68,7 +67,6 @@ def profile(work, text, *words):
     return run("ragline-profile", [*words, path], work)
 
 
-@standin
 def test_the_slowest_stage_and_the_first_to_saturate_are_named(work):
     kept = {"traces": [trace(n, queue_ms=350.0 if n % 10 == 0 else 5.0) for n in range(200)]}
     done = profile(work, json.dumps(kept))
@@ -89,14 +87,12 @@ def test_the_slowest_stage_and_the_first_to_saturate_are_named(work):
     assert told["simulated"][-1]["saturates_per_s"] == pytest.approx(66.7, abs=0.2)
 
 
-@standin
 def test_the_same_recording_gives_the_same_profile(work):
     text = "".join(json.dumps(trace(n)) + "\n" for n in range(50))
     first, again = (profile(work, text, "--json", "--profile-poisson", "true").stdout for _ in range(2))
     assert first == again != profile(work, text, "--json", "--profile-poisson", "true", "--profile-seed", "2").stdout
 
 
-@standin
 def test_timings_that_a_client_saved_have_shares_and_need_a_rate(work):
     text = "".join(f"event: timings\nid: 9\ndata: {json.dumps(timeline(n))}\n\n" for n in range(30))
     done = profile(work, text)
@@ -106,14 +102,12 @@ def test_timings_that_a_client_saved_have_shares_and_need_a_rate(work):
     assert "5 questions a second" in done.stdout, done.stdout
 
 
-@standin
 def test_standard_input_is_read(work):
     text = "\n".join(json.dumps(trace(n)) for n in range(30))
     done = run("ragline-profile", ["-"], work, input=text)
     assert done.returncode == 0 and "30 answers" in done.stdout
 
 
-@standin
 @pytest.mark.parametrize(
     "text,words",
     [
@@ -133,7 +127,6 @@ def test_what_gives_no_profile_is_refused_by_name(work, text, words):
     assert all(word in done.stderr for word in [*words, "recorded.json"]), done.stderr
 
 
-@standin
 def test_wrong_use(work):
     for words in ([], ["a", "b"], ["--profile-retrievers", "2", "a"], ["--profile-rate", "many", "a"]):
         done = run("ragline-profile", words, work)
@@ -144,7 +137,6 @@ def test_wrong_use(work):
     assert done.returncode == 3 and "127.0.0.1:1" in done.stderr
 
 
-@standin
 def test_memory_is_bounded(work):
     """60 MB of recording are read in little more than what is kept of it, about 1 kB for an answer."""
     path = work / "long.jsonl"

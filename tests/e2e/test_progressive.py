@@ -10,7 +10,7 @@ from fakes import embed as fake_embed
 from fakes import llm as fake
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 SETTINGS = {"cache.share": True, "cache.passages_mb": 64, "gateway.progressive_ms": 20, "gateway.soft_ms": 20000, "gateway.hard_ms": 30000, "embed.timeout_ms": 20000}
 AWAITED = ["docs/0/dense", "docs/1/dense"]

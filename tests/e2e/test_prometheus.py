@@ -24,8 +24,6 @@ from harness.ports import free_port
 from harness.process import ROOT, Process
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 SETTINGS = {"llm.fallback": "extractive", "cache.share": "true", "cache.embeddings_mb": 16, "cache.answers_mb": 1}
 DEPLOY = ROOT / "scripts" / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yaml"

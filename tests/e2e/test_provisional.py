@@ -7,7 +7,7 @@ import pytest
 from fakes import embed as fake_embed
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 SETTINGS = {"gateway.provisional_ms": 20, "gateway.provisional_share": 1, "gateway.soft_ms": 20000, "gateway.hard_ms": 30000, "embed.timeout_ms": 20000}
 QUESTION = "What pressure does the Kestrel pump run at?"

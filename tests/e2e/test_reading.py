@@ -7,7 +7,7 @@ from fakes import llm as fake
 from fakes.server import Gate, Send
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 SETTINGS = {"llm.prefill": "llama"}
 QUESTION = "What pressure does the Kestrel pump run at?"

@@ -7,7 +7,7 @@ from fakes import llm as fake
 from harness.cluster import check_error, error_of
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 SETTINGS = {"gateway.resume_ms": 5000, "gateway.resume_buffer": 20000}

@@ -5,8 +5,6 @@ import pytest
 from fakes import llm as fake
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 TURNS = [
     {"role": "user", "content": "Tell me of valves."},
     {"role": "assistant", "content": "There are several."},

@@ -9,13 +9,9 @@ import itertools
 import socket
 import threading
 
-import pytest
-
 from fakes import llm as fake
 from harness.ports import free_port
 from harness.wait import until
-
-pytestmark = pytest.mark.standin
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 CLIENTS = 20

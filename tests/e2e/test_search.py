@@ -7,7 +7,7 @@ from fakes import embed as fake_embed
 from harness.cluster import build_index, error_of
 from harness.documents import write
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 
 def texts(answer):

@@ -13,7 +13,7 @@ from harness.ports import free_port
 from harness.process import run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 

@@ -21,8 +21,6 @@ from harness.ports import free_port
 from harness.process import environment, program, run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 QUESTION = "What pressure does the Kestrel pump run at?"
 
 

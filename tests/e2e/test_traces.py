@@ -10,7 +10,7 @@ from harness.cluster import error_of
 from harness.wait import until
 from test_security import bearer, line_of
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 

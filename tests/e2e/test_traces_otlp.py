@@ -15,8 +15,6 @@ from fakes.server import Hang, Send, json_response, response
 from harness.collector import PROGRAM, Collector, Sink, read, traceparent
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 QUESTION = "What pressure does the Kestrel pump run at?"
 SERVER, CLIENT, INTERNAL = 2, 3, 1
 SOON = {"otlp.delay_ms": 20}

@@ -11,7 +11,7 @@ from harness.cluster import options
 from harness.process import run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 LLM = {

@@ -19,8 +19,6 @@ from harness.ports import free_port
 from harness.process import Process, run
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
-
 WORDS = {"index.chunk_words": 40, "index.overlap_words": 8}
 
 

@@ -13,7 +13,7 @@ from harness import wire
 from harness.wait import until
 from test_members import Background
 
-pytestmark = [pytest.mark.standin, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sanitized, pytest.mark.timeout(300)]
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 

@@ -13,7 +13,7 @@ from harness.cluster import error_of
 from harness.http import HungUp, request_bytes
 from harness.wait import until
 
-pytestmark = pytest.mark.standin
+pytestmark = pytest.mark.sanitized
 
 QUESTION = "What pressure does the Kestrel pump run at?"
 SETTINGS = {"gateway.request_timeout_ms": 1500, "gateway.keepalive_ms": 3000}

@@ -80,7 +80,7 @@ def write(rows):
     readme = ROOT / "tests" / "README.md"
     text = readme.read_text()
     new = f"{BEGIN}\n" + "\n\n".join(table(named) for named in tables)
-    new += f"\n\n![When something is to be seen]({SVG.relative_to(ROOT / "tests")})\n{END}"
+    new += f"\n\n![When something is to be seen]({SVG.relative_to(ROOT / 'tests')})\n{END}"
     made, count = re.subn(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: new, text, flags=re.S)
     assert count == 1, f"tests/README.md has no place for the table: {BEGIN} … {END}"
     readme.write_text(made)
