@@ -3,7 +3,6 @@
 import json
 import re
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fakes import llm as fake
