@@ -99,7 +99,7 @@ struct rl_allowed {
     char (*keys)[RL_KEY]; // in order
     size_t size;
     uint64_t state; // of the folder when it was read: names, sizes, times
-    bool lost;      // it cannot be read: said once
+    bool lost;      // it cannot be read: logged once
 };
 
 static int compare_keys(const void *a, const void *b)

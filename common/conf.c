@@ -108,7 +108,7 @@ bool rl_conf_given_in(const rl_conf_t *self, const char *section, const char *na
 {
     const rl_conf_entry_t *value = find_in(self, section, name, key);
     bool number = value && (value->option->type == RL_INT || value->option->type == RL_NUMBER);
-    return value && (!number || *value->text); // an empty text says something, no number does not
+    return value && (!number || *value->text); // an empty text is a value, a missing number is none
 }
 
 size_t rl_conf_args(const rl_conf_t *self)

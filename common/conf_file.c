@@ -38,7 +38,7 @@ static bool known_section(const char *section, bool named)
     return false;
 }
 
-// The sections there are, for a complaint: "log cluster … collection NAME …".
+// The sections that exist, for an error message: "log cluster … collection NAME …".
 static void list_sections(rl_buf_t *out)
 {
     for (size_t at = 0; at < rl_options_size; at++) {

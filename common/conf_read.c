@@ -62,7 +62,7 @@ static rl_conf_entry_t *named_value(rl_conf_t *self, const rl_option_t *option,
     return value;
 }
 
-// Sets a value after checking it; `where` is "file:line", "environment…" for the complaint.
+// Sets a value after checking it; `where` is "file:line", "environment…", for errors.
 static void set_value(rl_conf_t *self, const rl_option_t *option, const char *section_name,
                       const char *text, const char *where)
 {
@@ -199,8 +199,8 @@ static void environment_name(const rl_option_t *option, char name[RL_CONF_NAME_M
         *p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
 }
 
-// A variable that is nearly an option's is a mistake; others may be anybody's (a cluster manager
-// makes some for every service that it runs).
+// A variable that is nearly an option's is a mistake; others may belong to other programs (a
+// cluster manager makes some for every service that it runs).
 static void check_variable(rl_conf_t *self, const char *variable)
 {
     char given[RL_CONF_NAME_MAX], name[RL_CONF_NAME_MAX], meant[RL_CONF_NAME_MAX] = "";

@@ -1,9 +1,9 @@
 // curve: CURVE on the ZeroMQ sockets, and who is let in.
 //
-// The ZAP handler is ours and not czmq's zauth, which says nothing of whom it refuses unless it is
-// told to say everything (and then not key and address on one line), lets in unencrypted peers of a
-// domain, looks through its folder at each request, and is a thread whose answer cannot be asked
-// for again when a message comes on a connection that stands.
+// The ZAP handler is our own and not czmq's zauth, which logs refused peers only in its verbose
+// mode (and then not key and address on one line), lets in unencrypted peers of a domain, looks
+// through its folder at each request, and is a thread whose answer cannot be asked for again when a
+// message comes on a connection that stands.
 #include "curve.h"
 
 #include <stdint.h>
@@ -40,7 +40,7 @@ typedef struct refused {
 struct rl_curve {
     char public_key[RL_KEY], secret_key[RL_KEY];
     char gateway_key[RL_KEY]; // a gateway: its own
-    rl_allowed_t *allowed;    // a gateway; NULL: whoever has gateway_key
+    rl_allowed_t *allowed;    // of a gateway; NULL: gateway_key is the only one allowed
     void *zap;                // REP
     struct event *readable;
     rl_timer_t *look;
@@ -173,7 +173,8 @@ bool rl_curve_allows(rl_curve_t *self, const char *key)
         return strcmp(key, self->gateway_key) == 0;
     if (rl_allowed_has(self->allowed, key))
         return true;
-    // it may have been put there a moment ago; nobody can make us look more often than this
+    // it may have been put there a moment ago; a peer cannot make us read the folder more often
+    // than this
     if (rl_now_us() - self->looked_us < LOOK_AGAIN_US)
         return false;
     self->looked_us = rl_now_us();
@@ -324,7 +325,7 @@ const char *rl_curve_public(const rl_curve_t *self)
 int rl_curve_serve(rl_curve_t *self, void *socket)
 {
     int yes = 1;
-    // with a domain libzmq lets nobody in without our word
+    // with a domain libzmq asks the ZAP handler about every peer
     return zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &yes, sizeof yes) == 0 &&
                    zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, self->secret_key, RL_KEY) == 0 &&
                    zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, zap_domain, strlen(zap_domain)) == 0

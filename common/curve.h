@@ -24,7 +24,7 @@ void rl_curve_destroy(rl_curve_t **self_p);
 // sockets. Before the first of them is made.
 int rl_curve_start(rl_curve_t *self, struct event_base *base, void *context, char *why,
                    size_t why_size);
-// What ZMQ_FD does not tell of; for the end of a turn.
+// Answers requests that ZMQ_FD gave no event for; called at the end of a turn.
 void rl_curve_turn(rl_curve_t *self);
 
 // SIGHUP: reads the folder of those allowed again (it is also looked at every second). Keys

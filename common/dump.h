@@ -1,5 +1,5 @@
-// dump: what a process has in hand, written down for somebody who asks: counters, queues, work in
-// flight. Each program tells its own (rl_proc_on_dump), in groups of values and lists of such
+// dump: the state of a process, written on request: counters, queues, work in
+// flight. Each program adds its own (rl_proc_on_dump), in groups of values and lists of such
 // groups:
 //
 //   {"process":{"id":"gateway-1a2b3c4d",…},"queues":{"waiting":3},"requests":[{"id":"req_…"}],
@@ -29,8 +29,8 @@ typedef void(rl_dump_fn)(void *arg, rl_dump_t *dump);
 void rl_dump_begin(rl_dump_t *self, const char *name);
 void rl_dump_end(rl_dump_t *self);
 
-// A list: rl_dump_item, values and rl_dump_end for each of its `size` items, until it says false:
-// there is room for no more. `request` is the request id that the item belongs to, or NULL.
+// A list: rl_dump_item, values and rl_dump_end for each of its `size` items, until it returns
+// false: there is room for no more. `request` is the request id that the item belongs to, or NULL.
 void rl_dump_list(rl_dump_t *self, const char *name, size_t size);
 bool rl_dump_item(rl_dump_t *self, const char *request);
 void rl_dump_list_end(rl_dump_t *self);
@@ -49,7 +49,8 @@ rl_dump_t *rl_dump_new(bool to_log);
 // The document, which the caller owns; NULL when it went into the log. The dump is gone.
 char *rl_dump_finish(rl_dump_t **self_p, size_t *size);
 
-// Writes documents into files, one at a time, in a thread of its own: a slow disk holds nobody up.
+// Writes documents into files, one at a time, in a thread of its own: a slow disk does not block
+// the loop.
 typedef struct rl_dump_file rl_dump_file_t;
 rl_dump_file_t *rl_dump_file_new(void);
 // Waits for the file that is being written.

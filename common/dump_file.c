@@ -38,7 +38,7 @@ static int write_whole(int fd, const char *data, size_t size)
     return 0;
 }
 
-// Beside it first: whoever looks sees a whole one.
+// Written beside it and renamed: a reader sees a whole document or none.
 static int write_file(const rl_dump_file_t *self)
 {
     int fd = open(self->next, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);

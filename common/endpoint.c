@@ -1,4 +1,4 @@
-// endpoint: what can be told of a ZeroMQ endpoint from its text.
+// endpoint: reads the text of a ZeroMQ endpoint.
 #include "endpoint.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
-// endpoint: what can be told of a ZeroMQ endpoint from its text: who can reach it, and how peers
-// should be told of it.
+// endpoint: reads the text of a ZeroMQ endpoint: who can reach it, and what peers should connect
+// to.
 #ifndef RL_ENDPOINT_H
 #define RL_ENDPOINT_H
 
@@ -20,10 +20,10 @@ bool rl_endpoint_is_local(const char *endpoint);
 // Whether its host is a name to be looked up, not an address ("localhost" is a name, too).
 bool rl_endpoint_is_name(const char *endpoint);
 
-// The endpoint that peers are told: `bound` (as the socket says, with its real port) with the host
-// `advertise`, or `advertise` itself where that is a whole endpoint; `bound` where it is "". A
-// socket bound to every address (0.0.0.0, *) has none to be told: then `advertise` must be given.
-// Returns 0, or -1 with what is wrong in `why`; `option` is the option's name for that.
+// The endpoint that is announced to peers: `bound` (as the socket says, with its real port) with
+// the host `advertise`, or `advertise` itself where that is a whole endpoint; `bound` where it is
+// "". A socket bound to every address (0.0.0.0, *) has none to be told: then `advertise` must be
+// given. Returns 0, or -1 with what is wrong in `why`; `option` is the option's name for that.
 int rl_endpoint_advertised(const char *bound, const char *advertise, const char *option,
                            char out[RL_ENDPOINT], char *why, size_t why_size);
 

@@ -152,7 +152,7 @@ static size_t choose_sentences(const sentence_t *sentences, size_t size, const s
     size_t chosen_size = 0;
     while (chosen_size < max) {
         const sentence_t *best = best_of(sentences, size, chosen, chosen_size);
-        // what says much less than the first one only dilutes it
+        // sentences that score much less only dilute the answer
         if (!best || (chosen_size > 0 && rank_of(best) < 0.6 * rank_of(chosen[0])))
             break;
         chosen[chosen_size++] = best;

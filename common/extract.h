@@ -17,7 +17,7 @@ typedef struct rl_extracted {
 } rl_extracted_t;
 
 // At most `max` sentences (of the first 2,048) into `out`, none twice: the best one first, the
-// others, which say at least 0.6 of what it says, in the passages' order. Returns their number.
+// others, which score at least 0.6 of it, in the passages' order. Returns their number.
 size_t rl_extract(const char *question, const rl_passage_t *passages, size_t passages_size,
                   rl_extracted_t *out, size_t max);
 
@@ -25,10 +25,10 @@ size_t rl_extract(const char *question, const rl_passage_t *passages, size_t pas
 // first one. The caller owns it.
 char *rl_extract_wording(const char *text, size_t size, bool first);
 
-// What one passage says to the question: its best sentence and those around it, as long as it stays
-// short. Looks at the best passages alone, and at so much of them as takes little time (80 µs
-// for five passages of 120 words, about). NULL if no sentence has much to do with the question. The
-// caller owns the text; *passage is from 0, *score as above.
+// A quotation that answers the question: the best sentence of a passage and those around it, as
+// long as it stays short. Looks at the best passages alone, and at so much of them as takes little
+// time (80 µs for five passages of 120 words, about). NULL if no sentence has much to do with the
+// question. The caller owns the text; *passage is from 0, *score as above.
 char *rl_extract_quote(const char *question, const rl_passage_t *passages, size_t passages_size,
                        size_t *passage, double *score);
 

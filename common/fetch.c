@@ -121,7 +121,7 @@ static void finish_fetch(rl_fetch_t *fetch, CURLcode code)
     };
     rl_fetch_times(fetch, &result.connect_us, &result.sent_us, &result.first_byte_us);
     result.refused = !ok && (is_connect_error(code) || (!result.sent_us && !result.first_byte_us));
-    // whoever is told may start another transfer, or cancel this one: which is nothing any more
+    // on_done may start another transfer, or cancel this one, which then does nothing
     fetch->cancelled = true;
     fetch->on_done(fetch->arg, &result);
     drop_fetch(fetch);
@@ -141,7 +141,7 @@ void rl_fetch_take_finished(rl_fetch_lane_t *lane)
     }
 }
 
-// ---- what libcurl says while it reads ---------------------------------------------------
+// ---- libcurl's callbacks ----------------------------------------------------------------
 
 static long retry_after(const char *value)
 {
@@ -392,7 +392,7 @@ rl_fetch_t *rl_fetch_start(rl_fetcher_t *self, const rl_fetch_request_t *request
         fetch->added = true;
     else
         do_later(fetch,
-                 RL_FETCH_DUE_START); // tried again from the loop, where a failure can be told
+                 RL_FETCH_DUE_START); // tried again from the loop, where a failure can be reported
     return fetch;
 }
 
@@ -403,7 +403,7 @@ void rl_fetch_cancel(rl_fetch_t **fetch_p)
         return;
     *fetch_p = NULL;
     if (fetch->cancelled)
-        return; // being told of its end, or cancelled before
+        return; // on_done is running, or it was cancelled before
     fetch->cancelled = true;
     if (fetch->fetcher->inside)
         do_later(fetch, RL_FETCH_DUE_REMOVE);

@@ -66,8 +66,8 @@ void rl_fetch_cancel(rl_fetch_t **fetch_p);
 // Goes on with a paused transfer, from the loop, never from within this call.
 void rl_fetch_resume(rl_fetch_t *fetch);
 
-// The result's times of a transfer under way, as far as they are known (else 0): for whoever has
-// all it needs before the response ends.
+// The result's times of a transfer under way, as far as they are known (else 0): for callers that
+// have all they need before the response ends.
 void rl_fetch_times(const rl_fetch_t *fetch, uint64_t *connect_us, uint64_t *sent_us,
                     uint64_t *first_byte_us);
 

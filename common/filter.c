@@ -291,7 +291,7 @@ static rl_filter_t *read_part(reading_t *self, const json_t *json, const char *p
                    : read_list(self, at == 0 ? RL_FILTER_AND : RL_FILTER_OR, value, member, depth);
     }
     if (!json_object_get(json, "field")) {
-        // a word that is not known says more than the field that is missing
+        // an unknown member explains the mistake better than the missing field
         const char *name = json_object_iter_key(json_object_iter((json_t *)json));
         char member[sizeof self->error->param];
         static const char *const known = " eq in prefix exists gt gte lt lte ";

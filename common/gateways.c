@@ -17,7 +17,7 @@ typedef struct name {
     rl_gateways_t *all;
     rl_lookup_t *lookup;
     char host[RL_ENDPOINT], port[RL_ENDPOINT];
-    bool failing; // said once
+    bool failing; // logged once
 } name_t;
 
 typedef struct slot {
@@ -26,8 +26,8 @@ typedef struct slot {
     name_t *name;       // that it was found by; NULL: by its address
     uint64_t missed_us; // since when the name does not have the address, 0: it has
     uint64_t muted_us;  // since when the hub takes no more, or it was last connected anew
-    bool muted;         // said once
-    char *id;           // of the gateway, once it has said it
+    bool muted;         // logged once
+    char *id;           // of the gateway, once it is known
     uint64_t made_us;   // when the hub's socket was made
 } slot_t;
 
@@ -43,10 +43,11 @@ struct rl_gateways {
     slot_t slots[RL_GATEWAYS_MAX];
     name_t names[RL_GATEWAYS_MAX];
     size_t names_size;
-    rl_buf_t known; // "ID ENDPOINT" of all that have said their ids, a line each
+    rl_buf_t known; // "ID ENDPOINT" of all whose ids are known, a line each
 };
 
-// ----------------------------------------------------------------------------- who comes and goes
+// ----------------------------------------------------------------------------- gateways that come
+// and go
 
 static void list_known(rl_gateways_t *self)
 {
@@ -124,7 +125,7 @@ static void on_lookup(void *arg, const char *const *addresses, size_t size, cons
     name_t *name = arg;
     rl_gateways_t *self = name->all;
     uint64_t now = rl_now_us();
-    if (size == 0) { // a name server's trouble takes no gateway away
+    if (size == 0) { // a name server that fails removes no gateway
         if (!name->failing)
             rl_warn("cluster.gateways: %s: %s; looking again", name->host, why);
         name->failing = true;

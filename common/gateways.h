@@ -35,7 +35,7 @@ const char *rl_gateways_endpoint(const rl_gateways_t *self, size_t slot);
 // Those that are there, as a list of a dump.
 void rl_gateways_dump(const rl_gateways_t *self, rl_dump_t *dump);
 
-// The gateway that has this route has said its id; announcements tell it to the others, so that
+// Sets the id of the gateway that has this route; announcements pass it on to the others, so that
 // gateways know each other.
 void rl_gateways_set_id(rl_gateways_t *self, uint64_t route, const char *id);
 

@@ -1,4 +1,4 @@
-// handshakes: says why a connection with CURVE did not come about.
+// handshakes: logs why a CURVE handshake failed.
 #include "handshakes.h"
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// handshakes: says why a connection with CURVE did not come about, on the side that learns of it,
-// and whether there is one.
+// handshakes: logs why a CURVE handshake failed, on the side that learns the reason, and keeps
+// whether a connection is up.
 #ifndef RL_HANDSHAKES_H
 #define RL_HANDSHAKES_H
 

@@ -31,7 +31,7 @@ static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"}; // sd-daem
 
 static atomic_int log_level = RL_LOG_INFO;
 static atomic_bool log_json, log_limited;
-static atomic_bool owing; // somebody holds lines back
+static atomic_bool owing; // at least one place holds lines back
 
 // All below is guarded by the mutex.
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -154,7 +154,7 @@ static void write_time(char when[40])
 
 // ---- out: the mutex is held here ----------------------------------------------------------------
 
-// Whether a line can be written without waiting for whoever reads stderr; a reader that is behind
+// Whether a line can be written without waiting for the reader of stderr; a reader that is behind
 // for a moment is waited for, as long as the store of patience allows.
 static bool can_write(void)
 {
@@ -175,7 +175,7 @@ static bool can_write(void)
 static void write_out(const char *line, size_t size)
 {
     ssize_t done = write(STDERR_FILENO, line, size);
-    (void)done; // nowhere left to complain to
+    (void)done; // there is no other place to report an error to
 }
 
 static bool add_json_line(rl_buf_t *out, rl_log_level_t level, const char *request,

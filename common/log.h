@@ -7,8 +7,8 @@
 // A line is valid UTF-8, has no control characters and at most 4,096 bytes (PIPE_BUF: processes
 // that share a pipe do not mix theirs). Where stderr is systemd's journal, a line begins with its
 // priority, <4>, which the journal takes off; a text line has it in place of time and level. May be
-// called from any thread. Whoever does not read stderr holds nobody up: lines are then lost, and
-// counted.
+// called from any thread. A reader of stderr that is slow does not block the process: lines are
+// then lost, and counted.
 #ifndef RL_LOG_H
 #define RL_LOG_H
 

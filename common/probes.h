@@ -22,7 +22,7 @@
 #define RL_PROBES 0
 #endif
 
-// A tracer cannot wait for a page to be read from disk: a constant that nobody has touched yet
+// A tracer cannot wait for a page to be read from disk: a constant that was never read yet
 // would come out empty. So its first byte is read; where there is no string, the probe gets "".
 static inline const char *rl_probe_text(const char *text)
 {
@@ -93,7 +93,7 @@ static inline const char *rl_probe_text(const char *text)
 #define RL_PROBE_TASK_SEARCHED(id, task, queue_us, work_us, together)                              \
     RL_PROBE5(task_searched, RL_TEXT_(id), RL_NUMBER_(task), RL_NUMBER_(queue_us),                 \
               RL_NUMBER_(work_us), RL_NUMBER_(together))
-// The answer left, or nobody waits for it any more: arg0 id, arg1 task, arg2 µs since the task
+// The answer left, or it was cancelled: arg0 id, arg1 task, arg2 µs since the task
 // came, arg3 hits, arg4 "" or the code of what went wrong ("deadline", "busy", "cancelled"…).
 #define RL_PROBE_TASK_ANSWERED(id, task, took_us, hits, code)                                      \
     RL_PROBE5(task_answered, RL_TEXT_(id), RL_NUMBER_(task), RL_NUMBER_(took_us),                  \

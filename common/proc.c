@@ -96,7 +96,7 @@ static void on_reload_signal(evutil_socket_t signal_number, short what, void *ar
         self->reload.fn(self->reload.arg);
 }
 
-// ---- what is in hand --------------------------------------------------------------------------
+// ---- dumps ------------------------------------------------------------------------------------
 
 static uint64_t us_of(struct timeval time)
 {
@@ -290,7 +290,7 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
     rl_proc_t *self = rl_new(*self);
     self->program = program;
     self->started_us = rl_now_us();
-    if (program & LASTING) { // whoever asks too early gets nothing, instead of ending it
+    if (program & LASTING) { // a signal that comes before the handlers are set must not end it
         signal(SIGUSR1, SIG_IGN);
         signal(SIGUSR2, SIG_IGN);
     }

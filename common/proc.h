@@ -38,7 +38,7 @@ void rl_proc_on_stop(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 // does not hold is logged and changes nothing.
 void rl_proc_on_reload(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 
-// SIGUSR1 (of a gateway, retriever or generator): what the process has in hand goes into the log,
+// SIGUSR1 (of a gateway, retriever or generator): the state of the process goes into the log,
 // or, as one JSON document, into log.dump_dir/ID.json. Each `fn` adds its own. (SIGUSR2 switches
 // the log to debug and back.)
 void rl_proc_on_dump(rl_proc_t *self, rl_dump_fn *fn, void *arg);
@@ -46,7 +46,7 @@ void rl_proc_on_dump(rl_proc_t *self, rl_dump_fn *fn, void *arg);
 char *rl_proc_dump(rl_proc_t *self, size_t *size);
 
 // Every turn of the loop, after all its events: first the "look" hooks, which look for work that
-// no event tells of (ZeroMQ sockets), then the "end" hooks, which send what the turn has gathered.
+// no event reports (ZeroMQ sockets), then the "end" hooks, which send what the turn has gathered.
 // Hooks may be added and taken away from within hooks.
 void rl_proc_on_turn(rl_proc_t *self, rl_proc_fn *fn, void *arg);
 void rl_proc_on_turn_end(rl_proc_t *self, rl_proc_fn *fn, void *arg);

@@ -30,7 +30,7 @@ typedef enum rl_msg_type {
     RL_FAILED,       // retriever → gateway  PUSH, generator → gateway PUB: no result, and why
     RL_GENERATE,     // gateway → generator  PUSH  write an answer from these passages
     RL_CREDIT,       // gateway → generator  PUSH  seen up to seq; so many more may come
-    RL_CANCEL,       // gateway → any worker PUSH  stop this task, nobody waits for it
+    RL_CANCEL,       // gateway → any worker PUSH  stop this task, its result is not wanted
     RL_PROGRESS,     // generator → gateway  PUB   what a generator is at (numbered like tokens)
     RL_TOKEN,        // generator → gateway  PUB   words, numbered
     RL_DONE,         // generator → gateway  PUB   the answer is complete (numbered)
@@ -69,7 +69,7 @@ typedef struct rl_announce {
     uint64_t period_ms;  // till the next announcement
     bool ready;          // takes tasks (a generator: has seen the gateway's subscription)
     uint64_t queued;     // tasks waiting
-    uint64_t running;    // tasks at work
+    uint64_t running;    // tasks being worked on
     uint64_t slots;      // tasks it works on at a time
     uint64_t service_us; // recent time of one task's work (exponential average)
     uint64_t served;     // tasks done since its start

@@ -14,7 +14,7 @@ struct rl_sse {
     size_t max;
     rl_buf_t line; // a line of which only a part has come
     rl_buf_t data; // data lines of the event so far, each with a \n after it
-    char name[64]; // longer names are cut: nobody compares more
+    char name[64]; // longer names are cut: no caller compares more
     uint8_t mark;  // bytes of a byte order mark seen at the start; 3 once the start is past
     bool after_cr; // the last byte was a \r: a \n now belongs to it
     bool stopped;  // the callback wants no more

@@ -20,7 +20,7 @@ enum {
     RETRY_US = 1000,        // POLLOUT lies on an XPUB: a blocked one is tried again
     LINGER_MS = 250,        // for the last words of a process (LEAVE)
     RECONNECT_MS = 50,      // first wait before connecting again
-    RECONNECT_MAX_MS = 250, // who was cut off, or is started anew, is used again within a second
+    RECONNECT_MAX_MS = 250, // a peer that was cut off or restarted is used again within a second
     HEARTBEAT_MS = 500,     // TCP alone notices a lost peer only after minutes
     HEARTBEAT_TIMEOUT_MS = 1500,
     // A try to connect that the network has swallowed is given up; TCP's own second one comes after
@@ -51,7 +51,7 @@ struct rl_wire {
     chunk_t *first, *last; // PUB: oldest and the one that is being filled
     size_t waiting;
     rl_buf_t scratch; // PUSH: one encoded message
-    uint64_t complained_us;
+    uint64_t warned_us;
     bool gone; // destroyed from within its own callback
     bool busy;
 };
@@ -104,9 +104,9 @@ static void count_bad(rl_wire_t *self, const char *why)
 {
     counts.bad++;
     uint64_t now = rl_now_us();
-    if (now - self->complained_us < 1000000 && self->complained_us)
+    if (now - self->warned_us < 1000000 && self->warned_us)
         return;
-    self->complained_us = now;
+    self->warned_us = now;
     rl_warn("bad message dropped on %s: %s (%llu so far)", self->endpoint, why,
             (unsigned long long)counts.bad);
 }
@@ -447,7 +447,7 @@ rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
     self->arg = arg;
     zsock_set_xpub_nodrop(self->socket, 1);
     zsock_set_xpub_verbose(self->socket, 1); // a gateway's reconnection is seen, too
-    // a lost connection ends its pipe: else nobody would hear that the subscription is gone with it
+    // a lost connection ends its pipe; otherwise the end of the subscription would not be reported
     zsock_set_immediate(self->socket, 1);
     self->retry = rl_timer_new(rl_proc_base(proc), on_retry, self);
     if (attach_socket(&self, false, NULL, why, why_size) != 0)

@@ -253,7 +253,7 @@ static size_t finish_sentence(cite_t *self, cite_found_t *found)
         for (size_t passage = 1; passage < self->passages; passage++)
             if (scores[passage] > scores[best])
                 best = passage;
-        // one word alone is too little to tell, unless the passages differ in it
+        // one word alone proves nothing, unless the passages differ in it
         bool enough = matched[best] > 1 || (matched[best] == 1 && words.size == 1 &&
                                             (words.weights[0] > 1.4 || self->passages == 1));
         if (size == 0 && enough && scores[best] >= threshold)

@@ -104,7 +104,7 @@ void gateway_links_destroy(gateway_links_t **self_p)
     if (!self)
         return;
     for (size_t at = 0; at < RL_GATEWAYS_MAX; at++)
-        close_tokens(&self->gateways[at]); // at the end nobody is told: the tasks are gone already
+        close_tokens(&self->gateways[at]); // without `lost`: the tasks are freed already
     rl_gateways_destroy(&self->hubs);
     rl_timer_destroy(&self->look);
     free(self);
@@ -171,7 +171,7 @@ bool gateway_links_welcome(gateway_links_t *self, const rl_welcome_t *welcome)
         strcmp(gateway->id, welcome->gateway) == 0 &&
         strcmp(gateway->endpoint, welcome->tokens) == 0)
         return false;
-    drop_tokens(gateway); // a gateway started anew knows nothing of the old one's questions
+    drop_tokens(gateway); // a restarted gateway does not know the questions of the old one
     gateway->route = welcome->route;
     gateway->id = rl_strdup(welcome->gateway);
     gateway->endpoint = rl_strdup(welcome->tokens);

@@ -13,7 +13,7 @@ typedef struct gateway_links gateway_links_t;
 typedef struct gateway_link gateway_link_t;
 
 typedef struct gateway_links_events {
-    // It is gone, or was started anew: nobody waits for its answers. The gateway is still valid.
+    // It is gone or was restarted: its answers are not wanted any more. The gateway is still valid.
     void (*lost)(void *arg, gateway_link_t *gateway);
     // It takes tokens again after it did not: what was on its way may be lost.
     void (*returned)(void *arg, gateway_link_t *gateway);

@@ -1,5 +1,6 @@
-// generator: the face of the process. Its peers are the gateways (tasks, credits and cancels in;
-// announcements and numbered messages out) and the LLM servers (behind upstreams.h).
+// generator: the process: one function for each message of its peers. These are the gateways
+// (tasks, credits, cancels in; announcements and numbered messages out) and the LLM servers (behind
+// upstreams.h).
 #include "generator.h"
 
 #include <stdio.h>
@@ -53,7 +54,7 @@ static bool read_settings(generator_t *self, const rl_conf_t *conf)
 static void on_reload(void *arg)
 {
     process_t *self = arg;
-    // answers at work go on with the upstream that they were started with
+    // answers under way stay with the upstream that they were started with
     if (!read_settings(&self->generator, rl_proc_conf(self->generator.proc)))
         rl_error("the generator keeps its old settings");
 }
@@ -160,8 +161,8 @@ static void on_announce(void *arg)
     upstreams_sweep(&generator->upstreams);
     if (!generator->leaving)
         prefill_warm(generator);
-    // Said again while answers are at work: a gateway that hears it no more knows that they are
-    // lost.
+    // LEAVE is repeated while answers are under way: a gateway that no longer receives it knows
+    // that they are lost.
     if (generator->leaving)
         gateway_links_leave(generator->gateways, rl_proc_id(generator->proc));
     else

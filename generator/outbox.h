@@ -35,7 +35,7 @@ void outbox_credit(outbox_t *self, rl_wire_t *wire, const rl_credit_t *credit);
 // Sends everything that is not acknowledged once more: a connection was lost and is there again.
 void outbox_resend(outbox_t *self, rl_wire_t *wire);
 
-// Nothing more may be sent now: whoever fills it should pause.
+// Nothing more may be sent now: the source should pause.
 static inline bool outbox_is_blocked(const outbox_t *self)
 {
     return self->last >= self->acked + self->window;

@@ -76,7 +76,7 @@ void prefill_call_ended(upstream_t *upstream)
     upstream->calls--;
 }
 
-// ---- what a call tells ------------------------------------------------------------------
+// ---- events of a call -------------------------------------------------------------------
 
 static bool on_text(void *arg, const char *text, size_t size)
 {
@@ -151,11 +151,11 @@ static upstream_t *asked_first(const generator_t *generator)
 bool prefill_is_useful(const generator_t *generator)
 {
     const upstream_t *upstream = asked_first(generator);
-    return upstream && upstream_prompt_cache(upstream).prompts;
+    return upstream && upstream_prompt_cache(upstream).kept;
 }
 
 // A slot of the server's, where their number is known, else of our own. A server with no more than
-// the reserve is free while nothing is at work there.
+// the reserve is free while it has no calls.
 static bool has_room(const generator_t *generator, const upstream_t *upstream)
 {
     size_t slots = upstream_prompt_cache(upstream).slots;
@@ -201,11 +201,11 @@ void prefill_start(task_t *task)
     prompt_t prompt = {0};
     task_set_state(task, TASK_PROMPTED);
     task->upstream = asked_first(generator);
-    if (!task->upstream || !upstream_prompt_cache(task->upstream).prompts) {
+    if (!task->upstream || !upstream_prompt_cache(task->upstream).kept) {
         prefill_end(task, "skipped", "off");
         return;
     }
-    if (*task_generate(task)->salt && !upstream_prompt_cache(task->upstream).parts) {
+    if (*task_generate(task)->salt && !upstream_prompt_cache(task->upstream).per_salt) {
         prefill_end(task, "skipped", "parted"); // the question could not use it
         return;
     }
@@ -241,7 +241,7 @@ static void yield_or_wait(void *arg, task_t *prefill)
     task_t *task = question->task;
     if (prefill->upstream != task->upstream || !prefill->call)
         return;
-    bool twice = upstream_prompt_cache(task->upstream).whole;
+    bool twice = upstream_prompt_cache(task->upstream).per_slot;
     if (!task->waited && twice && reads_the_same(prefill, question->prompt))
         task->waits_for = prefill;
     else
@@ -345,7 +345,7 @@ void prefill_warm(generator_t *generator)
     for (size_t at = 0; at < generator->upstreams.size; at++) {
         upstream_t *upstream = generator->upstreams.order[at];
         if (!upstream->warmed && upstream->calls == 0 &&
-            upstream->breaker.state == BREAKER_CLOSED && upstream_prompt_cache(upstream).prompts)
+            upstream->breaker.state == BREAKER_CLOSED && upstream_prompt_cache(upstream).kept)
             read_beginning(upstream);
     }
 }

@@ -11,8 +11,8 @@
 // question's prompt at a server with slots is not ended: then the question waits for it, since the
 // server would read the same once more in another slot.
 //
-// DONE is all that its gateway is told: finish "prefilled"; "yielded" to a question; "skipped" with
-// a "reason" among the timings: "off" (no server that keeps prompts), "busy", or the code of a
+// DONE is all that is sent to its gateway: finish "prefilled"; "yielded" to a question; "skipped"
+// with a "reason" among the timings: "off" (no server that keeps prompts), "busy", or the code of a
 // failure.
 #ifndef PREFILL_H
 #define PREFILL_H
@@ -21,14 +21,14 @@
 
 // Starts a task whose `prefill` is set, or ends it as skipped.
 void prefill_start(task_t *task);
-// Ends it before its time; `reason` may be NULL.
+// Ends it early; `reason` may be NULL.
 void prefill_end(task_t *task, const char *finish, const char *reason);
-// Its call was given up.
+// Its call was cancelled or has failed.
 void prefill_call_ended(upstream_t *upstream);
-// It ends, one way or another: who waits for it goes on.
+// It has ended: tasks that wait for it go on.
 void prefill_wake_waiting(task_t *prefill);
 
-// An answer is about to be asked for: prefills at its upstream end. Returns true where one of them
+// An answer is about to be requested: prefills at its upstream end. Returns true where one of them
 // reads the same prompt: the task will be asked again when it ends.
 bool prefill_yield_to(task_t *task, const prompt_t *prompt);
 

@@ -1,4 +1,4 @@
-// task: one answer's life, and what its gateway is told of it.
+// task: the life of one answer, and the messages to its gateway.
 #include "task.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// task: one answer's life, from GENERATE to DONE. (A prompt that is only read goes the same way,
-// without waiting and without words; see prefill.h.)
+// task: one answer's life, from GENERATE to DONE. (A prefill goes the same way, but
+// never waits for a slot and streams no text; see prefill.h.)
 //
 //     received ─▶ waiting ─▶ prompted ─▶ asking ─▶ streaming ─▶ done
 //         │          ▲           ▲  ◀─retry─┘ │fallback │
@@ -48,7 +48,7 @@ typedef struct task {
     unsigned retries;                 // of busy ones
     backend_call_t *call;
     bool paused, overdue;
-    bool told;    // how much of the passages is read
+    bool told;    // the gateway knows how many passages are read
     char held[4]; // the start of a character of which only a part has come
     size_t held_size;
     cite_t *cite; // NULL where the upstream cites by itself
@@ -80,22 +80,22 @@ const char *task_state_name(task_state_t state);
 // Changes the state; the only place that does. Ended tasks leave their list here.
 void task_set_state(task_t *self, task_state_t state);
 
-// Has got a slot: builds the prompt and asks.
+// A slot is free: builds the prompt and asks an upstream.
 void task_start(task_t *self);
-// Tells people what it is at.
+// Sends PROGRESS with a message for people.
 void task_report(task_t *self, const char *stage, const char *message);
 // Ends it with an error.
 void task_fail(task_t *self, int status, const char *code, const char *message, bool retry,
                long retry_after_s);
-// Nobody waits for it: the connection to the LLM server is closed at once.
+// Cancels it: the connection to the LLM server is closed at once.
 void task_cancel(task_t *self);
 void task_credit(task_t *self, const rl_credit_t *credit);
-// Sends again what is not acknowledged.
+// Sends all unacknowledged messages again.
 void task_resend(task_t *self);
-// Goes on if it is paused and nothing holds it up any more.
+// Resumes it if it is paused and neither window nor gateway block it any more.
 void task_resume(task_t *self);
 
-// Nothing of it is needed any more.
+// It has ended and all of it is acknowledged.
 static inline bool task_is_over(const task_t *self)
 {
     return self->state >= TASK_DONE && outbox_is_empty(&self->outbox);

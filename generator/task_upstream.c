@@ -1,5 +1,5 @@
-// task_upstream: whom a task asks, and what it does when that fails: wait for one that is busy, go
-// to the next one, or end.
+// task_upstream: which upstream a task asks, and what it does when that fails: wait for one that is
+// busy, go to the next one, or fail.
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@
 enum {
     RETRIES_MAX = 3, // after "too busy"
     SHORT_S = 1,     // a server that wants no more than this is waited for, though another is there
-    NEVER_S = 1000000,  // what a server says beyond this is the same to us
+    NEVER_S = 1000000,  // longer waits that a server asks for are cut to this
     LEAST_US = 50000,   // before a server is asked again
     AFTER_US = 1000000, // that must be left of a task's time when it is asked again
     MARGIN_TOKENS = 16, // of the context, for what chat templates add
@@ -27,7 +27,7 @@ static unsigned place_bit(int place)
     return 1u << place;
 }
 
-// ---- what a call tells ------------------------------------------------------------------
+// ---- events of a call -------------------------------------------------------------------
 
 void task_upstream_responded(task_t *self)
 {
@@ -186,7 +186,7 @@ static void ask_upstream(task_t *self, upstream_t *upstream)
         self->passages_used = generate->passages_size;
     else if (!build_prompt(self, max_tokens, &prompt))
         return;
-    // it could not even be told; or what is read already need not be read again beside it
+    // it has failed meanwhile; or it waits for a prefill that reads the same prompt
     if (self->state >= TASK_DONE || prefill_yield_to(self, &prompt)) {
         prompt_free(&prompt);
         return;
@@ -207,7 +207,7 @@ static void ask_upstream(task_t *self, upstream_t *upstream)
     }
 }
 
-// ---- whom -------------------------------------------------------------------------------
+// ---- choice ------------------------------------------------------------------------------
 
 static void report_fallback(task_t *self, const upstream_t *from, const upstream_t *to,
                             const char *reason, const char *code)
@@ -228,7 +228,7 @@ static void report_fallback(task_t *self, const upstream_t *from, const upstream
     task_report_data(self, "fallback", &data);
 }
 
-// The options were read again: what was learnt of the old order says nothing of the new one.
+// The options were read again: places in the old order mean nothing in the new one.
 static void forget_old_order(task_t *self)
 {
     const upstreams_t *upstreams = &self->generator->upstreams;
@@ -279,7 +279,7 @@ static bool wait_for_upstream(task_t *self, int place)
     return true;
 }
 
-// Of those that said "later", the one that is ready first.
+// Of the busy servers, the one that is ready first.
 static bool wait_for_soonest(task_t *self)
 {
     int best = -1;

@@ -21,7 +21,7 @@ struct tasks {
     generator_t *generator;
     struct task_bucket buckets[BUCKETS];
     struct task_list waiting, running, ended;
-    struct task_list prefilling; // at work, but only to have a prompt read
+    struct task_list prefilling; // running, but only to have a prompt read
     struct task_list gone;       // freed when the turn ends: they may be on the stack
     size_t waiting_size, running_size, prefilling_size, ended_size;
     uint64_t taken, served, failed, cancelled, service_us;

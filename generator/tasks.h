@@ -1,5 +1,5 @@
-// tasks: all answers of this generator: who is at work (at most generator.slots), who waits for a
-// slot (at most generator.queue), whose end is not acknowledged yet.
+// tasks: all answers of this generator: those that run (at most generator.slots), wait for a slot
+// (at most generator.queue), or have ended and are not acknowledged yet.
 #ifndef TASKS_H
 #define TASKS_H
 
@@ -21,7 +21,7 @@ void tasks_state_changed(tasks_t *self, task_t *task, task_state_t before);
 
 // Starts what waits while there are slots, and frees what is over; called when a turn ends.
 void tasks_turn(tasks_t *self);
-// Forgets ends that nobody acknowledges; called every announce period.
+// Drops ended tasks that are not acknowledged in time; called every announce period.
 void tasks_sweep(tasks_t *self);
 
 void tasks_cancel_of(tasks_t *self, const gateway_link_t *gateway);
@@ -30,10 +30,10 @@ void tasks_resume_of(tasks_t *self, const gateway_link_t *gateway);
 // Ends everything that is not at its end.
 void tasks_fail_all(tasks_t *self, const char *code, const char *message);
 
-// Counters, queues, and the tasks at work, for a dump.
+// Counters, queues, and the tasks that run or wait, for a dump.
 void tasks_dump(const tasks_t *self, rl_dump_t *dump);
 
-// Calls for every prefill that is at work, or for every answer. The task may end meanwhile.
+// Calls `fn` for every prefill, or every answer, that runs. The task may end meanwhile.
 void tasks_each_prefill(tasks_t *self, void (*fn)(void *arg, task_t *task), void *arg);
 void tasks_each_running(tasks_t *self, void (*fn)(void *arg, task_t *task), void *arg);
 

@@ -16,7 +16,7 @@ enum {
     PROMPT_MAX = 8 << 20,  // bytes of the messages
     PASSAGE_MAX = 1 << 20, // bytes of one rendered passage
     MESSAGE_TOKENS = 8,    // what a chat template puts around a message
-    SHORTEST_PASSAGE = 32, // tokens: less of a passage says nothing
+    SHORTEST_PASSAGE = 32, // tokens: less of a passage is of no use
 };
 
 static const char turns_head[] = "Earlier in this conversation:\n";
@@ -106,7 +106,7 @@ static void render_passage(const prompt_template_t *template, const rl_passage_t
         case PART_SOURCE:
             rl_buf_adds(out, passage->source);
             break;
-        default: // {text}: the others are no part of a passage, the reader of the file says so
+        default: // {text}: template.c refuses the others in a passage
             if (cut)
                 render_text(passage, cut, out);
             else

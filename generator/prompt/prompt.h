@@ -47,8 +47,8 @@ void prompt_template_destroy(prompt_template_t **self_p);
 // leaves, and in what the passages leave. `quick` != 0: passages are cut so that it has at most so
 // many tokens, as far as cutting them can do that. Passages keep their numbers. The form is stable
 // byte by byte, what changes least comes first as far as the template says so. Returns 0; -1 when
-// the question alone is too long (then tokens says how long) or memory runs out (then tokens is 0).
-// Free with prompt_free in any case.
+// the question alone is too long (then tokens says how long) or the prompt is too large (then
+// tokens is 0). Free with prompt_free in any case.
 int prompt_build(const prompt_template_t *self, const rl_generate_t *generate, size_t budget,
                  size_t quick, prompt_t *out);
 void prompt_free(prompt_t *prompt);

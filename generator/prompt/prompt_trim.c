@@ -11,7 +11,7 @@
 
 enum {
     MARKS = 6,           // tokens of the marks where sentences are missing
-    SHORTEST = 32,       // tokens of a passage: less says nothing
+    SHORTEST = 32,       // tokens of a passage: less is of no use
     QUESTION_TERMS = 64, // looked at
     SENTENCES = 512,     // of a passage, looked at
     PAIRS = 1 << 12,     // of a passage, looked at

@@ -1,7 +1,7 @@
-// prompt_trim: less to read, where all of it would take too long: passages that say what a better
-// one says are left out, the others are cut to the sentences around what matches the question, and
-// the last ones are left out where even that is too much. What stays depends on nothing but the
-// question, the passages and the number of tokens.
+// prompt_trim: shortens passages that take the LLM server too long to read: passages that say what
+// a better one says are left out, the others are cut to the sentences around what matches the
+// question, and the last ones are left out where even that is too much. What stays depends on
+// nothing but the question, the passages and the number of tokens.
 #ifndef PROMPT_TRIM_H
 #define PROMPT_TRIM_H
 

@@ -25,17 +25,18 @@ typedef struct backend_request {
     bool prefill; // only to be read: no more words than the server cannot do without
 } backend_request_t;
 
-// Whether a server keeps what it has read, so that the same beginning is not read again.
+// Whether a server keeps the prompts that it has read, so that the same beginning is not read
+// again.
 typedef struct prompt_cache {
-    bool prompts;
-    bool whole;   // those of its slots: what another slot is reading just now is read once more
-    bool parts;   // it can keep apart what it reads for one salt and for another
-    size_t slots; // answers that it writes at a time, 0: not known
+    bool kept;
+    bool per_slot; // by slot: what another slot is reading just now is read once more
+    bool per_salt; // it can keep apart what it reads for one salt and for another
+    size_t slots;  // answers that it writes at a time, 0: not known
 } prompt_cache_t;
 
 typedef enum backend_failure_kind {
     BACKEND_MISTAKE, // configuration or request is wrong: never tried again, nor elsewhere
-    BACKEND_BUSY,    // it says "later"
+    BACKEND_BUSY,    // it asks to be tried later
     BACKEND_DOWN,    // not reached, no answer in time, an error of its own: another may do better
     BACKEND_BROKEN,  // what came is no answer
 } backend_failure_kind_t;
@@ -96,8 +97,8 @@ typedef struct backend_type {
     bool (*configure)(backend_t *self, const backend_settings_t *settings);
     // What it answers with, "" if not known yet.
     const char *(*model)(const backend_t *self);
-    // What it keeps of prompts; NULL: it reads none.
-    prompt_cache_t (*keeps)(const backend_t *self);
+    // How it keeps prompts; NULL: it reads none.
+    prompt_cache_t (*prompt_cache)(const backend_t *self);
     // NULL if the request cannot be made.
     backend_call_t *(*start)(backend_t *self, const backend_request_t *ask,
                              const backend_events_t *events, void *arg);

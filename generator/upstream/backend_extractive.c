@@ -24,7 +24,7 @@ typedef struct extractive_call {
     backend_events_t events;
     void *arg;
     struct event next;
-    char *texts[ANSWER_SENTENCES]; // what is said, in this order
+    char *texts[ANSWER_SENTENCES]; // the answer, in this order
     size_t passages[ANSWER_SENTENCES];
     double scores[ANSWER_SENTENCES];
     size_t size, said;

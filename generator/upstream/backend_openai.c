@@ -101,7 +101,7 @@ static void openai_cancel(backend_call_t **base_p)
 
 static openai_reading_t reading_of(const openai_server_t *server, bool prefill)
 {
-    if (server->kind == OPENAI_LLAMA && server->keeps)
+    if (server->kind == OPENAI_LLAMA && server->reads_ahead)
         return prefill ? OPENAI_READS_ONLY : OPENAI_SAYS_HOW_FAR;
     return prefill ? OPENAI_READS_ONE : OPENAI_SAYS_NOTHING;
 }
@@ -154,13 +154,13 @@ static const char *openai_model(const backend_t *base)
     return ((const openai_t *)base)->server.model;
 }
 
-static prompt_cache_t openai_keeps(const backend_t *base)
+static prompt_cache_t openai_prompt_cache(const backend_t *base)
 {
     const openai_server_t *server = &((const openai_t *)base)->server;
     bool kind = server->kind == OPENAI_LLAMA || server->kind == OPENAI_VLLM;
-    return (prompt_cache_t){.prompts = server->keeps && kind && server->model[0],
-                            .whole = server->kind == OPENAI_LLAMA,
-                            .parts = server->kind == OPENAI_VLLM,
+    return (prompt_cache_t){.kept = server->reads_ahead && kind && server->model[0],
+                            .per_slot = server->kind == OPENAI_LLAMA,
+                            .per_salt = server->kind == OPENAI_VLLM,
                             .slots = server->slots};
 }
 
@@ -181,7 +181,7 @@ static const backend_type_t openai_type = {
     .check = openai_server_check,
     .configure = openai_configure,
     .model = openai_model,
-    .keeps = openai_keeps,
+    .prompt_cache = openai_prompt_cache,
     .start = openai_start,
     .resume = openai_resume,
     .cancel = openai_cancel,

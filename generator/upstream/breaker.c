@@ -79,5 +79,6 @@ void breaker_left(breaker_t *self, bool probe, uint64_t now_us)
     if (!probe || self->state != BREAKER_HALF_OPEN)
         return;
     self->state = BREAKER_OPEN;
-    self->until_us = now_us + self->pause_us; // whoever left may have left for its silence
+    self->until_us =
+        now_us + self->pause_us; // it may have been cancelled because the server was silent
 }

@@ -37,13 +37,13 @@ typedef struct openai_call {
     struct event limit;       // first token, then silence
     uint64_t started, active; // µs; active: of the last sign of life
     uint64_t asked_after;     // µs spent on the model's name
-    uint64_t told_reading;    // when it was told how far the prompt is read
+    uint64_t told_reading;    // when the reading progress was last reported
     backend_times_t times;
     bool spoke;   // text or thoughts have come
-    bool thought; // reasoning was told of
+    bool thought; // reasoning was reported
     bool paused;
     bool answered; // the answer came whole
-    bool over;     // the task was told of the end, or wants no more
+    bool over;     // the end was reported, or the call was cancelled
     bool busy;     // a callback of ours is on the stack
     char finish[32];
     char *model; // as the server calls it

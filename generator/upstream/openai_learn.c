@@ -1,4 +1,4 @@
-// openai_learn: what an LLM server says of itself, asked for at leisure: its list of models, which
+// openai_learn: asks an LLM server about itself in the background: its list of models, which
 // has the model's name and the kind of server, and llama-server's /props, which has its slots. The
 // same small request keeps a connection to the server open.
 #include <string.h>
@@ -13,19 +13,19 @@ enum {
     RELEARN_MS = 5000, // a server that does not say what is to be known is asked again after this
 };
 
-static void learn_at_leisure(openai_server_t *self);
+static void learn_in_background(openai_server_t *self);
 
 static bool kind_is_wanted(const openai_server_t *self)
 {
-    return self->keeps && self->asks_kind && self->kind == OPENAI_UNKNOWN;
+    return self->reads_ahead && self->asks_kind && self->kind == OPENAI_UNKNOWN;
 }
 
 static bool slots_are_wanted(const openai_server_t *self)
 {
-    return self->keeps && self->kind == OPENAI_LLAMA && self->slots == 0;
+    return self->reads_ahead && self->kind == OPENAI_LLAMA && self->slots == 0;
 }
 
-static void look_again(openai_server_t *self, long ms)
+static void schedule_learning(openai_server_t *self, long ms)
 {
     struct timeval time = {ms / 1000, ms % 1000 * 1000};
     evtimer_add(&self->learn_again, &time);
@@ -39,7 +39,7 @@ static void take_kind(openai_server_t *self, const char *owner)
     openai_kind_t kind = strcmp(owner, "llamacpp") == 0 ? OPENAI_LLAMA
                          : strcmp(owner, "vllm") == 0   ? OPENAI_VLLM
                                                         : OPENAI_OTHER;
-    if (self->keeps && kind != self->kind && kind != OPENAI_OTHER)
+    if (self->reads_ahead && kind != self->kind && kind != OPENAI_OTHER)
         rl_info("%s keeps what it has read: prompts can be read ahead there (%sprefill)",
                 self->peer, self->where);
     self->kind = kind;
@@ -76,9 +76,9 @@ bool openai_server_learn(openai_server_t *self, const rl_fetch_result_t *result)
 static void plan_next(openai_server_t *self, bool failed)
 {
     if (failed && ((self->learns && !self->model[0]) || kind_is_wanted(self)))
-        look_again(self, RELEARN_MS);
+        schedule_learning(self, RELEARN_MS);
     else if (self->warm_ms > 0)
-        look_again(self, self->warm_ms);
+        schedule_learning(self, self->warm_ms);
 }
 
 static void on_props(void *arg, const rl_fetch_result_t *result)
@@ -113,7 +113,7 @@ static void on_models(void *arg, const rl_fetch_result_t *result)
         plan_next(self, !learnt);
 }
 
-static void learn_at_leisure(openai_server_t *self)
+static void learn_in_background(openai_server_t *self)
 {
     uint64_t idle_us = rl_now_us() - self->heard_us, warm_us = (uint64_t)self->warm_ms * 1000;
     if (!*self->url || self->learning)
@@ -123,7 +123,7 @@ static void learn_at_leisure(openai_server_t *self)
     if (!wanted && self->warm_ms <= 0)
         return;
     if (!wanted && idle_us < warm_us) { // it has answered meanwhile: its connection is open
-        look_again(self, (long)((warm_us - idle_us) / 1000) + 1);
+        schedule_learning(self, (long)((warm_us - idle_us) / 1000) + 1);
         return;
     }
     self->learning = openai_server_fetch(
@@ -137,10 +137,10 @@ void openai_server_learn_again(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    learn_at_leisure(arg);
+    learn_in_background(arg);
 }
 
 void openai_server_keep_learning(openai_server_t *self)
 {
-    learn_at_leisure(self);
+    learn_in_background(self);
 }

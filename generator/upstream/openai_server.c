@@ -67,7 +67,7 @@ bool openai_server_check(const backend_settings_t *settings, char *why, size_t w
 
 static void set_kind(openai_server_t *self, const char *prefill, bool moved)
 {
-    self->keeps = strcmp(prefill, "off") != 0;
+    self->reads_ahead = strcmp(prefill, "off") != 0;
     self->asks_kind = strcmp(prefill, "auto") == 0;
     if (strcmp(prefill, "llama") == 0)
         self->kind = OPENAI_LLAMA;

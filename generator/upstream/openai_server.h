@@ -35,7 +35,7 @@ typedef struct openai_server {
     long connect_ms, first_token_ms, idle_ms, warm_ms;
     openai_kind_t kind;
     bool asks_kind;    // the kind is not configured: the server's word is taken
-    bool keeps;        // prompts may be read ahead there, if its kind does
+    bool reads_ahead;  // prompts may be read ahead there, if its kind keeps them
     size_t slots;      // 0: not known
     uint64_t heard_us; // when it answered last
     uint64_t warmed;   // small requests that kept the connection open

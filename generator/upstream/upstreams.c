@@ -14,7 +14,7 @@
 
 enum {
     LATER_S = 1000000,   // longest Retry-After that counts
-    LEAST_MEASURED = 64, // tokens: less says nothing of how fast a server reads
+    LEAST_MEASURED = 64, // tokens: with less the rate cannot be measured
 };
 
 // ---- the order --------------------------------------------------------------------------
@@ -158,7 +158,8 @@ int upstreams_index_of(const upstreams_t *self, const upstream_t *upstream)
 prompt_cache_t upstream_prompt_cache(const upstream_t *upstream)
 {
     const backend_type_t *type = upstream->backend->type;
-    return upstream->template && type->keeps ? type->keeps(upstream->backend) : (prompt_cache_t){0};
+    return upstream->template && type->prompt_cache ? type->prompt_cache(upstream->backend)
+                                                    : (prompt_cache_t){0};
 }
 
 void upstream_measured(upstream_t *upstream, double tokens, double seconds)
@@ -198,7 +199,7 @@ static void log_change(upstream_t *upstream, breaker_state_t before, const char 
         return;
     switch (breaker->state) {
     case BREAKER_CLOSED:
-        upstream->warmed = false; // it may have been started anew
+        upstream->warmed = false; // it may have been restarted
         rl_info("the upstream %s answers again", upstream->name);
         break;
     case BREAKER_OPEN:
@@ -250,7 +251,7 @@ void upstream_failed(upstream_t *upstream, bool probe, const backend_failure_t *
     uint64_t later = (uint64_t)(later_s < LATER_S ? later_s : LATER_S) * 1000000;
     upstream->calls--;
     if (kind == BACKEND_MISTAKE && probe)
-        breaker_speaks(&upstream->breaker); // it is there; what is wrong is said to the client
+        breaker_speaks(&upstream->breaker); // the server works; the client gets the error
     else if (kind == BACKEND_DOWN || kind == BACKEND_BUSY || probe)
         breaker_failed(&upstream->breaker, probe, rl_now_us(), later, random_share());
     log_change(upstream, before, failure->message);

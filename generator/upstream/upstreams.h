@@ -53,13 +53,13 @@ void upstreams_init(upstreams_t *self, struct event_base *loop, rl_fetcher_t *fe
 void upstreams_free(upstreams_t *self);
 
 // (Re)reads llm.* and the sections [upstream NAME]. False with what is wrong in `why`: then nothing
-// has changed. Answers at work go on with the upstream that they were started with.
+// has changed. Answers under way stay with the upstream that they were started with.
 bool upstreams_configure(upstreams_t *self, const rl_conf_t *conf, char *why, size_t why_size);
 
 // What answers now: the model of the first one that is not left alone, "" if not known yet.
 const char *upstreams_model(const upstreams_t *self);
 
-// Places in the order; `tried` has a bit for each that is not meant. -1: there is none.
+// Places in the order; `tried` has a bit for each that is excluded. -1: there is none.
 //
 // The first one that may be asked, which has a prompt where `llm` is wanted.
 int upstreams_next(const upstreams_t *self, unsigned tried, bool llm);
@@ -68,7 +68,7 @@ int upstreams_least_bad(const upstreams_t *self, unsigned tried);
 // Where this one stands.
 int upstreams_index_of(const upstreams_t *self, const upstream_t *upstream);
 
-// What it keeps of prompts.
+// How it keeps prompts.
 prompt_cache_t upstream_prompt_cache(const upstream_t *upstream);
 // So many tokens were read in this time.
 void upstream_measured(upstream_t *upstream, double tokens, double seconds);
@@ -78,8 +78,8 @@ void upstream_measured(upstream_t *upstream, double tokens, double seconds);
 bool upstream_begin(upstream_t *upstream);
 // Its first words have come; the end is still to follow.
 void upstream_responded(upstream_t *upstream);
-// The ends of an answer: it came whole; it failed; nobody waits for it any more, `overdue` where
-// it took longer than it might.
+// The ends of an answer: it came whole; it failed; it was cancelled, `overdue` where its time had
+// run out.
 void upstream_done(upstream_t *upstream);
 void upstream_failed(upstream_t *upstream, bool probe, const backend_failure_t *failure);
 void upstream_abandoned(upstream_t *upstream, bool probe, bool overdue);
@@ -87,7 +87,7 @@ void upstream_abandoned(upstream_t *upstream, bool probe, bool overdue);
 // Why it is passed over, in words.
 void upstream_why_open(const upstream_t *upstream, char *why, size_t why_size);
 
-// Lets go of what is not in the order any more and has no answers at work. Not from within a call
+// Frees upstreams that are not in the order any more and have no calls. Not from within a call
 // of an upstream.
 void upstreams_sweep(upstreams_t *self);
 

@@ -7,7 +7,7 @@
 
 static const char section[] = "upstream";
 
-// What a section does not say, llm.* says.
+// What a section does not set, llm.* sets.
 static const char *text_of(const rl_conf_t *conf, const char *name, const char *key)
 {
     char general[80];
@@ -22,8 +22,7 @@ static long number_of(const rl_conf_t *conf, const char *name, const char *key)
     return (long)strtod(text_of(conf, name, key), NULL);
 }
 
-// Where it is and what may be known of it alone: nothing of that is said by another section, least
-// of all the key.
+// What belongs to one server alone (address, model, key): llm.* sets none of it for a section.
 static const char *own_of(const rl_conf_t *conf, const char *name, const char *key)
 {
     char general[80];
