@@ -74,7 +74,7 @@ static int read_data(rl_json_t data, rl_embedding_reply_t *out, char *why, size_
                        rl_json_size(data), out->count);
     bool *seen = rl_alloc_array(out->count, sizeof *seen);
     int rc = 0;
-    for (size_t place = 0, index; place < out->count && rc == 0; place++) {
+    for (size_t place = 0, index = 0; place < out->count && rc == 0; place++) {
         rl_json_t item = rl_json_at(data, place);
         rc = read_index(item, place, seen, out->count, &index, why, why_size);
         if (rc == 0)
