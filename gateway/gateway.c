@@ -73,12 +73,10 @@ static void from_generators(void *arg, rl_msg_t *msg)
 
 // ---- stop and reload ----------------------------------------------------------------------------
 
-static void on_drain_look(evutil_socket_t fd, short what, void *arg)
+static void on_drain_look(void *arg)
 {
     gateway_t *self = arg;
     pipeline_t *pipeline = self->pipeline;
-    (void)fd;
-    (void)what;
     uint64_t now = rl_now_us();
     const http_counts_t *counts = http_server_counts(self->http);
     if (pipeline->in_flight > 0 && now > self->drain_until_us)
@@ -98,8 +96,7 @@ static void on_stop(void *arg)
     readiness_stopping(self->readiness);
     live_feed_stop(self->live_feed);
     http_server_drain(self->http);
-    struct timeval every = {0, DRAIN_LOOK_MS * 1000};
-    event_add(self->drain_timer, &every);
+    rl_timer_every(self->drain_timer, DRAIN_LOOK_MS * 1000);
 }
 
 static void on_reload(void *arg)
@@ -155,7 +152,7 @@ gateway_t *gateway_new(rl_proc_t *proc)
         return NULL;
     }
     pipeline_open(self->pipeline, tokens);
-    self->drain_timer = rl_must(event_new(rl_proc_base(proc), -1, EV_PERSIST, on_drain_look, self));
+    self->drain_timer = rl_timer_new(rl_proc_base(proc), on_drain_look, self);
     rl_proc_on_stop(proc, on_stop, self);
     rl_proc_on_reload(proc, on_reload, self);
     rl_proc_on_dump(proc, gateway_dump, self);
@@ -181,8 +178,7 @@ void gateway_destroy(gateway_t **self_p)
     rl_wire_destroy(&self->hub);
     rl_wire_destroy(&self->tokens);
     peers_destroy(&self->peers);
-    if (self->drain_timer)
-        event_free(self->drain_timer);
+    rl_timer_destroy(&self->drain_timer);
     free(self);
     *self_p = NULL;
 }

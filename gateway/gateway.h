@@ -18,7 +18,7 @@ typedef struct gateway {
     struct readiness *readiness;
     bool draining;
     uint64_t drain_until_us;
-    struct event *drain_timer;
+    rl_timer_t *drain_timer;
     int64_t started; // Unix time in seconds
 } gateway_t;
 

@@ -151,10 +151,8 @@ static void begin_reply(request_t *self)
     self->cached_reply->begun = true;
 }
 
-static void on_turn(evutil_socket_t fd, short what, void *arg)
+static void on_turn(void *arg)
 {
-    (void)fd;
-    (void)what;
     request_wake(arg);
 }
 

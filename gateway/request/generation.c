@@ -54,11 +54,9 @@ static void leave_queue(request_t *self)
     request_set_phase(self, -1, NULL);
 }
 
-static void on_no_generator(evutil_socket_t fd, short what, void *arg)
+static void on_no_generator(void *arg)
 {
     request_t *self = arg;
-    (void)fd;
-    (void)what;
     request_fail(self, 503, "no_generator", 1,
                  "no generator is there any more to write the answer; start ragline-generator and "
                  "check its cluster.gateways");

@@ -48,10 +48,8 @@ static void on_turn_end(void *arg)
     rl_proc_pace(self->proc, self->in_flight >= CROWD ? PACE_US : 0);
 }
 
-static void on_silent_look(evutil_socket_t fd, short what, void *arg)
+static void on_silent_look(void *arg)
 {
-    (void)fd;
-    (void)what;
     request_look_after_silent(arg);
 }
 
@@ -110,8 +108,7 @@ pipeline_t *pipeline_new(rl_proc_t *proc, peers_t *peers)
     self->tasks = tasks_new();
     self->fetcher = rl_fetcher_new(rl_proc_base(proc), LLM_IDLE_CONNECTIONS);
     self->embedder = embedder_new(proc, self->fetcher);
-    self->silent_timer =
-        rl_must(event_new(rl_proc_base(proc), -1, EV_PERSIST, on_silent_look, self));
+    self->silent_timer = rl_timer_new(rl_proc_base(proc), on_silent_look, self);
     otlp_settings_t *otlp = read_otlp(self);
     if (otlp)
         self->otlp = otlp_new(rl_proc_base(proc), self->fetcher, &otlp);
@@ -122,10 +119,9 @@ pipeline_t *pipeline_new(rl_proc_t *proc, peers_t *peers)
 
 void pipeline_open(pipeline_t *self, const char *tokens)
 {
-    struct timeval every = {0, SILENT_LOOK_MS * 1000};
     registry_events_t events = {on_worker_lost, on_worker_ready, self};
     self->registry = registry_new(self->proc, rl_proc_id(self->proc), tokens, &events);
-    event_add(self->silent_timer, &every);
+    rl_timer_every(self->silent_timer, SILENT_LOOK_MS * 1000);
     rl_proc_on_turn(self->proc, on_turn_end, self);
     if (!embedder_configured(self->embedder))
         rl_info("embed.url is not set: retrieval is lexical only");
@@ -151,7 +147,7 @@ void pipeline_destroy(pipeline_t **self_p)
     metrics_destroy(&self->metrics);
     live_destroy(&self->live);
     traces_destroy(&self->traces);
-    event_free(self->silent_timer);
+    rl_timer_destroy(&self->silent_timer);
     rl_proc_remove_hook(self->proc, on_turn_end, self);
     free(self);
     *self_p = NULL;

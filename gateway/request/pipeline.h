@@ -11,6 +11,7 @@
 #include "replay.h"
 #include "settings.h"
 #include "tasks.h"
+#include "timer.h"
 #include "traces.h"
 
 struct request;
@@ -44,7 +45,7 @@ typedef struct pipeline {
     double provisional_budget; // answers that may be begun before their time
     double hedge_budget;       // hedges that may be sent now
     bool room; // a retriever that was full has room: searches that wait are asked at the turn's end
-    struct event *silent_timer;
+    rl_timer_t *silent_timer;
 } pipeline_t;
 
 // NULL after having logged what is wrong. `peers` must outlive it.

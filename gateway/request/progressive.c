@@ -13,18 +13,16 @@ enum {
 };
 
 typedef struct progressive {
-    struct event *timer; // when they may be shown next
-    bool due;            // as soon as there is more of them
-    bool now;            // the timer has come
-    size_t shown;        // sources that had answered when they were shown last
-    uint64_t from_us;    // since when sources are awaited
+    rl_timer_t *timer; // when they may be shown next
+    bool due;          // as soon as there is more of them
+    bool now;          // the timer has come
+    size_t shown;      // sources that had answered when they were shown last
+    uint64_t from_us;  // since when sources are awaited
 } progressive_t;
 
-static void on_time(evutil_socket_t fd, short what, void *arg)
+static void on_time(void *arg)
 {
     request_t *self = arg;
-    (void)fd;
-    (void)what;
     self->progressive->due = self->progressive->now = true;
     request_wake(self);
 }
@@ -97,7 +95,7 @@ void progressive_look(request_t *self, const request_t *from)
     own->now = false;
     if (now)
         show_found(self, from);
-    else if (own->due && !event_pending(own->timer, EV_TIMEOUT, NULL) && has_news(self, from))
+    else if (own->due && !rl_timer_is_set(own->timer) && has_news(self, from))
         arm_timer(self, TOGETHER_US);
 }
 

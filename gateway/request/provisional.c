@@ -15,7 +15,7 @@ enum {
 };
 
 typedef struct provisional {
-    struct event *timer; // when sources are late enough
+    rl_timer_t *timer;   // when sources are late enough
     bool due;            // they are
     bool running;        // a generation from `hits` is at work, and its words wait
     passage_set_t *hits; // what it was begun with; NULL: it was not
@@ -61,11 +61,9 @@ static void begin_early(request_t *self)
     self->answer.passages = NULL;
 }
 
-static void on_time(evutil_socket_t fd, short what, void *arg)
+static void on_time(void *arg)
 {
     request_t *self = arg;
-    (void)fd;
-    (void)what;
     self->provisional->due = true;
     request_wake(self);
 }

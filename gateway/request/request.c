@@ -26,11 +26,9 @@ enum {
 
 // ---- the client ---------------------------------------------------------------------------------
 
-static void on_timeout(evutil_socket_t fd, short what, void *arg)
+static void on_timeout(void *arg)
 {
     request_t *self = arg;
-    (void)fd;
-    (void)what;
     request_fail(self, 504, "timeout", 0,
                  "the answer was not complete within %llu ms (gateway.timeout_ms, timeout_ms); it "
                  "was %s then",

@@ -99,22 +99,18 @@ uint64_t request_time_left_ms(const request_t *self)
     return used < limit ? limit - used : 1;
 }
 
-void request_set_timer(request_t *self, struct event **timer, int64_t us, event_callback_fn fn,
-                       void *arg)
+void request_set_timer(request_t *self, rl_timer_t **timer, int64_t us, rl_timer_fn *fn, void *arg)
 {
     if (us < 0) {
-        if (*timer)
-            event_free(*timer);
-        *timer = NULL;
+        rl_timer_destroy(timer);
         return;
     }
-    struct timeval wait = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
     if (!*timer)
-        *timer = rl_must(event_new(rl_proc_base(self->pipeline->proc), -1, 0, fn, arg));
-    event_add(*timer, &wait);
+        *timer = rl_timer_new(rl_proc_base(self->pipeline->proc), fn, arg);
+    rl_timer_after(*timer, (uint64_t)us);
 }
 
-void request_set_phase(request_t *self, long ms, event_callback_fn fn)
+void request_set_phase(request_t *self, long ms, rl_timer_fn *fn)
 {
     request_set_timer(self, &self->phase, -1, NULL, NULL);
     if (ms >= 0)

@@ -24,10 +24,9 @@ struct request {
     void (*run)(request_t *self);
     bool running; // a step is at work
     uint64_t received_us;
-    struct event *timer; // the whole answer
-    struct event
-        *phase;        // the phase at hand: a check, retrieval's deadlines, a wait for a generator
-    char *search_text; // what is looked for: the question, made to stand on its own
+    rl_timer_t *timer;     // the whole answer
+    rl_timer_t *phase;     // of the phase at hand: a check, retrieval's deadlines, a generator
+    char *search_text;     // what is looked for: the question, made to stand on its own
     uint64_t retrieval_us; // when its deadlines begin: at the question's first byte, or when it was
                            // rewritten, or has waited for another's search that came to nothing
     passage_set_t *hits;   // the passages
@@ -69,10 +68,9 @@ uint64_t request_limit_ms(const request_t *self);
 uint64_t request_time_left_ms(const request_t *self);
 
 // Sets or ends a timer, made when it is first set (us < 0: it ends; 0: in the next turn).
-void request_set_timer(request_t *self, struct event **timer, int64_t us, event_callback_fn fn,
-                       void *arg);
+void request_set_timer(request_t *self, rl_timer_t **timer, int64_t us, rl_timer_fn *fn, void *arg);
 // The phase's timer; `fn` gets the request. There is one phase at a time.
-void request_set_phase(request_t *self, long ms, event_callback_fn fn);
+void request_set_phase(request_t *self, long ms, rl_timer_fn *fn);
 
 // What an event has ended it with (request_base.c).
 answer_error_t request_error(const request_t *self);

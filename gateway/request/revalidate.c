@@ -35,11 +35,9 @@ static void end_tasks(request_t *self)
     own->asking = 0;
 }
 
-static void on_late(evutil_socket_t fd, short what, void *arg)
+static void on_late(void *arg)
 {
     request_t *self = arg;
-    (void)fd;
-    (void)what;
     end_tasks(self);
     self->revalidation->failed = true;
     request_wake(self);

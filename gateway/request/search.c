@@ -343,12 +343,10 @@ float *search_take_vector(request_t *self, size_t *dimension)
 
 // ---- all at once --------------------------------------------------------------------------------
 
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
+static void on_deadline(void *arg)
 {
     request_t *self = arg;
     search_t *search = self->search;
-    (void)fd;
-    (void)what;
     if (search->soft_over)
         search->hard_over = true;
     else

@@ -117,11 +117,9 @@ bool search_take_room(request_t *self)
     return search && search->room;
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg)
+static void on_look(void *arg)
 {
     request_t *self = arg;
-    (void)fd;
-    (void)what;
     self->search->looked = true;
     request_wake(self);
 }

@@ -53,7 +53,7 @@ typedef struct search {
     bool moved;    // see search_has_moved
     unsigned sent; // since then
     size_t failed; // lookups in LOOKUP_FAILED
-    struct event *look;
+    rl_timer_t *look;
     embed_call_t *embed;
     bool embedded; // its call is over, and nobody has looked at what came of it
     float *vector;
