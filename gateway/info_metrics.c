@@ -111,7 +111,8 @@ static void write_group(metrics_text_t *text, const char *name, const groups_t *
                 continue;
             memcpy(&value, (const char *)group + offset, sizeof value);
             metrics_text_sample(text, name, value, "kind", worker_role_name((worker_role_t)role),
-                                "collection", groups->names[at], "state", state, NULL);
+                                "collection", groups->names[at], "state", state,
+                                (const char *)NULL);
         }
 }
 
@@ -171,7 +172,7 @@ static void write_message_counts(metrics_text_t *text, const char *name, const c
     metrics_text_family(text, name, "counter", help);
     for (int type = 1; type < RL_MSG_TYPES; type++)
         metrics_text_sample(text, name, (double)counts[type], "message",
-                            rl_msg_name((rl_msg_type_t)type), NULL);
+                            rl_msg_name((rl_msg_type_t)type), (const char *)NULL);
 }
 
 static void write_messages(metrics_text_t *text)
@@ -225,7 +226,7 @@ static void write_questions(gateway_t *self, metrics_text_t *text)
                         "Questions at work, by what they are at.");
     for (int state = 0; state < REQUEST_DONE; state++)
         metrics_text_sample(text, "ragline_questions_by_state", (double)counts[state], "state",
-                            request_state_names[state], NULL);
+                            request_state_names[state], (const char *)NULL);
     metrics_text_one(text, "ragline_oldest_question_seconds", "gauge",
                      "How long the oldest question has been at work; 0 if there is none.",
                      oldest_us && now > oldest_us ? (double)(now - oldest_us) / 1e6 : 0);
@@ -275,7 +276,8 @@ static void write_caches(gateway_t *self, metrics_text_t *text)
 static void write_build(metrics_text_t *text)
 {
     metrics_text_family(text, "ragline_build_info", "gauge", "1, with the version as a label.");
-    metrics_text_sample(text, "ragline_build_info", 1, "version", RAGLINE_VERSION, NULL);
+    metrics_text_sample(text, "ragline_build_info", 1, "version", RAGLINE_VERSION,
+                        (const char *)NULL);
 }
 
 void gateway_get_metrics(void *arg, http_req_t *req)

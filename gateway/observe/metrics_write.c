@@ -139,7 +139,7 @@ static void write_stages(const metrics_t *self, metrics_text_t *text)
         if (stage == STAGE_TOKENS || stage == STAGE_CLIENT)
             continue;
         metrics_text_sample(text, path, (double)self->path_us[stage] / 1e6, "stage",
-                            stage_names[stage], NULL);
+                            stage_names[stage], (const char *)NULL);
     }
 }
 
@@ -149,7 +149,7 @@ static void write_codes(metrics_text_t *text, const char *name, const char *role
     for (size_t at = 0; at < METRICS_CODES; at++)
         if (at == 0 || codes[at])
             metrics_text_sample(text, name, (double)codes[at], "kind", role, "code",
-                                metrics_codes[at], NULL);
+                                metrics_codes[at], (const char *)NULL);
 }
 
 static void write_failures(const metrics_t *self, metrics_text_t *text)
@@ -180,7 +180,7 @@ static void write_coverage(const metrics_t *self, metrics_text_t *text)
             for (int at = 0; at < 2 && counts[0] + counts[1] > 0; at++)
                 metrics_text_sample(text, name, (double)counts[at], "collection",
                                     metrics_name_at(&self->collections, value), "kind",
-                                    kind_names[kind], "outcome", outcomes[at], NULL);
+                                    kind_names[kind], "outcome", outcomes[at], (const char *)NULL);
         }
 }
 
@@ -213,7 +213,7 @@ static void write_tokens(const metrics_t *self, metrics_text_t *text)
                 continue;
             memcpy(&count, (const char *)tokens + rows[row].offset, sizeof count);
             metrics_text_sample(text, rows[row].name, (double)count, "model",
-                                metrics_name_at(&self->models, value), NULL);
+                                metrics_name_at(&self->models, value), (const char *)NULL);
         }
     }
 }

@@ -62,7 +62,7 @@ static worker_t *pick_generator(registry_t *self, const worker_t *except, bool p
     uint64_t now = rl_now_us();
     TAILQ_FOREACH(worker, &self->workers, all)
     {
-        if (is_free_generator(worker) && worker != except && (worker->prefill || !prefill))
+        if (worker != except && is_free_generator(worker) && (worker->prefill || !prefill))
             rl_choice_offer(&choice, worker, is_late(worker, now), worker->outstanding,
                             worker->slots);
     }
