@@ -79,8 +79,9 @@ static void take_line(peers_t *self, const char *line, size_t size, uint64_t now
         return;
     peer_t *peer = find_peer(self, line, id_size);
     if (!peer) {
-        if (self->size >= MAX_PEERS || !(peer = calloc(1, sizeof *peer)))
+        if (self->size >= MAX_PEERS)
             return;
+        peer = rl_new(*peer);
         memcpy(peer->id, line, id_size);
         memcpy(peer->endpoint, space + 1, endpoint_size);
         TAILQ_INSERT_TAIL(&self->all, peer, all);
