@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "fail.h"
 #include "log.h"
 #include "mem.h"
+#include "thread.h"
 
 enum {
     AGAIN_US = 5000000, // a generation that could not be opened is tried again after this time
@@ -140,12 +140,8 @@ static void *load_generation(void *arg)
 
 static void start_loading(collection_t *self)
 {
-    sigset_t all, before; // signals are the loop's
-    sigfillset(&all);
     atomic_store(&self->loader.finished, false);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    self->loader.active = pthread_create(&self->loader.thread, NULL, load_generation, self) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    self->loader.active = thread_start(&self->loader.thread, load_generation, self);
 }
 
 // Whether another generation than the one served, and than one just refused, is in force.

@@ -4,10 +4,10 @@
 //
 // A collection is a class Ragline_NAME, whose description holds the catalog. A passage is an object
 // with its fields as properties, and besides
-//   terms   what ragline's own rules make of its words (analyzer.h: stemmed, without stop words,
-//   names
-//           and their parts), as often as they stand there, split at white space: BM25 over them is
-//           BM25 as in a local index, where Weaviate's own splitting knows no stems
+//   terms   its terms by ragline's own rules (analyzer.h: stemmed, without stop words, with parts
+//   of
+//           names), as often as they stand there, split at white space: BM25 over them is BM25 as
+//           in a local index, where Weaviate's own splitting knows no stems
 //   has     names of the metadata's fields that it has
 //   f…      the metadata's values, a property for each field and type
 //   load    which load wrote it
@@ -35,8 +35,8 @@ typedef struct term {
 
 // ---- the place ----------------------------------------------------------------------------------
 
-// Letters and digits as they are, other bytes as _xx; `small`: capitals too, since Weaviate keeps
-// properties apart by small letters.
+// Letters and digits as they are, other bytes as _xx; `small`: capitals as well, since Weaviate
+// does not distinguish capitals in names of properties.
 static int put_name(char *out, size_t room, const char *name, bool small)
 {
     size_t size = 0;
@@ -126,7 +126,7 @@ engine_verdict_t weaviate_judge(const char *doing, long status, const char *body
              : size > 0 ? body
                         : "nothing");
     json_decref(root);
-    // 429 and those from 500 on may be this node's trouble alone
+    // another node may answer where this one gives 429, or 500 and above
     return status == 429 || status >= 500 ? ENGINE_ELSEWHERE : ENGINE_REFUSED;
 }
 

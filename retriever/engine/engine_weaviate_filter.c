@@ -8,7 +8,7 @@
 typedef struct filtering {
     const engine_place_t *place;
     rl_buf_t *out;
-    result_t *result; // gets what cannot be
+    result_t *result; // becomes a failure for a filter that cannot be expressed
     bool failed;
 } filtering_t;
 

@@ -20,7 +20,7 @@ typedef struct ask {
     task_t *task;
     nodes_call_t *call;
     uint64_t began;
-    bool taken; // the result is what it has become
+    bool taken; // an answer was read into the result
 } ask_t;
 
 struct source_engine {
@@ -83,7 +83,7 @@ static void on_end(void *arg, const nodes_reply_t *reply)
     finish_task(self, task);
 }
 
-// Asks; or ends the task when there is nothing to ask.
+// Sends the task's request, or ends the task when there is nothing to ask.
 static void start_task(source_engine_t *self, task_t *task)
 {
     const source_engine_settings_t *with = &self->settings;

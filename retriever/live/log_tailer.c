@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "files.h"
 #include "log.h"
 #include "mem.h"
+#include "thread.h"
 
 enum {
     POLL_MS = 1000,        // for changes that inotify does not report (a network's file system)
@@ -147,15 +147,11 @@ static void *follow_log(void *arg)
 
 int log_tailer_start(log_tailer_t *self, char *why, size_t why_size)
 {
-    sigset_t all, before; // signals are the loop's
     self->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     self->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (self->stop < 0)
         return rl_fail(why, why_size, "%s: %s", self->folder, strerror(errno));
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    self->following = pthread_create(&self->thread, NULL, follow_log, self) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    self->following = thread_start(&self->thread, follow_log, self);
     return self->following ? 0 : rl_fail(why, why_size, "%s: no thread for it", self->folder);
 }
 

@@ -2,7 +2,6 @@
 #include "pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "clock.h"
 #include "mem.h"
 #include "probes.h"
+#include "thread.h"
 
 struct task_queue {
     pool_t *pool;
@@ -209,17 +209,13 @@ pool_t *pool_new(size_t threads, size_t room, void (*on_done)(void *arg), void *
     self->room = room;
     self->on_done = on_done;
     self->arg = arg;
-    sigset_t all, before; // signals are the loop's
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (size_t at = 0; at < threads; at++) {
         pool_thread_t *member = &self->pool_threads[at];
         *member = (pool_thread_t){.pool = self, .number = at};
-        if (pthread_create(&member->thread, NULL, search_forever, member) != 0)
+        if (!thread_start(&member->thread, search_forever, member))
             break;
         self->threads++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (self->threads < threads)
         pool_destroy(&self);
     return self;

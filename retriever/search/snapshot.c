@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -13,6 +12,7 @@
 #include "fail.h"
 #include "log.h"
 #include "mem.h"
+#include "thread.h"
 
 enum {
     NICE = 10, // of the thread that compares checksums
@@ -86,13 +86,8 @@ static int check_files(snapshot_t *self, uint64_t first, char *why, size_t why_s
     uint64_t bytes = 0;
     for (size_t at = 0; at < self->shards_size; at++)
         bytes += store_bytes(self->store, self->shards[at]);
-    if (bytes > first) {
-        sigset_t all, before; // signals are the loop's
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        self->checks = pthread_create(&self->checker, NULL, check_aside, self) == 0;
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
+    if (bytes > first)
+        self->checks = thread_start(&self->checker, check_aside, self);
     for (size_t at = 0; !self->checks && at < self->shards_size; at++)
         if (store_verify(self->store, self->shards[at], NULL, why, why_size) != 0)
             return -1;

@@ -109,7 +109,7 @@ static void leave_out_dead(search_batch_t *self, size_t number)
     self->short_of[number] = !result->code && kept < k && found == self->asked[number];
 }
 
-// Once more, among those only that are not deleted.
+// Searches again for the queries with too few hits, only among passages that are not deleted.
 static void search_short(search_batch_t *self)
 {
     query_t queries[SOURCE_BATCH];
@@ -144,7 +144,7 @@ static void count_terms(void *arg, const char *const *terms, size_t size, uint64
     source->backend->terms(source->source, self->thread, terms, size, passages, length);
 }
 
-// Scores as the generation's own are: a share of what the question could reach.
+// Scales the scores to those of the generation, by the highest that either can reach.
 static void scale_scores(delta_found_t *found, size_t size, double bound, result_t *result)
 {
     if (result->bound <= 0)
@@ -167,7 +167,7 @@ static size_t find_added(search_batch_t *self, size_t number, uint64_t count, de
     return size;
 }
 
-// Both, in one order, the k best. Locked.
+// Merges the generation's hits and those added into the k best. Locked.
 static void merge_added(search_batch_t *self, size_t number, const delta_found_t *found,
                         size_t size)
 {

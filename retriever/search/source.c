@@ -57,7 +57,7 @@ void result_fill(result_t *self, const store_t *store, uint64_t shard, const uin
     }
 }
 
-// What is in both.
+// The passages that are in both.
 static selection_t *intersect_selections(const selection_t *one, const selection_t *other)
 {
     selection_t *both = selection_new(one->count);

@@ -36,8 +36,8 @@ typedef struct faiss_source {
     flat_t *flat;      // for few questions at a time, if the index is flat
     filtered_search_t *among; // for questions with a filter
     effort_kind_t kind;
-    size_t most;         // that makes sense of it
-    atomic_size_t usual; // of a question that does not say
+    size_t most;         // effort that makes sense
+    atomic_size_t usual; // effort of a question that names none
     effort_cost_t *cost;
 } faiss_source_t;
 
@@ -83,7 +83,7 @@ static void close_source(void *arg)
     free(self);
 }
 
-// The effort of questions that do not say: what the manifest says, else a guess.
+// The effort of questions that name none: the manifest's, else a guess.
 static void tune_effort(void *arg, const manifest_t *manifest)
 {
     faiss_source_t *self = arg;
@@ -97,8 +97,8 @@ static void tune_effort(void *arg, const manifest_t *manifest)
     atomic_store(&self->usual, usual < self->most ? usual : self->most);
 }
 
-// What the parameters of a single search do not reach: the graph that finds the lists of an
-// inverted file, a graph behind a transformation, lists of the fast scan.
+// Efforts that the parameters of a single search do not reach: of the graph that finds the lists of
+// an inverted file, of a graph behind a transformation, of lists of the fast scan.
 static void set_efforts(faiss_source_t *self, const char *factory)
 {
     FaissParameterSpace *space = NULL;
@@ -124,7 +124,7 @@ static void prepare_flat(faiss_source_t *self)
         return;
     faiss_IndexFlat_xb(flat, &vectors, &size);
     if (self->faiss_threads <= FLAT_THREADS && size == self->count * self->dimension)
-        self->flat = flat_new(vectors, self->count, self->dimension); // none: FAISS does it all
+        self->flat = flat_new(vectors, self->count, self->dimension);
     uintptr_t from = ((uintptr_t)vectors + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
     uintptr_t to = ((uintptr_t)vectors + size * sizeof *vectors) & ~(uintptr_t)(HUGE_PAGE - 1);
     if (from >= to)
@@ -168,7 +168,7 @@ static int load_index(faiss_source_t *self, const manifest_t *manifest, char *wh
     return rc;
 }
 
-// What is made for searches of the index that was loaded.
+// Prepares searches of the index that was loaded.
 static void prepare_search(faiss_source_t *self, const manifest_t *manifest)
 {
     self->kind = faiss_index_effort(self->index, &self->most);
@@ -345,7 +345,7 @@ static void search_among(faiss_source_t *self, const query_t *query, result_t *r
     selection_unref(&among);
 }
 
-// A question to an index that can be told how much of it to look at.
+// A question to an index whose searches take an effort.
 static void search_one(faiss_source_t *self, const query_t *query, result_t *result)
 {
     float scores[REFINE * RL_MAX_HITS];
@@ -426,7 +426,7 @@ static void warm_up(void *arg, size_t thread)
         size_t axis = query * self->dimension / SOURCE_WARM;
         query_t asked = {.vector = vector, .dimension = self->dimension, .k = 10};
         vector[axis] = 1;
-        // what a search costs in any case, and with effort
+        // for effort_cost: a search of least effort, and one of the usual effort
         for (int least = self->kind != EFFORT_NONE; least >= 0; least--) {
             result_t result = {0};
             asked.k = least ? 1 : 10;

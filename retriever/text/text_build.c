@@ -25,7 +25,7 @@ enum {
     MERGED = 32,         // segments that become one at a time: each has several open files
     BATCH = 64,          // passages read at a time
     MAX_THREADS = 8,     // each needs memory for a segment
-    LOOK_NS = 200000000, // how often to look how far merging is
+    LOOK_NS = 200000000, // between two looks at the progress of a merge
 };
 
 typedef struct building {
@@ -205,7 +205,7 @@ static void *merge_group(void *arg)
     return NULL;
 }
 
-// In a thread of its own, while this one looks how large the new one has become.
+// Merges in a thread of its own, while this one reports how large the result has become.
 static int watch_merge(building_t *self, merging_t *merging, uint64_t *done, uint64_t total,
                        text_progress_fn *progress, void *arg)
 {
