@@ -65,7 +65,6 @@ typedef struct rl_log_site {
 #define rl_error(...) rl_log(RL_LOG_ERROR, NULL, __VA_ARGS__)
 #define rl_warn(...) rl_log(RL_LOG_WARN, NULL, __VA_ARGS__)
 #define rl_info(...) rl_log(RL_LOG_INFO, NULL, __VA_ARGS__)
-#define rl_debug(...) rl_log(RL_LOG_DEBUG, NULL, __VA_ARGS__)
 
 void rl_log_at(rl_log_site_t *site, rl_log_level_t level, const char *request, const char *format,
                ...) __attribute__((format(printf, 4, 5)));

@@ -210,11 +210,6 @@ rl_wire_t *gateway_link_wire(gateway_link_t *gateway)
     return gateway->tokens;
 }
 
-uint64_t gateway_link_route(const gateway_link_t *gateway)
-{
-    return gateway->route;
-}
-
 bool gateway_link_is_behind(gateway_link_t *gateway)
 {
     if (!gateway->behind && rl_wire_waiting(gateway->tokens) > BEHIND_BYTES) {

@@ -44,7 +44,6 @@ gateway_link_t *gateway_links_find(gateway_links_t *self, uint64_t route, const 
 
 // Where its tokens go.
 rl_wire_t *gateway_link_wire(gateway_link_t *gateway);
-uint64_t gateway_link_route(const gateway_link_t *gateway);
 // Whether it is so far behind that answers for it should pause; caught_up is called afterwards.
 bool gateway_link_is_behind(gateway_link_t *gateway);
 

@@ -87,7 +87,7 @@ static void a_line_has_its_parts(void **state)
     rl_log_setup("tester-1", "info", false);
     rl_log(RL_LOG_WARN, "req_1", "%d of %d", 1, 2);
     rl_info("hello");
-    rl_debug("not shown %d", 3);
+    rl_log(RL_LOG_DEBUG, NULL, "not shown %d", 3);
     const char *lines = caught();
     assert_non_null(strstr(lines, "Z warn tester-1: req_1 1 of 2\n"));
     assert_non_null(strstr(lines, "Z info tester-1: hello\n"));
@@ -176,7 +176,7 @@ static void the_journal_gets_priorities(void **state)
     rl_error("one");
     rl_warn("two");
     rl_info("three");
-    rl_debug("four");
+    rl_log(RL_LOG_DEBUG, NULL, "four");
     assert_string_equal(caught(),
                         "<3>tester: one\n<4>tester: two\n<6>tester: three\n<7>tester: four\n");
     rl_log_setup("tester", "debug", true);
@@ -197,16 +197,16 @@ static void debug_is_switched_while_it_runs(void **state)
     (void)state;
     capture();
     rl_log_setup("tester", "error", false);
-    rl_debug("no");
+    rl_log(RL_LOG_DEBUG, NULL, "no");
     rl_warn("no");
     assert_true(rl_log_toggle_debug());
-    rl_debug("yes");
+    rl_log(RL_LOG_DEBUG, NULL, "yes");
     assert_false(rl_log_toggle_debug());
     rl_warn("no");
     rl_log_data(NULL, "asked for", "{\"a\":1}");
     assert_true(rl_log_toggle_debug());
     rl_log_setup("tester", "warn", false); // read again: as configured
-    rl_debug("no");
+    rl_log(RL_LOG_DEBUG, NULL, "no");
     rl_warn("yes");
     const char *lines = caught();
     assert_int_equal(count(lines, "no"), 0);
