@@ -177,7 +177,7 @@ static void give_followers(request_t *self, passage_set_t *hits)
 // ---- taking what is there -----------------------------------------------------------------------
 
 // Takes over the reference.
-static bool adopt(request_t *self, passage_set_t *hits, const char *how)
+static bool adopt_passages(request_t *self, passage_set_t *hits, const char *how)
 {
     search_discard(self);
     span_t *span = timeline_add(self->timeline, STAGE_CACHE, self->coalesce->from_us, rl_now_us());
@@ -223,7 +223,7 @@ bool coalesce_find(request_t *self, passage_set_t *answered)
     passage_set_t *drafted = take_draft(self);
     if (answered) {
         passage_set_unref(&drafted);
-        return adopt(self, passage_set_ref(answered), "answer");
+        return adopt_passages(self, passage_set_ref(answered), "answer");
     }
     passage_set_t *hits = passage_cache_find(pipeline->hits, self->coalesce->key);
     metrics_count(pipeline->metrics, hits || drafted ? COUNT_CACHE_HITS : COUNT_CACHE_MISSES, 1);
@@ -232,7 +232,7 @@ bool coalesce_find(request_t *self, passage_set_t *answered)
         hits = drafted;
     else
         passage_set_unref(&drafted);
-    return hits && adopt(self, hits, how);
+    return hits && adopt_passages(self, hits, how);
 }
 
 bool coalesce_find_near(request_t *self)
@@ -249,7 +249,7 @@ bool coalesce_find_near(request_t *self)
         return false;
     metrics_count(pipeline->metrics, COUNT_SEMANTIC_HITS, 1);
     give_followers(self, hits);
-    return adopt(self, hits, "semantic");
+    return adopt_passages(self, hits, "semantic");
 }
 
 // ---- waiting for each other ---------------------------------------------------------------------
@@ -294,7 +294,7 @@ bool coalesce_adopt_found(request_t *self)
     own->state = FOLLOWS_NOBODY;
     own->found = NULL;
     if (found)
-        return adopt(self, found, "shared");
+        return adopt_passages(self, found, "shared");
     own->from_us = 0;
     return false;
 }

@@ -82,7 +82,7 @@ static request_state_t find_shared(request_t *self)
 }
 
 // It waits for what another question finds.
-static request_state_t follow(request_t *self)
+static request_state_t follow_leader(request_t *self)
 {
     if (coalesce_adopt_found(self))
         return REQUEST_MERGING;
@@ -110,7 +110,7 @@ static request_state_t step_searching(request_t *self)
             "no retriever serves what was asked for; start ragline-retriever and check its "
             "cluster.gateways, or look at kinds and collections (GET /v1/workers)");
     if (!search_has_asked(self)) {
-        request_state_t next = coalesce_is_follower(self) ? follow(self) : find_shared(self);
+        request_state_t next = coalesce_is_follower(self) ? follow_leader(self) : find_shared(self);
         if (next != REQUEST_SEARCHING || !search_has_asked(self))
             return next;
     }
@@ -287,7 +287,7 @@ static void free_request(request_t *self)
     free(self);
 }
 
-static void finish(request_t *self)
+static void finish_request(request_t *self)
 {
     search_end(self);
     self->timeline->tokens = self->tokens;
@@ -336,7 +336,7 @@ void request_run(request_t *self)
             break;
         request_enter(self, next);
         if (next >= REQUEST_DONE) {
-            finish(self);
+            finish_request(self);
             return;
         }
     }
