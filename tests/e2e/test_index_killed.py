@@ -66,9 +66,7 @@ def test_killed_at_random_moments(tmp_path, embed, make_cluster):
     documents.mkdir()
     make_documents(documents)
     settings = {"embed.batch": 16, "index.factory": "IVF8,SQ8", "index.language": "english"}
-    began = time.monotonic()
     still = build_index(tmp_path / "still", [documents], embed, shards=2, **settings)
-    took = time.monotonic() - began
     made, reused = embeddings(still)
     assert made >= 2 * DOCUMENTS and reused == 0
     expected = contents(tmp_path / "still")
@@ -79,15 +77,19 @@ def test_killed_at_random_moments(tmp_path, embed, make_cluster):
     one.start_gateway()
     one.start_retriever(out)
     one.wait_workers(2)
-    chance = random.Random(20)
+    chance = random.Random(25)
     given = {"index.out": out, "index.collection": "docs", "index.shards": 2, "embed.url": embed.url,
              "embed.model": embed.model, **settings}  # fmt: skip
     at_work = 0
     for number in range(KILLS):
         before = current(out)
         building = Process("ragline-index", [*options(given), documents], tmp_path, expect_exit=None)
-        ends = time.monotonic() + chance.uniform(0.02, took)
-        while building.alive() and time.monotonic() < ends:
+        # when so many are embedded, or all and a little later, when it writes
+        wanted, later = chance.uniform(0, 1.3) * made, chance.uniform(0, 0.3)
+        ends = None
+        while building.alive() and (ends is None or time.monotonic() < ends):
+            if ends is None and embedded_before(out, embed.dimension) >= min(wanted, made):
+                ends = time.monotonic() + (later if wanted >= made else 0)
             assert one.search("greasing the Kestrel")["passages"], "an index answers while another is built"
         building.kill()
         kept_at_least = embedded_before(out, embed.dimension)
