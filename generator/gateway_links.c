@@ -153,6 +153,7 @@ static void on_subscribed(void *arg, const char *topic, bool subscribed)
     rl_info("gateway %s %s", gateway->id,
             subscribed ? "takes tokens: ready" : "takes no tokens any more");
     gateway->all->news = true;
+    rl_proc_request_turn(gateway->all->proc); // this turn may have looked for news already
     if (subscribed)
         gateway->all->events.returned(gateway->all->arg, gateway);
 }

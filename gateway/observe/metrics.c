@@ -38,7 +38,6 @@ const char *const metrics_codes[] = {"other", // must be the first
                                      "llm_unauthorized",
                                      "llm_unreachable",
                                      "no_generator",
-                                     "no_memory",
                                      "no_metadata",
                                      "no_retriever",
                                      "out_of_memory",

@@ -153,7 +153,7 @@ def test_what_is_wrong_with_a_change_is_said(served, changer):
 def test_caches_give_back_nothing_deleted(served, changer):
     """Passages, semantic cache, embeddings, drafts: everything that a gateway keeps, under changes."""
     cluster = served(**CACHES, **{"cache.semantic": 0.9, "cache.answers_mb": 16, "cluster.announce_ms": 30000})
-    cluster.start_generator(**{"cluster.announce_ms": 250})  # only what changes is to be told at once here
+    cluster.start_generator()
     cluster.wait_workers(9)
     changes = changer(served.folder)
     for turn in range(12):
