@@ -251,7 +251,7 @@ CODES = [  # where a code is given, in C
     r'\b\w*fail\w*\s*\([^";{]*?"([a-z][a-z_]+)"',
     r'\bcode = (?:[^";]*\? )?"([a-z_]+)"',
     r'\bBACKEND_[A-Z]+, "([a-z_]+)"',
-    r'\w*fallback\w*\([^;]*"([a-z_]+)"\)',
+    r'report_fallback\([^;]*"([a-z_]+)"\)',
 ]
 
 
