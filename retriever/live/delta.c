@@ -237,7 +237,7 @@ static void place_vector(delta_t *self, uint32_t slot)
         entry->vector = NULL;
     }
     if (row == DELTA_BLOCK - 1)
-        at->flat = flat_new(at->rows, DELTA_BLOCK, self->dimension);
+        at->flat = rl_must(flat_new(at->rows, DELTA_BLOCK, self->dimension));
 }
 
 static void add_entry(delta_t *self, delta_entry_t **entry_p)

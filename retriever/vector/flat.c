@@ -56,9 +56,13 @@ flat_t *flat_new(const float *rows, size_t count, size_t dimension)
     self->dimension = dimension;
     self->stride = (dimension + LANES - 1) / LANES * LANES;
     size_t bytes = ((count + ROWS) * self->stride + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    self->codes = rl_must(aligned_alloc(HUGE_PAGE, bytes));
-    self->scales = rl_alloc_array(count + ROWS, sizeof *self->scales);
-    self->rests = rl_alloc_array(count + ROWS, sizeof *self->rests);
+    self->codes = aligned_alloc(HUGE_PAGE, bytes);
+    self->scales = calloc(count + ROWS, sizeof *self->scales);
+    self->rests = calloc(count + ROWS, sizeof *self->rests);
+    if (!self->codes || !self->scales || !self->rests) {
+        flat_destroy(&self);
+        return NULL;
+    }
     madvise(self->codes, bytes, MADV_HUGEPAGE);
     memset(self->codes, 0, bytes);
     for (size_t at = 0; at < count; at++) {

@@ -20,7 +20,8 @@ enum {
 typedef struct flat flat_t;
 
 // Makes the copy in bytes (a quarter of the memory). The rows, `count` of `dimension` floats, stay
-// the caller's, and stay where they are. Never NULL.
+// the caller's, and stay where they are. NULL if there is no memory for it: the rows can be
+// searched without.
 flat_t *flat_new(const float *rows, size_t count, size_t dimension);
 void flat_destroy(flat_t **self_p);
 

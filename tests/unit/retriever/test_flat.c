@@ -180,9 +180,19 @@ static void rows_that_are_no_numbers_are_left_out(void **state)
     free(query);
 }
 
+// A generation too large for the copy is served without it; the process goes on.
+static void without_memory_there_is_no_copy(void **state)
+{
+    (void)state;
+    assert_null(flat_new(NULL, (size_t)1 << 50, 16));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#ifndef __SANITIZE_ADDRESS__ // it ends the process where malloc gives NULL
+        cmocka_unit_test(without_memory_there_is_no_copy),
+#endif
         cmocka_unit_test(finds_the_best_of_any_shape),
         cmocka_unit_test(finds_the_best_among_near_equals),
         cmocka_unit_test(bears_outliers_and_long_questions),
