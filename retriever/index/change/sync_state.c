@@ -220,20 +220,28 @@ bool sync_state_is_known(const sync_state_t *self)
     return self->known;
 }
 
-int sync_state_write(sync_state_t *self, char *why, size_t why_size)
+// Only of a file that is whole: one whose writing failed keeps its old checksum, which is wrong.
+static void write_sum(sync_state_t *self)
 {
     char text[DIGITS + 1];
-    if (!self->changed && self->known)
+    sum_file(self, text);
+    errno = EIO;
+    if (pwrite(self->sum, text, DIGITS, 0) != DIGITS || fsync(self->sum) != 0)
+        note_rc(self, errno);
+    unlink(self->json_path);
+}
+
+int sync_state_write(sync_state_t *self, char *why, size_t why_size)
+{
+    if (self->rc == 0 && !self->changed && self->known)
         return 0;
     put_value(self, HEAD, VAL(&"head"), &self->head, sizeof self->head, "");
     if (self->rc == 0) {
         note_rc(self, mdb_txn_commit(self->txn));
         self->txn = NULL;
-        sum_file(self, text);
-        if (pwrite(self->sum, text, DIGITS, 0) != DIGITS || fsync(self->sum) != 0)
-            note_rc(self, errno);
-        unlink(self->json_path);
     }
+    if (self->rc == 0)
+        write_sum(self);
     return self->rc == 0
                ? 0
                : rl_fail(why, why_size, "%s: cannot write: %s", self->path, mdb_strerror(self->rc));

@@ -2,12 +2,14 @@
 // of an earlier version, or in use.
 #include <inttypes.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -255,6 +257,39 @@ static void a_damaged_file_counts_as_not_there(void **unused)
     help_remove(folder);
 }
 
+static void what_could_not_be_written_is_not_trusted(void **unused)
+{
+    (void)unused;
+    const char *folder = make_state(), *path = file_of(folder, "mdb");
+    struct rlimit before, small;
+    char name[32], sum[17] = "", after[17] = "";
+    size_t size;
+    long room = help_size(path) + 16384; // a part of what comes fits
+    sync_state_t *state = open_state(folder, true);
+    for (int file = 0; file < 2000; file++) {
+        snprintf(name, sizeof name, "%d.md", file);
+        read_file(state, name, name, 1);
+    }
+    char *whole = file_read(file_of(folder, "sum"), 100, &size);
+    snprintf(sum, sizeof sum, "%s", whole);
+    free(whole);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){(rlim_t)room, before.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    int rc = sync_state_write(state, why, sizeof why);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(rc, -1);
+    sync_state_close(&state);
+    whole = file_read(file_of(folder, "sum"), 100, &size);
+    snprintf(after, sizeof after, "%s", whole);
+    free(whole);
+    assert_string_equal(sum, after);
+    state = open_state(folder, false);
+    write_state(&state);
+    help_remove(folder);
+}
+
 static void the_file_of_an_earlier_version_goes_when_there_is_another(void **unused)
 {
     (void)unused;
@@ -299,6 +334,7 @@ int main(void)
         cmocka_unit_test(without_a_state_the_index_says_what_it_has),
         cmocka_unit_test(names_may_be_long),
         cmocka_unit_test(a_damaged_file_counts_as_not_there),
+        cmocka_unit_test(what_could_not_be_written_is_not_trusted),
         cmocka_unit_test(the_file_of_an_earlier_version_goes_when_there_is_another),
         cmocka_unit_test(one_process_synchronises_at_a_time),
     };
