@@ -192,8 +192,10 @@ static int take_vectors(change_batch_t *self, change_item_t *item, const documen
     item->dimension = manifest->dimension;
     if (manifest->dimension == 0)
         return 0;
-    item->vectors =
-        rl_alloc_array(item->passages_size * manifest->dimension, sizeof *item->vectors);
+    // the document decides how much that is
+    item->vectors = calloc(item->passages_size * manifest->dimension, sizeof *item->vectors);
+    if (!item->vectors)
+        return -1;
     item->bytes += item->passages_size * manifest->dimension * sizeof *item->vectors;
     if (doc->vector && doc->vector_size != manifest->dimension)
         fail_item(item, "its \"vector\" has %zu numbers, the collection's have %llu",
