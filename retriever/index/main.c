@@ -88,6 +88,7 @@ static int run_build(rl_proc_t *proc)
 int main(int argc, char **argv)
 {
     int status;
+    signal(SIGCHLD, SIG_DFL); // ignored, as a parent may leave it, it hides how mandoc ends
     blas_use_cpu(argv);
     rl_proc_t *proc = rl_proc_new(RL_INDEX, "index", usage, argc, argv, &status);
     if (!proc)

@@ -186,19 +186,20 @@ static int exchange_streams(child_t *self, char *why, size_t why_size)
 }
 
 // Kills what is left of its process group and takes its status. `wait`: it has until the deadline
-// to end by itself.
-static int reap_child(child_t *self, bool wait)
+// to end by itself. False if the status is lost, as where this process ignores SIGCHLD.
+static bool reap_child(child_t *self, bool wait, int *status_p)
 {
-    int status = 0;
     siginfo_t info = {0};
+    pid_t pid;
     while (wait && ms_left(self) > 0 &&
            waitid(P_PID, (id_t)self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
            info.si_pid == 0)
         usleep(500);
     kill(-self->pid, SIGKILL);
-    while (waitpid(self->pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return status;
+    do
+        pid = waitpid(self->pid, status_p, 0);
+    while (pid < 0 && errno == EINTR);
+    return pid == self->pid;
 }
 
 int child_run(const child_job_t *job, bool *missing_p, char *why, size_t why_size)
@@ -212,8 +213,8 @@ int child_run(const child_job_t *job, bool *missing_p, char *why, size_t why_siz
     int rc = start_child(&self, why, why_size), status = 0;
     if (rc == 0)
         rc = exchange_streams(&self, why, why_size);
-    if (self.pid > 0)
-        status = reap_child(&self, rc == 0);
+    if (self.pid > 0 && !reap_child(&self, rc == 0, &status) && rc == 0)
+        rc = rl_fail(why, why_size, "how %s ended is not known", job->command[0]);
     close_end(&self.input);
     close_end(&self.output);
     close_end(&self.messages);

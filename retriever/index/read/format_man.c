@@ -241,7 +241,8 @@ static int read_man(const char *text, size_t size, document_t *doc, char *why, s
                        .wall_ms = MAX_MS,
                        .memory = MAX_MEMORY};
     bool missing = false;
-    int rc = child_run(&job, &missing, why, why_size);
+    int rc = page.full ? rl_fail(why, why_size, "out of memory")
+                       : child_run(&job, &missing, why, why_size);
     if (missing)
         rl_fail(why, why_size,
                 "manual pages are read by mandoc, which is not installed (Debian's "

@@ -126,12 +126,24 @@ static void programs_that_cannot_be_run(void **state)
     assert_non_null(strstr(why, "signal 11"));
 }
 
+// Nobody is told then how a child ended: what it wrote is not to be trusted.
+static void a_lost_status_is_an_error(void **state)
+{
+    (void)state;
+    signal(SIGCHLD, SIG_IGN);
+    int rc = run_usual("exit 0", "");
+    signal(SIGCHLD, SIG_DFL);
+    assert_int_equal(rc, -1);
+    assert_false(missing);
+    assert_non_null(strstr(why, "not known"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_reads_and_writes),         cmocka_unit_test(it_sees_nothing_of_ours),
         cmocka_unit_test(bounds_of_time_and_output),   cmocka_unit_test(bound_of_memory),
-        cmocka_unit_test(programs_that_cannot_be_run),
+        cmocka_unit_test(programs_that_cannot_be_run), cmocka_unit_test(a_lost_status_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
