@@ -35,6 +35,9 @@ typedef struct markdown {
     int depth;     // of lists
     list_t lists[MAX_LISTS];
     bool item; // the next words begin an item
+    char *why; // gets what is wrong with raw HTML
+    size_t why_size;
+    bool refused; // it was
 } markdown_t;
 
 static bool looks_like_markdown(const char *head, size_t size)
@@ -245,11 +248,11 @@ static int on_block(MD_BLOCKTYPE type, void *detail, void *arg)
 
 static int leave_html(markdown_t *self)
 {
-    char why[256];
     self->verbatim = false;
-    int rc = format_html.read(self->text.data, self->text.size, self->doc, why, sizeof why);
+    self->refused = format_html.read(self->text.data, self->text.size, self->doc, self->why,
+                                     self->why_size) != 0;
     rl_buf_clear(&self->text);
-    return rc;
+    return self->refused ? -1 : 0;
 }
 
 static void leave_lines(markdown_t *self)
@@ -366,8 +369,11 @@ static int read_markdown(const char *text, size_t size, document_t *doc, char *w
                                      .leave_span = on_span_end,
                                      .text = on_text};
     size_t front = take_front_matter(text, size, doc);
-    markdown_t self = {
-        .doc = doc, .text = rl_buf_make(MAX_BLOCK), .left = MOST_ADDRESSES * (size + 1024)};
+    markdown_t self = {.doc = doc,
+                       .text = rl_buf_make(MAX_BLOCK),
+                       .left = MOST_ADDRESSES * (size + 1024),
+                       .why = why,
+                       .why_size = why_size};
     rl_buf_t source = rl_buf_make(3 * size + 16);
     int rc = widen_rules(text + front, size - front, &source);
     if (rc == 0)
@@ -375,6 +381,8 @@ static int read_markdown(const char *text, size_t size, document_t *doc, char *w
     rl_buf_free(&source);
     rl_buf_free(&self.text);
     document_title_from_heading(doc);
+    if (self.refused)
+        return -1;
     if (rc != 0 && !doc->failed)
         return rl_fail(why, why_size,
                        "Markdown that grows too large: links or cells of tables that "

@@ -1,5 +1,5 @@
 // front_matter: libyaml's tree becomes a JSON object, within bounds of depth and of how many values
-// there are, since a few aliases can stand for any number.
+// and bytes there are, since a few aliases can stand for any number.
 
 #include "front_matter.h"
 
@@ -22,7 +22,7 @@ enum {
 
 typedef struct yaml_reading {
     yaml_document_t tree;
-    size_t values;
+    size_t values, bytes; // of keys and scalars
     char *why;
     size_t why_size;
 } yaml_reading_t;
@@ -158,11 +158,11 @@ static json_t *object_of(yaml_reading_t *self, const yaml_node_t *node, int dept
     const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
     for (; pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = yaml_document_get_node(&self->tree, pair->key);
-        json_t *value = value_of(self, pair->value, depth + 1);
-        if (value && (key->type != YAML_SCALAR_NODE ||
-                      json_object_set_new(object, (char *)key->data.scalar.value, value) != 0))
-            value = refuse_line(self, key->start_mark.line, "a key that is no text");
-        if (!value) {
+        bool named = key->type == YAML_SCALAR_NODE;
+        self->bytes += named ? key->data.scalar.length : 0;
+        json_t *value = named ? value_of(self, pair->value, depth + 1)
+                              : refuse_line(self, key->start_mark.line, "a key that is no text");
+        if (!value || json_object_set_new(object, (char *)key->data.scalar.value, value) != 0) {
             json_decref(object);
             return NULL;
         }
@@ -182,6 +182,9 @@ static json_t *value_of(yaml_reading_t *self, int at, int depth)
         return list_of(self, node, depth);
     if (node->type == YAML_MAPPING_NODE)
         return object_of(self, node, depth);
+    self->bytes += node->data.scalar.length;
+    if (self->bytes > DOC_MAX_META)
+        return refuse_line(self, node->start_mark.line, "too many bytes");
     return scalar_of(node);
 }
 

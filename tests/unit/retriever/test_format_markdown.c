@@ -184,7 +184,12 @@ static void front_matter_that_cannot_be_read_stays_text(void **state)
     for (int i = 0; i < 5000; i++)
         at += sprintf(at, "1, ");
     sprintf(at, "1]\n---\nend of it\n");
-    expect_note(many, "too many");
+    expect_note(many, "too many values");
+    at = many + sprintf(many, "---\na: &x %04000d\nb: [", 1);
+    for (int i = 0; i < 50; i++)
+        at += sprintf(at, "*x, ");
+    sprintf(at, "1]\n---\nend of it\n");
+    expect_note(many, "too many bytes");
     free(many);
 }
 
@@ -249,6 +254,14 @@ static void few_bytes_do_not_grow(void **state)
         used += (size_t)sprintf(text + used, "[a] ");
     document_init(&doc);
     assert_int_equal(md->read(text, used, &doc, why, sizeof why), -1);
+    document_free(&doc);
+    // HTML within it is refused in the words of its own
+    used = 0;
+    for (size_t i = 0; i < 11000; i++)
+        used += (size_t)sprintf(text + used, "<div>");
+    document_init(&doc);
+    assert_int_equal(md->read(text, used, &doc, why, sizeof why), -1);
+    assert_non_null(strstr(why, "nested deeper"));
     document_free(&doc);
     free(text);
 }
