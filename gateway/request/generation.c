@@ -57,6 +57,10 @@ static void leave_queue(request_t *self)
 static void on_no_generator(void *arg)
 {
     request_t *self = arg;
+    if (registry_has_generator(self->pipeline->registry)) {
+        self->generation->alone = false; // one is back, and works for those before this one
+        return;
+    }
     request_fail(self, 503, "no_generator", 1,
                  "no generator is there any more to write the answer; start ragline-generator and "
                  "check its cluster.gateways");

@@ -176,7 +176,7 @@ static request_state_t step_merging(request_t *self)
 {
     request_set_phase(self, -1, NULL);
     if (!self->hits && merge_searches(self) != REQUEST_MERGING)
-        return REQUEST_FAILED;
+        return self->end;
     progressive_end(self);
     send_sources(self);
     revalidate_end(self);
@@ -332,6 +332,8 @@ void request_run(request_t *self)
     self->running = true;
     for (;;) {
         request_state_t next = self->end ? self->end : step(self);
+        if (next == self->state && self->end)
+            continue; // an event has ended it while the step was at work
         if (next == self->state)
             break;
         request_enter(self, next);
