@@ -374,6 +374,11 @@ def test_a_folder_is_synchronised(make_cluster, embed, tmp_path):
     assert docs(cluster, names["c"], k=1, kinds=["lexical"]) == []
     said, asked = sync()
     assert "0 documents put, 0 deleted, 0 read" in said and asked == 0
+    other = tmp_path / "other"  # a build of something else takes all of it out of the index
+    documents.write(other, {"o.md": "# o\n\nOf other things.\n"})
+    build_index(index_folder, [other], embed, "docs", shards=2)
+    said, asked = sync()
+    assert "3 documents put, 0 deleted" in said
     for file in folder.iterdir():
         file.unlink()
     done = index(["--sync", folder], index_folder, **{"embed.url": embed.url})

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "generation_folder.h"
 #include "log.h"
 
 enum {
@@ -124,6 +125,7 @@ void build_finish(build_t *self)
         build_fail(self, self->why);
         return;
     }
+    generation_folder_drop_sync(self->plan->out);
     progress_drop(self->progress);
     print_summary(self);
     build_succeed(self);

@@ -223,7 +223,7 @@ bool sync_state_is_known(const sync_state_t *self)
 // Only of a file that is whole: one whose writing failed keeps its old checksum, which is wrong.
 static void write_sum(sync_state_t *self)
 {
-    char text[DIGITS + 1];
+    char text[DIGITS + 1] = ""; // stays, where a build has dropped the file meanwhile
     sum_file(self, text);
     errno = EIO;
     if (pwrite(self->sum, text, DIGITS, 0) != DIGITS || fsync(self->sum) != 0)

@@ -127,3 +127,18 @@ manifest_data_t *generation_folder_manifest(const char *folder, const char *name
         return NULL;
     return manifest_read(path, ignored, sizeof ignored);
 }
+
+void generation_folder_drop_sync(const char *folder)
+{
+    char path[FILE_PATH_MAX], name[FILE_PATH_MAX];
+    DIR *dir = path_format(path, "%s/sync", folder) == 0 ? opendir(path) : NULL;
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)) != NULL) {
+        const char *ending = strrchr(entry->d_name, '.');
+        bool state = ending && (strcmp(ending, ".mdb") == 0 || strcmp(ending, ".json") == 0);
+        if (state && path_format(name, "%s/%s", path, entry->d_name) == 0)
+            unlink(name);
+    }
+    if (dir)
+        closedir(dir);
+}

@@ -30,4 +30,8 @@ void generation_folder_clean(const char *folder, const char *previous, const cha
 // The manifest of a generation; NULL if there is none that can be read, or `name` is "".
 manifest_data_t *generation_folder_manifest(const char *folder, const char *name);
 
+// Removes what --sync knows of folders: a build has put another collection in the place of the one
+// that it was about.
+void generation_folder_drop_sync(const char *folder);
+
 #endif

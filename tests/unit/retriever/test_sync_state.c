@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "files.h"
+#include "generation_folder.h"
 #include "hash.h"
 #include "retriever_help.h"
 #include "sync_state.h"
@@ -303,6 +304,22 @@ static void the_file_of_an_earlier_version_goes_when_there_is_another(void **unu
     help_remove(folder);
 }
 
+static void a_build_drops_it(void **unused)
+{
+    (void)unused;
+    const char *folder = make_state();
+    generation_folder_drop_sync(folder);
+    sync_state_t *state = open_state(folder, false);
+    write_state(&state);
+    state = open_state(folder, true); // one that is at work meanwhile
+    assert_true(read_file(state, "d.md", "d", 4));
+    generation_folder_drop_sync(folder);
+    write_state(&state);
+    state = open_state(folder, false);
+    sync_state_close(&state);
+    help_remove(folder);
+}
+
 static void one_process_synchronises_at_a_time(void **unused)
 {
     (void)unused;
@@ -336,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_damaged_file_counts_as_not_there),
         cmocka_unit_test(what_could_not_be_written_is_not_trusted),
         cmocka_unit_test(the_file_of_an_earlier_version_goes_when_there_is_another),
+        cmocka_unit_test(a_build_drops_it),
         cmocka_unit_test(one_process_synchronises_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
