@@ -260,9 +260,9 @@ static void write_caches(gateway_t *self, metrics_text_t *text)
     metrics_text_family(text, bytes, "gauge", "What the caches hold.");
     metrics_text_value(text, bytes, "cache=\"embeddings\"", (double)embed.bytes);
     metrics_text_value(text, bytes, "cache=\"passages\"",
-                       (double)lru_counts(self->pipeline->hits)->cost);
+                       (double)lru_counts(self->pipeline->passage_cache)->cost);
     metrics_text_value(text, bytes, "cache=\"answers\"",
-                       (double)lru_counts(self->pipeline->answers)->cost);
+                       (double)lru_counts(self->pipeline->answer_cache)->cost);
     metrics_text_family(text, drafts, "counter",
                         "Drafts of questions that are being typed, by what became of them.");
     metrics_text_value(text, drafts, "outcome=\"used\"", (double)draft->used);

@@ -31,7 +31,7 @@ typedef struct cached_reply {
 static bool may_use(const request_t *self)
 {
     question_form_t form = self->question->form;
-    return lru_is_on(self->pipeline->answers) && (form == FORM_ASK || form == FORM_CHAT);
+    return lru_is_on(self->pipeline->answer_cache) && (form == FORM_ASK || form == FORM_CHAT);
 }
 
 bool cached_reply_is_there(const request_t *self)
@@ -86,11 +86,11 @@ passage_set_t *cached_reply_find(request_t *self)
     size_t size = registry_fingerprints(pipeline->registry, fingerprints, MAX_FINGERPRINTS);
     for (size_t at = 0; at < size && !own->answer; at++) {
         key_of(self, fingerprints[at], key);
-        own->answer = answer_cache_find(pipeline->answers, key);
+        own->answer = answer_cache_find(pipeline->answer_cache, key);
     }
     metrics_count(pipeline->metrics,
                   own->answer ? COUNT_ANSWER_CACHE_HITS : COUNT_ANSWER_CACHE_MISSES, 1);
-    return own->answer ? own->answer->hits : NULL;
+    return own->answer ? own->answer->passage_set : NULL;
 }
 
 // ---- giving again -------------------------------------------------------------------------------
@@ -213,14 +213,15 @@ void cached_reply_keep(request_t *self, const char *fingerprint)
     cached_reply_t *own = self->cached_reply;
     const char *cache = self->timeline->cache;
     char key[LRU_KEY];
-    if (!may_use(self) || !own || own->left_out || !*fingerprint || !self->hits->sound ||
+    if (!may_use(self) || !own || own->left_out || !*fingerprint || !self->passage_set->sound ||
         (cache && strcmp(cache, "semantic") == 0) || self->answer.missing_size > 0 ||
         self->timeline->continuations > 0 || own->ends_size == 0 ||
         strcmp(self->answer.finish, "stop") != 0)
         return;
     key_of(self, fingerprint, key);
-    answer_cache_put(self->pipeline->answers, key,
-                     cached_answer_new(&self->answer, self->hits, own->ends, own->ends_size));
+    answer_cache_put(
+        self->pipeline->answer_cache, key,
+        cached_answer_new(&self->answer, self->passage_set, own->ends, own->ends_size));
     own->ends = NULL;
     own->ends_size = 0;
 }

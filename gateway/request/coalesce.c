@@ -93,7 +93,7 @@ static void make_rest(const request_t *self, char out[LRU_KEY])
 
 bool coalesce_is_on(const request_t *self)
 {
-    return self->pipeline->settings.share || lru_is_on(self->pipeline->answers);
+    return self->pipeline->settings.share || lru_is_on(self->pipeline->answer_cache);
 }
 
 void coalesce_make_keys(request_t *self)
@@ -164,12 +164,12 @@ static void release_followers(request_t *self)
     }
 }
 
-static void give_followers(request_t *self, passage_set_t *hits)
+static void give_followers(request_t *self, passage_set_t *set)
 {
     coalesce_t *follower;
     TAILQ_FOREACH(follower, &self->coalesce->followers, next)
     {
-        follower->found = passage_set_ref(hits);
+        follower->found = passage_set_ref(set);
     }
     release_followers(self);
 }
@@ -177,16 +177,16 @@ static void give_followers(request_t *self, passage_set_t *hits)
 // ---- taking what is there -----------------------------------------------------------------------
 
 // Takes over the reference.
-static bool adopt_passages(request_t *self, passage_set_t *hits, const char *how)
+static bool adopt_passages(request_t *self, passage_set_t *set, const char *how)
 {
     search_discard(self);
     span_t *span = timeline_add(self->timeline, STAGE_CACHE, self->coalesce->from_us, rl_now_us());
     if (span)
         span->detail = how;
     self->timeline->cache = how;
-    self->timeline->of = self->timeline->answered = hits->of;
-    self->answer.of = self->answer.answered = hits->of;
-    self->hits = hits;
+    self->timeline->of = self->timeline->answered = set->of;
+    self->answer.of = self->answer.answered = set->of;
+    self->passage_set = set;
     return true;
 }
 
@@ -196,22 +196,22 @@ static passage_set_t *take_draft(request_t *self)
     char reader[64] = "";
     if (!self->question->draft || self->question->form == FORM_DRAFT)
         return NULL;
-    passage_set_t *hits =
+    passage_set_t *set =
         drafts_take(self->pipeline->drafts, self->caller, self->question->draft, self->search_text,
                     self->coalesce->rest, reader, sizeof reader);
     if (*reader && !self->prefilled_by)
         self->prefilled_by = rl_strdup(reader);
-    return hits;
+    return set;
 }
 
 bool coalesce_may_find(const request_t *self)
 {
     const pipeline_t *pipeline = self->pipeline;
     const coalesce_t *own = self->coalesce;
-    passage_set_t *hits = passage_cache_find(pipeline->hits, own->key);
-    bool found = hits || self->question->draft || pipeline->settings.semantic > 0 ||
-                 lru_is_on(pipeline->answers) || zhashx_lookup(pipeline->leaders, own->flight);
-    passage_set_unref(&hits);
+    passage_set_t *set = passage_cache_find(pipeline->passage_cache, own->key);
+    bool found = set || self->question->draft || pipeline->settings.semantic > 0 ||
+                 lru_is_on(pipeline->answer_cache) || zhashx_lookup(pipeline->leaders, own->flight);
+    passage_set_unref(&set);
     return found;
 }
 
@@ -225,14 +225,14 @@ bool coalesce_find(request_t *self, passage_set_t *answered)
         passage_set_unref(&drafted);
         return adopt_passages(self, passage_set_ref(answered), "answer");
     }
-    passage_set_t *hits = passage_cache_find(pipeline->hits, self->coalesce->key);
-    metrics_count(pipeline->metrics, hits || drafted ? COUNT_CACHE_HITS : COUNT_CACHE_MISSES, 1);
+    passage_set_t *set = passage_cache_find(pipeline->passage_cache, self->coalesce->key);
+    metrics_count(pipeline->metrics, set || drafted ? COUNT_CACHE_HITS : COUNT_CACHE_MISSES, 1);
     const char *how = drafted ? "draft" : "cache";
-    if (!hits)
-        hits = drafted;
+    if (!set)
+        set = drafted;
     else
         passage_set_unref(&drafted);
-    return hits && adopt_passages(self, hits, how);
+    return set && adopt_passages(self, set, how);
 }
 
 bool coalesce_find_near(request_t *self)
@@ -243,13 +243,13 @@ bool coalesce_find_near(request_t *self)
     const float *vector = search_vector(self, &dimension);
     if (!pipeline->settings.share || threshold <= 0 || !vector || !self->coalesce)
         return false;
-    passage_set_t *hits =
-        passage_cache_find_near(pipeline->hits, self->coalesce->rest, vector, dimension, threshold);
-    if (!hits)
+    passage_set_t *set = passage_cache_find_near(pipeline->passage_cache, self->coalesce->rest,
+                                                 vector, dimension, threshold);
+    if (!set)
         return false;
     metrics_count(pipeline->metrics, COUNT_SEMANTIC_HITS, 1);
-    give_followers(self, hits);
-    return adopt_passages(self, hits, "semantic");
+    give_followers(self, set);
+    return adopt_passages(self, set, "semantic");
 }
 
 // ---- waiting for each other ---------------------------------------------------------------------
@@ -330,19 +330,19 @@ void coalesce_give(request_t *self, bool current)
 {
     pipeline_t *pipeline = self->pipeline;
     coalesce_t *own = self->coalesce;
-    passage_set_t *hits = self->hits;
+    passage_set_t *set = self->passage_set;
     if (!own || !own->leads)
         return;
     if (!current || self->answer.missing_size > 0) {
         release_followers(self);
         return;
     }
-    memcpy(hits->rest, own->rest, sizeof hits->rest);
+    memcpy(set->rest, own->rest, sizeof set->rest);
     if (pipeline->settings.semantic > 0)
-        hits->vector = search_take_vector(self, &hits->dimension);
+        set->vector = search_take_vector(self, &set->dimension);
     if (!search_is_lowered(self)) // later ones may have the time to find better
-        passage_cache_put(pipeline->hits, own->key, hits);
-    give_followers(self, hits);
+        passage_cache_put(pipeline->passage_cache, own->key, set);
+    give_followers(self, set);
 }
 
 void coalesce_end(request_t *self)

@@ -60,10 +60,10 @@ static void read_settings(pipeline_t *self)
     const rl_conf_t *conf = rl_proc_conf(self->proc);
     self->reloads++;
     self->settings = settings_read(conf);
-    lru_resize(self->hits, (size_t)rl_conf_int(conf, "cache.passages_mb") << 20,
+    lru_resize(self->passage_cache, (size_t)rl_conf_int(conf, "cache.passages_mb") << 20,
                (uint64_t)rl_conf_int(conf, "cache.age_ms") * 1000);
-    lru_clear(self->answers);
-    lru_resize(self->answers, (size_t)rl_conf_int(conf, "cache.answers_mb") << 20,
+    lru_clear(self->answer_cache);
+    lru_resize(self->answer_cache, (size_t)rl_conf_int(conf, "cache.answers_mb") << 20,
                (uint64_t)rl_conf_int(conf, "cache.answers_age_ms") * 1000);
 }
 
@@ -96,8 +96,8 @@ pipeline_t *pipeline_new(rl_proc_t *proc, peers_t *peers)
     TAILQ_INIT(&self->requests);
     TAILQ_INIT(&self->waiting);
     TAILQ_INIT(&self->orphans);
-    self->hits = passage_cache_new();
-    self->answers = answer_cache_new();
+    self->passage_cache = passage_cache_new();
+    self->answer_cache = answer_cache_new();
     self->drafts = drafts_new();
     self->leaders = rl_must(zhashx_new());
     read_settings(self);
@@ -134,8 +134,8 @@ void pipeline_destroy(pipeline_t **self_p)
         return;
     if (self->registry)
         request_stop_all(self);
-    lru_destroy(&self->answers);
-    lru_destroy(&self->hits);
+    lru_destroy(&self->answer_cache);
+    lru_destroy(&self->passage_cache);
     drafts_destroy(&self->drafts);
     zhashx_destroy((zhashx_t **)&self->leaders);
     registry_destroy(&self->registry);

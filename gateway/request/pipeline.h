@@ -32,8 +32,8 @@ typedef struct pipeline {
     metrics_t *metrics;
     otlp_t *otlp;
     struct live *live;             // the last minute
-    struct lru *hits;              // passages found a while ago
-    struct lru *answers;           // answers given a while ago
+    struct lru *passage_cache;     // passages found a while ago
+    struct lru *answer_cache;      // answers given a while ago
     struct drafts *drafts;         // questions that are being typed
     traces_t *traces;              // timelines of the answers that ended last
     replays_t *replays;            // events of resumable answers

@@ -15,11 +15,11 @@ enum {
 };
 
 typedef struct provisional {
-    rl_timer_t *timer;   // when sources are late enough
-    bool due;            // they are
-    bool running;        // a generation from `hits` is at work, and its words wait
-    passage_set_t *hits; // what it was begun with; NULL: it was not
-    rl_msg_t **early;    // the early buffer, from first_early on
+    rl_timer_t *timer;          // when sources are late enough
+    bool due;                   // they are
+    bool running;               // a generation from `hits` is at work, and its words wait
+    passage_set_t *passage_set; // what it was begun with; NULL: it was not
+    rl_msg_t **early;           // the early buffer, from first_early on
     size_t early_size, first_early;
 } provisional_t;
 
@@ -28,7 +28,7 @@ static bool may_begin(const request_t *self)
     const pipeline_t *pipeline = self->pipeline;
     question_form_t form = self->question->form;
     return pipeline->settings.provisional_ms > 0 && (form == FORM_ASK || form == FORM_CHAT) &&
-           !self->provisional->hits && pipeline->provisional_budget >= 1 &&
+           !self->provisional->passage_set && pipeline->provisional_budget >= 1 &&
            pipeline->waiting_size == 0;
 }
 
@@ -47,7 +47,7 @@ static void begin_early(request_t *self)
     if (!generation_choose_idle(self))
         return; // it would stand in the way of others
     merged_passage_t *passages = search_merge_now(self, &size);
-    self->provisional->hits = passage_set_new(passages, size, (unsigned)search_count(self));
+    self->provisional->passage_set = passage_set_new(passages, size, (unsigned)search_count(self));
     if (size == 0)
         return;
     self->answer.passages = passages;
@@ -176,7 +176,7 @@ bool provisional_keep(request_t *self)
     if (!own || !own->running)
         return false;
     own->running = false;
-    if (!same_passages(own->hits, self->hits)) {
+    if (!same_passages(own->passage_set, self->passage_set)) {
         self->timeline->provisional = "restarted";
         generation_restart(self);
         provisional_drop_early(self);
@@ -194,7 +194,7 @@ void provisional_end(request_t *self)
         return;
     provisional_drop_early(self);
     request_set_timer(self, &self->provisional->timer, -1, NULL, NULL);
-    passage_set_unref(&self->provisional->hits);
+    passage_set_unref(&self->provisional->passage_set);
     free(self->provisional);
     self->provisional = NULL;
 }

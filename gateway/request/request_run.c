@@ -155,14 +155,14 @@ static void note_draft(request_t *self)
     const char *rest = coalesce_rest(self);
     self->answer.settled = self->answer.missing_size == 0 &&
                            drafts_found(self->pipeline->drafts, self->caller, self->question->draft,
-                                        self->search_text, rest, self->hits);
+                                        self->search_text, rest, self->passage_set);
 }
 
 static void send_sources(request_t *self)
 {
     answer_t *answer = &self->answer;
-    answer->passages = self->hits->passages;
-    answer->passages_size = self->hits->passages_size;
+    answer->passages = self->passage_set->passages;
+    answer->passages_size = self->passage_set->passages_size;
     if (self->question->form == FORM_DRAFT)
         note_draft(self);
     snprintf(answer->headline, sizeof answer->headline, "%zu passage%s from %u of %u source%s",
@@ -175,7 +175,7 @@ static void send_sources(request_t *self)
 static request_state_t step_merging(request_t *self)
 {
     request_set_phase(self, -1, NULL);
-    if (!self->hits && merge_searches(self) != REQUEST_MERGING)
+    if (!self->passage_set && merge_searches(self) != REQUEST_MERGING)
         return self->end;
     progressive_end(self);
     send_sources(self);
@@ -273,7 +273,7 @@ static void free_request(request_t *self)
     response_destroy(&self->response);
     keys_unref(&self->caller);
     question_destroy(&self->question);
-    passage_set_unref(&self->hits);
+    passage_set_unref(&self->passage_set);
     request_forget_failure(self);
     free(self->missing);
     free(self->search_text);

@@ -21,7 +21,7 @@ void search_ask_again(request_t *self);
 // Nothing is awaited any more, or the soft deadline is over and enough have answered; the others
 // are given up then.
 bool search_is_over(request_t *self);
-// What has been found becomes self->hits. `current`: from the generations in force.
+// What has been found becomes self->passage_set. `current`: from the generations in force.
 void search_merge(request_t *self, bool current);
 // Cancels what is under way, and forgets everything; search_end writes it into the timeline.
 void search_end(request_t *self);

@@ -133,8 +133,8 @@ void search_merge(request_t *self, bool current)
 {
     size_t size;
     merged_passage_t *passages = search_merge_now(self, &size);
-    self->hits = passage_set_new(passages, size, self->answer.of);
-    self->hits->sound = current && self->answer.missing_size == 0 && !self->search->lowered;
+    self->passage_set = passage_set_new(passages, size, self->answer.of);
+    self->passage_set->sound = current && self->answer.missing_size == 0 && !self->search->lowered;
 }
 
 bool search_is_current(const request_t *self)

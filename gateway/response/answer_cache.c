@@ -20,13 +20,13 @@ static char *text_of(const char *text)
     return rl_strdup(text ? text : "");
 }
 
-cached_answer_t *cached_answer_new(const answer_t *answer, passage_set_t *hits, uint32_t *ends,
+cached_answer_t *cached_answer_new(const answer_t *answer, passage_set_t *set, uint32_t *ends,
                                    size_t ends_size)
 {
     cached_answer_t *self = rl_new(*self);
     *self = (cached_answer_t){
         .references = 1,
-        .hits = passage_set_ref(hits),
+        .passage_set = passage_set_ref(set),
         .text = copy_of(answer->text.data, answer->text.size),
         .text_size = answer->text.size,
         .ends = ends,
@@ -56,7 +56,7 @@ void cached_answer_unref(cached_answer_t **self_p)
     *self_p = NULL;
     if (!self || --self->references > 0)
         return;
-    passage_set_unref(&self->hits);
+    passage_set_unref(&self->passage_set);
     free(self->text);
     free(self->ends);
     free(self->citations);
@@ -70,7 +70,7 @@ void cached_answer_unref(cached_answer_t **self_p)
 static size_t cost_of(const cached_answer_t *self)
 {
     return sizeof *self + 256 + self->text_size + self->ends_size * sizeof *self->ends +
-           self->citations_size * sizeof *self->citations + passage_set_cost(self->hits);
+           self->citations_size * sizeof *self->citations + passage_set_cost(self->passage_set);
 }
 
 static void unref_value(void *value)

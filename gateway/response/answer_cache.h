@@ -9,7 +9,7 @@
 // Counted references; never changed.
 typedef struct cached_answer {
     unsigned references;
-    passage_set_t *hits; // its passages
+    passage_set_t *passage_set; // its passages
     char *text;
     size_t text_size;
     uint32_t *ends; // where each piece ends, in bytes of the text
@@ -21,8 +21,8 @@ typedef struct cached_answer {
     uint64_t written_us; // when it was complete, by rl_now_us
 } cached_answer_t;
 
-// A copy of a complete answer; keeps a reference of the hits, takes `ends` (malloc'd).
-cached_answer_t *cached_answer_new(const answer_t *answer, passage_set_t *hits, uint32_t *ends,
+// A copy of a complete answer; keeps a reference of the passages, takes `ends` (malloc'd).
+cached_answer_t *cached_answer_new(const answer_t *answer, passage_set_t *set, uint32_t *ends,
                                    size_t ends_size);
 cached_answer_t *cached_answer_ref(cached_answer_t *self);
 void cached_answer_unref(cached_answer_t **self_p);

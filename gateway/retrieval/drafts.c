@@ -20,7 +20,7 @@ typedef struct session {
     struct request *request; // at work for it, NULL if none is
     char *text;              // folded; NULL: nothing found yet
     char rest[LRU_KEY];
-    passage_set_t *hits;
+    passage_set_t *passage_set;
     char prefilled_by[64]; // generator that prefills or has prefilled the passages, "" if none
 } session_t;
 
@@ -32,9 +32,9 @@ struct drafts {
 
 static void forget_found(session_t *self)
 {
-    if (self->hits)
+    if (self->passage_set)
         self->drafts->counts.wasted++;
-    passage_set_unref(&self->hits);
+    passage_set_unref(&self->passage_set);
     free(self->text);
     self->text = NULL;
     *self->prefilled_by = '\0';
@@ -81,7 +81,8 @@ static void renew_session(drafts_t *self, const keys_caller_t *caller, const cha
                           const session_t *session)
 {
     char key[LRU_KEY];
-    size_t cost = SESSION_BYTES + (session->hits ? passage_set_cost(session->hits) : 0) +
+    size_t cost = SESSION_BYTES +
+                  (session->passage_set ? passage_set_cost(session->passage_set) : 0) +
                   (session->text ? strlen(session->text) : 0);
     make_key(caller, name, key);
     lru_renew(self->sessions, key, cost, rl_now_us());
@@ -158,14 +159,14 @@ static bool same_passages(const passage_set_t *a, const passage_set_t *b)
 }
 
 bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *name, const char *text,
-                  const char *rest, passage_set_t *hits)
+                  const char *rest, passage_set_t *set)
 {
     session_t *session = find_session(self, caller, name);
     if (!session)
         return false;
-    bool settled = same_passages(session->hits, hits);
+    bool settled = same_passages(session->passage_set, set);
     forget_found(session);
-    session->hits = passage_set_ref(hits);
+    session->passage_set = passage_set_ref(set);
     session->text = fold_text(text);
     snprintf(session->rest, sizeof session->rest, "%s", rest);
     renew_session(self, caller, name, session);
@@ -177,22 +178,22 @@ passage_set_t *drafts_take(drafts_t *self, const keys_caller_t *caller, const ch
                            size_t prefilled_by_size)
 {
     session_t *session = find_session(self, caller, name);
-    passage_set_t *hits = NULL;
+    passage_set_t *set = NULL;
     char key[LRU_KEY];
-    if (session && session->hits && strcmp(session->rest, rest) == 0) {
+    if (session && session->passage_set && strcmp(session->rest, rest) == 0) {
         char *folded = fold_text(text);
         if (strcmp(session->text, folded) == 0) {
-            hits = session->hits;
-            session->hits = NULL;
+            set = session->passage_set;
+            session->passage_set = NULL;
             snprintf(prefilled_by, prefilled_by_size, "%s", session->prefilled_by);
         }
         free(folded);
     }
-    *(hits ? &self->counts.used : &self->counts.missed) += 1;
+    *(set ? &self->counts.used : &self->counts.missed) += 1;
     make_key(caller, name, key);
     if (session && !session->request)
         lru_drop(self->sessions, key);
-    return hits;
+    return set;
 }
 
 void drafts_prefilled_by(drafts_t *self, const keys_caller_t *caller, const char *name,

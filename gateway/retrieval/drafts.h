@@ -29,7 +29,7 @@ void drafts_end(drafts_t *self, const keys_caller_t *caller, const char *session
 // The passages for the words so far. Keeps a reference of its own. Returns whether they are the
 // same as for the words before.
 bool drafts_found(drafts_t *self, const keys_caller_t *caller, const char *session,
-                  const char *text, const char *rest, passage_set_t *hits);
+                  const char *text, const char *rest, passage_set_t *set);
 // The question of the session is sent: the passages of its last draft if that was, but for capital
 // letters, white space and the marks that end words and sentences, the same, and everything else
 // is; a reference for the caller. NULL otherwise. The session is over in either case.

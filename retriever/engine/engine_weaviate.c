@@ -281,9 +281,9 @@ static double highest_score(engine_place_t *self, const char *text)
     for (size_t at = 0; known && at < words.size; at++) {
         uint64_t hash;
         const weaviate_frequency_t *slot = slot_of(self, words.terms[at].name, &hash);
-        double among = (double)slot->passages;
-        known = slot->hash == hash && among <= passages;
-        double rest = (passages - among) / self->parts, here = among / self->parts;
+        double matching = (double)slot->passages;
+        known = slot->hash == hash && matching <= passages;
+        double rest = (passages - matching) / self->parts, here = matching / self->parts;
         sum += log(1 + (rest + 0.5) / (here + 0.5)) * words.terms[at].times;
     }
     free_words(&words);

@@ -18,12 +18,12 @@ static selection_t *select_some(const delta_block_t *block, const uint64_t *bits
 }
 
 static void search_block(const delta_t *self, const delta_block_t *block, const float *vector,
-                         size_t k, const selection_t *among, float *scores, int64_t *labels)
+                         size_t k, const selection_t *selection, float *scores, int64_t *labels)
 {
-    if (block->flat && !among->rows && k <= FLAT_MAX_K)
-        flat_search(block->flat, vector, k, among, scores, labels);
+    if (block->flat && !selection->rows && k <= FLAT_MAX_K)
+        flat_search(block->flat, vector, k, selection, scores, labels);
     else
-        flat_search_rows(block->rows, self->dimension, vector, k, among, scores, labels);
+        flat_search_rows(block->rows, self->dimension, vector, k, selection, scores, labels);
 }
 
 static void search_blocks(const delta_t *self, const float *vector, const uint64_t *bits,

@@ -123,7 +123,7 @@ static void search_short(search_batch_t *self)
         if (!self->short_of[at])
             continue;
         queries[size] = self->queries[at];
-        queries[size].among = alive;
+        queries[size].selection = alive;
         from[size++] = at;
     }
     self->source->backend->search(self->source->source, self->thread, queries, size, results);

@@ -81,9 +81,10 @@ bool result_select(result_t *self, const store_t *store, uint64_t shard, const q
             return false;
         }
     }
-    if (!query->among)
+    if (!query->selection)
         return true;
-    selection_t *both = intersect_selections(*selection ? *selection : query->among, query->among);
+    selection_t *both =
+        intersect_selections(*selection ? *selection : query->selection, query->selection);
     selection_unref(selection);
     *selection = both;
     return true;

@@ -40,7 +40,7 @@ typedef struct query {
     size_t dimension;             // of the vector; 0 if there is none
     size_t k;                     // 1..RL_MAX_HITS
     const char *filter;           // only passages that fulfil it (filter.h's JSON); NULL: all
-    const selection_t *among;     // and that are in this selection; NULL: all
+    const selection_t *selection; // and that are in this selection; NULL: all
     size_t efforts[EFFORT_KINDS]; // how much of an index of each kind; 0: as its manifest says
     uint64_t until_us;            // by rl_now_us: less effort rather than later; 0: any time
 } query_t;
@@ -72,7 +72,7 @@ void result_fill(result_t *self, const store_t *store, uint64_t shard, const uin
 // Whether only some passages are to be looked at.
 static inline bool query_selects(const query_t *self)
 {
-    return self->filter || self->among;
+    return self->filter || self->selection;
 }
 
 // The passages that a query's filter (and selection) keeps, in *selection, a reference that the

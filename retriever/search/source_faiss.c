@@ -34,7 +34,7 @@ typedef struct faiss_source {
     FaissIndex *index;
     const float *rows; // the vectors in floats, mapped, beside an index without them; or NULL
     flat_t *flat;      // for few questions at a time, if the index is flat
-    filtered_search_t *among; // for questions with a filter
+    filtered_search_t *filtered; // for questions with a filter
     effort_kind_t kind;
     size_t most;         // effort that makes sense
     atomic_size_t usual; // effort of a question that names none
@@ -75,7 +75,7 @@ static void close_source(void *arg)
     if (!self)
         return;
     effort_cost_destroy(&self->cost);
-    filtered_search_destroy(&self->among);
+    filtered_search_destroy(&self->filtered);
     flat_destroy(&self->flat);
     if (self->index)
         faiss_Index_free(self->index);
@@ -178,7 +178,7 @@ static void prepare_search(faiss_source_t *self, const manifest_t *manifest)
         faiss_index_share_lists(self->index);
     prepare_flat(self);
     tune_effort(self, manifest);
-    self->among = filtered_search_new(self->index, self->flat, self->rows);
+    self->filtered = filtered_search_new(self->index, self->flat, self->rows);
     // A flat search of many is a matrix product (0.65 ms a question instead of 2.6 at 50,000 x
     // 384); other kinds gain nothing from it.
     self->batch = strcmp(manifest->factory, "Flat") == 0 ? SOURCE_BATCH : 1;
@@ -323,17 +323,17 @@ static void search_among(faiss_source_t *self, const query_t *query, result_t *r
     float scores[REFINE * RL_MAX_HITS];
     idx_t labels[REFINE * RL_MAX_HITS];
     char why[256];
-    selection_t *among = NULL;
-    if (!result_select(result, self->store, self->shard, query, &among))
+    selection_t *selection = NULL;
+    if (!result_select(result, self->store, self->shard, query, &selection))
         return;
     effort_t effort = effort_of(self, query);
-    size_t whole = filtered_search_effort(self->among, among, query->k, effort.wanted);
+    size_t whole = filtered_search_effort(self->filtered, selection, query->k, effort.wanted);
     if (whole > 0)
         lower_effort(self, query, (double)whole / (double)effort.wanted, &effort);
     omp_set_num_threads(self->faiss_threads);
     size_t wide = whole > 0 ? candidate_count(self, query->k) : query->k;
-    if (filtered_search_run(self->among, query->vector, wide, among, effort.used, scores, labels,
-                            why, sizeof why) == 0) {
+    if (filtered_search_run(self->filtered, query->vector, wide, selection, effort.used, scores,
+                            labels, why, sizeof why) == 0) {
         if (wide > query->k)
             refine_order(self, query->vector, wide, query->k, scores, labels);
         give_row(self, query->k, scores, labels, result);
@@ -342,7 +342,7 @@ static void search_among(faiss_source_t *self, const query_t *query, result_t *r
     }
     if (whole > 0) // else they were compared one by one
         result->effort = effort;
-    selection_unref(&among);
+    selection_unref(&selection);
 }
 
 // A question to an index whose searches take an effort.

@@ -93,12 +93,12 @@ static void search_one(xapian_source_t *self, size_t thread, const query_t *quer
         return;
     }
     double bound = 0;
-    selection_t *among = NULL;
-    if (!result_select(result, self->store, self->shard, query, &among))
+    selection_t *selection = NULL;
+    if (!result_select(result, self->store, self->shard, query, &selection))
         return;
-    long found = text_index_search(self->readers[thread], query->text, query->k, among, ids, scores,
-                                   &bound, why, sizeof why);
-    selection_unref(&among);
+    long found = text_index_search(self->readers[thread], query->text, query->k, selection, ids,
+                                   scores, &bound, why, sizeof why);
+    selection_unref(&selection);
     if (found < 0) {
         result_fail(result, "search_failed", true, "Xapian: %s", why);
         return;

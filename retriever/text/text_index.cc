@@ -25,10 +25,10 @@ enum {
     MAX_QUERY_TERMS = 128, // of a question; the rarest ones of a longer one
 };
 
-// The weight of a term in `among` of `passages` passages, as Xapian's BM25Weight has it.
-double inverse_frequency(double passages, double among)
+// The weight of a term that `matching` of `passages` passages have, as Xapian's BM25Weight has it.
+double inverse_frequency(double passages, double matching)
 {
-    double odds = (passages - among + 0.5) / (among + 0.5);
+    double odds = (passages - matching + 0.5) / (matching + 0.5);
     if (odds < 2)
         odds = odds * 0.5 + 1;
     return std::log(odds);
@@ -194,34 +194,34 @@ double highest_weight(const std::vector<query_term> &terms, double passages)
 // those are looked at, however many the question's words have.
 class selected_postings : public Xapian::PostingSource
 {
-    const selection_t *among;
+    const selection_t *selection;
     Xapian::docid id = 0; // before the first
 
     void seek_from(Xapian::docid from)
     {
-        size_t position = from - 1, word = position / 64, words = selection_words(among);
-        uint64_t left = word < words ? among->bits[word] >> position % 64 << position % 64 : 0;
+        size_t position = from - 1, word = position / 64, words = selection_words(selection);
+        uint64_t left = word < words ? selection->bits[word] >> position % 64 << position % 64 : 0;
         while (!left && ++word < words)
-            left = among->bits[word];
+            left = selection->bits[word];
         id = left ? static_cast<Xapian::docid>(word * 64 + __builtin_ctzll(left) + 1)
-                  : static_cast<Xapian::docid>(among->count + 1);
+                  : static_cast<Xapian::docid>(selection->count + 1);
     }
 
   public:
-    explicit selected_postings(const selection_t *of) : among(of)
+    explicit selected_postings(const selection_t *of) : selection(of)
     {
     }
     Xapian::doccount get_termfreq_min() const override
     {
-        return static_cast<Xapian::doccount>(among->size);
+        return static_cast<Xapian::doccount>(selection->size);
     }
     Xapian::doccount get_termfreq_est() const override
     {
-        return static_cast<Xapian::doccount>(among->size);
+        return static_cast<Xapian::doccount>(selection->size);
     }
     Xapian::doccount get_termfreq_max() const override
     {
-        return static_cast<Xapian::doccount>(among->size);
+        return static_cast<Xapian::doccount>(selection->size);
     }
     void next(double) override
     {
@@ -236,11 +236,11 @@ class selected_postings : public Xapian::PostingSource
     {
         if (from > id)
             id = from;
-        return at_end() || selection_has(among, id - 1);
+        return at_end() || selection_has(selection, id - 1);
     }
     bool at_end() const override
     {
-        return id > among->count;
+        return id > selection->count;
     }
     Xapian::docid get_docid() const override
     {
@@ -252,7 +252,7 @@ class selected_postings : public Xapian::PostingSource
     }
 };
 
-long search_terms(text_index_t *self, const char *text, size_t k, const selection_t *among,
+long search_terms(text_index_t *self, const char *text, size_t k, const selection_t *selection,
                   uint64_t *ids, double *scores, double *bound)
 {
     *bound = 0;
@@ -267,8 +267,8 @@ long search_terms(text_index_t *self, const char *text, size_t k, const selectio
     Xapian::Enquire enquire(self->db);
     Xapian::Query words(Xapian::Query::OP_OR, parts.begin(), parts.end());
     std::unique_ptr<selected_postings> list;
-    if (among) {
-        list = std::make_unique<selected_postings>(among);
+    if (selection) {
+        list = std::make_unique<selected_postings>(selection);
         words = Xapian::Query(Xapian::Query::OP_FILTER, words, Xapian::Query(list.get()));
     }
     enquire.set_query(words);
@@ -307,11 +307,11 @@ uint64_t text_index_count(const text_index_t *self)
                       [&] { return uint64_t{self->db.get_doccount()}; });
 }
 
-long text_index_search(text_index_t *self, const char *text, size_t k, const selection_t *among,
+long text_index_search(text_index_t *self, const char *text, size_t k, const selection_t *selection,
                        uint64_t *ids, double *scores, double *bound, char *why, size_t why_size)
 {
     return guard_call(why, why_size, -1L,
-                      [&] { return search_terms(self, text, k, among, ids, scores, bound); });
+                      [&] { return search_terms(self, text, k, selection, ids, scores, bound); });
 }
 
 void text_index_terms(text_index_t *self, const char *const *terms, size_t size, uint64_t *passages,
@@ -328,9 +328,9 @@ void text_index_terms(text_index_t *self, const char *const *terms, size_t size,
     });
 }
 
-double text_term_weight(double passages, double among, double times)
+double text_term_weight(double passages, double matching, double times)
 {
-    return inverse_frequency(passages, among) * (k3 + 1) * times / (k3 + times);
+    return inverse_frequency(passages, matching) * (k3 + 1) * times / (k3 + times);
 }
 
 double text_term_share(double times, double length)

@@ -46,9 +46,9 @@ uint64_t text_index_count(const text_index_t *self);
 // `bound` gets the highest weight that a passage with all words of this text could have, words that
 // the shard does not know included: score / bound is the share of the question that a passage
 // covers (0..1), comparable across shards; 0 when the text has no words but stop words. Words of
-// the text are searched as words, whatever they look like. With `among` only its passages are
+// the text are searched as words, whatever they look like. With `selection` only its passages are
 // looked at; their weights are as without. Returns how many there are, or -1 with `why`.
-long text_index_search(text_index_t *self, const char *text, size_t k, const selection_t *among,
+long text_index_search(text_index_t *self, const char *text, size_t k, const selection_t *selection,
                        uint64_t *ids, double *scores, double *bound, char *why, size_t why_size);
 
 // How many passages have each of the terms (analyzer.h), and the passages' average length in terms.
@@ -56,9 +56,9 @@ void text_index_terms(text_index_t *self, const char *const *terms, size_t size,
                       double *length);
 
 // BM25, to be computed outside of Xapian: the weight of a term that stands `times` times in the
-// question and that `among` of `passages` passages have; the share of it for a passage in which the
+// question and that `selection` of `passages` passages have; the share of it for a passage in which the
 // term stands `times` times and whose length is `length` times the average; and the largest share.
-double text_term_weight(double passages, double among, double times);
+double text_term_weight(double passages, double selection, double times);
 double text_term_share(double times, double length);
 double text_term_most(void);
 

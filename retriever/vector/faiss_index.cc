@@ -137,12 +137,12 @@ int faiss_index_map_lists(FaissIndex *index)
 }
 
 int faiss_index_search_lists(FaissIndex *index, const float *query, size_t k, size_t probes,
-                             const selection_t *among, float *scores, int64_t *labels, char *why,
-                             size_t why_size)
+                             const selection_t *selection, float *scores, int64_t *labels,
+                             char *why, size_t why_size)
 {
     return guard_call(why, why_size, [&] {
-        faiss::IDSelectorBitmap kept(selection_words(among) * sizeof *among->bits,
-                                     reinterpret_cast<const uint8_t *>(among->bits));
+        faiss::IDSelectorBitmap kept(selection_words(selection) * sizeof *selection->bits,
+                                     reinterpret_cast<const uint8_t *>(selection->bits));
         faiss::SearchParametersIVF how;
         how.sel = &kept;
         how.nprobe = probes;

@@ -51,8 +51,8 @@ int faiss_index_map_lists(FaissIndex *index);
 // Searches `probes` lists for the k best of the selection: scores and labels, -1 where there are no
 // more. Returns 0, or -1 with `why`.
 int faiss_index_search_lists(FaissIndex *index, const float *query, size_t k, size_t probes,
-                             const selection_t *among, float *scores, int64_t *labels, char *why,
-                             size_t why_size);
+                             const selection_t *selection, float *scores, int64_t *labels,
+                             char *why, size_t why_size);
 
 #ifdef __cplusplus
 }

@@ -251,11 +251,11 @@ static inline void offer_row(const flat_t *self, float about, float least, const
 
 // Offers the rows of the selection (NULL: all) whose product is about `least` or more: in floats if
 // `query` is not NULL.
-static void offer_rows(const flat_t *self, const selection_t *among, const float *about,
+static void offer_rows(const flat_t *self, const selection_t *selection, const float *about,
                        float least, const float *query, top_k_t *best)
 {
     for (size_t from = 0; from < self->count; from += 64) {
-        uint64_t left = among ? among->bits[from / 64] : UINT64_MAX;
+        uint64_t left = selection ? selection->bits[from / 64] : UINT64_MAX;
         if (self->count - from < 64)
             left &= (UINT64_C(1) << (self->count - from)) - 1;
         for (size_t row = from; left == UINT64_MAX && row < from + 64; row++)
@@ -268,18 +268,18 @@ static void offer_rows(const flat_t *self, const selection_t *among, const float
 }
 
 // The products of those stretches of 64 rows that the selection has one of.
-static void find_products(const flat_t *self, const selection_t *among, const float *query,
+static void find_products(const flat_t *self, const selection_t *selection, const float *query,
                           float *out)
 {
     products_fn *products = choose_products();
-    if (!among) {
+    if (!selection) {
         products(self, query, 0, self->count, out);
         return;
     }
-    size_t words = selection_words(among);
+    size_t words = selection_words(selection);
     for (size_t word = 0; word < words; word++) {
         size_t from = word;
-        while (word < words && among->bits[word])
+        while (word < words && selection->bits[word])
             word++;
         size_t to = word * 64 < self->count ? word * 64 : self->count;
         if (word > from)
@@ -287,7 +287,7 @@ static void find_products(const flat_t *self, const selection_t *among, const fl
     }
 }
 
-void flat_search(const flat_t *self, const float *query, size_t k, const selection_t *among,
+void flat_search(const flat_t *self, const float *query, size_t k, const selection_t *selection,
                  float *scores, int64_t *labels)
 {
     float *filled = rl_must(malloc((self->stride + self->count + ROWS) * sizeof *filled));
@@ -297,35 +297,35 @@ void flat_search(const flat_t *self, const float *query, size_t k, const selecti
     double length = 0;
     for (size_t at = 0; at < self->dimension; at++)
         length += (double)query[at] * query[at];
-    find_products(self, among, filled, about);
+    find_products(self, selection, filled, about);
 
     top_k_t best = {scores, labels, 0, k};
-    offer_rows(self, among, about, -INFINITY, NULL, &best);
+    offer_rows(self, selection, about, -INFINITY, NULL, &best);
     float wrong = self->error * (float)sqrt(length) + FLAT_SLACK * (float)(1 + sqrt(length));
     // what is further than twice the error below the k-th cannot be better than it
     float least = best.size == k ? scores[k - 1] - 2 * wrong : -INFINITY;
     best.size = 0;
-    offer_rows(self, among, about, least, query, &best);
+    offer_rows(self, selection, about, least, query, &best);
     top_k_end(&best);
     free(filled);
 }
 
 void flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
-                      const selection_t *among, float *scores, int64_t *labels)
+                      const selection_t *selection, float *scores, int64_t *labels)
 {
     top_k_t best = {scores, labels, 0, k};
-    size_t words = selection_words(among);
-    for (size_t at = 0; among->rows && at < among->size; at++) {
-        const float *row = rows + among->rows[at] * dimension;
-        if (at + ROWS_AHEAD < among->size) {
-            const float *ahead = rows + among->rows[at + ROWS_AHEAD] * dimension;
+    size_t words = selection_words(selection);
+    for (size_t at = 0; selection->rows && at < selection->size; at++) {
+        const float *row = rows + selection->rows[at] * dimension;
+        if (at + ROWS_AHEAD < selection->size) {
+            const float *ahead = rows + selection->rows[at + ROWS_AHEAD] * dimension;
             for (size_t line = 0; line < dimension; line += LANES)
                 __builtin_prefetch(ahead + line);
         }
-        offer_score(&best, flat_product(row, dimension, query), among->rows[at]);
+        offer_score(&best, flat_product(row, dimension, query), selection->rows[at]);
     }
-    for (size_t word = 0; !among->rows && word < words; word++)
-        for (uint64_t left = among->bits[word]; left; left &= left - 1) {
+    for (size_t word = 0; !selection->rows && word < words; word++)
+        for (uint64_t left = selection->bits[word]; left; left &= left - 1) {
             size_t row = word * 64 + (size_t)__builtin_ctzll(left);
             offer_score(&best, flat_product(rows + row * dimension, dimension, query), row);
         }

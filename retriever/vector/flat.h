@@ -25,10 +25,10 @@ typedef struct flat flat_t;
 flat_t *flat_new(const float *rows, size_t count, size_t dimension);
 void flat_destroy(flat_t **self_p);
 
-// The `k` (1 to FLAT_MAX_K) largest inner products of `query` with the rows (of `among`, if it
+// The `k` (1 to FLAT_MAX_K) largest inner products of `query` with the rows (of `selection`, if it
 // is not NULL): scores and row numbers, best first, equal ones by row; -1 where there are fewer
 // than k rows with a finite one. From any number of threads at a time.
-void flat_search(const flat_t *self, const float *query, size_t k, const selection_t *among,
+void flat_search(const flat_t *self, const float *query, size_t k, const selection_t *selection,
                  float *scores, int64_t *labels);
 
 // The same for `count` questions at once, a row of `queries`, of `scores` and of `labels` for each,
@@ -39,7 +39,7 @@ int flat_search_many(const flat_t *self, const float *queries, size_t count, siz
 // The same of one question among few rows of any index that has them in floats: only those are
 // read.
 void flat_search_rows(const float *rows, size_t dimension, const float *query, size_t k,
-                      const selection_t *among, float *scores, int64_t *labels);
+                      const selection_t *selection, float *scores, int64_t *labels);
 
 // The k best of what is offered.
 typedef struct top_k {

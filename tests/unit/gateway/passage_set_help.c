@@ -3,7 +3,7 @@
 
 #include "merge.h"
 
-passage_set_t *help_hits(const char *text)
+passage_set_t *help_passage_set(const char *text)
 {
     rl_passage_t passage = {.id = 1,
                             .doc = "doc",

@@ -5,6 +5,6 @@
 #include "passage_set.h"
 
 // One passage with this text, of one source; a reference for the caller.
-passage_set_t *help_hits(const char *text);
+passage_set_t *help_passage_set(const char *text);
 
 #endif

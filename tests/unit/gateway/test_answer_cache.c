@@ -23,15 +23,15 @@ static cached_answer_t *answer_of(const char *text)
                        .model = (char *)"small",
                        .upstream = (char *)"openai",
                        .completion_tokens = 2};
-    passage_set_t *hits = passage_set_new(NULL, 0, 4);
+    passage_set_t *set = passage_set_new(NULL, 0, 4);
     uint32_t *ends = malloc(2 * sizeof *ends);
     assert_non_null(ends);
     rl_buf_adds(&answer.text, text);
     ends[0] = 1;
     ends[1] = (uint32_t)answer.text.size;
-    cached_answer_t *kept = cached_answer_new(&answer, hits, ends, 2);
+    cached_answer_t *kept = cached_answer_new(&answer, set, ends, 2);
     rl_buf_free(&answer.text);
-    passage_set_unref(&hits);
+    passage_set_unref(&set);
     return kept;
 }
 
@@ -57,7 +57,7 @@ static void what_is_found_outlives_the_cache(void **state)
     assert_int_equal(found->ends[1], 3);
     assert_int_equal(found->citations[0].passage, 1);
     assert_string_equal(found->finish, "stop");
-    assert_int_equal(found->hits->of, 4);
+    assert_int_equal(found->passage_set->of, 4);
     cached_answer_unref(&found);
     assert_null(found);
 }

@@ -49,9 +49,9 @@ static struct request *request(int number)
 
 static bool find(const char *session, const char *text, const char *rest, const char *passage)
 {
-    passage_set_t *hits = help_hits(passage);
-    bool settled = drafts_found(it.drafts, it.caller, session, text, rest, hits);
-    passage_set_unref(&hits);
+    passage_set_t *set = help_passage_set(passage);
+    bool settled = drafts_found(it.drafts, it.caller, session, text, rest, set);
+    passage_set_unref(&set);
     return settled;
 }
 
@@ -71,11 +71,11 @@ static const char *take(const char *session, const char *text, const char *rest)
 {
     static char passage[64];
     char reader[64] = "";
-    passage_set_t *hits =
+    passage_set_t *set =
         drafts_take(it.drafts, it.caller, session, text, rest, reader, sizeof reader);
-    snprintf(passage, sizeof passage, "%s%s%s", hits ? hits->passages[0].passage->text : "",
+    snprintf(passage, sizeof passage, "%s%s%s", set ? set->passages[0].passage->text : "",
              *reader ? " read by " : "", reader);
-    passage_set_unref(&hits);
+    passage_set_unref(&set);
     return passage;
 }
 

@@ -1,4 +1,4 @@
-// hits: passages that are counted, and the cache of them: by key, and by vector.
+// passage_set: passages that are counted, and the cache of them: by key, and by vector.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -24,24 +24,24 @@ static lru_t *cache_of(size_t bytes)
 
 static void put(lru_t *cache, const char *key, const char *rest, float x, float y)
 {
-    passage_set_t *hits = help_hits(key);
-    snprintf(hits->rest, sizeof hits->rest, "%s", rest);
-    hits->dimension = 2;
-    hits->vector = malloc(2 * sizeof *hits->vector);
-    assert_non_null(hits->vector);
-    hits->vector[0] = x;
-    hits->vector[1] = y;
-    passage_cache_put(cache, key, hits);
-    passage_set_unref(&hits);
+    passage_set_t *set = help_passage_set(key);
+    snprintf(set->rest, sizeof set->rest, "%s", rest);
+    set->dimension = 2;
+    set->vector = malloc(2 * sizeof *set->vector);
+    assert_non_null(set->vector);
+    set->vector[0] = x;
+    set->vector[1] = y;
+    passage_cache_put(cache, key, set);
+    passage_set_unref(&set);
 }
 
 // The text of the passage that is found, "" if none is; the reference is dropped.
-static const char *text_of(passage_set_t *hits)
+static const char *text_of(passage_set_t *set)
 {
     static char text[64];
-    snprintf(text, sizeof text, "%s", hits ? hits->passages[0].passage->text : "");
-    passage_set_unref(&hits);
-    assert_null(hits);
+    snprintf(text, sizeof text, "%s", set ? set->passages[0].passage->text : "");
+    passage_set_unref(&set);
+    assert_null(set);
     return text;
 }
 
@@ -54,7 +54,7 @@ static const char *near(lru_t *cache, const char *rest, float x, float y, double
 static void references_are_counted(void **state)
 {
     (void)state;
-    passage_set_t *one = help_hits("the passage"), *two = passage_set_ref(one), *none = NULL;
+    passage_set_t *one = help_passage_set("the passage"), *two = passage_set_ref(one), *none = NULL;
     assert_ptr_equal(one, two);
     passage_set_unref(&one);
     assert_null(one);
@@ -67,14 +67,14 @@ static void what_is_dropped_from_the_cache_stays_with_those_who_have_it(void **s
 {
     (void)state;
     lru_t *cache = cache_of(1 << 20);
-    passage_set_t *hits = help_hits("first");
-    assert_true(passage_set_cost(hits) > sizeof *hits + strlen("first"));
-    passage_cache_put(cache, "key", hits);
-    passage_set_unref(&hits);
+    passage_set_t *set = help_passage_set("first");
+    assert_true(passage_set_cost(set) > sizeof *set + strlen("first"));
+    passage_cache_put(cache, "key", set);
+    passage_set_unref(&set);
     passage_set_t *had = passage_cache_find(cache, "key");
-    hits = help_hits("second");
-    passage_cache_put(cache, "key", hits); // in its place
-    passage_set_unref(&hits);
+    set = help_passage_set("second");
+    passage_cache_put(cache, "key", set); // in its place
+    passage_set_unref(&set);
     assert_string_equal(text_of(passage_cache_find(cache, "key")), "second");
     lru_resize(cache, 0, LONG_US);
     assert_null(passage_cache_find(cache, "key"));
@@ -88,14 +88,14 @@ static void what_is_dropped_from_the_cache_stays_with_those_who_have_it(void **s
 static void the_cache_is_bounded_by_bytes(void **state)
 {
     (void)state;
-    passage_set_t *hits = help_hits("passage");
-    size_t one = passage_set_cost(hits);
+    passage_set_t *set = help_passage_set("passage");
+    size_t one = passage_set_cost(set);
     lru_t *cache = cache_of(3 * one);
-    passage_cache_put(cache, "1", hits);
-    passage_cache_put(cache, "2", hits);
-    passage_cache_put(cache, "3", hits);
-    passage_cache_put(cache, "4", hits);
-    passage_set_unref(&hits);
+    passage_cache_put(cache, "1", set);
+    passage_cache_put(cache, "2", set);
+    passage_cache_put(cache, "3", set);
+    passage_cache_put(cache, "4", set);
+    passage_set_unref(&set);
     assert_int_equal(lru_counts(cache)->cost, 3 * one);
     assert_null(passage_cache_find(cache, "1"));
     assert_string_equal(text_of(passage_cache_find(cache, "4")), "passage");
@@ -118,7 +118,7 @@ static void the_nearest_is_found(void **state)
     assert_string_equal(near(cache, "no rest", 1, 0, 0.1), "");
     const float longer[] = {1, 0, 0};
     assert_null(passage_cache_find_near(cache, "rest", longer, 3, 0.1));
-    passage_set_t *wordless = help_hits("without a vector");
+    passage_set_t *wordless = help_passage_set("without a vector");
     snprintf(wordless->rest, sizeof wordless->rest, "rest");
     passage_cache_put(cache, "words", wordless);
     passage_set_unref(&wordless);

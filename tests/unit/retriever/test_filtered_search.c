@@ -301,5 +301,5 @@ int main(void)
         cmocka_unit_test(words_are_found_among_what_a_filter_keeps),
         cmocka_unit_test(one_passage_in_a_hundred_thousand_is_found),
     };
-    return cmocka_run_group_tests_name("among", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("selection", tests, NULL, NULL);
 }

@@ -228,7 +228,7 @@ static const char *const manual[] = {
     "CURLOPT_TIMEOUT sets the maximum time in seconds that a transfer may take.",
     "The option --max-time limits a whole operation. See also -m in the list.",
     "With http/2 several transfers share one connection; http/1.1 has one at a time.",
-    "Sockets of type PUSH distribute messages among all connected peers, fairly queued.",
+    "Sockets of type PUSH distribute messages selection all connected peers, fairly queued.",
     "Cookies are kept in a jar and written back at the end of the transfer.",
     "The logical words AND, OR and NOT join conditions; a:b names a field.",
     "libcurl is written in C and bindings exist for C++ and other languages.",
