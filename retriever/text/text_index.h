@@ -56,9 +56,10 @@ void text_index_terms(text_index_t *self, const char *const *terms, size_t size,
                       double *length);
 
 // BM25, to be computed outside of Xapian: the weight of a term that stands `times` times in the
-// question and that `selection` of `passages` passages have; the share of it for a passage in which the
-// term stands `times` times and whose length is `length` times the average; and the largest share.
-double text_term_weight(double passages, double selection, double times);
+// question and that `matching` of `passages` passages have; the share of it for a passage in which
+// the term stands `times` times and whose length is `length` times the average; and the largest
+// share.
+double text_term_weight(double passages, double matching, double times);
 double text_term_share(double times, double length);
 double text_term_most(void);
 
