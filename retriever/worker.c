@@ -222,8 +222,7 @@ static int start_worker(worker_t *self, char *why, size_t why_size)
     self->context.pool = pool_new(self->options.source.threads,
                                   (size_t)rl_conf_int(conf, "retriever.queue"), wake, self);
     if (!self->context.pool)
-        return rl_fail(why, why_size, "cannot start_worker %zu threads",
-                       self->options.source.threads);
+        return rl_fail(why, why_size, "cannot start %zu threads", self->options.source.threads);
     self->context.proc = self->proc;
     self->context.bind = self->bind;
     self->context.advertise = self->advertise;

@@ -365,7 +365,7 @@ static bool is_searchable(const engine_place_t *self, engine_mode_t mode, const 
     uint64_t dimension = self->catalog.manifest.dimension;
     if (mode != ENGINE_LEXICAL && !query->vector)
         result_fail(result, "bad_request", false,
-                    "a dense request_search needs the question's vector, and there is none");
+                    "a dense search needs the question's vector, and there is none");
     else if (mode != ENGINE_LEXICAL && query->dimension != dimension)
         result_fail(result, "wrong_dimension", false,
                     "the question's vector has %zu components, this collection's %" PRIu64
@@ -374,7 +374,7 @@ static bool is_searchable(const engine_place_t *self, engine_mode_t mode, const 
                     query->dimension, dimension);
     else if (mode != ENGINE_VECTOR && (!query->text || !*query->text))
         result_fail(result, "bad_request", false,
-                    "a lexical request_search needs the question's text, and there is none");
+                    "a lexical search needs the question's text, and there is none");
     else
         return true;
     return false;

@@ -126,12 +126,12 @@ static int open_segment(change_log_writer_t *self, uint64_t number, char *why, s
     if (changes_path(path, self->folder, number) == 0)
         self->fd = open(path, O_RDWR | O_CLOEXEC);
     if (self->fd < 0)
-        return fail_errno(self, "a segment fail_errno be opened", why, why_size);
+        return fail_errno(self, "a segment cannot be opened", why, why_size);
     if (!changes_is_segment(self->fd, number)) {
         close_segment(self);
         return rl_fail(why, why_size,
                        "%s: is no log of changes from number %" PRIu64
-                       " on; rl_buf_add the file back as it was, or build the index again",
+                       " on; put the file back as it was, or build the index again",
                        path, number);
     }
     self->segment = self->next = number;
@@ -150,7 +150,7 @@ static int make_segment(change_log_writer_t *self, uint64_t number, char *why, s
         changes_path(path, self->folder, number) != 0 ||
         file_write(fresh, &head, sizeof head) != 0 || rename(fresh, path) != 0 ||
         file_sync(folder) != 0)
-        return fail_errno(self, "a segment fail_errno be made", why, why_size);
+        return fail_errno(self, "a segment cannot be made", why, why_size);
     return open_segment(self, number, why, why_size);
 }
 
@@ -168,16 +168,15 @@ static int catch_up(change_log_writer_t *self, char *why, size_t why_size)
         if (found == CHANGES_ERROR)
             return fail_errno(self, "cannot be read", why, why_size);
         if (found == CHANGES_BROKEN)
-            return rl_fail(
-                why, why_size,
-                "%s/" CHANGE_LOG_FOLDER "/%020" PRIu64 ".log: damaged at byte %" PRIu64
-                ", where change %" PRIu64
-                " should begin, and there are later ones; rl_buf_add the file back from a "
-                "copy, or build the index again (ragline-index)",
-                self->folder, self->segment, self->end, self->next);
+            return rl_fail(why, why_size,
+                           "%s/" CHANGE_LOG_FOLDER "/%020" PRIu64 ".log: damaged at byte %" PRIu64
+                           ", where change %" PRIu64
+                           " should begin, and there are later ones; put the file back from a "
+                           "copy, or build the index again (ragline-index)",
+                           self->folder, self->segment, self->end, self->next);
         if (found == CHANGES_TAIL) {
             if (ftruncate(self->fd, (off_t)self->end) != 0 || fdatasync(self->fd) != 0)
-                return fail_errno(self, "what a killed writer has left fail_errno be cut off", why,
+                return fail_errno(self, "what a killed writer has left cannot be cut off", why,
                                   why_size);
             return 0;
         }
@@ -269,7 +268,7 @@ change_log_writer_t *change_log_writer_new(const char *folder, uint64_t after, c
     if (path_format(path, "%s/" CHANGE_LOG_FOLDER, folder) != 0)
         rc = fail_errno(self, "the folder cannot be made", why, why_size);
     else if (mkdir(path, 0755) != 0 ? errno != EEXIST : file_sync(folder) != 0)
-        rc = fail_errno(self, "the folder fail_errno be made", why, why_size);
+        rc = fail_errno(self, "the folder cannot be made", why, why_size);
     if (rc == 0 && (path_format(path, "%s/" CHANGE_LOG_FOLDER "/LOCK", folder) != 0 ||
                     (self->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644)) < 0))
         rc = fail_errno(self, "cannot be locked", why, why_size);

@@ -179,7 +179,7 @@ std::vector<query_term> take_terms(text_index_t *self, const char *text)
 }
 
 // What a passage would score at most that had every term of the question often, the terms that no
-// passage has included: Xapian's get_max_possible leaves those out, but a question query_term in
+// passage has included: Xapian's get_max_possible leaves those out, but a question asked in
 // other words than the passages' must not look well covered. Shards with different idf become
 // comparable by it.
 double highest_weight(const std::vector<query_term> &terms, double passages)

@@ -253,7 +253,7 @@ static int make_empty(FaissIndex **index, const char *factory, size_t dimension,
 {
     if (faiss_index_factory(index, (int)dimension, factory, METRIC_INNER_PRODUCT) == 0)
         return 0;
-    return rl_fail(why, why_size, "FAISS does not make_index an index \"%s\" of dimension %zu: %s",
+    return rl_fail(why, why_size, "FAISS does not make an index \"%s\" of dimension %zu: %s",
                    factory, dimension, vectors_faiss_error());
 }
 

@@ -63,7 +63,7 @@ int capacity_run(const rl_conf_t *conf)
 {
     char why[1024] = "";
     if (!rl_conf_given(conf,
-                       "log.level")) // what sources print_stage of each index is of no use here
+                       "log.level")) // what sources say of each index is of no use here
         rl_log_setup("index", "warn", false);
     capacity_workload_t workload;
     capacity_figures_t figures;
