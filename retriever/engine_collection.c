@@ -19,6 +19,7 @@ enum {
 struct engine_collection {
     shard_context_t *context;
     engine_collection_settings_t settings;
+    char *name;
     engine_place_t *place;
     engine_catalog_t catalog, taken; // in force; from the answer at hand
     source_engine_t *sources[SOURCE_KINDS];
@@ -166,6 +167,8 @@ engine_collection_t *engine_collection_new(shard_context_t *context,
     engine_collection_t *self = rl_new(*self);
     self->context = context;
     self->settings = *settings;
+    self->name = rl_strdup(settings->place.collection); // the configuration may be read again
+    self->settings.place.collection = self->name;
     self->request = engine_request_make();
     self->place = settings->engine->open(&settings->place, why, why_size);
     if (!self->place)
@@ -190,6 +193,7 @@ void engine_collection_destroy(engine_collection_t **self_p)
     engine_catalog_clear(&self->catalog);
     engine_catalog_clear(&self->taken);
     engine_request_free(&self->request);
+    free(self->name);
     free(self);
     *self_p = NULL;
 }
