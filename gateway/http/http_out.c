@@ -4,7 +4,6 @@
 #include "http_private.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -87,12 +86,12 @@ void http_out_close_chunk(http_out_t *out)
 {
     if (out->chunk == HTTP_NO_CHUNK)
         return;
-    char head[CHUNK_HEAD + 1];
     size_t size = out->end - out->chunk - CHUNK_HEAD;
-    int length = snprintf(head, sizeof head, "%08zx\r\n", size);
-    if (length != CHUNK_HEAD || out->room - out->end < CHUNK_END)
-        abort(); // HTTP_OUT_MAX fits the digits, and http_out_add keeps room for the end
-    memcpy(out->data + out->chunk, head, CHUNK_HEAD);
+    char *head = out->data + out->chunk;
+    if (out->room - out->end < CHUNK_END)
+        abort(); // http_out_add keeps room for the end; HTTP_OUT_MAX fits the digits
+    for (size_t at = CHUNK_DIGITS; at-- > 0; size >>= 4)
+        head[at] = "0123456789abcdef"[size & 15];
     memcpy(out->data + out->end, "\r\n", CHUNK_END);
     out->end += CHUNK_END;
     // nothing waits before it: the leading zeros need not travel

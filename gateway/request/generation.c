@@ -288,11 +288,11 @@ void generation_resume(request_t *self)
 bool generation_take_number(request_t *self, uint64_t seq)
 {
     generation_t *own = self->generation;
-    uint64_t now = rl_now_us();
     if (seq == own->seq + 1) {
         own->seq = seq;
         return true;
     }
+    uint64_t now = rl_now_us();
     if (seq > own->seq && now - own->gap_us > GAP_AGAIN_US) {
         metrics_count(self->pipeline->metrics, COUNT_GAPS, 1);
         rl_log(RL_LOG_WARN, self->id, "gap in the tokens: %llu came after %llu; asked again",
@@ -305,8 +305,9 @@ bool generation_take_number(request_t *self, uint64_t seq)
 
 void generation_hear(request_t *self)
 {
-    self->generation->heard = true;
-    self->generation->heard_us = rl_now_us();
+    generation_t *own = self->generation;
+    own->heard = true;
+    own->heard_us = own->task->worker->seen_us; // just now
 }
 
 // A generator says at once what it does with a task. One that has said nothing after so long never
