@@ -2,9 +2,9 @@
 #ifndef RL_CONF_VALUE_H
 #define RL_CONF_VALUE_H
 
-#include "options.h"
-
 #include <stdbool.h>
+
+#include "options.h"
 
 // Whether `value` fits the option; if not, `why` gets what it may be.
 bool rl_conf_value_fits(const rl_option_t *option, const char *value, char *why, size_t why_size);

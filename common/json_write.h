@@ -6,12 +6,11 @@
 #ifndef RL_JSON_WRITE_H
 #define RL_JSON_WRITE_H
 
-#include "buf.h"
-
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <jansson.h>
+#include "buf.h"
 
 // The comma, and the name with its colon; the value is to follow.
 void rl_json_name(rl_buf_t *out, const char *name);

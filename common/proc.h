@@ -2,12 +2,12 @@
 #ifndef RL_PROC_H
 #define RL_PROC_H
 
+#include <event2/event.h>
+#include <stdbool.h>
+
 #include "conf.h"
 #include "curve.h"
 #include "dump.h"
-
-#include <event2/event.h>
-#include <stdbool.h>
 
 typedef struct rl_proc rl_proc_t;
 typedef void(rl_proc_fn)(void *arg);

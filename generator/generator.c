@@ -10,9 +10,9 @@
 #include "clock.h"
 #include "endpoint.h"
 #include "log.h"
+#include "model_fingerprint.h"
 #include "prefill.h"
 #include "tasks.h"
-#include "model_fingerprint.h"
 #include "timer.h"
 
 enum {

@@ -15,8 +15,8 @@
 
 #include "cite.h"
 #include "generator.h"
-#include "outbox.h"
 #include "model_fingerprint.h"
+#include "outbox.h"
 
 typedef enum task_state {
     TASK_RECEIVED, // on no list

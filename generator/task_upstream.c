@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "clock.h"
+#include "hash.h"
 #include "json_write.h"
 #include "log.h"
 #include "prefill.h"
 #include "probes.h"
 #include "task_private.h"
-#include "hash.h"
 
 enum {
     RETRIES_MAX = 3, // after "too busy"

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "bars.h"
-#include "sanitize.h"
 #include "early.h"
 #include "mem.h"
+#include "sanitize.h"
 #include "trouble.h"
 #include "words.h"
 

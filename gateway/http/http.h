@@ -7,14 +7,14 @@
 #ifndef HTTP_H
 #define HTTP_H
 
-#include "keys.h"
-#include "proc.h"
-
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "keys.h"
+#include "proc.h"
 
 typedef struct http_server http_server_t;
 typedef struct http_req http_req_t; // one request, from its last byte to the end of its response

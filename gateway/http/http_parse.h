@@ -4,11 +4,11 @@
 #ifndef HTTP_PARSE_H
 #define HTTP_PARSE_H
 
-#include "buf.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "buf.h"
 
 enum {
     HTTP_MAX_FIELDS = 100

@@ -6,12 +6,12 @@
 #ifndef HTTP_PRIVATE_H
 #define HTTP_PRIVATE_H
 
+#include <event2/event_struct.h>
+
 #include "http.h"
 #include "http_parse.h"
 #include "http_tls.h"
 #include "timer.h"
-
-#include <event2/event_struct.h>
 
 typedef struct http_conn http_conn_t;
 

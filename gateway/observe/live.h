@@ -4,13 +4,13 @@
 #ifndef LIVE_H
 #define LIVE_H
 
-#include "buf.h"
-#include "metrics.h"
-#include "timeline.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "buf.h"
+#include "metrics.h"
+#include "timeline.h"
 
 typedef struct live live_t;
 

@@ -5,11 +5,11 @@
 #ifndef METRICS_TEXT_H
 #define METRICS_TEXT_H
 
-#include "buf.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "buf.h"
 
 enum {
     METRICS_TEXT_MAX_BYTES = 8 << 20,

@@ -4,11 +4,11 @@
 #ifndef OTLP_JSON_H
 #define OTLP_JSON_H
 
-#include "buf.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "buf.h"
 
 // Span.SpanKind of opentelemetry/proto/trace/v1/trace.proto.
 typedef enum otlp_kind {

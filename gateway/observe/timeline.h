@@ -8,12 +8,12 @@
 #ifndef TIMELINE_H
 #define TIMELINE_H
 
-#include "buf.h"
-#include "kind.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "buf.h"
+#include "kind.h"
 
 // States of a request. One follows the other: they partition the total.
 typedef enum request_state {

@@ -3,12 +3,12 @@
 #ifndef ANSWER_H
 #define ANSWER_H
 
+#include <jansson.h>
+
 #include "buf.h"
 #include "merged_passage.h"
 #include "question.h"
 #include "timeline.h"
-
-#include <jansson.h>
 
 typedef struct answer_citation {
     uint64_t passage;    // from 1

@@ -3,8 +3,8 @@
 #ifndef DRAFTS_H
 #define DRAFTS_H
 
-#include "passage_set.h"
 #include "keys.h"
+#include "passage_set.h"
 
 struct request;
 typedef struct drafts drafts_t;

@@ -3,11 +3,11 @@
 #ifndef LRU_H
 #define LRU_H
 
-#include "buf.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "buf.h"
 
 typedef struct lru lru_t;
 typedef void(lru_free_fn)(void *value);

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "buf.h"
-#include "sanitize.h"
 #include "fetch.h"
 #include "mem.h"
+#include "sanitize.h"
 #include "sse.h"
 #include "top_sum.h"
 

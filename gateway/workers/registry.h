@@ -3,12 +3,12 @@
 #ifndef REGISTRY_H
 #define REGISTRY_H
 
-#include "latency.h"
+#include <jansson.h>
+
 #include "kind.h"
+#include "latency.h"
 #include "tasks.h"
 #include "wire.h"
-
-#include <jansson.h>
 
 typedef enum worker_role {
     ROLE_DENSE = KIND_DENSE,

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "template.h"
 #include "hash.h"
+#include "template.h"
 
 enum {
     MAX_TEXT = 4 << 20, // of what is hashed; a template is the largest part

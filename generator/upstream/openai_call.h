@@ -6,9 +6,9 @@
 #include <event2/event_struct.h>
 #include <sys/queue.h>
 
+#include "backend.h"
 #include "openai_server.h"
 #include "sse.h"
-#include "backend.h"
 
 enum {
     OPENAI_WHOLE_MAX = 1 << 20, // bytes of an answer that is not streamed

@@ -1,8 +1,8 @@
 // openai_learn: asks an LLM server about itself in the background: its list of models, which
 // has the model's name and the kind of server, and llama-server's /props, which has its slots. The
 // same small request keeps a connection to the server open.
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
 #include "log.h"

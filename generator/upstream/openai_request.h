@@ -5,9 +5,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "backend.h"
 #include "buf.h"
 #include "openai_server.h"
-#include "backend.h"
 
 typedef enum openai_reading {
     OPENAI_SAYS_NOTHING, // of what it has read

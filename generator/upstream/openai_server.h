@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "fetch.h"
 #include "backend.h"
+#include "fetch.h"
 
 enum {
     OPENAI_MODELS_MS = 5000

@@ -9,8 +9,8 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
-#include "upstreams_read.h"
 #include "model_fingerprint.h"
+#include "upstreams_read.h"
 
 enum {
     LATER_S = 1000000,   // longest Retry-After that counts

@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "backend.h"
 #include "breaker.h"
 #include "conf.h"
-#include "backend.h"
 
 enum {
     UPSTREAMS_LLM = 8,                // LLM servers at most

@@ -5,10 +5,10 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <jansson.h>
 
 #include "buf.h"
 #include "source.h"

@@ -2,9 +2,9 @@
 #ifndef ENGINE_WEAVIATE_PRIVATE_H
 #define ENGINE_WEAVIATE_PRIVATE_H
 
+#include "analyzer.h"
 #include "engine.h"
 #include "filter.h"
-#include "analyzer.h"
 
 enum {
     WEAVIATE_CLASS = 220,     // bytes of a class's name

@@ -6,10 +6,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "analyzer.h"
 #include "delta.h"
 #include "filter.h"
 #include "flat.h"
-#include "analyzer.h"
 
 enum {
     DELTA_BLOCK = 1024, // passages

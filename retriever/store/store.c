@@ -10,13 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "analyzer.h"
 #include "fields.h"
 #include "files.h"
-#include "manifest.h"
-#include "passages.h"
-#include "analyzer.h"
 #include "hash.h"
+#include "manifest.h"
 #include "mem.h"
+#include "passages.h"
 
 enum {
     TRIES = 3, // at opening, when builds overtake each other meanwhile

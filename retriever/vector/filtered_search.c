@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "faiss_index.h"
 #include "fail.h"
+#include "faiss_index.h"
 #include "mem.h"
 #include "vectors.h"
 

@@ -4,7 +4,6 @@
 #define BUILD_STAGES_H
 
 #include "build.h"
-
 #include "bulk_embed.h"
 #include "corpus.h"
 #include "generation_writer.h"

@@ -2,13 +2,13 @@
 #ifndef PLAN_H
 #define PLAN_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "bulk_embed.h"
 #include "chunker.h"
 #include "conf.h"
 #include "engine.h"
-
-#include <stdbool.h>
-#include <stddef.h>
 
 typedef struct plan {
     const rl_conf_t *conf;  // owns the strings below unless said otherwise

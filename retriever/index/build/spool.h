@@ -3,12 +3,12 @@
 #ifndef SPOOL_H
 #define SPOOL_H
 
-#include "proto.h"
-#include "vector_cache.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "proto.h"
+#include "vector_cache.h"
 
 typedef struct spool spool_t;
 

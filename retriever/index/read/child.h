@@ -3,10 +3,10 @@
 #ifndef CHILD_H
 #define CHILD_H
 
-#include "buf.h"
-
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "buf.h"
 
 typedef struct child_job {
     const char *const *command; // the program (looked for in PATH) and its arguments, NULL behind
