@@ -17,6 +17,7 @@
 enum {
     MAX_DEPTH = 16,
     MAX_VALUES = 4096,
+    MAX_OPEN = 256, // brackets: libyaml looks at all open ones for each of its tokens
     LONGEST_NUMBER = 64
 };
 
@@ -241,11 +242,29 @@ static int refuse_yaml(yaml_reading_t *self, const yaml_parser_t *parser)
     return -1;
 }
 
+// Whether no more brackets are open at once than libyaml reads in good time: 60,000 take it 9 s.
+static bool is_bounded(yaml_reading_t *self, const char *yaml, size_t size)
+{
+    size_t open = 0, line = 0;
+    for (size_t at = 0; at < size; at++) {
+        line += yaml[at] == '\n';
+        open += yaml[at] == '[' || yaml[at] == '{';
+        open -= open > 0 && (yaml[at] == ']' || yaml[at] == '}');
+        if (open > MAX_OPEN) {
+            refuse_line(self, line, "nested too deep");
+            return false;
+        }
+    }
+    return true;
+}
+
 int front_matter_read(const char *yaml, size_t size, document_t *doc, char *why, size_t why_size)
 {
     yaml_reading_t self = {.why = why, .why_size = why_size};
     yaml_parser_t parser;
     yaml_document_t rest;
+    if (!is_bounded(&self, yaml, size))
+        return -1;
     if (!yaml_parser_initialize(&parser))
         rl_out_of_memory();
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);

@@ -190,6 +190,11 @@ static void front_matter_that_cannot_be_read_stays_text(void **state)
         at += sprintf(at, "*x, ");
     sprintf(at, "1]\n---\nend of it\n");
     expect_note(many, "too many bytes");
+    at = many + sprintf(many, "---\na: 1\nb: ");
+    for (int i = 0; i < 5000; i++)
+        at += sprintf(at, "[");
+    sprintf(at, "\n---\nend of it\n");
+    expect_note(many, "line 3: front matter: nested too deep");
     free(many);
 }
 
