@@ -9,6 +9,11 @@
 #include "mem.h"
 #include "utf8.h"
 
+enum {
+    SHORT = 512,      // bytes of a message, a token's mostly
+    SHORT_ZONE = 960, // what it becomes fits, and malloc has blocks of this size at hand
+};
+
 // What a decoded message owns, freed in one go.
 typedef struct block {
     struct block *next;
@@ -316,13 +321,17 @@ size_t rl_msg_decode(const void *data, size_t size, rl_msg_t **out, const char *
         *why = "not a complete msgpack value";
         return 0;
     }
-    msgpack_unpacked unpacked;
-    msgpack_unpacked_init(&unpacked);
+    msgpack_zone zone;
+    msgpack_object object;
     size_t offset = 0;
-    if (msgpack_unpack_next(&unpacked, data, whole, &offset) == MSGPACK_UNPACK_SUCCESS)
-        *out = take_message(&unpacked.data, why);
+    if (!msgpack_zone_init(&zone, whole < SHORT ? SHORT_ZONE : MSGPACK_ZONE_CHUNK_SIZE)) {
+        *why = "out of memory";
+        return 0;
+    }
+    if (msgpack_unpack(data, whole, &offset, &zone, &object) == MSGPACK_UNPACK_SUCCESS)
+        *out = take_message(&object, why);
     else
         *why = "malformed msgpack";
-    msgpack_unpacked_destroy(&unpacked);
+    msgpack_zone_destroy(&zone);
     return *out ? whole : 0;
 }
