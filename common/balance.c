@@ -23,7 +23,8 @@ void rl_recent_add(rl_recent_t *self, uint64_t us)
         self->median_us = sorted[size / 2] ? sorted[size / 2] : 1;
 }
 
-uint64_t rl_random_next(uint64_t *state)
+// A number by xorshift.
+static uint64_t random_next(uint64_t *state)
 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -33,7 +34,7 @@ uint64_t rl_random_next(uint64_t *state)
 
 bool rl_choice_probes(uint64_t *random)
 {
-    return rl_random_next(random) % PROBE_EVERY == 0;
+    return random_next(random) % PROBE_EVERY == 0;
 }
 
 uint64_t rl_choice_load(uint64_t outstanding, uint64_t median_us, uint64_t fastest_us)
@@ -55,7 +56,7 @@ void rl_choice_offer(rl_choice_t *self, void *candidate, bool late, uint64_t loa
     if (mine > its)
         return;
     self->ties = mine == its ? self->ties + 1 : 1;
-    if (self->ties > 1 && rl_random_next(self->random) % self->ties != 0)
+    if (self->ties > 1 && random_next(self->random) % self->ties != 0)
         return;
     self->best = candidate;
     self->load = load;

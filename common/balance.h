@@ -19,13 +19,10 @@ typedef struct rl_recent {
 
 void rl_recent_add(rl_recent_t *self, uint64_t us);
 
-// A number by xorshift; the state must not be 0.
-uint64_t rl_random_next(uint64_t *state);
-
 // One choice. Each candidate is offered once; then `best` is the one chosen, NULL if there was
 // none.
 typedef struct rl_choice {
-    uint64_t *random; // state of rl_random_next
+    uint64_t *random; // state of the random numbers that decide ties; never 0
     void *best;
     uint64_t load, of;
     bool late;

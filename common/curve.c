@@ -52,14 +52,14 @@ struct rl_curve {
 // ----------------------------------------------------------------------------------------- options
 
 // curve.gateway_key is the key itself or the name of a public certificate.
-static int read_gateway_key(rl_curve_t *self, const char *said, char *why, size_t why_size)
+static int read_gateway_key(rl_curve_t *self, const char *configured, char *why, size_t why_size)
 {
     char inner[512];
-    if (rl_key_is_valid(said)) {
-        snprintf(self->gateway_key, RL_KEY, "%s", said);
+    if (rl_key_is_valid(configured)) {
+        snprintf(self->gateway_key, RL_KEY, "%s", configured);
         return 0;
     }
-    if (rl_cert_read_public(said, self->gateway_key, inner, sizeof inner) == 0)
+    if (rl_cert_read_public(configured, self->gateway_key, inner, sizeof inner) == 0)
         return 0;
     return rl_fail(why, why_size,
                    "curve.gateway_key: neither a public key (40 characters, as scripts/make-keys "

@@ -15,7 +15,8 @@ void rl_hex(char *out, const void *data, size_t size)
     *out = '\0';
 }
 
-void rl_random(void *out, size_t size)
+// Random bytes of the kernel, which nobody can guess.
+static void draw_random(void *out, size_t size)
 {
     static unsigned char pool[256]; // getrandom gives so many at once, without interruption
     static size_t used = sizeof pool;
@@ -31,6 +32,6 @@ void rl_random(void *out, size_t size)
 void rl_random_hex(char *out, size_t size)
 {
     unsigned char bytes[64];
-    rl_random(bytes, size);
+    draw_random(bytes, size);
     rl_hex(out, bytes, size);
 }

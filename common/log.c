@@ -47,14 +47,14 @@ static uint64_t patience_us = PATIENCE_US, patience_at_us;
 // systemd says which file its journal is: JOURNAL_STREAM=DEVICE:INODE (systemd.exec(5)).
 static bool is_journal(void)
 {
-    const char *said = getenv("JOURNAL_STREAM");
+    const char *stream = getenv("JOURNAL_STREAM");
     char is[64];
     struct stat file;
-    if (!said || fstat(STDERR_FILENO, &file) != 0)
+    if (!stream || fstat(STDERR_FILENO, &file) != 0)
         return false;
     snprintf(is, sizeof is, "%llu:%llu", (unsigned long long)file.st_dev,
              (unsigned long long)file.st_ino);
-    return strcmp(said, is) == 0;
+    return strcmp(stream, is) == 0;
 }
 
 void rl_log_setup(const char *program, const char *level, bool json)

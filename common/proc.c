@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "hex.h"
 #include "log.h"
 #include "mem.h"
 
@@ -295,10 +295,9 @@ rl_proc_t *rl_proc_new(unsigned program, const char *name, const char *usage, in
         signal(SIGUSR2, SIG_IGN);
     }
     snprintf(self->name, sizeof self->name, "%s", name);
-    unsigned random = 0;
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
-        abort();
-    snprintf(self->id, sizeof self->id, "%s-%08x", name, random);
+    char random[2 * 4 + 1];
+    rl_random_hex(random, 4);
+    snprintf(self->id, sizeof self->id, "%s-%s", name, random);
     self->conf = rl_conf_new(program, argc, argv);
     if (!self->conf) {
         rl_proc_destroy(&self);

@@ -319,16 +319,16 @@ static rl_wire_t *make_wire(rl_proc_t *proc, int type, const char *endpoint, con
 // What is not encrypted is for this machine alone, unless the person who runs it wants otherwise.
 static bool may_bind(const rl_wire_t *self, char *why, size_t why_size)
 {
-    static bool said;
+    static bool warned;
     if (rl_proc_curve(self->proc) || rl_endpoint_is_local(self->endpoint) ||
         !strstr(self->endpoint, "://"))
         return true;
     if (rl_conf_bool(rl_proc_conf(self->proc), "cluster.allow_plain")) {
-        if (!said)
+        if (!warned)
             rl_warn("%s: without CURVE keys (cluster.allow_plain): whoever reaches it is believed, "
                     "and nothing is encrypted",
                     self->endpoint);
-        said = true;
+        warned = true;
         return true;
     }
     snprintf(why, why_size,

@@ -81,8 +81,8 @@ static void on_drain_look(void *arg)
     const http_counts_t *counts = http_server_counts(self->http);
     if (pipeline->in_flight > 0 && now > self->drain_until_us)
         request_stop_all(pipeline);
-    bool said = counts->unfinished == 0 || now > self->drain_until_us + LAST_WORDS_MS * 1000;
-    if (pipeline->in_flight == 0 && said && otlp_finish(pipeline->otlp))
+    bool replied = counts->unfinished == 0 || now > self->drain_until_us + LAST_WORDS_MS * 1000;
+    if (pipeline->in_flight == 0 && replied && otlp_finish(pipeline->otlp))
         rl_proc_end(self->proc, 0);
 }
 

@@ -300,11 +300,11 @@ static bool try_next(task_t *self, const backend_failure_t *failure)
     if (place >= 0)
         self->tried |= place_bit(place);
     if (place >= 0 && failure->kind == BACKEND_BUSY) {
-        bool said = failure->retry_after_s >= 0;
-        uint64_t wait_s = said ? (uint64_t)failure->retry_after_s : 1u << self->retries;
+        bool named = failure->retry_after_s >= 0;
+        uint64_t wait_s = named ? (uint64_t)failure->retry_after_s : 1u << self->retries;
         wait_s = wait_s < NEVER_S ? wait_s : NEVER_S;
         self->ready_us[place] = rl_now_us() + wait_s * 1000000;
-        if (said && wait_s <= SHORT_S && self->retries == 0 && wait_for_upstream(self, place))
+        if (named && wait_s <= SHORT_S && self->retries == 0 && wait_for_upstream(self, place))
             return true;
     }
     int next = upstreams_next(upstreams, self->tried, true);

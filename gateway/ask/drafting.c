@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "clock.h"
+#include "hex.h"
 #include "mem.h"
 #include "pace.h"
 
@@ -75,13 +75,8 @@ static void on_drafted(void *arg, const rl_fetch_result_t *result)
 
 static void begin_session(drafting_t *self)
 {
-    unsigned char bytes[SESSION_BYTES];
-    if (*self->session)
-        return;
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        abort();
-    for (size_t at = 0; at < sizeof bytes; at++)
-        snprintf(self->session + 2 * at, 3, "%02x", bytes[at]);
+    if (!*self->session)
+        rl_random_hex(self->session, SESSION_BYTES);
 }
 
 static size_t count_words(const char *text)

@@ -11,7 +11,7 @@ enum {
 
 typedef struct advice {
     long status;
-    const char *said; // when the gateway gave no message
+    const char *message; // when the gateway gave no message
     const char *what_to_do;
 } advice_t;
 
@@ -45,7 +45,7 @@ static void add_status(rl_buf_t *out, const rl_fetch_result_t *result)
         if (advices[at].status == result->status)
             advice = &advices[at];
     json_t *body = json_loadb(result->body, result->body_size, 0, NULL);
-    add_message(out, body, advice ? advice->said : "the gateway could not answer");
+    add_message(out, body, advice ? advice->message : "the gateway could not answer");
     json_decref(body);
     rl_buf_addf(out, " (status %ld)", result->status);
     if (result->retry_after_s > 0)

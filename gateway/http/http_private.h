@@ -171,6 +171,5 @@ void http_req_free(http_req_t *req);
 void http_reply_fault(http_conn_t *conn, const http_fault_t *fault, const char *code);
 // Writes the head of the response; `length` in bytes or one of the two above.
 void http_reply_head(http_req_t *req, int status, const char *type, long long length);
-const char *http_reason(int status);
 
 #endif

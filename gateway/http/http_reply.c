@@ -203,7 +203,7 @@ json_t *http_json(http_req_t **req_p)
 
 // ---- answers ------------------------------------------------------------------------------------
 
-const char *http_reason(int status)
+static const char *reason_of(int status)
 {
     static const struct {
         int status;
@@ -307,7 +307,7 @@ void http_reply_head(http_req_t *req, int status, const char *type, long long le
     http_conn_t *conn = req->conn;
     rl_buf_t out = rl_buf_make(MAX_OWN_HEADERS + 2048);
     rl_buf_addf(&out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n", status,
-                http_reason(status), date_now(conn->server), req->id);
+                reason_of(status), date_now(conn->server), req->id);
     if (type)
         rl_buf_addf(&out, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n", type);
     if (length >= 0)

@@ -149,18 +149,18 @@ void metrics_count_failure(metrics_t *self, failure_t failure, const char *code)
 
 // ---- an answer ----------------------------------------------------------------------------------
 
-static void add_duration(metrics_histogram_t *histogram, uint64_t us)
-{
-    histogram->buckets[metrics_bucket(us)]++;
-    histogram->sum_us += us;
-}
-
-size_t metrics_bucket(uint64_t us)
+static size_t bucket_of(uint64_t us)
 {
     size_t at = 0;
     while (at < METRICS_BOUNDS && us > metrics_bounds[at])
         at++;
     return at;
+}
+
+static void add_duration(metrics_histogram_t *histogram, uint64_t us)
+{
+    histogram->buckets[bucket_of(us)]++;
+    histogram->sum_us += us;
 }
 
 static void observe_time(metrics_t *self, const timeline_t *timeline, metrics_time_t time,
@@ -170,7 +170,7 @@ static void observe_time(metrics_t *self, const timeline_t *timeline, metrics_ti
     add_duration(&form->histogram, us);
     if (!timeline->sampled)
         return;
-    metrics_exemplar_t *exemplar = &form->exemplars[metrics_bucket(us)];
+    metrics_exemplar_t *exemplar = &form->exemplars[bucket_of(us)];
     memcpy(exemplar->trace_id, timeline->trace_id, sizeof exemplar->trace_id);
     exemplar->us = us;
     exemplar->wall_us = timeline->wall_us + (int64_t)timeline->end_us;

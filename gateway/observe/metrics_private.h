@@ -70,7 +70,6 @@ struct metrics {
 
 extern const char *const metrics_forms[METRICS_FORMS];
 size_t metrics_form(const char *form);
-size_t metrics_bucket(uint64_t us);
 const char *metrics_name_at(const metrics_values_t *values, size_t at);
 
 #endif

@@ -164,8 +164,8 @@ static void write_failures(const metrics_t *self, metrics_text_t *text)
     write_codes(text, upstream, NULL, self->failures[FAILURE_UPSTREAM]);
     metrics_text_family(text, tasks, "counter",
                         "Tasks that a worker could not do, also where another one did.");
-    write_codes(text, tasks, "dense", self->failures[FAILURE_DENSE]);
-    write_codes(text, tasks, "lexical", self->failures[FAILURE_LEXICAL]);
+    write_codes(text, tasks, kind_names[KIND_DENSE], self->failures[FAILURE_DENSE]);
+    write_codes(text, tasks, kind_names[KIND_LEXICAL], self->failures[FAILURE_LEXICAL]);
     write_codes(text, tasks, "generator", self->failures[FAILURE_GENERATOR]);
 }
 

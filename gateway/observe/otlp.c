@@ -70,7 +70,8 @@ otlp_counts_t otlp_counts(const otlp_t *self)
 
 // ---- context ------------------------------------------------------------------------------------
 
-bool otlp_samples(const otlp_t *self, const timeline_t *timeline)
+// Whether the spans of this answer will be exported: decided from what is known at its beginning.
+static bool is_sampled(const otlp_t *self, const timeline_t *timeline)
 {
     if (!otlp_enabled(self))
         return false;
@@ -91,7 +92,7 @@ trace_headers_t otlp_headers(const otlp_t *self, const timeline_t *timeline, tra
         return out;
     }
     trace_span_id(timeline->span_id, call, nth, id);
-    flags = (flags & TRACE_RANDOM) | (otlp_samples(self, timeline) ? TRACE_SAMPLED : 0u);
+    flags = (flags & TRACE_RANDOM) | (is_sampled(self, timeline) ? TRACE_SAMPLED : 0u);
     snprintf(out.parent, sizeof out.parent, "00-%s-%s-%02x", timeline->trace_id, id, flags);
     return out;
 }
@@ -319,7 +320,7 @@ static void count_dropped(otlp_t *self, size_t spans)
 
 void otlp_answer(otlp_t *self, const timeline_t *timeline)
 {
-    if (!otlp_samples(self, timeline))
+    if (!is_sampled(self, timeline))
         return;
     rl_buf_clear(&self->spans);
     self->spans.full = false;

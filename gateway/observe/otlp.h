@@ -41,9 +41,6 @@ void otlp_destroy(otlp_t **self_p);
 // Takes over new settings; what waits goes where they say.
 void otlp_reload(otlp_t *self, otlp_settings_t **settings_p);
 
-// Whether the spans of this answer will be exported: decided from what is known at its beginning.
-bool otlp_samples(const otlp_t *self, const timeline_t *timeline);
-
 // The headers of a call that is made for the answer: the call's own span is the parent of the
 // server's spans. Where nothing is exported there will be no such span: then the client's own
 // traceparent is passed on, if there is one.

@@ -109,7 +109,8 @@ static const timeline_t *find_visible(const traces_t *self, const char *id,
 
 // ---- as JSON ------------------------------------------------------------------------------------
 
-void traces_write(const timeline_t *timeline, rl_buf_t *out)
+// Appends one as a JSON object: what was asked, how it ended, `timings` as clients get it.
+static void write_trace(const timeline_t *timeline, rl_buf_t *out)
 {
     char when[40];
     time_t seconds = (time_t)(timeline->wall_us / 1000000);
@@ -218,7 +219,7 @@ static void write_list(const traces_t *traces, const char *gateway, const timeli
     for (size_t at = 0; at < size; at++) {
         if (at > 0)
             rl_buf_adds(out, ",\n");
-        traces_write(found[at], out);
+        write_trace(found[at], out);
     }
     rl_buf_adds(out, "]}\n");
 }
@@ -262,7 +263,7 @@ void traces_get_one(const traces_t *self, const char *gateway, http_req_t *req)
     if (chrome) {
         trace_chrome_write(&timeline, 1, gateway, &out);
     } else {
-        traces_write(timeline, &out);
+        write_trace(timeline, &out);
         rl_buf_adds(&out, "\n");
     }
     reply_json(&req, &out);

@@ -21,9 +21,6 @@ size_t traces_size(const traces_t *self);
 // From the newest (0) to the oldest (traces_size − 1).
 const timeline_t *traces_at(const traces_t *self, size_t at);
 
-// Appends one as a JSON object: what was asked, how it ended, `timings` as clients get it.
-void traces_write(const timeline_t *timeline, rl_buf_t *out);
-
 // Answer GET /v1/traces and GET /v1/traces/{id} with those that the caller may see; `gateway` is
 // the id of this process.
 void traces_get_list(const traces_t *self, const char *gateway, http_req_t *req);

@@ -217,8 +217,3 @@ const char *reading_error(const reading_t *self)
 {
     return self->error;
 }
-
-size_t reading_values(const reading_t *self)
-{
-    return self->values;
-}

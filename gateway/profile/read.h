@@ -23,6 +23,5 @@ int reading_end(reading_t *self);
 
 // In words, with the place; "" if all is well.
 const char *reading_error(const reading_t *self);
-size_t reading_values(const reading_t *self);
 
 #endif

@@ -1,4 +1,5 @@
-// generation: a generator is chosen and gets the task; its messages come in order and in measure.
+// generation: a generator is chosen and gets the task; its messages are taken in order, as many as
+// credit was given for.
 #include "generation.h"
 
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 #include "request.h"
 
 // ---- the sequence's steps ----
-// Chooses a generator, if it has not been tried in vain before (see generation_try_again); the
-// request stands in the queue otherwise.
+// Chooses a generator, unless that has failed since generation_try_again; the request stands in
+// the queue otherwise.
 bool generation_choose(request_t *self);
 // One with room to spare, while searching.
 bool generation_choose_idle(request_t *self);

@@ -28,7 +28,7 @@ struct request {
     rl_timer_t *phase;     // of the phase at hand: a check, retrieval's deadlines, a generator
     char *search_text;     // what is looked for: the question, made to stand on its own
     uint64_t retrieval_us; // when its deadlines begin: at the question's first byte, or when it was
-                           // rewritten, or has waited for another's search that came to nothing
+                           // rewritten, or has waited for another's search that failed
     passage_set_t *passage_set; // the passages
     missing_source_t *missing;
     char *prefilled_by; // id of the generator that has read the passages ahead, NULL if none

@@ -15,7 +15,7 @@ enum {
 
 // The task is over; if its worker was full until now, searches that wait for room are asked when
 // the turn ends.
-void search_end_task(request_t *self, task_t **task)
+static void end_search_task(request_t *self, task_t **task)
 {
     pipeline_t *pipeline = self->pipeline;
     if ((*task)->worker->outstanding >= pipeline->settings.max_outstanding) {
@@ -33,7 +33,7 @@ static void cancel_task(request_t *self, task_t **task)
                     .cancel = {.task = (*task)->id, .route = (*task)->worker->route}};
     rl_wire_send((*task)->worker->push, &msg);
     latency_at_least(&(*task)->worker->latency, rl_now_us() - (*task)->sent_us);
-    search_end_task(self, task);
+    end_search_task(self, task);
 }
 
 void search_cancel_tasks(request_t *self, lookup_t *lookup)
@@ -57,7 +57,7 @@ static void note_effort(request_t *self, lookup_t *lookup, const rl_hits_t *hits
 
 static void end_own_task(request_t *self, lookup_t *lookup, const task_t *task)
 {
-    search_end_task(self, task->kind == TASK_HEDGE ? &lookup->hedge : &lookup->task);
+    end_search_task(self, task->kind == TASK_HEDGE ? &lookup->hedge : &lookup->task);
 }
 
 void search_take_hits(task_t *task, rl_msg_t *msg)

@@ -67,7 +67,6 @@ void search_set_text(char **text, const char *with);
 void search_miss(request_t *self, lookup_t *lookup, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void search_ask(request_t *self, lookup_t *lookup, const worker_t *except);
-void search_end_task(request_t *self, task_t **task);
 void search_cancel_tasks(request_t *self, lookup_t *lookup);
 void search_give_up_embedding(request_t *self);
 bool search_is_stale(const request_t *self, const lookup_t *lookup);

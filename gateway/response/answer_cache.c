@@ -44,7 +44,7 @@ cached_answer_t *cached_answer_new(const answer_t *answer, passage_set_t *set, u
     return self;
 }
 
-cached_answer_t *cached_answer_ref(cached_answer_t *self)
+static cached_answer_t *cached_answer_ref(cached_answer_t *self)
 {
     self->references++;
     return self;

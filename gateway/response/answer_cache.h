@@ -24,7 +24,6 @@ typedef struct cached_answer {
 // A copy of a complete answer; keeps a reference of the passages, takes `ends` (malloc'd).
 cached_answer_t *cached_answer_new(const answer_t *answer, passage_set_t *set, uint32_t *ends,
                                    size_t ends_size);
-cached_answer_t *cached_answer_ref(cached_answer_t *self);
 void cached_answer_unref(cached_answer_t **self_p);
 
 // An lru_t, destroyed, resized, cleared and counted as one. Keeps nothing before lru_resize.

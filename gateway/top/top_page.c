@@ -171,7 +171,7 @@ void top_page(const json_t *sum, const top_view_t *view, rl_buf_t *out)
 
 void top_line(const json_t *sum, const char *clock, rl_buf_t *out)
 {
-    static const char *const said[] = {"questions", "answers", "tokens", "failed", "refused"};
+    static const char *const shown[] = {"questions", "answers", "tokens", "failed", "refused"};
     static const char *const shares[] = {"p50", "p90", "p99"};
     const json_t *window = top_window(sum, false), *each, *value;
     const json_t *first = json_object_get(json_object_get(window, "times"), "first_token");
@@ -195,9 +195,9 @@ void top_line(const json_t *sum, const char *clock, rl_buf_t *out)
         rl_sanitize_line(out, state, 20);
         rl_buf_addf(out, "=%.0f", json_number_value(value));
     }
-    for (at = 0; at < sizeof said / sizeof *said; at++)
-        rl_buf_addf(out, " %s_per_s=%.1f", said[at],
-                    top_number(json_object_get(window, "per_second"), said[at]));
+    for (at = 0; at < sizeof shown / sizeof *shown; at++)
+        rl_buf_addf(out, " %s_per_s=%.1f", shown[at],
+                    top_number(json_object_get(window, "per_second"), shown[at]));
     for (at = 0; at < sizeof shares / sizeof *shares; at++) {
         char key[16];
         snprintf(key, sizeof key, "%s_ms", shares[at]);

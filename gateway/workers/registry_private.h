@@ -35,7 +35,7 @@ struct registry {
     uint64_t swept_us; // when it was last
     registry_counts_t counts;
     uint64_t version; // of who serves what, in which generation
-    uint64_t random;  // state of rl_random_next
+    uint64_t random;  // for rl_choice_t
 };
 
 // Makes *text a copy of `with` if it is another text; returns whether it was.

@@ -27,7 +27,7 @@ typedef struct extractive_call {
     char *texts[ANSWER_SENTENCES]; // the answer, in this order
     size_t passages[ANSWER_SENTENCES];
     double scores[ANSWER_SENTENCES];
-    size_t size, said;
+    size_t size, sent;
     bool paused, busy, over;
 } extractive_call_t;
 
@@ -82,11 +82,11 @@ static void say_next(evutil_socket_t fd, short what, void *arg)
     extractive_call_t *call = arg;
     (void)fd;
     (void)what;
-    if (call->said == call->size) {
+    if (call->sent == call->size) {
         finish_call(call);
         return;
     }
-    size_t at = call->said++;
+    size_t at = call->sent++;
     call->busy = true;
     call->paused = !call->events.text(call->arg, call->texts[at], strlen(call->texts[at]));
     if (!call->over && call->passages[at] > 0)

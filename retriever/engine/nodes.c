@@ -26,7 +26,6 @@ typedef struct node {
     bool up;
     unsigned strikes;
     size_t under_way;
-    uint64_t failures;
     rl_fetch_t *probe;
 } node_t;
 
@@ -78,7 +77,6 @@ static void set_up(node_t *node, bool up, const char *why)
 
 static void count_failure(node_t *node, bool gone, const char *why)
 {
-    node->failures++;
     if (gone || ++node->strikes >= STRIKES)
         set_up(node, false, why);
 }
@@ -186,11 +184,6 @@ size_t nodes_up(const nodes_t *self)
 size_t nodes_size(const nodes_t *self)
 {
     return self->size;
-}
-
-uint64_t nodes_failures(const nodes_t *self, size_t at)
-{
-    return self->nodes[at].failures;
 }
 
 // ---- calls --------------------------------------------------------------------------------------

@@ -58,7 +58,5 @@ void nodes_cancel(nodes_call_t **call_p);
 
 size_t nodes_up(const nodes_t *self);
 size_t nodes_size(const nodes_t *self);
-// Failures of node number `at` since the start.
-uint64_t nodes_failures(const nodes_t *self, size_t at);
 
 #endif

@@ -103,7 +103,7 @@ struct delta_batch {
     size_t size;
 };
 
-void delta_batch_destroy(delta_batch_t **self_p)
+static void delta_batch_destroy(delta_batch_t **self_p)
 {
     delta_batch_t *self = *self_p;
     if (!self)

@@ -30,7 +30,6 @@ typedef struct delta_batch delta_batch_t;
 // the generation's fields cannot be read.
 delta_batch_t *delta_prepare(delta_t *self, const change_t *changes, size_t size, char *why,
                              size_t why_size);
-void delta_batch_destroy(delta_batch_t **self_p);
 
 // Applies them all at once; the last of them has this number. *batch_p becomes NULL.
 void delta_apply(delta_t *self, delta_batch_t **batch_p, uint64_t number);

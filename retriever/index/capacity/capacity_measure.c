@@ -110,10 +110,10 @@ static int search_all(measurement_t *self, const source_backend_t *backend, void
     return 0;
 }
 
-static int time_searches(measurement_t *self, const store_t *store, const char *kind, bool exact,
+static int time_searches(measurement_t *self, const store_t *store, source_kind_t kind, bool exact,
                          timing_t *timing)
 {
-    const source_backend_t *backend = source_backends[source_kind_named(kind)];
+    const source_backend_t *backend = source_backends[kind];
     source_options_t options = {.threads = 1, .faiss_threads = 1};
     void *source = backend->open(store, 0, &options, self->why, self->why_size);
     if (!source)
@@ -195,7 +195,7 @@ static int measure_kind(measurement_t *self, capacity_index_t index, capacity_fi
     store_t *store = build_index(self, names[index], factory, self->passages, false, &seconds);
     if (!store)
         return -1;
-    int rc = time_searches(self, store, "dense", index == CAPACITY_FLAT, &timing);
+    int rc = time_searches(self, store, SOURCE_DENSE, index == CAPACITY_FLAT, &timing);
     *kind = (capacity_kind_t){
         .p50_ms = timing.p50_ms,
         .p99_ms = timing.p99_ms,
@@ -213,8 +213,8 @@ static int measure_word_search(measurement_t *self, capacity_figures_t *figures)
     double seconds = 0, ignored;
     store_t *few = build_index(self, "few", "", self->passages / PART, true, &ignored);
     store_t *store = few ? build_index(self, "words", "", self->passages, true, &seconds) : NULL;
-    int rc = store && time_searches(self, few, "lexical", true, &part) == 0 &&
-                     time_searches(self, store, "lexical", true, &all) == 0
+    int rc = store && time_searches(self, few, SOURCE_LEXICAL, true, &part) == 0 &&
+                     time_searches(self, store, SOURCE_LEXICAL, true, &all) == 0
                  ? 0
                  : -1;
     if (rc == 0) {
