@@ -79,7 +79,8 @@ void http_reply_error(http_req_t **req_p, int status, const char *code, const ch
                       long retry_after_s, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 void http_reply_error_v(http_req_t **req_p, int status, const char *code, const char *param,
-                        long retry_after_s, const char *format, va_list args);
+                        long retry_after_s, const char *format, va_list args)
+    __attribute__((format(printf, 6, 0)));
 // For how long output has waited for the client to read, in µs.
 uint64_t http_blocked_us(const http_req_t *req);
 void http_set_header(http_req_t *req, const char *name, const char *value); // before the reply
