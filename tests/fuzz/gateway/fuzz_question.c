@@ -28,20 +28,26 @@ json_t *http_json(http_req_t **req_p)
     return NULL;
 }
 
-void http_reply_error(http_req_t **req_p, int status, const char *code, const char *param,
-                      long retry_after_s, const char *format, ...)
+void http_reply_error_v(http_req_t **req_p, int status, const char *code, const char *param,
+                        long retry_after_s, const char *format, va_list args)
 {
     char message[4096];
-    va_list args;
-    va_start(args, format);
     int size = vsnprintf(message, sizeof message, format, args);
-    va_end(args);
     if (!*req_p || status < 400 || status > 599 || !code || size < 8 || retry_after_s < 0)
         abort();
     if (status == 400 && strcmp(code, "invalid_json") != 0 && !param)
         abort(); // names nothing
     *req_p = NULL;
     client.refused++;
+}
+
+void http_reply_error(http_req_t **req_p, int status, const char *code, const char *param,
+                      long retry_after_s, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    http_reply_error_v(req_p, status, code, param, retry_after_s, format, args);
+    va_end(args);
 }
 
 const keys_caller_t *http_caller(const http_req_t *req)
