@@ -53,9 +53,15 @@ static void run_until(fixture_t *self, condition_fn *condition)
     rl_timer_stop(self->timer);
 }
 
-static bool has_ended(fixture_t *self)
+static bool are_at_work(fixture_t *self)
 {
-    return self->pipeline->in_flight == 0;
+    return self->pipeline->in_flight == self->count;
+}
+
+static void wait_for_questions(fixture_t *self, size_t count)
+{
+    self->count = count;
+    run_until(self, are_at_work);
 }
 
 static size_t tasks_of(fixture_t *self, const char *id)
@@ -95,41 +101,52 @@ static void wait_for_waiting(fixture_t *self, size_t count)
 
 // ---- workers ------------------------------------------------------------------------------------
 
-static void announce(fixture_t *self, const char *id, const char *kind, const char *tasks,
-                     bool ready)
+static void announce_shard(fixture_t *self, const char *id, uint64_t shard, uint64_t shards)
 {
-    bool generates = strcmp(kind, "generator") == 0;
     rl_announce_t announce = {.worker = id,
-                              .kind = kind,
-                              .tasks = tasks,
+                              .kind = "lexical",
+                              .tasks = "tcp://127.0.0.1:1",
                               .period_ms = 60000,
-                              .ready = ready,
+                              .ready = true,
                               .slots = 1,
-                              .collection = generates ? "" : "docs",
-                              .shards = 1,
-                              .generation = generates ? "" : "g-1",
+                              .collection = "docs",
+                              .shard = shard,
+                              .shards = shards,
+                              .generation = "g-1",
                               .embedding_model = "",
-                              .model = "m",
+                              .model = "",
                               .fingerprint = "",
                               .language = "english",
                               .passages = 10};
     registry_announced(self->pipeline->registry, &announce);
 }
 
-static void announce_retriever(fixture_t *self)
+static void announce_generator_at(fixture_t *self, const char *id, const char *tasks, bool ready)
 {
-    announce(self, "finder", "lexical", "tcp://127.0.0.1:1", true);
+    rl_announce_t announce = {.worker = id,
+                              .kind = "generator",
+                              .tasks = tasks,
+                              .period_ms = 60000,
+                              .ready = ready,
+                              .slots = 1,
+                              .collection = "",
+                              .generation = "",
+                              .embedding_model = "",
+                              .model = "m",
+                              .fingerprint = "",
+                              .language = ""};
+    registry_announced(self->pipeline->registry, &announce);
 }
 
-static void announce_generator(fixture_t *self, const char *id, bool ready)
+static void announce_generator(fixture_t *self, const char *id)
 {
-    announce(self, id, "generator", "tcp://127.0.0.1:1", ready);
+    announce_generator_at(self, id, "tcp://127.0.0.1:1", true);
 }
 
 // Another one of this name has come: the tasks of this one are lost.
 static void lose_generator(fixture_t *self, const char *id)
 {
-    announce(self, id, "generator", "tcp://127.0.0.1:2", false);
+    announce_generator_at(self, id, "tcp://127.0.0.1:2", false);
 }
 
 static uint64_t task_of(fixture_t *self, const char *id)
@@ -155,25 +172,30 @@ static void deliver(fixture_t *self, const rl_msg_t *msg, uint64_t task)
     rl_buf_free(&bytes);
 }
 
-static void find(fixture_t *self)
+static void find_at(fixture_t *self, const char *retriever, const char *text)
 {
-    uint64_t task = task_of(self, "finder");
+    uint64_t task = task_of(self, retriever);
     rl_passage_t passage = {.id = 1,
                             .doc = "d",
                             .title = "",
                             .heading = "",
                             .source = "",
-                            .text = "A passage.",
+                            .text = text,
                             .score = 1,
                             .meta = ""};
     rl_msg_t msg = {.type = RL_HITS,
-                    .hits = {.worker = "finder",
+                    .hits = {.worker = retriever,
                              .task = task,
                              .generation = "g-1",
                              .effort_kind = "",
                              .hits = &passage,
-                             .hits_size = 1}};
+                             .hits_size = *text ? 1 : 0}};
     deliver(self, &msg, task);
+}
+
+static void find(fixture_t *self)
+{
+    find_at(self, "finder", "A passage.");
 }
 
 static void say(fixture_t *self, const char *generator, uint64_t seq, const char *text)
@@ -240,6 +262,14 @@ static int setup(void **state)
                            (char *)"tcp://127.0.0.1:*",
                            (char *)"--gateway-tokens",
                            (char *)"tcp://127.0.0.1:*",
+                           (char *)"--gateway-soft-ms",
+                           (char *)"20000",
+                           (char *)"--gateway-hard-ms",
+                           (char *)"20000",
+                           (char *)"--gateway-provisional-ms",
+                           (char *)"1",
+                           (char *)"--gateway-provisional-share",
+                           (char *)"1",
                            NULL};
     fixture_t *self = rl_new(*self);
     int status;
@@ -251,8 +281,8 @@ static int setup(void **state)
     self->served.port = atoi(strrchr(http_server_url(self->gateway->http), ':') + 1);
     self->timer = rl_timer_new(rl_proc_base(self->proc), on_look, self);
     self->guard = rl_timer_new(rl_proc_base(self->proc), on_guard, self);
-    announce_retriever(self);
-    announce_generator(self, "writer", true);
+    announce_shard(self, "finder", 0, 1);
+    announce_generator(self, "writer");
     *state = self;
     return 0;
 }
@@ -280,7 +310,7 @@ static void a_question_goes_its_way(void **state)
     say(self, "writer", 1, "One "); // a double is dropped
     say(self, "writer", 2, "two.");
     complete(self, "writer", 3);
-    run_until(self, has_ended);
+    wait_for_questions(self, 0);
     assert_int_equal(tasks_size(self->pipeline->tasks), 0);
     const char *text = answer_of(fd);
     assert_order(text, "event: status", "event: sources");
@@ -298,14 +328,14 @@ static void an_answer_goes_on_where_a_generator_was_lost(void **state)
     find(self);
     lose_generator(self, "writer"); // before the first word
     assert_int_equal(self->pipeline->waiting_size, 1);
-    announce_generator(self, "second", true);
+    announce_generator(self, "second");
     wait_for_tasks(self, "second", 1);
     say(self, "second", 1, "One ");
-    announce_generator(self, "third", true);
+    announce_generator(self, "third");
     lose_generator(self, "second"); // behind it
     say(self, "third", 1, "two.");
     complete(self, "third", 2);
-    run_until(self, has_ended);
+    wait_for_questions(self, 0);
     const char *text = answer_of(fd);
     assert_order(text, "{\"text\":\"One \"}", "{\"text\":\"two.\"}");
     assert_order(text, "{\"text\":\"two.\"}", "event: done");
@@ -316,16 +346,15 @@ static void who_waits_for_anothers_search_goes_on_when_that_one_leaves(void **st
     fixture_t *self = *state;
     int first = ask(self, "{\"question\": \"what?\", \"stream\": true}");
     wait_for_tasks(self, "finder", 1);
-    uint64_t task = task_of(self, "finder");
     int second = ask(self, "{\"question\": \"what?\", \"stream\": true}");
-    while (self->pipeline->in_flight < 2)
-        wait_for_tasks(self, "finder", 1);
+    wait_for_questions(self, 2);
+    assert_int_equal(tasks_of(self, "finder"), 1);
     client_reset(first);
-    while (task_of(self, "finder") == task || self->pipeline->in_flight > 1)
-        wait_for_tasks(self, "finder", 1);
+    wait_for_questions(self, 1);
+    wait_for_tasks(self, "finder", 1);
     find(self);
     complete(self, "writer", 1);
-    run_until(self, has_ended);
+    wait_for_questions(self, 0);
     assert_order(answer_of(second), "event: sources", "event: done");
 }
 
@@ -347,17 +376,73 @@ static void those_behind_the_first_are_not_failed_where_a_generator_is_back(void
     }
     lose_generator(self, "writer");
     wait_for_waiting(self, 3);
-    announce_generator(self, "second", true);
+    announce_generator(self, "second");
     wait_for_tasks(self, "second", 1);
     wait_for_waiting(self, 2);
     wait_for_waiting(self, 1); // the first has used up its time
     complete(self, "second", 1);
     wait_for_tasks(self, "second", 1);
     complete(self, "second", 1);
-    run_until(self, has_ended);
+    wait_for_questions(self, 0);
     assert_order(answer_of(fds[0]), "event: sources", "\"timeout\"");
     assert_order(answer_of(fds[1]), "event: sources", "event: done");
     assert_order(answer_of(fds[2]), "event: sources", "event: done");
+}
+
+// A question to two shards, of which one has answered and the other is late.
+static int ask_two_shards(fixture_t *self)
+{
+    announce_shard(self, "finder", 0, 2);
+    announce_shard(self, "late", 1, 2);
+    int fd = ask(self, "{\"question\": \"what?\", \"stream\": true}");
+    wait_for_tasks(self, "late", 1);
+    find(self);
+    wait_for_tasks(self, "writer", 1);
+    say(self, "writer", 1, "Early.");
+    assert_int_equal(tasks_of(self, "late"), 1);
+    return fd;
+}
+
+static void what_was_written_early_is_kept_where_a_late_source_changes_nothing(void **state)
+{
+    fixture_t *self = *state;
+    int fd = ask_two_shards(self);
+    find_at(self, "late", "");
+    complete(self, "writer", 2);
+    wait_for_questions(self, 0);
+    const char *text = answer_of(fd);
+    assert_order(text, "event: sources", "{\"text\":\"Early.\"}");
+    assert_order(text, "{\"text\":\"Early.\"}", "event: done");
+}
+
+static void what_was_written_early_is_written_anew_where_a_late_source_changes_it(void **state)
+{
+    fixture_t *self = *state;
+    int fd = ask_two_shards(self);
+    uint64_t early = task_of(self, "writer");
+    find_at(self, "late", "Another passage.");
+    assert_int_not_equal(task_of(self, "writer"), early);
+    say(self, "writer", 1, "Late.");
+    complete(self, "writer", 2);
+    wait_for_questions(self, 0);
+    const char *text = answer_of(fd);
+    assert_null(strstr(text, "Early."));
+    assert_order(text, "{\"text\":\"Late.\"}", "event: done");
+}
+
+static void an_early_answer_whose_generator_is_lost_is_written_by_another(void **state)
+{
+    fixture_t *self = *state;
+    int fd = ask_two_shards(self);
+    announce_generator(self, "second");
+    lose_generator(self, "writer");
+    find_at(self, "late", "");
+    say(self, "second", 1, "Late.");
+    complete(self, "second", 2);
+    wait_for_questions(self, 0);
+    const char *text = answer_of(fd);
+    assert_null(strstr(text, "Early."));
+    assert_order(text, "{\"text\":\"Late.\"}", "event: done");
 }
 
 int main(void)
@@ -370,6 +455,12 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             those_behind_the_first_are_not_failed_where_a_generator_is_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_was_written_early_is_kept_where_a_late_source_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_was_written_early_is_written_anew_where_a_late_source_changes_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            an_early_answer_whose_generator_is_lost_is_written_by_another, setup, teardown),
     };
     return cmocka_run_group_tests_name("request", tests, NULL, NULL);
 }
