@@ -13,17 +13,19 @@
 #include "hash.h"
 
 enum {
-    MAX_DEPTH = 10000,    // Gumbo frees its tree by recursion, which must not use the stack up
-    MAX_OPEN = 256,       // elements of formatting that may be open at once
-    MAX_ALIKE = 3,        // of those with the same attributes a parser keeps so many
-    MAX_ANEW = 512 << 10, // elements made anew, of about 400 bytes each; more in a large file:
-    BYTES_FOR_ANEW = 16,  // one for each so many bytes
+    MAX_DEPTH = 10000,     // Gumbo frees its tree by recursion, which must not use the stack up
+    MAX_OPEN = 256,        // elements of formatting that may be open at once
+    MAX_ALIKE = 3,         // of those with the same attributes a parser keeps so many
+    MAX_ANEW = 512 << 10,  // elements made anew, of about 400 bytes each; more in a large file:
+    BYTES_FOR_ANEW = 16,   // one for each so many bytes
+    LONGEST_ALIKE = 1024,  // bytes of tags that are compared
+    MAX_ATTRIBUTES = 4096, // of a tag: Gumbo compares each with all before it (60,000: 14 s)
 };
 
 typedef struct open_tag {
     const char *name;
     size_t size;   // of the name
-    uint64_t hash; // of the whole tag
+    uint64_t hash; // of the whole tag; its own place if that is longer than LONGEST_ALIKE
 } open_tag_t;
 
 typedef struct bound {
@@ -76,10 +78,11 @@ static void close_formatting(bound_t *self, const char *name, size_t size)
 // False if too many are open. A link closes the one before it.
 static bool open_formatting(bound_t *self, const char *name, size_t size, const char *end)
 {
-    const char *close = memchr(name, '>', (size_t)(end - name));
+    size_t left = (size_t)(end - name);
+    const char *close = memchr(name, '>', left < LONGEST_ALIKE ? left : LONGEST_ALIKE);
     open_tag_t tag = {.name = name,
                       .size = size,
-                      .hash = rl_hash64(name, (size_t)((close ? close : end) - name))};
+                      .hash = close ? rl_hash64(name, (size_t)(close - name)) : (uintptr_t)name};
     size_t alike = 0;
     if (size == 1 && (*name | 32) == 'a')
         close_formatting(self, name, size);
@@ -93,11 +96,34 @@ static bool open_formatting(bound_t *self, const char *name, size_t size, const 
     return true;
 }
 
+static bool is_between(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '/';
+}
+
+// Passes over the tag that goes on at *at_p, to its ">". Whether it has no more attributes than are
+// allowed; what stands in quotes behind "=" is a value.
+static bool pass_attributes(const char **at_p, const char *end)
+{
+    size_t attributes = 0;
+    bool apart = false; // another may begin
+    const char *at = *at_p;
+    for (; at < end && *at != '>' && attributes <= MAX_ATTRIBUTES; at++) {
+        bool quoted = (*at == '"' || *at == '\'') && at[-1] == '=';
+        const char *close = quoted ? memchr(at + 1, *at, (size_t)(end - at - 1)) : NULL;
+        attributes += apart && !is_between(*at);
+        apart = close || is_between(*at);
+        at = close ? close : at;
+    }
+    *at_p = at;
+    return attributes <= MAX_ATTRIBUTES;
+}
+
 int html_bound(const char *text, size_t size, char *why, size_t why_size)
 {
     bound_t self = {0};
     uint64_t most = MAX_ANEW + size / BYTES_FOR_ANEW;
-    const char *end = text + size;
+    const char *end = text + size, *passed = text; // up to here attributes were counted
     for (const char *at = text; (at = memchr(at, '<', (size_t)(end - at))); at++) {
         bool closes = at + 1 < end && at[1] == '/';
         const char *name = at + 1 + closes;
@@ -106,6 +132,11 @@ int html_bound(const char *text, size_t size, char *why, size_t why_size)
             length++;
         if (length == 0)
             continue;
+        bool inner = name < passed; // of a tag that was passed over
+        passed = inner ? passed : name + length;
+        if (!inner && !pass_attributes(&passed, end))
+            return rl_fail(why, why_size, "HTML with a tag of more than %d attributes",
+                           MAX_ATTRIBUTES);
         if (closes)
             self.depth -= self.depth > 0;
         else

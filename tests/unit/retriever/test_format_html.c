@@ -125,6 +125,37 @@ static void formatting_that_is_left_open(void **state)
     assert_int_equal(read_unclosed("p", 0, 4000, "<p><b>x<li><i>y", why, sizeof why), 0);
 }
 
+static int read_repeated(const char *before, const char *part, int times, const char *after,
+                         char *why, size_t why_size)
+{
+    char *text = malloc(strlen(before) + (size_t)times * strlen(part) + strlen(after) + 1);
+    char *at = text + sprintf(text, "%s", before);
+    for (int i = 0; i < times; i++)
+        at += sprintf(at, "%s", part);
+    at += sprintf(at, "%s", after);
+    document_t doc;
+    document_init(&doc);
+    int rc = html->read(text, (size_t)(at - text), &doc, why, why_size);
+    document_free(&doc);
+    free(text);
+    return rc;
+}
+
+static void tags_of_many_attributes(void **state)
+{
+    (void)state;
+    char why[200] = "";
+    assert_int_equal(read_repeated("<p", " a", 5000, ">x", why, sizeof why), -1);
+    assert_non_null(strstr(why, "4096 attributes"));
+    assert_int_equal(read_repeated("<p", "/a", 5000, ">x", why, sizeof why), -1);
+    assert_int_equal(read_repeated("<p", " a=\"1\"b='2'", 2100, ">x", why, sizeof why), -1);
+    assert_int_equal(read_repeated("<p", " a=\"1\"b='2'", 1900, ">x", why, sizeof why), 0);
+    assert_int_equal(read_repeated("<p title=\"", "word ", 9000, "\">x", why, sizeof why), 0);
+    assert_int_equal(read_repeated("", "<p a b c>x ", 9000, "", why, sizeof why), 0);
+    // no tag ends: each is looked at once
+    assert_int_equal(read_repeated("<p>", "<a", 500000, "", why, sizeof why), 0);
+}
+
 static void it_is_known_by_its_bytes(void **state)
 {
     (void)state;
@@ -142,6 +173,7 @@ int main(void)
         cmocka_unit_test(tables_and_preformatted_text_keep_their_lines),
         cmocka_unit_test(what_is_broken_or_hostile),
         cmocka_unit_test(formatting_that_is_left_open),
+        cmocka_unit_test(tags_of_many_attributes),
         cmocka_unit_test(it_is_known_by_its_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
