@@ -1,4 +1,4 @@
-// early: lines on a terminal that stand there until something better comes.
+// early: lines on a terminal (a quotation, first passages) that the answer's own words replace.
 #include "early.h"
 
 #include <stdlib.h>

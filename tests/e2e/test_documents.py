@@ -106,6 +106,13 @@ def test_every_route_that_is_named_is_there(path):
     assert not missing
 
 
+@pytest.mark.parametrize("path", README_PATHS)
+def test_every_function_is_in_the_file_that_is_named(path):
+    for name, file in re.findall(r"`(\w+)` in `([\w./]+\.(?:c|h|cc))`", text_of(path)):
+        pattern = file if "/" in file else f"*/**/{file}"
+        assert any(re.search(rf"\b{name}\(", found.read_text()) for found in ROOT.glob(pattern)), f"{name} in {file}"
+
+
 def test_every_route_is_named():
     named = {(method or "GET", route) for method, route in ROUTE.findall(every_text())} | {("GET", "/")}
     missing = [
