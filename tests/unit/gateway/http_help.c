@@ -30,7 +30,7 @@ static atomic_int listening;
 
 static void *run(void *arg)
 {
-    served_t *served = arg;
+    test_server_t *served = arg;
     char *argv[64] = {(char *)"test", (char *)"--gateway-listen", (char *)"127.0.0.1:0",
                       (char *)"--log-level", (char *)"error"};
     int argc = 5, exit_status = 0;
@@ -53,9 +53,10 @@ static void *run(void *arg)
     return NULL;
 }
 
-void serve(served_t *served, const http_route_t *routes, const char *const *options)
+void test_server_start(test_server_t *served, const http_route_t *routes,
+                       const char *const *options)
 {
-    *served = (served_t){0};
+    *served = (test_server_t){0};
     thread_routes = routes;
     thread_options = options;
     atomic_store(&listening, 0);
@@ -65,12 +66,12 @@ void serve(served_t *served, const http_route_t *routes, const char *const *opti
 
 void http_help_stop(void *arg, http_req_t *req)
 {
-    served_t *served = arg;
+    test_server_t *served = arg;
     http_reply(&req, 204, NULL, NULL, 0);
     rl_proc_end(served->proc, 0);
 }
 
-void serve_no_more(served_t *served)
+void test_server_stop(test_server_t *served)
 {
     int fd = client(served);
     client_sends(fd, "POST /stop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -78,7 +79,7 @@ void serve_no_more(served_t *served)
     close(fd);
 }
 
-void serve_terminated(served_t *served)
+void test_server_terminate(test_server_t *served)
 {
     (void)served;
     kill(getpid(), SIGTERM); // the loop's own handler ends it
@@ -92,7 +93,7 @@ void wait_for(atomic_int *count, int least)
     assert_true(atomic_load(count) >= least);
 }
 
-int client(const served_t *served)
+int client(const test_server_t *served)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)served->port)};

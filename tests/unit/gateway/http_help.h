@@ -8,24 +8,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct served {
+typedef struct test_server {
     http_server_t *server;
     rl_proc_t *proc;
     char url[300];
     int port;
-} served_t;
+} test_server_t;
 
 // Starts a server with these routes and options ("--gateway-max-body", "1000", …, NULL) and waits
-// until it listens. The handlers' `arg` is the served_t.
-void serve(served_t *served, const http_route_t *routes, const char *const *options);
+// until it listens. The handlers' `arg` is the test_server_t.
+void test_server_start(test_server_t *served, const http_route_t *routes,
+                       const char *const *options);
 // Ends it; the route "POST /stop" must be http_help_stop.
-void serve_no_more(served_t *served);
+void test_server_stop(test_server_t *served);
 // Ends one that takes no more connections, by SIGTERM.
-void serve_terminated(served_t *served);
+void test_server_terminate(test_server_t *served);
 void http_help_stop(void *arg, http_req_t *req);
 
 // A connected client; reads give up after 10 s.
-int client(const served_t *served);
+int client(const test_server_t *served);
 void client_send(int fd, const void *data, size_t size);
 void client_sends(int fd, const char *text);
 // Closes with a reset instead of an orderly end.

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static served_t served;
+static test_server_t served;
 static atomic_int handled, gone, drained, held;
 
 // ---- handlers -----------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     stream_free(self);
 }
 
-static stream_t *stream_new(served_t *server, http_req_t *req, size_t left, size_t size)
+static stream_t *stream_new(test_server_t *server, http_req_t *req, size_t left, size_t size)
 {
     stream_t *self = calloc(1, sizeof *self);
     *self = (stream_t){.req = req, .left = left, .size = size};
@@ -137,7 +137,7 @@ static void post_wait(void *arg, http_req_t *req)
 
 static void get_counts(void *arg, http_req_t *req)
 {
-    const http_counts_t *counts = http_server_counts(((served_t *)arg)->server);
+    const http_counts_t *counts = http_server_counts(((test_server_t *)arg)->server);
     http_reply_json(&req, 200,
                     json_pack("{s:I,s:I,s:I}", "connections", (json_int_t)counts->open_connections,
                               "streams", (json_int_t)counts->open_streams, "timeouts",
@@ -146,7 +146,7 @@ static void get_counts(void *arg, http_req_t *req)
 
 static void post_drain(void *arg, http_req_t *req)
 {
-    http_server_drain(((served_t *)arg)->server);
+    http_server_drain(((test_server_t *)arg)->server);
     http_reply(&req, 200, "text/plain", "draining", 8);
 }
 
@@ -179,14 +179,14 @@ static const char *const quick[] = {"--gateway-request-timeout-ms", "200", "--ga
 static int start(void **state)
 {
     (void)state;
-    serve(&served, routes, usual);
+    test_server_start(&served, routes, usual);
     return 0;
 }
 
 static int start_quick(void **state)
 {
     (void)state;
-    serve(&served, routes, quick);
+    test_server_start(&served, routes, quick);
     return 0;
 }
 
@@ -196,7 +196,7 @@ static int stop(void **state)
 {
     (void)state;
     wait_alone(); // so that no request is at work when the server goes
-    serve_no_more(&served);
+    test_server_stop(&served);
     return 0;
 }
 
@@ -670,7 +670,7 @@ static void warm_connections_make_room_for_new_ones(void **state)
     enum {
         CLIENTS = 20
     };
-    serve(&served, routes, options);
+    test_server_start(&served, routes, options);
     int fds[CLIENTS];
     for (int at = 0; at < CLIENTS; at++) {
         fds[at] = client(&served);
@@ -695,13 +695,13 @@ static void warm_connections_make_room_for_new_ones(void **state)
         if (at != 2)
             close(fds[at]);
     wait_for(&gone, before_end + 4);
-    serve_no_more(&served);
+    test_server_stop(&served);
 }
 
 static void drains_without_losing_what_is_at_work(void **state)
 {
     (void)state;
-    serve(&served, routes, usual);
+    test_server_start(&served, routes, usual);
     int stream = client(&served), idle = client(&served), asks = client(&served);
     client_sends(idle, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_int_equal(client_response(idle), 200);
@@ -720,7 +720,7 @@ static void drains_without_losing_what_is_at_work(void **state)
     close(stream);
     close(idle);
     close(asks);
-    serve_terminated(&served);
+    test_server_terminate(&served);
 }
 
 int main(void)

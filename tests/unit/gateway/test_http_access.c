@@ -16,7 +16,7 @@
 
 #include "http_listen.h"
 
-static served_t served;
+static test_server_t served;
 static char keys_file[] = "/tmp/ragline-access-keys-XXXXXX";
 
 // ---- handlers -----------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ static void get_name(void *arg, http_req_t *req)
 
 static void post_reload(void *arg, http_req_t *req)
 {
-    http_server_reload(((served_t *)arg)->server);
+    http_server_reload(((test_server_t *)arg)->server);
     http_reply(&req, 200, "text/plain", "", 0);
 }
 
@@ -82,7 +82,7 @@ static void a_key_opens_the_door(void **state)
     close(fd);
     write_keys(ANN);
     const char *const options[] = {"--gateway-keys-file", keys_file, NULL};
-    serve(&served, routes, options);
+    test_server_start(&served, routes, options);
     assert_int_equal(ask("GET", "/name", ""), 401);
     assert_non_null(strstr(response_body, "\"invalid_api_key\""));
     assert_non_null(strstr(response_body, "\"invalid_request_error\""));
@@ -103,7 +103,7 @@ static void a_key_opens_the_door(void **state)
     write_keys("nonsense\n");
     assert_int_equal(ask("POST", "/reload", ""), 200);
     assert_int_equal(ask("GET", "/name", "X-Api-Key: beta\r\n"), 200);
-    serve_no_more(&served);
+    test_server_stop(&served);
     unlink(keys_file);
 }
 
@@ -118,12 +118,12 @@ static void other_origins_only_where_configured(void **state)
     static const char *const some[] = {"--gateway-cors-origin",
                                        "https://a.example, https://b.example", NULL};
     static const char *const all[] = {"--gateway-cors-origin", "*", NULL};
-    serve(&served, routes, none);
+    test_server_start(&served, routes, none);
     assert_int_equal(ask("GET", "/name", "Origin: https://a.example\r\n"), 200);
     assert_null(response_header("Access-Control-Allow-Origin"));
     assert_int_equal(ask("OPTIONS", "/name", PREFLIGHT "https://a.example\r\n"), 405);
-    serve_no_more(&served);
-    serve(&served, routes, some);
+    test_server_stop(&served);
+    test_server_start(&served, routes, some);
     assert_int_equal(ask("OPTIONS", "/name", PREFLIGHT "https://b.example\r\n"), 204);
     assert_string_equal(response_header("Access-Control-Allow-Origin"), "https://b.example");
     assert_non_null(strstr(response_header("Access-Control-Allow-Methods"), "GET"));
@@ -141,11 +141,11 @@ static void other_origins_only_where_configured(void **state)
         assert_int_equal(ask("GET", "/name", headers), 200);
         assert_null(response_header("Access-Control-Allow-Origin"));
     }
-    serve_no_more(&served);
-    serve(&served, routes, all);
+    test_server_stop(&served);
+    test_server_start(&served, routes, all);
     assert_int_equal(ask("GET", "/nowhere", "Origin: https://c.example\r\n"), 404);
     assert_string_equal(response_header("Access-Control-Allow-Origin"), "*");
-    serve_no_more(&served);
+    test_server_stop(&served);
 }
 
 // ---- addresses ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-static served_t served;
+static test_server_t served;
 static atomic_int handled, gone;
 static char folder[] = "/tmp/ragline-tls-XXXXXX";
 static char cert_file[64], key_file[64];
@@ -84,7 +84,7 @@ static void get_stream(void *arg, http_req_t *req)
 
 static void post_reload(void *arg, http_req_t *req)
 {
-    http_server_reload(((served_t *)arg)->server);
+    http_server_reload(((test_server_t *)arg)->server);
     http_reply(&req, 200, "text/plain", "", 0);
 }
 
@@ -110,7 +110,7 @@ static int start(void **state)
                                    "--gateway-request-timeout-ms",
                                    "500",
                                    NULL};
-    serve(&served, routes, options);
+    test_server_start(&served, routes, options);
     client_ctx = SSL_CTX_new(TLS_client_method());
     return 0;
 }
@@ -118,7 +118,7 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
-    serve_terminated(&served);
+    test_server_terminate(&served);
     SSL_CTX_free(client_ctx);
     unlink(cert_file);
     unlink(key_file);

@@ -15,7 +15,7 @@
 
 #include "page.h"
 
-static served_t served;
+static test_server_t served;
 
 static void get_page(void *arg, http_req_t *req)
 {
@@ -39,14 +39,14 @@ static const http_route_t routes[] = {
 static int start(void **state)
 {
     (void)state;
-    serve(&served, routes, NULL);
+    test_server_start(&served, routes, NULL);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    serve_no_more(&served);
+    test_server_stop(&served);
     return 0;
 }
 

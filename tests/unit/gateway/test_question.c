@@ -13,7 +13,7 @@
 
 #include "question.h"
 
-static served_t served;
+static test_server_t served;
 static char keys_file[] = "/tmp/ragline-question-keys-XXXXXX";
 static json_t *answer; // the last one's body
 
@@ -90,14 +90,14 @@ static int start(void **state)
         return -1;
     close(fd);
     const char *const options[] = {"--gateway-keys-file", keys_file, NULL};
-    serve(&served, routes, options);
+    test_server_start(&served, routes, options);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    serve_no_more(&served);
+    test_server_stop(&served);
     json_decref(answer);
     return unlink(keys_file);
 }

@@ -22,7 +22,7 @@ struct fixture {
     rl_proc_t *proc;
     gateway_t *gateway;
     pipeline_t *pipeline;
-    served_t served; // for client()
+    test_server_t served; // for client()
     rl_timer_t *timer, *guard;
     condition_fn *condition;
     const char *worker; // that the condition is about

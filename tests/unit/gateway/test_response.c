@@ -15,7 +15,7 @@
 #include "response.h"
 #include "sse.h"
 
-static served_t served;
+static test_server_t served;
 
 // ---- an answer given to a response -----------------------------------------------------------
 
@@ -178,14 +178,14 @@ static const http_route_t routes[] = {
 static int start(void **state)
 {
     (void)state;
-    serve(&served, routes, NULL);
+    test_server_start(&served, routes, NULL);
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    serve_no_more(&served);
+    test_server_stop(&served);
     return 0;
 }
 
