@@ -184,15 +184,16 @@ static void rows_that_are_no_numbers_are_left_out(void **state)
 static void without_memory_there_is_no_copy(void **state)
 {
     (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); // it ends the process where malloc gives NULL
+#endif
     assert_null(flat_new(NULL, (size_t)1 << 50, 16));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#ifndef __SANITIZE_ADDRESS__ // it ends the process where malloc gives NULL
         cmocka_unit_test(without_memory_there_is_no_copy),
-#endif
         cmocka_unit_test(finds_the_best_of_any_shape),
         cmocka_unit_test(finds_the_best_among_near_equals),
         cmocka_unit_test(bears_outliers_and_long_questions),
