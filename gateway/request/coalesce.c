@@ -193,14 +193,14 @@ static bool adopt_passages(request_t *self, passage_set_t *set, const char *how)
 // What the question's drafts have found, if it serves; a reference for the caller.
 static passage_set_t *take_draft(request_t *self)
 {
-    char reader[64] = "";
+    char prefilled_by[64] = "";
     if (!self->question->draft || self->question->form == FORM_DRAFT)
         return NULL;
     passage_set_t *set =
         drafts_take(self->pipeline->drafts, self->caller, self->question->draft, self->search_text,
-                    self->coalesce->rest, reader, sizeof reader);
-    if (*reader && !self->prefilled_by)
-        self->prefilled_by = rl_strdup(reader);
+                    self->coalesce->rest, prefilled_by, sizeof prefilled_by);
+    if (*prefilled_by && !self->prefilled_by)
+        self->prefilled_by = rl_strdup(prefilled_by);
     return set;
 }
 
