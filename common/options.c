@@ -377,6 +377,11 @@ const rl_option_t rl_options[] = {
         "the passages, 10,000 at least"),
     INT("index.sync_s", "0", 0, 31536000, RL_INDEX,
         "--sync looks again after so many seconds; 0: once"),
+    LIST("index.skip", "", RL_INDEX,
+         "patterns of files and folders that are left out: of their names (*.log), or with a slash "
+         "of their paths below the folder given (drafts/*)"),
+    STRING("index.report", "", RL_INDEX,
+           "file of JSON lines that name each document that is not wholly in the index, and why"),
     FLAG("changes", RL_INDEX, "changes the collection by the lines of standard input"),
     FLAG("add", RL_INDEX, "adds documents to the collection, or puts them in others' place"),
     FLAG("delete", RL_INDEX, "deletes documents by their ids"),

@@ -32,9 +32,10 @@ static const char usage[] =
     "from standard input, documents as in JSONL, {\"delete\": ID} or {\"delete_source\": SOURCE}, and\n"
     "answers each in a line. Changes are merged into a new generation when many have gathered.\n"
     "\n"
-    "Exit status: 0 all is in the index; 1 the index is built, but some files or lines could not be\n"
-    "used; 2 wrong use; 3 no index was built; 130 interrupted. After 3 and 130 the old index is in\n"
-    "force, and the next run goes on from what was embedded. With --check: 0 the recall wanted is\n"
+    "Exit status: 0 all is in the index; 1 the index is in force, but some documents are not wholly in\n"
+    "it (--index-report FILE names each with its reason); 2 wrong use; 3 nothing was changed; 130\n"
+    "interrupted. After 3 and 130 the old index is in force, and the next run goes on from what was\n"
+    "embedded. With --check: 0 the recall wanted is\n"
     "reached; 1 it is not; 3 it could not be checked.\n";
 
 // --check FOLDER: the table goes to standard output.
@@ -78,10 +79,16 @@ static int run_build(rl_proc_t *proc)
         fprintf(stderr, "ragline-index: %s\n", why);
         return BUILD_WRONG;
     }
+    report_t *report = report_new(rl_conf_str(plan.conf, "index.report"), why, sizeof why);
+    if (!report) {
+        fprintf(stderr, "ragline-index: %s\n", why);
+        return BUILD_WRONG;
+    }
     signal(SIGHUP, SIG_IGN); // goes on without its terminal; its options do not change half-way
-    build_t *build = build_new(proc, &plan);
+    build_t *build = build_new(proc, &plan, report);
     int status = rl_proc_run(proc);
     build_destroy(&build);
+    report_destroy(&report);
     return status;
 }
 

@@ -110,10 +110,10 @@ def test_front_matter_is_what_filters_ask_for(folder, serve):
         "page.1": ".TH PAGE 1\n.SH NAME\npage \\- a pump\n.do nop hidden\n",
     })  # fmt: skip
     done = index(folder, folder / "out", [documents])
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "broken.md: line 2: front matter" in done.stderr
     assert "page.1: line 4: mandoc does not support it" in done.stderr
-    assert "not understood: 2" in done.stdout
+    assert "not wholly in the index: 2" in done.stdout
     one = serve(folder / "out", embed=None)
     for field, condition in (
         ("year", {"gte": 2020}),

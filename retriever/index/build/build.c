@@ -55,7 +55,12 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-build_t *build_new(rl_proc_t *proc, const plan_t *plan)
+static void clear_progress(void *arg)
+{
+    progress_clear(arg);
+}
+
+build_t *build_new(rl_proc_t *proc, const plan_t *plan, report_t *report)
 {
     build_t *self = rl_new(*self);
     self->proc = proc;
@@ -63,6 +68,8 @@ build_t *build_new(rl_proc_t *proc, const plan_t *plan)
     self->began = rl_now_us();
     self->text = rl_buf_make(BULK_MAX_TEXT);
     self->progress = progress_new();
+    self->report = report;
+    report_on_terminal(report, clear_progress, self->progress);
     self->turn = rl_must(event_new(rl_proc_base(proc), -1, 0, on_turn, self));
     rl_proc_on_stop(proc, on_stop, self);
     build_set_state(self, BUILD_LISTING);
@@ -81,6 +88,7 @@ void build_destroy(build_t **self_p)
     spool_destroy(&self->spool);
     corpus_destroy(&self->corpus);
     listing_destroy(&self->listing);
+    report_on_terminal(self->report, NULL, NULL);
     progress_destroy(&self->progress);
     rl_buf_free(&self->text);
     event_free(self->turn);

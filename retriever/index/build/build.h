@@ -13,21 +13,22 @@
 
 #include "plan.h"
 #include "proc.h"
+#include "report.h"
 
 typedef struct build build_t;
 
 // What the program's exit status says.
 enum {
     BUILD_WHOLE = 0,         // everything is in the index
-    BUILD_PARTS = 1,         // the index is built, but some files or lines could not be used
+    BUILD_PARTS = 1,         // the index is in force, but some documents are not wholly in it
     BUILD_WRONG = 2,         // wrong use: nothing was begun
-    BUILD_FAILED = 3,        // no index was built; the old one stays in force
+    BUILD_FAILED = 3,        // nothing was changed; the old index stays in force
     BUILD_INTERRUPTED = 130, // by a signal; the old one stays in force, the next run resumes
 };
 
-// Starts; the work is done from the loop, which it ends with one of the above. The plan must
+// Starts; the work is done from the loop, which it ends with one of the above. Plan and report must
 // outlive it.
-build_t *build_new(rl_proc_t *proc, const plan_t *plan);
+build_t *build_new(rl_proc_t *proc, const plan_t *plan, report_t *report);
 void build_destroy(build_t **self_p);
 
 #endif

@@ -11,28 +11,14 @@
 #include "fail.h"
 #include "log.h"
 
-static void on_listing_problem(void *arg, const char *path, const char *what)
-{
-    build_t *self = arg;
-    self->listing_problems++;
-    progress_clear(self->progress);
-    rl_warn("%s: %s", path, what);
-}
-
-static void on_corpus_problem(void *arg, const char *where, const char *what)
-{
-    build_t *self = arg;
-    progress_clear(self->progress);
-    rl_warn("%s: %s", where, what);
-}
-
 void build_list(build_t *self)
 {
-    self->listing = listing_new(on_listing_problem, self);
+    self->listing = listing_new(self->report);
+    listing_configure(self->listing, self->plan->conf);
     for (size_t i = 0; i < rl_conf_args(self->plan->conf); i++)
         listing_add(self->listing, rl_conf_arg(self->plan->conf, i));
     listing_close(self->listing);
-    self->corpus = corpus_new(self->listing, on_corpus_problem, self);
+    self->corpus = corpus_new(self->listing, self->report);
     progress_begin(self->progress, "reading", "bytes", listing_bytes(self->listing));
     build_set_state(self, BUILD_READING);
 }
@@ -141,7 +127,7 @@ static bool vector_fits(build_t *self, const document_t *doc)
         snprintf(what, sizeof what, "its \"vector\" has %zu numbers, those before it have %zu",
                  doc->vector_size, self->dimension);
     }
-    corpus_problem(self->corpus, doc->id, what);
+    corpus_problem(self->corpus, REPORT_VECTOR, what);
     return false;
 }
 
@@ -169,9 +155,10 @@ static void end_reading(build_t *self)
     progress_end(self->progress);
     if (self->passages == 0) {
         rl_fail(self->why, BUILD_WHY,
-                "nothing to index: %" PRIu64 " files read, %" PRIu64 " left out, %" PRIu64
-                " documents without text, %" PRIu64 " problems",
-                counts->files, counts->left_out, counts->empty, build_problems(self));
+                "nothing to index: %" PRIu64 " files read, %" PRIu64 " without text, %" PRIu64
+                " could not be used",
+                counts->files, report_count(self->report, REPORT_EMPTY),
+                report_faults(self->report));
         build_fail(self, self->why);
         return;
     }

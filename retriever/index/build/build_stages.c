@@ -26,10 +26,21 @@ void build_end(build_t *self, int status)
     rl_proc_end(self->proc, status);
 }
 
+// Says what is not in the index. False if the report could not be written.
+static bool finish_report(build_t *self)
+{
+    char why[BUILD_WHY];
+    if (report_finish(self->report, why, sizeof why) == 0)
+        return true;
+    rl_error("%s", why);
+    return false;
+}
+
 void build_fail(build_t *self, const char *why)
 {
     if (self->state == BUILD_ENDED)
         return;
+    finish_report(self);
     progress_clear(self->progress);
     rl_error("%s", why); // first: `why` may belong to what is given up next
     bulk_embed_destroy(&self->bulk);
@@ -47,14 +58,10 @@ void build_fail(build_t *self, const char *why)
     build_end(self, BUILD_FAILED);
 }
 
-uint64_t build_problems(const build_t *self)
-{
-    return corpus_counts(self->corpus)->problems + self->listing_problems;
-}
-
 void build_succeed(build_t *self)
 {
-    build_end(self, build_problems(self) > 0 ? BUILD_PARTS : BUILD_WHOLE);
+    bool whole = finish_report(self) && report_faults(self->report) == 0;
+    build_end(self, whole ? BUILD_WHOLE : BUILD_PARTS);
 }
 
 // ---- what stages share --------------------------------------------------------------------------

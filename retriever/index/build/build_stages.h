@@ -48,9 +48,9 @@ struct build {
     generation_writer_t *writer; // also holds the folder's lock while an engine is loaded
     load_t *load;                // NULL: a generation is written
     progress_t *progress;
+    report_t *report;
     rl_buf_t text; // of one passage, as it is embedded
     uint64_t began;
-    uint64_t listing_problems;
     uint64_t documents, passages;
     uint64_t to_embed, reused, embedded_now, written, cut;
     uint64_t noted; // time of the last note
@@ -76,9 +76,6 @@ void build_fail(build_t *self, const char *why);
 
 // All that was read is in the index: ends with the status that says whether some could not be used.
 void build_succeed(build_t *self);
-
-// Files, lines and documents that could not be used.
-uint64_t build_problems(const build_t *self);
 
 // The vector of a passage from the spool: the document's own, the cache's, or NULL in a collection
 // without. Good until the next call. Returns 0, or -1 with self->why.

@@ -77,7 +77,6 @@ static void on_finishing(void *arg, const char *stage, uint64_t shard, uint64_t 
 
 static void print_summary(const build_t *self)
 {
-    const corpus_counts_t *counts = corpus_counts(self->corpus);
     printf("%s/%s: %" PRIu64 " documents, %" PRIu64 " passages in %zu shard%s", self->plan->out,
            self->generation, self->documents, self->passages, self->plan->shards,
            self->plan->shards == 1 ? "" : "s");
@@ -86,12 +85,10 @@ static void print_summary(const build_t *self)
         printf("embeddings: %" PRIu64 " made, %" PRIu64 " reused, %" PRIu64
                " of too long a text (cut)\n",
                self->embedded_now, self->reused, self->cut);
-    printf("files: %" PRIu64 " read, %" PRIu64 " left out (no text); documents: %" PRIu64
-           " without text, %" PRIu64 " with bytes that are no UTF-8 (repaired); problems: %" PRIu64
-           "\n",
-           counts->files, counts->left_out, counts->empty, counts->repaired, build_problems(self));
-    if (counts->partly > 0)
-        printf("documents with parts that were not understood: %" PRIu64 "\n", counts->partly);
+    printf("files: %" PRIu64 " read; without text: %" PRIu64
+           "; documents and lines not wholly in the index: %" PRIu64 "\n",
+           corpus_counts(self->corpus)->files, report_count(self->report, REPORT_EMPTY),
+           report_faults(self->report));
     build_print_duration(self);
 }
 

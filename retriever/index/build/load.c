@@ -274,8 +274,8 @@ static void print_summary(const load_t *self)
     if (build->mode == BUILD_EMBEDDED)
         printf("embeddings: %" PRIu64 " made, %" PRIu64 " reused\n", build->embedded_now,
                build->reused);
-    printf("%" PRIu64 " passages of earlier loads removed; problems: %" PRIu64 "\n", self->removed,
-           build_problems(build));
+    printf("%" PRIu64 " passages of earlier loads removed; not wholly loaded: %" PRIu64 "\n",
+           self->removed, report_faults(build->report));
     build_print_duration(build);
 }
 

@@ -14,7 +14,7 @@ static void print_deleted(change_run_t *self, const char *why)
 {
     if (why)
         return;
-    change_run_log_wrong(self);
+    change_run_report_wrong(self);
     for (size_t at = 0; at < change_batch_size(self->batch); at++) {
         const change_item_t *item = change_batch_at(self->batch, at);
         if (!item->why)
@@ -111,6 +111,8 @@ change_run_t *change_run_new(rl_proc_t *proc, char *why, size_t why_size)
                                       : "--%s takes nothing behind it",
                      self->mode->flag);
     if (rc == 0)
+        self->report = report_new(rl_conf_str(self->conf, "index.report"), why, why_size);
+    if (self->report)
         self->target = change_target_new(self->conf, why, why_size);
     if (self->target)
         change_run_start(self);
@@ -130,6 +132,7 @@ void change_run_destroy(change_run_t **self_p)
     change_sync_close(self);
     change_batch_destroy(&self->batch);
     change_target_destroy(&self->target);
+    report_destroy(&self->report);
     if (self->turn)
         event_free(self->turn);
     if (self->poll)

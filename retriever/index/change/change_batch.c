@@ -10,7 +10,6 @@
 #include "embedding.h"
 #include "fail.h"
 #include "files.h"
-#include "hash.h"
 #include "log.h"
 #include "mem.h"
 #include "passages.h"
@@ -136,14 +135,17 @@ void change_batch_drop_last(change_batch_t *self)
     free_item(item);
 }
 
-uint64_t change_fingerprint(const rl_passage_t *passage)
+rl_hash128_t change_fingerprint(const rl_passage_t *passage)
 {
     const char *const parts[] = {passage->title, passage->heading, passage->source, passage->text,
                                  passage->meta};
-    uint64_t sum = passage->start * 3 + passage->end;
+    uint64_t place[] = {passage->start, passage->end};
+    rl_hash128_t hashes[sizeof parts / sizeof *parts + 1];
+    size_t size = 0;
+    hashes[size++] = rl_hash128(place, sizeof place);
     for (size_t at = 0; at < sizeof parts / sizeof *parts; at++)
-        sum = (sum << 7 | sum >> 57) ^ rl_hash64(parts[at], strlen(parts[at]));
-    return sum * UINT64_C(0x9E3779B97F4A7C15);
+        hashes[size++] = rl_hash128(parts[at], strlen(parts[at]));
+    return rl_hash128(hashes, sizeof hashes);
 }
 
 // What the callback of document_cut needs.

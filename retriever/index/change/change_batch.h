@@ -8,6 +8,7 @@
 #include "bulk_embed.h"
 #include "change_target.h"
 #include "document.h"
+#include "hash.h"
 
 enum {
     CHANGE_BATCH_ITEMS = 256, // changes in a batch
@@ -47,8 +48,9 @@ void change_batch_wrong(change_batch_t *self, const char *why, uint64_t tag);
 // Takes the last item out again.
 void change_batch_drop_last(change_batch_t *self);
 
-// Stands for the content of a document: the same for the same passages, whatever their order.
-uint64_t change_fingerprint(const rl_passage_t *passage);
+// A passage's share of what stands for the content of a document, which is the sum of them: the
+// same for the same passages, whatever their order.
+rl_hash128_t change_fingerprint(const rl_passage_t *passage);
 
 // Embeds and commits; `done` is called from the loop, or before this returns. Then each item has
 // its number or what is wrong; `why` is what has kept all of them from being committed, else NULL.

@@ -7,20 +7,14 @@
 
 #include "log.h"
 
-static void on_problem(void *arg, const char *where, const char *what)
-{
-    change_run_t *self = arg;
-    self->problems++;
-    rl_warn("%s: %s", where, what);
-}
-
 static void open_files(change_run_t *self)
 {
-    self->listing = listing_new(on_problem, self);
+    self->listing = listing_new(self->report);
+    listing_configure(self->listing, self->conf);
     for (size_t at = 0; at < rl_conf_args(self->conf); at++)
         listing_add(self->listing, rl_conf_arg(self->conf, at));
     listing_close(self->listing);
-    self->corpus = corpus_new(self->listing, on_problem, self);
+    self->corpus = corpus_new(self->listing, self->report);
 }
 
 void change_files_close(change_run_t *self)
@@ -51,9 +45,9 @@ static void add_files(change_run_t *self)
         return;
     }
     printf("%s: %" PRIu64 " documents added or replaced (change %" PRIu64 "), %" PRIu64
-           " passages embedded; problems: %" PRIu64 "\n",
+           " passages embedded; not wholly in the index: %" PRIu64 "\n",
            self->target->folder, self->done, self->last, self->embedded,
-           self->problems + self->wrong);
+           report_faults(self->report));
     fflush(stdout);
     change_run_end(self, change_run_status(self));
 }
@@ -61,7 +55,7 @@ static void add_files(change_run_t *self)
 static void on_answered(change_run_t *self, const char *why)
 {
     if (!why)
-        change_run_log_wrong(self);
+        change_run_report_wrong(self);
 }
 
 const change_mode_t change_add_mode = {"add", true, add_files, on_answered};

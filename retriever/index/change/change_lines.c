@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fail.h"
 #include "format.h"
 #include "input.h"
 #include "log.h"
@@ -61,7 +62,11 @@ static void take_document(change_run_t *self, const char *line, size_t size)
     document_t doc;
     document_init(&doc);
     char *text = input_text(line, size, &text_size, &repaired);
-    int rc = text ? format_jsonl.read(text, text_size, &doc, why, sizeof why) : -1;
+    int rc = text ? 0 : -1;
+    if (text && repaired > 0)
+        rc = rl_fail(why, sizeof why, "%zu bytes are not UTF-8", repaired);
+    if (rc == 0)
+        rc = format_jsonl.read(text, text_size, &doc, why, sizeof why);
     free(text);
     if (rc != 0)
         change_batch_wrong(self->batch, why, self->lines->line);

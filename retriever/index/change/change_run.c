@@ -42,9 +42,17 @@ void change_run_fail(change_run_t *self, const char *why)
     rl_proc_end(self->proc, BUILD_FAILED);
 }
 
-int change_run_status(const change_run_t *self)
+int change_run_status(change_run_t *self)
 {
-    return self->wrong + self->problems > 0 ? BUILD_PARTS : BUILD_WHOLE;
+    char why[512];
+    bool whole = self->wrong + report_faults(self->report) == 0;
+    if (report_finish(self->report, why, sizeof why) != 0) {
+        rl_error("%s", why);
+        return BUILD_PARTS;
+    }
+    if (whole)
+        return BUILD_WHOLE;
+    return self->done > 0 || self->sync ? BUILD_PARTS : BUILD_FAILED;
 }
 
 // Only what was committed is in force. A merge that is broken off leaves nothing behind.
@@ -138,12 +146,12 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
         change_run_schedule(self);
 }
 
-void change_run_log_wrong(const change_run_t *self)
+void change_run_report_wrong(change_run_t *self)
 {
     for (size_t at = 0; at < change_batch_size(self->batch); at++) {
         const change_item_t *item = change_batch_at(self->batch, at);
         if (item->why)
-            rl_warn("%s: %s", item->name, item->why);
+            report_add(self->report, REPORT_PROBLEM, REPORT_LEFT_OUT, item->name, 0, item->why);
     }
 }
 

@@ -38,10 +38,11 @@ struct change_run {
     bool committing, ended, stopping;
     uint64_t first_ready_us; // before it nothing is answered (see change_run.c)
     uint64_t last;           // number of the last change made here
-    uint64_t done, wrong, embedded, problems;
+    uint64_t done, wrong, embedded;
     size_t arg; // next of the command line's
     change_lines_t *lines;
     change_sync_t *sync;
+    report_t *report; // of what could not be used
     // of files that are read
     listing_t *listing;
     corpus_t *corpus;
@@ -57,10 +58,11 @@ void change_run_commit(change_run_t *self);
 // The run is over.
 void change_run_end(change_run_t *self, int status);
 void change_run_fail(change_run_t *self, const char *why);
-// 0, or BUILD_PARTS if something could not be used.
-int change_run_status(const change_run_t *self);
-// Logs what was wrong with items of the batch that has been answered.
-void change_run_log_wrong(const change_run_t *self);
+// Says what could not be used. Returns 0, BUILD_PARTS if there was something, BUILD_FAILED if there
+// was nothing else.
+int change_run_status(change_run_t *self);
+// Reports what was wrong with items of the batch that has been answered.
+void change_run_report_wrong(change_run_t *self);
 
 // Free what each mode holds.
 void change_lines_close(change_run_t *self);

@@ -18,23 +18,15 @@
 
 struct change_sync {
     sync_state_t *state;
-    char *folder;      // as given, without slashes at its end
-    const char *file;  // at work
-    uint64_t problems; // of this file
-    uint64_t before;   // problems of the listing
+    char *folder;     // as given, without slashes at its end
+    const char *file; // at work
+    uint64_t before;  // faults that the report had when it came
+    bool wrong;       // a document of it cannot be put
     uint64_t read, same, put, deleted;
     bool deleting, ended;
     bool waiting;       // for another process that synchronises the folder
     struct event *next; // the next pass over the folder
 };
-
-static void on_problem(void *arg, const char *where, const char *what)
-{
-    change_run_t *self = arg;
-    self->problems++;
-    self->sync->problems++;
-    rl_warn("%s: %s", where, what);
-}
 
 // ---- what the index has of the folder -----------------------------------------------------------
 
@@ -93,15 +85,19 @@ static int begin_pass(change_run_t *self, char *why, size_t why_size)
         return busy ? 1 : -1;
     if (!sync_state_is_known(sync->state) && adopt_documents(self, why, why_size) != 0)
         return -1;
-    sync->problems = sync->read = sync->same = sync->put = sync->deleted = 0;
+    sync->read = sync->same = sync->put = sync->deleted = 0;
     sync->deleting = sync->ended = sync->waiting = false;
     sync->file = NULL;
-    self->listing = listing_new(on_problem, self);
+    self->listing = listing_new(self->report);
+    listing_configure(self->listing, self->conf);
     listing_add(self->listing, sync->folder);
     listing_close(self->listing);
     listing_filter(self->listing, has_changed, self);
-    sync->before = sync->problems;
-    self->corpus = corpus_new(self->listing, on_problem, self);
+    for (size_t at = 0; listing_failed(self->listing, at); at++)
+        sync_state_keep_below(sync->state, listing_failed(self->listing, at));
+    sync->before = report_faults(self->report);
+    sync->wrong = false;
+    self->corpus = corpus_new(self->listing, self->report);
     return 0;
 }
 
@@ -111,13 +107,14 @@ static void end_pass(change_run_t *self)
     sync_state_close(&self->sync->state);
 }
 
-// Problems so far were those of the file that was at work; `file` comes next.
-static void next_file(change_run_t *self, uint64_t problems, const char *file)
+// Faults so far were those of the file that was at work; `file` comes next.
+static void next_file(change_run_t *self, uint64_t faults, const char *file)
 {
     change_sync_t *sync = self->sync;
-    if (sync->file && problems > sync->before)
+    if (sync->file && (faults > sync->before || sync->wrong))
         sync_state_keep(sync->state, sync->file); // what could not be read stays as it was
-    sync->before = problems;
+    sync->before = faults;
+    sync->wrong = false;
     sync->file = file;
 }
 
@@ -125,11 +122,14 @@ static void take_document(change_run_t *self, document_t *doc)
 {
     change_sync_t *sync = self->sync;
     const change_item_t *item = change_batch_put(self->batch, doc, 0);
-    uint64_t print = 0;
-    for (size_t at = 0; at < item->passages_size; at++)
-        print += change_fingerprint(&item->passages[at]);
+    rl_hash128_t print = {0, 0};
+    for (size_t at = 0; at < item->passages_size; at++) {
+        rl_hash128_t share = change_fingerprint(&item->passages[at]);
+        print.low += share.low;
+        print.high += share.high;
+    }
     sync->read++;
-    sync->problems += item->why != NULL; // said when the batch is
+    sync->wrong |= item->why != NULL; // reported when the batch is
     if (sync_state_document(sync->state, sync->file, doc->id, print) || item->why)
         return;
     sync->same++;
@@ -141,13 +141,13 @@ static void read_files(change_run_t *self)
     change_sync_t *sync = self->sync;
     while (!change_batch_full(self->batch)) {
         document_t doc;
-        uint64_t problems = sync->problems;
+        uint64_t faults = report_faults(self->report);
         corpus_next_t next = corpus_next(self->corpus, &doc);
         const char *file = corpus_file(self->corpus);
         if (file != sync->file)
-            next_file(self, problems, file);
+            next_file(self, faults, file);
         if (next == CORPUS_END) {
-            next_file(self, sync->problems, NULL);
+            next_file(self, report_faults(self->report), NULL);
             sync->deleting = true;
             return;
         }
@@ -176,9 +176,8 @@ static void delete_gone(change_run_t *self)
 {
     change_sync_t *sync = self->sync;
     if (sync_state_lost_all(sync->state)) {
-        self->problems++;
-        rl_warn("%s has no files: is it mounted? Nothing is deleted (--delete-source does)",
-                sync->folder);
+        report_add(self->report, REPORT_LIST_FAILED, REPORT_KEPT, sync->folder, 0,
+                   "has no files: is it mounted? Nothing is deleted (--delete-source does)");
         sync->ended = true;
         return;
     }
@@ -203,9 +202,9 @@ static void finish_pass(change_run_t *self)
     if (!nothing || period == 0) {
         printf("%s: %" PRIu64 " documents put, %" PRIu64 " deleted, %" PRIu64
                " read and found the same (change %" PRIu64 "), %" PRIu64
-               " passages embedded; problems: %" PRIu64 "\n",
+               " passages embedded; not wholly in the index: %" PRIu64 "\n",
                sync->folder, sync->put, sync->deleted, sync->same, self->last, self->embedded,
-               self->problems + self->wrong);
+               report_faults(self->report));
         fflush(stdout);
     }
     end_pass(self);
@@ -213,11 +212,13 @@ static void finish_pass(change_run_t *self)
         change_run_end(self, change_run_status(self));
         return;
     }
-    self->arg %= rl_conf_args(self->conf);
-    if (period == 0) {
+    if (period > 0)
+        self->arg = (self->arg + 1) % rl_conf_args(self->conf);
+    if (self->arg > 0) {
         change_run_schedule(self);
         return;
     }
+    change_run_status(self); // says what this round could not read
     struct timeval wait = {period, 0};
     event_add(sync->next, &wait);
 }
@@ -226,6 +227,8 @@ static int next_folder(change_run_t *self, char *why, size_t why_size)
 {
     change_sync_t *sync = self->sync;
     free(sync->folder);
+    if (self->arg == 0)
+        report_restart(self->report); // each round over the folders has a report of its own
     sync->folder = rl_strdup(rl_conf_arg(self->conf, self->arg));
     for (size_t size = strlen(sync->folder); size > 1 && sync->folder[size - 1] == '/';)
         sync->folder[--size] = '\0';
@@ -275,7 +278,9 @@ static void on_answered(change_run_t *self, const char *why)
 {
     if (why)
         return;
-    change_run_log_wrong(self);
+    uint64_t faults = report_faults(self->report);
+    change_run_report_wrong(self);
+    self->sync->before += report_faults(self->report) - faults; // not of the file at work
     for (size_t at = 0; at < change_batch_size(self->batch); at++) {
         const change_item_t *item = change_batch_at(self->batch, at);
         if (!item->why && item->tag)

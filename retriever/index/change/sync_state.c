@@ -19,7 +19,7 @@
 #include "vector_cache.h"
 
 enum {
-    DIGITS = 16,     // of a hash
+    DIGITS = 16,     // of a checksum
     READ_AGAIN = -1, // as the time of a file's change: no file has this one
     SEEN = 1,        // marks of a file: it is there,
     READ = 2,        // and what it gives in this pass is all that it gives
@@ -28,7 +28,7 @@ enum {
 // Names of files and ids of documents are looked up by their hashes (LMDB's keys have 511 bytes).
 enum {
     HEAD,      // "head": head_t
-    FILES,     // name: file_t
+    FILES,     // name: file_t, and behind it the name
     GIVEN,     // given_key_t: the pass in which the file gave the document
     DOCUMENTS, // id: document_t, and behind it the id
     GONE,      // the same, of documents that no file gives; empty between passes
@@ -54,13 +54,14 @@ typedef struct given_key {
 } given_key_t;
 
 typedef struct document {
-    uint64_t fingerprint;
+    rl_hash128_t fingerprint;
     uint64_t files; // that give it
 } document_t;
 
 struct sync_state {
-    char path[FILE_PATH_MAX], sum_path[FILE_PATH_MAX], json_path[FILE_PATH_MAX];
-    int sum; // the file with the checksum
+    char path[FILE_PATH_MAX], sum_path[FILE_PATH_MAX];
+    char old_path[FILE_PATH_MAX]; // of an earlier version, up to its dot
+    int sum;                      // the file with the checksum
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi tables[TABLES];
@@ -184,14 +185,16 @@ sync_state_t *sync_state_open(const char *folder, const char *from, bool *busy, 
 {
     sync_state_t *self = rl_new(*self);
     char path[FILE_PATH_MAX];
-    uint64_t hash = rl_hash64(from, strlen(from));
+    size_t size = strlen(from);
+    rl_hash128_t hash = rl_hash128(from, size);
     int rc = 0;
     *busy = false;
     self->sum = -1;
     if (path_format(path, "%s/sync", folder) != 0 || (mkdir(path, 0755) != 0 && errno != EEXIST) ||
-        path_format(self->path, "%s/%016" PRIx64 ".mdb", path, hash) != 0 ||
-        path_format(self->sum_path, "%s/%016" PRIx64 ".sum", path, hash) != 0 ||
-        path_format(self->json_path, "%s/%016" PRIx64 ".json", path, hash) != 0)
+        path_format(self->path, "%s/%016" PRIx64 "%016" PRIx64 ".mdb", path, hash.high, hash.low) ||
+        path_format(self->sum_path, "%s/%016" PRIx64 "%016" PRIx64 ".sum", path, hash.high,
+                    hash.low) ||
+        path_format(self->old_path, "%s/%016" PRIx64, path, rl_hash64(from, size)) != 0)
         rc = rl_fail(why, why_size, "%s/sync: cannot make the folder: %s", folder, strerror(errno));
     if (rc != 0 || lock_state(self, busy, why, why_size) != 0 ||
         open_tables(self, why, why_size) != 0)
@@ -228,7 +231,12 @@ static void write_sum(sync_state_t *self)
     errno = EIO;
     if (pwrite(self->sum, text, DIGITS, 0) != DIGITS || fsync(self->sum) != 0)
         note_rc(self, errno);
-    unlink(self->json_path);
+    static const char *const old[] = {"json", "mdb", "sum"};
+    for (size_t at = 0; at < sizeof old / sizeof *old; at++) {
+        char *path = rl_format("%s.%s", self->old_path, old[at]);
+        unlink(path);
+        free(path);
+    }
 }
 
 int sync_state_write(sync_state_t *self, char *why, size_t why_size)
@@ -263,7 +271,7 @@ static bool get_file(sync_state_t *self, const char *name, file_t *file)
 static void put_file(sync_state_t *self, const char *name, const file_t *file)
 {
     vector_key_t key = key_of(name);
-    put_value(self, FILES, VAL(&key), file, sizeof *file, "");
+    put_value(self, FILES, VAL(&key), file, sizeof *file, name);
 }
 
 static unsigned marks_of(const sync_state_t *self, uint64_t number)
@@ -303,9 +311,33 @@ void sync_state_keep(sync_state_t *self, const char *name)
     put_file(self, name, &file);
 }
 
+void sync_state_keep_below(sync_state_t *self, const char *name)
+{
+    size_t size = strlen(name);
+    char **kept = NULL;
+    size_t kept_size = 0;
+    MDB_cursor *cursor = open_cursor(self, FILES);
+    MDB_val key, value;
+    while (move_cursor(self, cursor, &key, &value, MDB_NEXT)) {
+        const char *file = (char *)value.mv_data + sizeof(file_t);
+        size_t length = value.mv_size - sizeof(file_t);
+        if (size > 0 && (length < size || memcmp(file, name, size) != 0 ||
+                         (length > size && file[size] != '/')))
+            continue;
+        kept = rl_realloc(kept, kept_size + 1, sizeof *kept); // what is written moves what is read
+        kept[kept_size++] = rl_strndup(file, length);
+    }
+    close_cursor(cursor);
+    for (size_t at = 0; at < kept_size; at++) {
+        sync_state_keep(self, kept[at]);
+        free(kept[at]);
+    }
+    free(kept);
+}
+
 // Notes that the file gave the document in a pass.
 static void note_given(sync_state_t *self, uint64_t number, const char *id, uint64_t pass,
-                       const document_t *before, uint64_t fingerprint)
+                       const document_t *before, rl_hash128_t fingerprint)
 {
     given_key_t key = {number, key_of(id)};
     uint64_t last;
@@ -315,7 +347,8 @@ static void note_given(sync_state_t *self, uint64_t number, const char *id, uint
     put_value(self, DOCUMENTS, VAL(&key.id), &document, sizeof document, id);
 }
 
-void sync_state_adopt(sync_state_t *self, const char *name, const char *id, uint64_t fingerprint)
+void sync_state_adopt(sync_state_t *self, const char *name, const char *id,
+                      rl_hash128_t fingerprint)
 {
     vector_key_t key = key_of(id);
     document_t before = {0};
@@ -323,10 +356,13 @@ void sync_state_adopt(sync_state_t *self, const char *name, const char *id, uint
     if (!get_file(self, name, &file))
         put_file(self, name, &file);
     get_value(self, DOCUMENTS, VAL(&key), &before, sizeof before, NULL);
-    note_given(self, file.number, id, 0, &before, before.fingerprint + fingerprint);
+    fingerprint.low += before.fingerprint.low;
+    fingerprint.high += before.fingerprint.high;
+    note_given(self, file.number, id, 0, &before, fingerprint);
 }
 
-bool sync_state_document(sync_state_t *self, const char *name, const char *id, uint64_t fingerprint)
+bool sync_state_document(sync_state_t *self, const char *name, const char *id,
+                         rl_hash128_t fingerprint)
 {
     vector_key_t key = key_of(id);
     document_t before = {0};
@@ -338,7 +374,7 @@ bool sync_state_document(sync_state_t *self, const char *name, const char *id, u
     }
     get_value(self, DOCUMENTS, VAL(&key), &before, sizeof before, NULL);
     note_given(self, file.number, id, self->head.passes, &before, fingerprint);
-    return before.files == 0 || before.fingerprint != fingerprint;
+    return before.files == 0 || memcmp(&before.fingerprint, &fingerprint, sizeof fingerprint) != 0;
 }
 
 // ---- what is gone -------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 // sync_state: what is known of a folder that a collection is synchronised with: its files as they
 // were read last, the documents that each of them gave, and what stands for their content.
 //
-//   FOLDER/sync/NNNNNNNNNNNNNNNN.mdb   an LMDB file, named by the hash of the folder's path
-//   FOLDER/sync/NNNNNNNNNNNNNNNN.sum   its checksum in 16 hexadecimal digits; locked (flock) while
-//                                      somebody looks at the folder
+//   FOLDER/sync/N….mdb   an LMDB file, named by the hash of the folder's path, 32 hexadecimal
+//   digits FOLDER/sync/N….sum   its checksum in 16 hexadecimal digits; locked (flock) while
+//   somebody looks
+//                        at the folder
 //
 // It only saves work: without it everything is read again, and compared with the index. That holds
-// for a file of an earlier version too (NNNNNNNNNNNNNNNN.json), which is removed when this one is
-// first written, and for one whose checksum is wrong: LMDB trusts the file that it maps, and a
+// for files of earlier versions too (16 digits; .mdb, .sum, .json), which are removed when this one
+// is first written, and for one whose checksum is wrong: LMDB trusts the file that it maps, and a
 // damaged page would end the process.
 #ifndef SYNC_STATE_H
 #define SYNC_STATE_H
@@ -15,6 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "hash.h"
 
 typedef struct sync_state sync_state_t;
 
@@ -30,7 +33,8 @@ bool sync_state_is_known(const sync_state_t *self);
 
 // A passage's share of the fingerprint of a document that the index has, of a file; found there,
 // not read.
-void sync_state_adopt(sync_state_t *self, const char *file, const char *id, uint64_t fingerprint);
+void sync_state_adopt(sync_state_t *self, const char *file, const char *id,
+                      rl_hash128_t fingerprint);
 
 // The file is there: true if it is as it was when it was read; else it has to be read, and what its
 // documents are is noted below.
@@ -39,9 +43,13 @@ bool sync_state_see(sync_state_t *self, const char *file, uint64_t size, int64_t
 // A file that has to be read cannot be, or not all of it: its documents stay.
 void sync_state_keep(sync_state_t *self, const char *file);
 
+// Something of this name cannot be looked at: what is known of it, as a file or a folder with all
+// below it, stays. "": everything.
+void sync_state_keep_below(sync_state_t *self, const char *name);
+
 // A document of a file that was read. Returns whether it is another than it was.
 bool sync_state_document(sync_state_t *self, const char *file, const char *id,
-                         uint64_t fingerprint);
+                         rl_hash128_t fingerprint);
 
 // When all files were read: calls `fn` with the documents that no file gives any more, each once,
 // until it returns false (that one comes again).

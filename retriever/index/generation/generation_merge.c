@@ -53,7 +53,7 @@ static int merge_passage(void *arg, uint64_t shard, uint64_t id, bool added,
         if (!vector)
             return -1;
     }
-    hash_set_add(&self->documents, rl_hash64(passage->doc, strlen(passage->doc)));
+    hash_set_add(&self->documents, rl_hash128(passage->doc, strlen(passage->doc)));
     self->passages++;
     return generation_writer_add(self->writer, shard, passage, vector, manifest->dimension,
                                  self->why, self->why_size) > 0

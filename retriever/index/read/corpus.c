@@ -19,27 +19,30 @@
 
 struct corpus {
     const listing_t *listing;
-    corpus_problem_fn *fn;
-    void *arg;
+    report_t *report;
     corpus_counts_t counts;
     size_t at;        // next file
     uint64_t bytes;   // of the files before the open one
     const char *file; // the last one that was looked at
+    const char *path; // its path
     input_t *input;   // the open file, if it is read line by line
     const format_t *format;
-    uint64_t line;
+    uint64_t line;       // 0: the file is one document
     vector_file_t *rows; // vectors of the open file's lines; NULL: in the lines themselves, or none
     char why[8192];
     rl_buf_t buf;
     hash_set_t ids; // hashes of the ids seen
 };
 
-corpus_t *corpus_new(const listing_t *listing, corpus_problem_fn *fn, void *arg)
+enum {
+    MOST_REPAIRED = 20 // a text with more than one of so many bytes not UTF-8 is left out
+};
+
+corpus_t *corpus_new(const listing_t *listing, report_t *report)
 {
     corpus_t *self = rl_new(*self);
     self->listing = listing;
-    self->fn = fn;
-    self->arg = arg;
+    self->report = report;
     self->buf = rl_buf_make(INPUT_MAX_FILE);
     return self;
 }
@@ -62,10 +65,16 @@ const corpus_counts_t *corpus_counts(const corpus_t *self)
     return &self->counts;
 }
 
-void corpus_problem(corpus_t *self, const char *where, const char *what)
+// About the file, or the line of it, that is at work.
+static void report_place(corpus_t *self, report_reason_t reason, report_outcome_t outcome,
+                         const char *what)
 {
-    self->counts.problems++;
-    self->fn(self->arg, where, what);
+    report_add(self->report, reason, outcome, self->path, self->line, what);
+}
+
+void corpus_problem(corpus_t *self, report_reason_t reason, const char *what)
+{
+    report_place(self, reason, REPORT_LEFT_OUT, what);
 }
 
 // ---- ids ----------------------------------------------------------------------------------------
@@ -73,7 +82,7 @@ void corpus_problem(corpus_t *self, const char *where, const char *what)
 // Notes an id; returns whether it is new.
 static bool add_id(corpus_t *self, const char *id)
 {
-    return hash_set_add(&self->ids, rl_hash64(id, strlen(id)));
+    return hash_set_add(&self->ids, rl_hash128(id, strlen(id)));
 }
 
 // What kind of file it was is metadata too, so that it can be filtered by; a field of that name
@@ -103,7 +112,7 @@ static char *make_id(const corpus_t *self, const listed_t *file)
 
 // Sees to it that no other document has its id. Files of the same name below two folders are told
 // apart by their whole path.
-static bool claim_id(corpus_t *self, document_t *doc, bool named, const char *where)
+static bool claim_id(corpus_t *self, document_t *doc, bool named)
 {
     if (add_id(self, doc->id))
         return true;
@@ -114,17 +123,29 @@ static bool claim_id(corpus_t *self, document_t *doc, bool named, const char *wh
     }
     char what[160];
     snprintf(what, sizeof what, "the id \"%.100s\" is taken by a document before it", doc->id);
-    corpus_problem(self, where, what);
+    corpus_problem(self, REPORT_ID_TAKEN, what);
     return false;
 }
 
+// Says what of the document is not in it.
+static void report_parts(corpus_t *self, const document_t *doc)
+{
+    char what[80];
+    if (doc->repaired > 0) {
+        snprintf(what, sizeof what, "%zu byte%s not UTF-8, shown as U+FFFD", doc->repaired,
+                 doc->repaired == 1 ? " is" : "s are");
+        report_place(self, REPORT_ENCODING, REPORT_IN_PART, what);
+    }
+    if (doc->note)
+        report_place(self, REPORT_NOT_READ, REPORT_IN_PART, doc->note);
+}
+
 // Completes a document that was read: id, source, title, kind. Returns whether it can be used.
-static bool complete_document(corpus_t *self, document_t *doc, const listed_t *file,
-                              const char *where)
+static bool complete_document(corpus_t *self, document_t *doc, const listed_t *file)
 {
     bool named = doc->id;
     if (doc->failed) {
-        corpus_problem(self, where, "too large, or out of memory");
+        corpus_problem(self, REPORT_TOO_LARGE, "too large, or out of memory");
         return false;
     }
     if (!named)
@@ -133,18 +154,14 @@ static bool complete_document(corpus_t *self, document_t *doc, const listed_t *f
         doc->source = rl_must(rl_utf8_repair(file->path, strlen(file->path), NULL));
     if (!self->format->lines)
         set_kind(doc, self->format->name);
-    if (!claim_id(self, doc, named, where))
+    if (!claim_id(self, doc, named))
         return false;
     if (!doc->title[0] && !self->format->lines) {
         const char *name = strrchr(doc->id, '/');
         name = name ? name + 1 : doc->id;
         document_set(&doc->title, name, strlen(name), DOC_MAX_TITLE);
     }
-    self->counts.repaired += doc->repaired > 0;
-    if (doc->note) {
-        self->counts.partly++;
-        self->fn(self->arg, where, doc->note);
-    }
+    report_parts(self, doc);
     return true;
 }
 
@@ -158,22 +175,42 @@ bool corpus_is_blank(const char *line, size_t size)
 
 // ---- files --------------------------------------------------------------------------------------
 
+// Whether the text in the buffer, `repaired` bytes of which are not UTF-8, is to be read at all.
+static bool is_readable(corpus_t *self, size_t repaired)
+{
+    char what[160];
+    if (repaired == 0 || repaired <= self->buf.size / MOST_REPAIRED)
+        return true;
+    if (input_binary(self->buf.data, self->buf.size)) {
+        corpus_problem(self, REPORT_FORMAT, "no text");
+        return false;
+    }
+    snprintf(what, sizeof what, "%zu of %zu bytes are not UTF-8: convert it, or name its charset",
+             repaired, self->buf.size);
+    corpus_problem(self, REPORT_ENCODING, what);
+    return false;
+}
+
 // Has what is in the buffer read as one document.
-static corpus_next_t read_document(corpus_t *self, const listed_t *file, const char *where,
-                                   document_t *doc)
+static corpus_next_t read_document(corpus_t *self, const listed_t *file, document_t *doc)
 {
     char why[256] = "out of memory";
     size_t size = 0, repaired = 0;
     char *text = input_text(self->buf.data ? self->buf.data : "", self->buf.size, &size, &repaired);
     document_init(doc);
+    if (text && !is_readable(self, repaired)) {
+        free(text);
+        document_free(doc);
+        return CORPUS_NOTHING;
+    }
     int rc = text ? self->format->read(text, size, doc, why, sizeof why) : -1;
     free(text);
     doc->repaired = repaired;
     if (rc != 0)
-        corpus_problem(self, where, why);
+        corpus_problem(self, REPORT_DAMAGED, why);
     else if (doc->blocks_size == 0 && !doc->failed)
-        self->counts.empty++;
-    else if (complete_document(self, doc, file, where))
+        report_skip(self->report, REPORT_EMPTY);
+    else if (complete_document(self, doc, file))
         return CORPUS_DOCUMENT;
     document_free(doc);
     return CORPUS_NOTHING;
@@ -189,14 +226,14 @@ static void close_file(corpus_t *self)
 }
 
 // Gives the document its row. Returns whether it can be used.
-static bool take_row(corpus_t *self, document_t *doc, const float *row, const char *where)
+static bool take_row(corpus_t *self, document_t *doc, const float *row)
 {
     size_t size = vector_file_dimension(self->rows);
     double sum = 0;
     for (size_t at = 0; at < size; at++)
         sum += (double)row[at] * row[at];
     if (doc->vector || !isfinite(sum) || !(sum > 0)) {
-        corpus_problem(self, where,
+        corpus_problem(self, REPORT_VECTOR,
                        doc->vector ? "has a \"vector\", and there is a file of vectors too"
                                    : "its row of the vectors is all zeros or not finite");
         return false;
@@ -209,14 +246,13 @@ static bool take_row(corpus_t *self, document_t *doc, const float *row, const ch
 
 // The document in the buffer, with its row if there are rows. A row is read for each line, usable
 // or not, so that rows and lines stay in step.
-static corpus_next_t read_line(corpus_t *self, const listed_t *file, const char *where, bool usable,
-                               document_t *doc)
+static corpus_next_t read_line(corpus_t *self, const listed_t *file, bool usable, document_t *doc)
 {
     const float *row = NULL;
     if (self->rows && !(row = vector_file_next(self->rows, self->why, sizeof self->why)))
         return CORPUS_BROKEN;
-    corpus_next_t next = usable ? read_document(self, file, where, doc) : CORPUS_NOTHING;
-    if (next == CORPUS_DOCUMENT && row && !take_row(self, doc, row, where)) {
+    corpus_next_t next = usable ? read_document(self, file, doc) : CORPUS_NOTHING;
+    if (next == CORPUS_DOCUMENT && row && !take_row(self, doc, row)) {
         document_free(doc);
         return CORPUS_NOTHING;
     }
@@ -240,21 +276,20 @@ static corpus_next_t end_lines(corpus_t *self, const listed_t *file)
 static corpus_next_t next_line(corpus_t *self, document_t *doc)
 {
     const listed_t *file = listing_at(self->listing, self->at);
-    char why[256], where[4200];
+    char why[256];
     int rc = input_line(self->input, &self->buf, why, sizeof why);
     uint64_t read = input_read(self->input);
     self->counts.bytes = self->bytes + (read < file->size ? read : file->size);
     self->line += rc != 0;
-    snprintf(where, sizeof where, "%s:%llu", file->path, (unsigned long long)self->line);
     if (rc == 0)
         return end_lines(self, file);
     if (rc < 0) {
-        corpus_problem(self, where, why);
-        return read_line(self, file, where, false, doc);
+        corpus_problem(self, input_failure(self->input), why);
+        return read_line(self, file, false, doc);
     }
     if (corpus_is_blank(self->buf.data, self->buf.size))
         return CORPUS_NOTHING;
-    return read_line(self, file, where, true, doc);
+    return read_line(self, file, true, doc);
 }
 
 // Opens the vectors beside a file of lines, if there are some.
@@ -282,8 +317,9 @@ static bool skip_vector_file(corpus_t *self, const listed_t *file)
         there = access(path, F_OK) == 0;
     }
     if (!there && file->given)
-        corpus_problem(self, file->path, "vectors whose documents (.jsonl) are not beside it");
-    self->counts.left_out += !there && !file->given;
+        corpus_problem(self, REPORT_VECTOR, "vectors whose documents (.jsonl) are not beside it");
+    else if (!there)
+        report_skip(self->report, REPORT_PROGRAM);
     return true;
 }
 
@@ -298,30 +334,31 @@ static corpus_next_t next_file(corpus_t *self, document_t *doc)
     }
     self->input = input_new(file->path, why, sizeof why);
     if (!self->input) {
-        corpus_problem(self, file->path, why);
+        corpus_problem(self, REPORT_UNREADABLE, why);
         close_file(self);
         return CORPUS_NOTHING;
     }
     size_t size;
     const char *head = input_head(self->input, &size);
-    self->format = format_for(file->path, head, size);
+    report_reason_t reason;
+    const char *what;
+    self->format = format_for(file->path, head, size, &reason, &what);
     if (!self->format) {
-        // in a folder there may be all sorts of files, but who names one means it
-        if (file->given)
-            corpus_problem(self, file->path, "is no text of a kind that is read here");
+        // in a folder there may be all sorts of data of programs, but who names one means it
+        if (file->given || reason != REPORT_PROGRAM)
+            corpus_problem(self, reason, what);
         else
-            self->counts.left_out++;
+            report_skip(self->report, reason);
         close_file(self);
         return CORPUS_NOTHING;
     }
     self->counts.files++;
-    self->line = 0;
     if (self->format->lines)
         return open_rows(self, file); // its lines are asked for next
     if (input_all(self->input, &self->buf, why, sizeof why) != 0)
-        corpus_problem(self, file->path, why);
+        corpus_problem(self, input_failure(self->input), why);
     else
-        next = read_document(self, file, file->path, doc);
+        next = read_document(self, file, doc);
     close_file(self);
     return next;
 }
@@ -338,6 +375,8 @@ corpus_next_t corpus_next(corpus_t *self, document_t *doc)
     if (self->at >= listing_size(self->listing))
         return CORPUS_END;
     self->file = listing_at(self->listing, self->at)->name;
+    self->path = listing_at(self->listing, self->at)->path;
+    self->line = 0;
     return next_file(self, doc);
 }
 

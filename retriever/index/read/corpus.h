@@ -7,9 +7,6 @@
 
 typedef struct corpus corpus_t;
 
-// Told about a file ("notes/a.md") or line ("corpus.jsonl:17") that cannot be used.
-typedef void(corpus_problem_fn)(void *arg, const char *where, const char *what);
-
 typedef enum corpus_next {
     CORPUS_END,
     CORPUS_DOCUMENT, // *doc is one, which the caller frees
@@ -18,17 +15,12 @@ typedef enum corpus_next {
 } corpus_next_t;
 
 typedef struct corpus_counts {
-    uint64_t files;    // read
-    uint64_t left_out; // files of no kind that is read (images, style sheets…)
-    uint64_t empty;    // documents without text
-    uint64_t problems; // files and lines that could not be used
-    uint64_t repaired; // documents with bytes that were no UTF-8
-    uint64_t partly;   // documents with parts that their format could not understand
-    uint64_t bytes;    // read so far, of listing_bytes
+    uint64_t files; // read
+    uint64_t bytes; // read so far, of listing_bytes
 } corpus_counts_t;
 
-// The listing must outlive the corpus.
-corpus_t *corpus_new(const listing_t *listing, corpus_problem_fn *fn, void *arg);
+// The report gets what cannot be used, or not wholly. Listing and report must outlive the corpus.
+corpus_t *corpus_new(const listing_t *listing, report_t *report);
 void corpus_destroy(corpus_t **self_p);
 
 // Fills *doc (not initialised before): id and source are set, and no two documents have the same
@@ -43,8 +35,8 @@ const char *corpus_why(const corpus_t *self);
 // listing's.
 const char *corpus_file(const corpus_t *self);
 
-// Reports something that is wrong with a document, and counts it.
-void corpus_problem(corpus_t *self, const char *where, const char *what);
+// Reports something that is wrong with the document that corpus_next gave last.
+void corpus_problem(corpus_t *self, report_reason_t reason, const char *what);
 
 // Whether a line of documents holds none.
 bool corpus_is_blank(const char *line, size_t size);

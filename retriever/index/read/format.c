@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "file_kind.h"
 #include "input.h"
 
 // In the order in which contents are looked at.
@@ -45,11 +46,30 @@ static const char *extension_of(const char *path, size_t *size_p)
     return name + dot;
 }
 
-const format_t *format_for(const char *path, const char *head, size_t size)
+// Whether these bytes are no text, and what they are.
+static bool is_no_text(const char *head, size_t size, report_reason_t *reason_p,
+                       const char **what_p)
+{
+    *reason_p = REPORT_FORMAT;
+    if ((*what_p = file_kind_of(head, size)))
+        return true;
+    if (!input_binary(head, size))
+        return false;
+    if (input_utf16(head, size)) {
+        *reason_p = REPORT_ENCODING;
+        *what_p = "UTF-16 without a byte order mark";
+    } else {
+        *what_p = "no text";
+    }
+    return true;
+}
+
+const format_t *format_for(const char *path, const char *head, size_t size,
+                           report_reason_t *reason_p, const char **what_p)
 {
     size_t length;
     const char *ext = extension_of(path, &length);
-    if (input_binary(head, size))
+    if (is_no_text(head, size, reason_p, what_p))
         return NULL;
     for (size_t i = 0; i < FORMATS && length > 0; i++) {
         const format_t *format = formats[i];
@@ -58,8 +78,11 @@ const format_t *format_for(const char *path, const char *head, size_t size)
         if (in_list(format->extensions, ext, length) && sure)
             return format;
     }
-    if (length > 0 && in_list(not_documents, ext, length))
+    if (length > 0 && in_list(not_documents, ext, length)) {
+        *reason_p = REPORT_PROGRAM;
+        *what_p = "a style sheet, a script or data of a program";
         return NULL;
+    }
     for (size_t i = 0; i < FORMATS; i++)
         if (formats[i]->looks && formats[i]->looks(head, size))
             return formats[i];

@@ -4,6 +4,7 @@
 #define FORMAT_H
 
 #include "document.h"
+#include "report.h"
 
 typedef struct format {
     const char *name;
@@ -23,8 +24,10 @@ extern const format_t format_html;
 extern const format_t format_man;
 extern const format_t format_jsonl;
 
-// The format of a file by its name (".gz" behind it does not matter), then by its first bytes;
-// NULL if it is no text or of a kind that is not meant to be read (a style sheet, an image).
-const format_t *format_for(const char *path, const char *head, size_t size);
+// The format of a file: what its first bytes are decides, then its name (".gz" behind it does not
+// matter). NULL with *reason_p and *what_p if it is not read: its bytes are no text
+// (REPORT_FORMAT, REPORT_ENCODING), or of a kind that is not for reading (REPORT_PROGRAM).
+const format_t *format_for(const char *path, const char *head, size_t size,
+                           report_reason_t *reason_p, const char **what_p);
 
 #endif

@@ -27,6 +27,7 @@ struct input {
     char chunk[CHUNK];
     size_t at, size; // unread part of the chunk
     bool ended;
+    report_reason_t failure;
 };
 
 input_t *input_new(const char *path, char *why, size_t why_size)
@@ -73,6 +74,7 @@ static int fill_chunk(input_t *self, char *why, size_t why_size)
     self->ended = true;
     if (got == 0 && (code == Z_OK || code == Z_STREAM_END))
         return 0;
+    self->failure = code == Z_ERRNO ? REPORT_UNREADABLE : REPORT_DAMAGED;
     if (code == Z_ERRNO)
         return rl_fail(why, why_size, "%s", strerror(errno));
     return rl_fail(why, why_size, "damaged gzip data (%s)",
@@ -94,6 +96,7 @@ int input_all(input_t *self, rl_buf_t *out, char *why, size_t why_size)
     int rc;
     rl_buf_clear(out);
     while ((rc = fill_chunk(self, why, why_size)) > 0) {
+        self->failure = REPORT_TOO_LARGE;
         if (rl_buf_add(out, self->chunk + self->at, self->size - self->at) != 0)
             return rl_fail(why, why_size, "larger than %d MiB: split it", INPUT_MAX_FILE >> 20);
         self->at = self->size;
@@ -119,9 +122,15 @@ int input_line(input_t *self, rl_buf_t *out, char *why, size_t why_size)
     }
     if (rc < 0)
         return -1;
+    self->failure = REPORT_TOO_LARGE;
     if (too_long)
         return rl_fail(why, why_size, "a line of more than %d MiB", INPUT_MAX_LINE >> 20);
     return some;
+}
+
+report_reason_t input_failure(const input_t *self)
+{
+    return self->failure;
 }
 
 uint64_t input_read(const input_t *self)
@@ -150,8 +159,18 @@ bool input_binary(const char *head, size_t size)
     return controls > size / 100 + 2;
 }
 
-// Converts by iconv; what cannot be converted becomes U+FFFD. NULL if the charset is unknown.
-static char *convert_charset(const char *charset, const char *data, size_t size, size_t *out_size)
+bool input_utf16(const char *head, size_t size)
+{
+    size_t zeros[2] = {0, 0};
+    for (size_t at = 0; at < size; at++)
+        zeros[at % 2] += head[at] == '\0';
+    return size >= 4 && (zeros[0] == 0) != (zeros[1] == 0) && zeros[0] + zeros[1] >= size / 4;
+}
+
+// Converts by iconv; what cannot be converted becomes U+FFFD, and *replaced_p counts it. NULL if
+// the charset is unknown.
+static char *convert_charset(const char *charset, const char *data, size_t size, size_t *out_size,
+                             size_t *replaced_p)
 {
     iconv_t cd = iconv_open("UTF-8", charset);
     if (cd == (iconv_t)-1)
@@ -167,8 +186,10 @@ static char *convert_charset(const char *charset, const char *data, size_t size,
         left -= 3;
         from++;
         rest--;
+        ++*replaced_p;
     }
     iconv_close(cd);
+    *replaced_p += rest; // left over
     if (out)
         *out_size = (size_t)(to - out);
     return out;
@@ -196,13 +217,13 @@ static void named_charset(const char *data, size_t size, char *out, size_t room)
     }
 }
 
-static size_t count_replaced(const char *text, size_t size)
+// Bytes that are not UTF-8, and zeros.
+static size_t count_invalid(const char *text, size_t size)
 {
-    size_t count = 0;
-    const char *end = text + size;
-    while (text < end && (text = memmem(text, (size_t)(end - text), "\xef\xbf\xbd", 3))) {
-        count++;
-        text += 3;
+    size_t count = 0, used;
+    for (size_t at = 0; at < size; at += used) {
+        bool invalid = rl_utf8_next(text + at, size - at, &used) == 0xfffd && used == 1;
+        count += invalid || text[at] == '\0';
     }
     return count;
 }
@@ -229,12 +250,12 @@ char *input_text(const char *data, size_t size, size_t *out_size, size_t *repair
     char *text = NULL;
     *repaired_p = 0;
     if (has_utf16_mark(data, size)) {
-        text = convert_charset("UTF-16", data, size, &size);
+        text = convert_charset("UTF-16", data, size, &size, repaired_p);
     } else if (!rl_utf8_valid(data, size)) {
         char charset[40];
         named_charset(data, size, charset, sizeof charset);
         if (charset[0] && strncasecmp(charset, "utf", 3) != 0)
-            text = convert_charset(charset, data, size, &size);
+            text = convert_charset(charset, data, size, &size, repaired_p);
     }
     const char *from = text ? text : data;
     if (size >= 3 && memcmp(from, "\xef\xbb\xbf", 3) == 0) {
@@ -247,10 +268,8 @@ char *input_text(const char *data, size_t size, size_t *out_size, size_t *repair
         if (out)
             memcpy(out, from, size);
     } else {
-        size_t before = count_replaced(from, size);
+        *repaired_p += count_invalid(from, size);
         out = rl_utf8_repair(from, size, &size);
-        if (out)
-            *repaired_p = count_replaced(out, size) - before;
     }
     free(text);
     if (out)

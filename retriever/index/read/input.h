@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "buf.h"
+#include "report.h"
 
 enum {
     INPUT_MAX_FILE = 64 << 20, // bytes of a file that is read whole (unpacked)
@@ -30,16 +31,22 @@ int input_all(input_t *self, rl_buf_t *out, char *why, size_t why_size);
 // be read further (then every later call returns 0).
 int input_line(input_t *self, rl_buf_t *out, char *why, size_t why_size);
 
+// What kind of failure the last one was.
+report_reason_t input_failure(const input_t *self);
+
 // How much of the file on disk has been read, in bytes, for progress.
 uint64_t input_read(const input_t *self);
 
 // Whether these first bytes are no text: zeros or control characters among them, and no UTF-16.
 bool input_binary(const char *head, size_t size);
 
+// Whether bytes that are no text are UTF-16 without a mark: every other one of them is zero.
+bool input_utf16(const char *head, size_t size);
+
 // The bytes as valid UTF-8 without NUL, line ends as \n, no byte order mark: UTF-16 with a mark and
 // a charset named in the text's first lines are converted, whatever is left invalid becomes
 // U+FFFD. Returns a malloc'd string, which the caller owns (NULL if memory ran out); *repaired_p
-// gets the number of replaced characters.
+// gets the number of bytes that were replaced.
 char *input_text(const char *data, size_t size, size_t *out_size, size_t *repaired_p);
 
 #endif

@@ -2,7 +2,9 @@
 
 #include "listing.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <fts.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,18 +22,26 @@ typedef struct listing_entry {
 } listing_entry_t;
 
 struct listing {
-    listing_problem_fn *fn;
-    void *arg;
+    report_t *report;
     listing_entry_t *entries;
     size_t size, room;
     uint64_t bytes;
+    char **skip; // patterns
+    size_t skip_size;
+    char **failed; // names
+    size_t failed_size;
 };
 
-listing_t *listing_new(listing_problem_fn *fn, void *arg)
+// What programs leave beside documents.
+static const char *const junk[] = {
+    "*~",     "#*#",   "*.bak",       "*.orig",      "*.rej",       "*.swp",    "*.tmp",
+    "*.part", "~$*",   "Thumbs.db",   "CVS",         "_darcs",      "__MACOSX", "RCS",
+    "SCCS",   "*.pyc", "__pycache__", "desktop.ini", "*.crdownload"};
+
+listing_t *listing_new(report_t *report)
 {
     listing_t *self = rl_new(*self);
-    self->fn = fn;
-    self->arg = arg;
+    self->report = report;
     return self;
 }
 
@@ -42,9 +52,37 @@ void listing_destroy(listing_t **self_p)
         return;
     for (size_t i = 0; i < self->size; i++)
         free(self->entries[i].memory);
+    for (size_t i = 0; i < self->skip_size; i++)
+        free(self->skip[i]);
+    for (size_t i = 0; i < self->failed_size; i++)
+        free(self->failed[i]);
     free(self->entries);
+    free(self->skip);
+    free(self->failed);
     free(self);
     *self_p = NULL;
+}
+
+static void add_string(char ***list, size_t *size, const char *text)
+{
+    *list = rl_realloc(*list, *size + 1, sizeof **list);
+    (*list)[(*size)++] = rl_strdup(text);
+}
+
+void listing_skip(listing_t *self, const char *pattern)
+{
+    add_string(&self->skip, &self->skip_size, pattern);
+}
+
+void listing_configure(listing_t *self, const rl_conf_t *conf)
+{
+    for (size_t at = 0; at < rl_conf_list_size(conf, "index.skip"); at++)
+        listing_skip(self, rl_conf_list_at(conf, "index.skip", at));
+}
+
+const char *listing_failed(const listing_t *self, size_t at)
+{
+    return at < self->failed_size ? self->failed[at] : NULL;
 }
 
 static int by_name(const FTSENT **a, const FTSENT **b)
@@ -74,13 +112,59 @@ static void add_file(listing_t *self, const char *path, size_t name, const struc
     self->size++;
 }
 
+// Notes what could not be looked at; its name begins at `root` within `path`.
+static void note_failed(listing_t *self, report_reason_t reason, const char *path, size_t root,
+                        const char *what)
+{
+    report_add(self->report, reason, REPORT_LEFT_OUT, path, 0, what);
+    add_string(&self->failed, &self->failed_size, strlen(path) > root ? path + root : "");
+}
+
+// Whether a name below a folder is left out on purpose.
+static bool is_left_out(const listing_t *self, const FTSENT *found, size_t root,
+                        report_reason_t *reason)
+{
+    const char *name = found->fts_name;
+    *reason = REPORT_HIDDEN;
+    if (name[0] == '.')
+        return true;
+    *reason = REPORT_JUNK;
+    for (size_t at = 0; at < sizeof junk / sizeof *junk; at++)
+        if (fnmatch(junk[at], name, 0) == 0)
+            return true;
+    *reason = REPORT_SKIPPED;
+    for (size_t at = 0; at < self->skip_size; at++) {
+        const char *pattern = self->skip[at];
+        if (fnmatch(pattern, strchr(pattern, '/') ? found->fts_path + root : name, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+// fts takes a folder that fails while it is read for one that ends there: it is read to its end
+// once more here.
+static void check_folder(listing_t *self, const char *path, size_t root)
+{
+    DIR *dir = opendir(path);
+    errno = 0;
+    while (dir && readdir(dir))
+        errno = 0;
+    if (dir && errno != 0)
+        note_failed(self, REPORT_LIST_FAILED, path, root, strerror(errno));
+    if (dir)
+        closedir(dir);
+}
+
 // What fts found.
 static void take_found(listing_t *self, FTS *fts, FTSENT *found, size_t root)
 {
     bool top = found->fts_level == 0;
-    if (!top && found->fts_name[0] == '.') {
-        if (found->fts_info != FTS_DP)
-            fts_set(fts, found, FTS_SKIP);
+    report_reason_t reason;
+    if (found->fts_info == FTS_DP)
+        return;
+    if (!top && is_left_out(self, found, root, &reason)) {
+        report_skip(self->report, reason);
+        fts_set(fts, found, FTS_SKIP);
         return;
     }
     switch (found->fts_info) {
@@ -90,20 +174,25 @@ static void take_found(listing_t *self, FTS *fts, FTSENT *found, size_t root)
         add_file(self, found->fts_path, name, found->fts_statp, top);
         return;
     }
+    case FTS_D:
+        check_folder(self, found->fts_path, root);
+        return;
     case FTS_DNR:
+        note_failed(self, REPORT_LIST_FAILED, found->fts_path, root, strerror(found->fts_errno));
+        return;
     case FTS_ERR:
     case FTS_NS:
-        self->fn(self->arg, found->fts_path, strerror(found->fts_errno));
+        note_failed(self, REPORT_UNREADABLE, found->fts_path, root, strerror(found->fts_errno));
         return;
     case FTS_SLNONE:
-        self->fn(self->arg, found->fts_path, "a link to nothing");
+        note_failed(self, REPORT_LINK, found->fts_path, root, "a link to nothing");
         return;
     case FTS_DEFAULT:
         if (top)
-            self->fn(self->arg, found->fts_path, "is no regular file");
+            note_failed(self, REPORT_UNREADABLE, found->fts_path, root, "is no regular file");
         return;
     default:
-        return; // folders; FTS_DC is one that a link leads back to
+        return; // FTS_DC is a folder that a link leads back to
     }
 }
 
@@ -118,7 +207,7 @@ void listing_add(listing_t *self, const char *path)
     size_t root = size + (size > 0 && own[size - 1] != '/');
     FTSENT *found;
     if (!fts)
-        self->fn(self->arg, path, strerror(errno));
+        note_failed(self, REPORT_UNREADABLE, path, strlen(path), strerror(errno));
     while (fts && (found = fts_read(fts)))
         take_found(self, fts, found, root);
     if (fts)

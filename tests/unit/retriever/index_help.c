@@ -130,3 +130,27 @@ char *help_random_text(unsigned seed, size_t size)
     }
     return rl_buf_take(&out);
 }
+
+static char report_path[] = "/tmp/ragline-report-XXXXXX";
+
+report_t *help_report(void)
+{
+    char why[200];
+    memcpy(report_path + sizeof report_path - 7, "XXXXXX", 6);
+    close(mkstemp(report_path));
+    report_t *report = report_new(report_path, why, sizeof why);
+    assert_non_null(report);
+    return report;
+}
+
+void help_report_end(report_t **report_p, char *out, size_t size)
+{
+    char why[200];
+    assert_int_equal(report_finish(*report_p, why, sizeof why), 0);
+    report_destroy(report_p);
+    FILE *file = fopen(report_path, "r");
+    assert_non_null(file);
+    out[fread(out, 1, size - 1, file)] = '\0';
+    fclose(file);
+    unlink(report_path);
+}

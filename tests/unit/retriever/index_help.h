@@ -3,6 +3,7 @@
 #define INDEX_HELP_H
 
 #include "format.h"
+#include "report.h"
 
 // Has the text read; fails the test if the format refuses it.
 void help_read(const format_t *format, const char *text, document_t *doc);
@@ -20,6 +21,10 @@ void help_check(const document_t *doc);
 // tests/data/docs/NAME, wherever the tests are started: the root is looked for upwards. A static
 // buffer.
 const char *help_fixture(const char *name);
+
+// A report, and its end: its JSON lines go into `out`.
+report_t *help_report(void);
+void help_report_end(report_t **report_p, char *out, size_t size);
 
 // A file of random text made of `seed`: words, sentences, headings, code, other scripts.
 char *help_random_text(unsigned seed, size_t size);

@@ -16,24 +16,19 @@
 #include "listing.h"
 #include "retriever_help.h"
 
+// What the report of the last ids_of said, as JSON lines, and its counts.
 static char problems[4000];
-
-static void on_problem(void *arg, const char *where, const char *what)
-{
-    (void)arg;
-    size_t used = strlen(problems);
-    snprintf(problems + used, sizeof problems - used, "%s: %s\n", where, what);
-}
+static uint64_t faults, counted[REPORT_REASONS];
 
 // Ids, one after the other ("a b "), of all documents below these paths.
 static char *ids_of(const char *const *paths, corpus_counts_t *counts)
 {
-    problems[0] = '\0';
-    listing_t *listing = listing_new(on_problem, NULL);
+    report_t *report = help_report();
+    listing_t *listing = listing_new(report);
     for (; *paths; paths++)
         listing_add(listing, *paths);
     listing_close(listing);
-    corpus_t *corpus = corpus_new(listing, on_problem, NULL);
+    corpus_t *corpus = corpus_new(listing, report);
     rl_buf_t ids = rl_buf_make(10000);
     rl_buf_adds(&ids, "");
     document_t doc;
@@ -50,6 +45,10 @@ static char *ids_of(const char *const *paths, corpus_counts_t *counts)
     assert_int_equal(counts->bytes, listing_bytes(listing));
     corpus_destroy(&corpus);
     listing_destroy(&listing);
+    faults = report_faults(report);
+    for (size_t at = 0; at < REPORT_REASONS; at++)
+        counted[at] = report_count(report, (report_reason_t)at);
+    help_report_end(&report, problems, sizeof problems);
     return rl_buf_take(&ids);
 }
 
@@ -71,10 +70,10 @@ static void a_folder_of_everything(void **state)
     char *ids = ids_of((const char *[]){folder, NULL}, &counts);
     assert_string_equal(ids, "guide.md heron.1 note-1 note-2 page.html sub/parts.txt ");
     assert_int_equal(counts.files, 6);
-    assert_int_equal(counts.left_out, 1); // the style sheet
-    assert_int_equal(counts.empty, 1);
-    assert_int_equal(counts.problems, 1);
-    assert_non_null(strstr(problems, "lines.jsonl:3: "));
+    assert_int_equal(counted[REPORT_PROGRAM], 1); // the style sheet
+    assert_int_equal(counted[REPORT_EMPTY], 1);
+    assert_int_equal(faults, 1);
+    assert_non_null(strstr(problems, "lines.jsonl\",\"line\":3,"));
     free(ids);
 }
 
@@ -96,8 +95,8 @@ static void names_that_meet_twice(void **state)
     char *ids = ids_of((const char *[]){one, two, one, NULL}, &counts);
     snprintf(expected, sizeof expected, "a.md %s/a.md ", two);
     assert_string_equal(ids, expected);
-    assert_int_equal(counts.problems, 2); // both lines of b.jsonl
-    assert_non_null(strstr(problems, "b.jsonl:1: "));
+    assert_int_equal(counted[REPORT_ID_TAKEN], 2); // both lines of b.jsonl
+    assert_non_null(strstr(problems, "b.jsonl\",\"line\":1,"));
     free(ids);
     help_remove(folder);
 }
@@ -113,7 +112,7 @@ static void links_and_loops(void **state)
     corpus_counts_t counts;
     char *ids = ids_of((const char *[]){folder, NULL}, &counts);
     assert_string_equal(ids, "real.md ");
-    assert_non_null(strstr(problems, "gone.md: "));
+    assert_non_null(strstr(problems, "gone.md\",\"reason\":\"link\""));
     free(ids);
     help_remove(folder);
 }
@@ -128,13 +127,12 @@ static void what_is_named_must_be_readable(void **state)
     corpus_counts_t counts;
     char *ids = ids_of((const char *[]){picture, "/nonexistent/x", NULL}, &counts);
     assert_string_equal(ids, "");
-    assert_non_null(strstr(problems, "pic.png: "));
-    assert_non_null(strstr(problems, "/nonexistent/x: No such file"));
+    assert_non_null(strstr(problems, "pic.png\",\"reason\":\"format\""));
+    assert_non_null(strstr(problems, "\"/nonexistent/x\",\"reason\":\"unreadable\""));
     free(ids);
-    ids =
-        ids_of((const char *[]){folder, NULL}, &counts); // found in a folder: left out, no problem
-    assert_int_equal(counts.left_out, 1);
-    assert_string_equal(problems, "");
+    ids = ids_of((const char *[]){folder, NULL}, &counts); // found in a folder: named as well
+    assert_int_equal(faults, 1);
+    assert_non_null(strstr(problems, "\"a PNG image\""));
     free(ids);
     help_remove(folder);
 }
@@ -149,16 +147,19 @@ static void titles_of_files(void **state)
         {"sub/parts.txt", "Spare parts"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        listing_t *listing = listing_new(on_problem, NULL);
+        char why[200];
+        report_t *report = report_new("", why, sizeof why);
+        listing_t *listing = listing_new(report);
         listing_add(listing, help_fixture(pairs[i][0]));
         listing_close(listing);
-        corpus_t *corpus = corpus_new(listing, on_problem, NULL);
+        corpus_t *corpus = corpus_new(listing, report);
         document_t doc;
         assert_int_equal(corpus_next(corpus, &doc), CORPUS_DOCUMENT);
         assert_string_equal(doc.title, pairs[i][1]);
         document_free(&doc);
         corpus_destroy(&corpus);
         listing_destroy(&listing);
+        report_destroy(&report);
     }
 }
 

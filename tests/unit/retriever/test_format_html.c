@@ -160,8 +160,10 @@ static void it_is_known_by_its_bytes(void **state)
 {
     (void)state;
     const char *page = "\n<!DOCTYPE html>\n<html>";
-    assert_ptr_equal(format_for("page", page, strlen(page)), html);
-    assert_ptr_equal(format_for("page.htm", "x", 1), html);
+    report_reason_t reason;
+    const char *what;
+    assert_ptr_equal(format_for("page", page, strlen(page), &reason, &what), html);
+    assert_ptr_equal(format_for("page.htm", "x", 1, &reason, &what), html);
 }
 
 int main(void)

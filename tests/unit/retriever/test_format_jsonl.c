@@ -107,7 +107,10 @@ static void the_reader_for_a_file(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t size = strstr(rows[i].path, ".png") ? 12 : strlen(rows[i].head);
-        assert_ptr_equal(format_for(rows[i].path, rows[i].head, size), rows[i].reader);
+        report_reason_t reason;
+        const char *what;
+        assert_ptr_equal(format_for(rows[i].path, rows[i].head, size, &reason, &what),
+                         rows[i].reader);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "corpus.h"
+#include "index_help.h"
 #include "retriever_help.h"
 #include "vector_file.h"
 
@@ -131,21 +132,14 @@ static void what_is_wrong_is_named(void **state)
 
 static char problems[2000];
 
-static void on_problem(void *arg, const char *where, const char *what)
-{
-    (void)arg;
-    size_t used = strlen(problems);
-    snprintf(problems + used, sizeof problems - used, "%s: %s\n", where, what);
-}
-
 // The corpus below FOLDER: "id first-number " of its documents, then "BROKEN why" if it is.
 static char *read_corpus(const char *folder)
 {
-    problems[0] = '\0';
-    listing_t *listing = listing_new(on_problem, NULL);
+    report_t *report = help_report();
+    listing_t *listing = listing_new(report);
     listing_add(listing, folder);
     listing_close(listing);
-    corpus_t *corpus = corpus_new(listing, on_problem, NULL);
+    corpus_t *corpus = corpus_new(listing, report);
     rl_buf_t out = rl_buf_make(10000);
     rl_buf_adds(&out, "");
     document_t doc;
@@ -163,6 +157,7 @@ static char *read_corpus(const char *folder)
     }
     corpus_destroy(&corpus);
     listing_destroy(&listing);
+    help_report_end(&report, problems, sizeof problems);
     return rl_buf_take(&out);
 }
 
@@ -189,7 +184,7 @@ static void each_line_has_its_row(void **state)
            "\"C\"}",
            "a 1 b 0 c -3 ", "");
     expect("{\"id\":\"a\",\"text\":\"A\"}\nbroken\n{\"id\":\"c\",\"text\":\"C\"}\n", "a 1 c -3 ",
-           "a.jsonl:2");
+           "a.jsonl\",\"line\":2,");
     expect("{\"id\":\"a\",\"text\":\"A\",\"vector\":[1,1]}\n{\"id\":\"b\",\"text\":\"B\"}\n"
            "{\"id\":\"c\",\"text\":\"\"}\n",
            "b 0 ", "file of vectors too");
