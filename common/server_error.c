@@ -27,7 +27,10 @@ void rl_server_error_text(const char *body, size_t size, char *out, size_t out_s
 {
     const char *why, *text = NULL;
     rl_json_doc_t *doc = rl_json_parse(body, size, &why);
-    rl_json_t root = rl_json_root(doc), error = rl_json_get(root, "error");
+    rl_json_t root = rl_json_root(doc);
+    if (rl_json_is_array(root))
+        root = rl_json_at(root, 0);
+    rl_json_t error = rl_json_get(root, "error");
     const rl_json_t places[] = {rl_json_get(error, "message"), error, rl_json_get(root, "message"),
                                 rl_json_get(root, "detail")};
     size_t length = size;

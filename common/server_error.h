@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Writes {"error": {"message"}}, {"error"}, {"message"} or {"detail"}, whichever is there, else the
-// beginning of the body, into `out` of `out_size` bytes: on one line, valid UTF-8, cut where it is
-// too long.
+// Writes {"error": {"message"}}, {"error"}, {"message"} or {"detail"}, whichever is there (or is in
+// the first item of a list), else the beginning of the body, into `out` of `out_size` bytes: on one
+// line, valid UTF-8, cut where it is too long.
 void rl_server_error_text(const char *body, size_t size, char *out, size_t out_size);
 
 // A text from outside, written so: on one line, valid UTF-8, cut where it is too long.

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "clock.h"
 #include "hash.h"
 #include "json_write.h"
@@ -25,6 +27,30 @@ static bool try_next(task_t *self, const backend_failure_t *failure);
 static unsigned place_bit(int place)
 {
     return 1u << place;
+}
+
+// Whether the answer must have a form (response_format), which the passages' sentences have not.
+static bool wants_form(const rl_generate_t *generate)
+{
+    json_error_t error;
+    json_t *params = json_loads(generate->params, 0, &error);
+    const json_t *format = json_object_get(params, "response_format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+    bool wants = json_is_object(format) && !(type && strcmp(type, "text") == 0);
+    json_decref(params);
+    return wants;
+}
+
+// A bit for each place that is not to be asked: those tried, and what cannot answer this question.
+static unsigned closed_places(const task_t *self)
+{
+    const upstreams_t *upstreams = &self->generator->upstreams;
+    unsigned closed = self->tried;
+    bool form = wants_form(task_generate(self));
+    for (size_t at = 0; at < upstreams->size; at++)
+        if (form && !upstreams->order[at]->template)
+            closed |= place_bit((int)at);
+    return closed;
 }
 
 // ---- events of a call -------------------------------------------------------------------
@@ -244,9 +270,17 @@ void task_ask_upstream(task_t *self)
     const upstreams_t *upstreams = &self->generator->upstreams;
     char why[240];
     forget_old_order(self);
-    int place = upstreams_next(upstreams, self->tried, false);
+    unsigned closed = closed_places(self);
+    int place = upstreams_next(upstreams, closed, false);
     if (place < 0) // an answer late is worth more than none
-        place = upstreams_least_bad(upstreams, self->tried);
+        place = upstreams_least_bad(upstreams, closed);
+    if (place < 0 && closed != self->tried) {
+        task_fail(self, 400, "response_format_unsupported",
+                  "response_format needs a language model, and none is configured here "
+                  "(llm.url): without one, answers are sentences of the passages",
+                  false, -1);
+        return;
+    }
     if (place < 0)
         place = 0;
     if (place > 0 && self->tried == 0) {
@@ -307,13 +341,14 @@ static bool try_next(task_t *self, const backend_failure_t *failure)
         if (named && wait_s <= SHORT_S && self->retries == 0 && wait_for_upstream(self, place))
             return true;
     }
-    int next = upstreams_next(upstreams, self->tried, true);
+    unsigned closed = closed_places(self);
+    int next = upstreams_next(upstreams, closed, true);
     if (next < 0 && wait_for_soonest(self))
         return true;
     if (next < 0)
-        next = upstreams_next(upstreams, self->tried, false);
+        next = upstreams_next(upstreams, closed, false);
     if (next < 0)
-        next = upstreams_least_bad(upstreams, self->tried);
+        next = upstreams_least_bad(upstreams, closed);
     if (next < 0)
         return false;
     report_fallback(self, self->upstream, upstreams->order[next], failure->message, failure->code);

@@ -106,13 +106,24 @@ static void note_prefill(request_t *self, const char *how)
             self->answer.prefill = known[at];
 }
 
+// OpenAI's clients know these reasons alone; a generator of another version may send others.
+static const char *known_finish(const char *said)
+{
+    static const char *const known[] = {"stop", "length", "content_filter", "tool_calls",
+                                        "function_call"};
+    for (size_t at = 0; at < sizeof known / sizeof *known; at++)
+        if (strcmp(said, known[at]) == 0)
+            return said;
+    return "stop";
+}
+
 static request_state_t take_done(request_t *self, const rl_done_t *done)
 {
     answer_t *answer = &self->answer;
     const task_t *task = self->generation->task;
     latency_add(&task->worker->latency, rl_now_us() - task->sent_us);
     generation_end_task(self);
-    answer->finish = rl_strdup(done->finish);
+    answer->finish = rl_strdup(known_finish(done->finish));
     answer->model = rl_strdup(done->model);
     answer->upstream = rl_strdup(done->upstream);
     answer->prompt_tokens = done->prompt_tokens;

@@ -117,6 +117,11 @@ static backend_call_t *openai_start(backend_t *base, const backend_request_t *as
     call->arg = arg;
     call->request = rl_buf_make(BODY_MAX);
     call->whole = rl_buf_make(OPENAI_WHOLE_MAX);
+    call->blanks = rl_buf_make(OPENAI_BLANKS_MAX);
+    call->max_tokens = ask->max_tokens;
+    snprintf(call->name, sizeof call->name, "%.63s", ask->generate->request);
+    // what continues an answer may find that it was complete
+    call->must_say = !ask->prefill && !*ask->generate->prefix;
     call->end.server = self->server.peer;
     call->end.cached_tokens = -1;
     call->end.prefill_ms = -1;

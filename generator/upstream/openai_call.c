@@ -6,16 +6,17 @@
 #include <string.h>
 
 #include "clock.h"
+#include "log.h"
 #include "mem.h"
 #include "openai_chunk.h"
 #include "openai_failure.h"
+#include "openai_finish.h"
 #include "server_error.h"
 
 enum {
     EVENT_MAX = 1 << 20, // bytes of one chunk of the stream
     PIECE = 32 << 10,    // a whole answer goes on in pieces of so many bytes
     DRAIN_MS = 2000,     // an answered response must end soon, or its connection is given up
-    TOLD = 200,          // bytes of foreign text in a message
     READING_US = 200000, // between two tellings of how far the prompt is read
 };
 
@@ -27,21 +28,13 @@ void openai_call_destroy(openai_call_t *call)
     rl_sse_destroy(&call->sse);
     rl_buf_free(&call->request);
     rl_buf_free(&call->whole);
+    rl_buf_free(&call->blanks);
     free(call->model);
     free(call->tracestate);
     free(call);
 }
 
 // ---- the end of a call ------------------------------------------------------------------
-
-static void openai_call_done(openai_call_t *call)
-{
-    backend_times_t times = call->times;
-    call->over = call->answered = true;
-    call->end.finish = call->finish[0] ? call->finish : "stop";
-    call->end.model = call->model ? call->model : call->server->model;
-    call->events.done(call->arg, &call->end, &times);
-}
 
 // Some servers say in their error which key they were given.
 static void mask_key(char *message, const char *key)
@@ -64,9 +57,55 @@ static void openai_call_failed(openai_call_t *call, const backend_failure_t *fai
     call->events.failed(call->arg, &told);
 }
 
+// An answer without a word is said to be one, with the reason.
+static void fail_wordless(openai_call_t *call)
+{
+    char message[OPENAI_MESSAGE];
+    backend_failure_t failure = {.kind = BACKEND_MISTAKE, // another server is not asked either
+                                 .status = 422,
+                                 .message = message,
+                                 .retry_after_s = -1};
+    const char *finish = call->finish ? call->finish : "stop";
+    if (strcmp(finish, "content_filter") == 0) {
+        failure.code = "content_filter";
+        snprintf(message, sizeof message,
+                 "the model's content filter stopped the answer before its first word");
+    } else if (strcmp(finish, "length") == 0) {
+        failure.code = call->thought ? "thinking_too_long" : "length";
+        snprintf(message, sizeof message,
+                 "the model used up all its tokens (%llu at most) %s: "
+                 "allow more with the request's max_tokens or the generator's llm.max_tokens",
+                 (unsigned long long)call->max_tokens,
+                 call->thought ? "with thinking and wrote no answer" : "before its first word");
+    } else {
+        failure.kind = BACKEND_BROKEN;
+        failure.status = 502;
+        failure.code = "llm_empty_answer";
+        snprintf(message, sizeof message, "the LLM server at %s %s", call->server->peer,
+                 call->called    ? "called a tool instead of answering"
+                 : call->thought ? "sent thoughts, and no answer behind them"
+                                 : "answered nothing: its answer ended without a word");
+    }
+    openai_call_failed(call, &failure);
+}
+
+static void openai_call_done(openai_call_t *call)
+{
+    backend_times_t times = call->times;
+    call->answered = true;
+    if (call->must_say && !call->worded) {
+        fail_wordless(call);
+        return;
+    }
+    call->over = true;
+    call->end.finish = call->refused ? "content_filter" : call->finish ? call->finish : "stop";
+    call->end.model = call->model ? call->model : call->server->model;
+    call->events.done(call->arg, &call->end, &times);
+}
+
 void openai_call_broken(openai_call_t *call, const char *what, const char *sample, size_t size)
 {
-    char told[TOLD] = "", message[TOLD + 400];
+    char told[OPENAI_TOLD] = "", message[OPENAI_MESSAGE];
     rl_server_error_text(sample, size, told, sizeof told);
     snprintf(message, sizeof message, "the LLM server at %s sent %s%s%s", call->server->peer, what,
              told[0] ? ": " : "", told);
@@ -139,6 +178,76 @@ static void take_text(openai_call_t *call, const char *text, size_t size)
         call->paused = true;
 }
 
+static void take_words(openai_call_t *call, const char *text, size_t size)
+{
+    for (size_t at = 0, part; at < size && !call->over; at += part) {
+        part = size - at < PIECE ? size - at : PIECE;
+        take_text(call, text + at, part);
+    }
+}
+
+// White space is no answer: until a word comes, another upstream may be asked.
+static void take_content(openai_call_t *call, const char *text, size_t size)
+{
+    if (size == 0)
+        return;
+    if (call->finish)
+        call->vague = true;
+    call->finish = NULL;
+    bool blank = true;
+    for (size_t at = 0; at < size && blank; at++)
+        blank = strchr(" \t\r\n", text[at]) && text[at];
+    if (!call->worded && blank && call->must_say) {
+        rl_buf_add(&call->blanks, text, size); // more than it takes is nobody's answer
+        return;
+    }
+    call->worded = true;
+    rl_buf_t blanks = call->blanks;
+    call->blanks = rl_buf_make(OPENAI_BLANKS_MAX);
+    take_words(call, blanks.data, blanks.size);
+    rl_buf_free(&blanks);
+    take_words(call, text, size);
+}
+
+static void take_thought(openai_call_t *call)
+{
+    if (call->thought)
+        return;
+    call->thought = true;
+    if (!call->spoke)
+        openai_call_set_limit(call, call->server->idle_ms);
+    call->spoke = true; // the silence is over
+    call->events.progress(call->arg, "reasoning", "The model is thinking…");
+}
+
+static void take_error(openai_call_t *call, long code, const char *said)
+{
+    char message[OPENAI_MESSAGE];
+    backend_failure_t failure;
+    openai_failure_of_error(code, said, call->server, &failure, message, sizeof message);
+    openai_call_failed(call, &failure);
+}
+
+static void take_finish(openai_call_t *call, const char *said)
+{
+    const char *means = openai_finish(said);
+    char message[OPENAI_TOLD];
+    if (!means)
+        return;
+    if (strcmp(means, said) != 0) {
+        rl_server_error_line(said, strlen(said), message, sizeof message);
+        rl_log(RL_LOG_DEBUG, call->name, "the LLM server's finish_reason \"%s\" is taken for %s",
+               message, means);
+    }
+    if (strcmp(means, "error") == 0) {
+        snprintf(message, sizeof message, "it could not finish the answer (finish_reason: %.60s)",
+                 said);
+        take_error(call, 0, message);
+        return;
+    }
+    call->finish = means;
+}
+
 static void tell_reading(openai_call_t *call, unsigned percent)
 {
     uint64_t now = rl_now_us();
@@ -148,22 +257,8 @@ static void tell_reading(openai_call_t *call, unsigned percent)
     call->events.reading(call->arg, percent);
 }
 
-static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
+static void take_numbers(openai_call_t *call, const openai_chunk_t *chunk)
 {
-    char told[TOLD], message[TOLD + 300];
-    if (chunk->error) {
-        rl_server_error_line(chunk->error, strlen(chunk->error), told, sizeof told);
-        snprintf(message, sizeof message, "the LLM server at %s reported: %s", call->server->peer,
-                 told);
-        openai_call_failed(call, &(backend_failure_t){.kind = BACKEND_DOWN,
-                                                      .status = 502,
-                                                      .code = "llm_failed",
-                                                      .message = message,
-                                                      .retry_after_s = -1});
-        return;
-    }
-    if (chunk->model && !call->model)
-        call->model = rl_strdup(chunk->model);
     if (chunk->counted) {
         call->end.counted = true;
         call->end.prompt_tokens = chunk->prompt_tokens;
@@ -177,19 +272,27 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
         call->end.read_tokens = chunk->read_tokens;
     if (chunk->reading >= 0)
         tell_reading(call, (unsigned)chunk->reading);
-    if (chunk->reasoning && !call->thought) {
-        call->thought = true;
-        if (!call->spoke)
-            openai_call_set_limit(call, call->server->idle_ms);
-        call->spoke = true; // the silence is over
-        call->events.progress(call->arg, "reasoning", "The model is thinking…");
+}
+
+static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
+{
+    if (chunk->error) {
+        take_error(call, chunk->error_code, chunk->error);
+        return;
     }
-    for (size_t at = 0, part; at < chunk->text_size && !call->over; at += part) {
-        part = chunk->text_size - at < PIECE ? chunk->text_size - at : PIECE;
-        take_text(call, chunk->text + at, part);
+    if (chunk->model && !call->model)
+        call->model = rl_strdup(chunk->model);
+    take_numbers(call, chunk);
+    if (chunk->reasoning)
+        take_thought(call);
+    call->called = call->called || chunk->tool_call;
+    take_content(call, chunk->text, chunk->text_size);
+    if (chunk->refusal && !call->over) { // the person reads why there is no answer
+        call->refused = true;
+        take_content(call, chunk->refusal, chunk->refusal_size);
     }
     if (chunk->finish && !call->over)
-        snprintf(call->finish, sizeof call->finish, "%.31s", chunk->finish);
+        take_finish(call, chunk->finish);
 }
 
 static bool on_event(void *arg, const char *name, const char *data, size_t size)
@@ -271,7 +374,7 @@ static void take_whole(openai_call_t *call, const rl_fetch_result_t *result)
         openai_call_broken(call, why, data, call->whole.size);
     } else {
         take_chunk(call, &chunk);
-        if (!call->over && (call->finish[0] || call->spoke))
+        if (!call->over && (call->finish || call->spoke))
             openai_call_done(call);
         else if (!call->over)
             openai_call_broken(call, "JSON without an answer", data, call->whole.size);
@@ -285,13 +388,13 @@ static void end_stream(openai_call_t *call, const rl_fetch_result_t *result)
         rl_sse_end(call->sse);
     if (call->over)
         return;
-    if (call->finish[0]) {
+    if (call->finish && !call->vague) {
         openai_call_done(call); // some servers leave [DONE] out
         return;
     }
     char what[160];
     snprintf(what, sizeof what, "%s (Content-Type: %.60s)",
-             call->spoke ? "an answer that ends without finish_reason or [DONE]"
+             call->spoke ? "an answer that ends in the middle: without finish_reason or [DONE]"
                          : "a response without an answer",
              result->type[0] ? result->type : "none");
     openai_call_broken(call, what, "", 0);
@@ -306,7 +409,7 @@ void openai_call_on_done(void *arg, const rl_fetch_result_t *result)
         call->server->heard_us = rl_now_us();
     bool success = result->status >= 200 && result->status < 300;
     if (!call->over && (!result->ok || !success)) {
-        if (call->finish[0] && success)
+        if (call->finish && !call->vague && success)
             openai_call_done(call); // the answer was complete, only its end was not
         else
             openai_call_fail(call, result);

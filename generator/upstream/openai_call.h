@@ -12,6 +12,7 @@
 
 enum {
     OPENAI_WHOLE_MAX = 1 << 20, // bytes of an answer that is not streamed
+    OPENAI_BLANKS_MAX = 4096,   // of white space that is kept until a word comes
 };
 
 // What the response is, by its first byte: servers do not always label it rightly.
@@ -30,6 +31,7 @@ typedef struct openai_call {
     rl_sse_t *sse;
     rl_buf_t request; // while the model's name is awaited: what comes behind it
     char traceparent[64], *tracestate;
+    char name[64];  // of the request, for the log
     char salt[128]; // rl_generate_t's
     bool has_params;
     openai_body_t kind;
@@ -39,14 +41,21 @@ typedef struct openai_call {
     uint64_t asked_after;     // µs spent on the model's name
     uint64_t told_reading;    // when the reading progress was last reported
     backend_times_t times;
-    bool spoke;   // text or thoughts have come
-    bool thought; // reasoning was reported
+    rl_buf_t blanks; // white space that came before the first word: no answer yet
+    uint64_t max_tokens;
+    bool must_say; // an answer without words is a failure
+    bool spoke;    // text or thoughts have come
+    bool thought;  // reasoning was reported
+    bool worded;   // a word has come
+    bool refused;  // words of a refusal, too
+    bool called;   // a tool
+    bool vague;    // words came after a finish_reason: it marks no end here
     bool paused;
-    bool answered; // the answer came whole
-    bool over;     // the end was reported, or the call was cancelled
-    bool busy;     // a callback of ours is on the stack
-    char finish[32];
-    char *model; // as the server calls it
+    bool answered;      // the answer came whole
+    bool over;          // the end was reported, or the call was cancelled
+    bool busy;          // a callback of ours is on the stack
+    const char *finish; // OpenAI's name of it, NULL until it came
+    char *model;        // as the server calls it
     backend_end_t end;
 } openai_call_t;
 

@@ -4,7 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "utf8.h"
+
+enum {
+    CONTENT_MAX = 1 << 20, // bytes of a content that is a list of parts
+    PARTS_MAX = 1000,      // of such a list: finding one takes as long as there are before it
+};
 
 // ---- JSON that is not quite valid -------------------------------------------------------
 //
@@ -163,21 +169,83 @@ static void read_error(openai_chunk_t *chunk, rl_json_t error)
     chunk->error_code = (long)code;
 }
 
+static bool has_text(rl_json_t value)
+{
+    size_t size = 0;
+    return rl_json_string(value, &size) && size > 0;
+}
+
+// Thoughts are a text, or a list of parts, under a name that differs.
+static bool has_thoughts(rl_json_t holder)
+{
+    static const char *const names[] = {"reasoning_content", "reasoning", "thinking",
+                                        "reasoning_details"};
+    for (size_t at = 0; at < sizeof names / sizeof *names; at++) {
+        rl_json_t value = rl_json_get(holder, names[at]);
+        if (has_text(value) || rl_json_size(value) > 0)
+            return true;
+    }
+    return false;
+}
+
+static void read_refusal(openai_chunk_t *chunk, rl_json_t holder)
+{
+    rl_json_t refusal = rl_json_get(holder, "refusal");
+    if (!chunk->refusal && has_text(refusal))
+        chunk->refusal = rl_json_string(refusal, &chunk->refusal_size);
+}
+
+// A part's words are in "text"; a part of thoughts has that too, so its type decides.
+static void read_part(openai_chunk_t *chunk, rl_json_t part, rl_buf_t *text)
+{
+    size_t size = 0;
+    const char *type = rl_json_string(rl_json_get(part, "type"), NULL);
+    const char *words =
+        rl_json_string(rl_json_is_object(part) ? rl_json_get(part, "text") : part, &size);
+    if (has_thoughts(part) || (type && (strstr(type, "thinking") || strstr(type, "reasoning")))) {
+        chunk->reasoning = true;
+        return;
+    }
+    read_refusal(chunk, part);
+    if (words)
+        rl_buf_add(text, words, size);
+}
+
+// The content is a text, or a list of parts.
+static void read_content(openai_chunk_t *chunk, rl_json_t content)
+{
+    if (!rl_json_is_array(content)) {
+        chunk->text = rl_json_string(content, &chunk->text_size);
+        return;
+    }
+    rl_buf_t text = rl_buf_make(CONTENT_MAX);
+    size_t size = rl_json_size(content);
+    if (size > PARTS_MAX && !chunk->error)
+        chunk->error = "a content of too many parts";
+    for (size_t at = 0; at < size && size <= PARTS_MAX; at++)
+        read_part(chunk, rl_json_at(content, at), &text);
+    chunk->text_size = text.size;
+    chunk->text = chunk->raw = rl_buf_take(&text);
+}
+
 static void read_choice(openai_chunk_t *chunk, rl_json_t choice, bool wrapped)
 {
     rl_json_t delta = rl_json_get(choice, "delta");
     if (!rl_json_is_object(delta))
         delta = rl_json_get(choice, "message"); // a whole answer
-    rl_json_t thought = rl_json_get(delta, "reasoning_content");
-    if (!thought.document)
-        thought = rl_json_get(delta, "reasoning");
-    size_t thought_size = 0;
-    chunk->reasoning = rl_json_string(thought, &thought_size) && thought_size > 0;
+    if (!chunk->error)
+        read_error(chunk, rl_json_get(choice, "error"));
+    chunk->reasoning = has_thoughts(delta);
+    chunk->tool_call = rl_json_size(rl_json_get(delta, "tool_calls")) > 0 ||
+                       rl_json_is_object(rl_json_get(delta, "function_call"));
     chunk->finish = rl_json_string(rl_json_get(choice, "finish_reason"), NULL);
-    chunk->text = rl_json_string(rl_json_get(delta, "content"), &chunk->text_size);
+    read_refusal(chunk, delta);
+    read_content(chunk, rl_json_get(delta, "content"));
     if (chunk->text && wrapped) {
+        char *parts = chunk->raw;
         chunk->raw = unwrap_invalid(chunk->text, chunk->text_size, &chunk->text_size);
         chunk->text = chunk->raw;
+        free(parts);
     }
 }
 
@@ -189,6 +257,8 @@ int openai_chunk_read(openai_chunk_t *chunk, const char *data, size_t size, cons
         (openai_chunk_t){.cached_tokens = -1, .read_tokens = -1, .prefill_ms = -1, .reading = -1};
     chunk->doc = parse_lenient(data, size, &wrapped, &problem);
     rl_json_t root = rl_json_root(chunk->doc);
+    if (rl_json_is_array(root))
+        root = rl_json_at(root, 0); // Gemini's errors come so
     if (!rl_json_is_object(root)) {
         *why = chunk->doc ? "JSON that is no object" : "malformed JSON";
         return -1;

@@ -32,11 +32,28 @@ static void add_hint(char *message, size_t size, const char *hint, const char *w
                                       : snprintf(message + used, size - used, "%c", *hint));
 }
 
+void openai_failure_of_error(long code, const char *said, const openai_server_t *server,
+                             backend_failure_t *failure, char *message, size_t size)
+{
+    char told[OPENAI_TOLD];
+    size_t at = 0;
+    long status = code >= 400 && code <= 599 ? code : 500;
+    while (status > rows[at].to || status < rows[at].from)
+        at++;
+    rl_server_error_line(said, strlen(said), told, sizeof told);
+    snprintf(message, size, "the LLM server at %s reported: %s", server->peer, told);
+    *failure = (backend_failure_t){.kind = rows[at].kind,
+                                   .status = rows[at].kind == BACKEND_BUSY ? 503 : 502,
+                                   .code = rows[at].code,
+                                   .message = message,
+                                   .retry_after_s = -1};
+}
+
 static void failure_of_status(const rl_fetch_result_t *result, const openai_server_t *server,
                               bool has_params, backend_failure_t *failure, char *message,
                               size_t size)
 {
-    char told[300] = "";
+    char told[OPENAI_TOLD] = "";
     size_t at = 0;
     while (result->status < rows[at].from || result->status > rows[at].to)
         at++;

@@ -56,6 +56,7 @@ static void errors_are_read_in_their_forms(void **state)
         {"{\"error\":\"text\"}", "text"},
         {"{\"message\":\"m\"}", "m"},
         {"{\"detail\":\"d\"}", "d"},
+        {"[{\"error\":{\"message\":\"m\"}}]", "m"},
         {"plain\nmore", "plain more"},
         {"", ""},
         {"tab\there", "tab here"},
