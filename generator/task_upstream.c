@@ -1,9 +1,8 @@
 // task_upstream: which upstream a task asks, and what it does when that fails: wait for one that is
 // busy, go to the next one, or fail.
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <jansson.h>
 
 #include "clock.h"
 #include "hash.h"

@@ -318,9 +318,14 @@ static void on_done(show_t *self, const json_t *data)
     show_end(self);
     self->outcome.done = true;
     show_coverage(self, json_object_get(data, "coverage"));
-    if (strcmp(finish, "length") == 0)
-        fprintf(stderr, "%sThe answer stops here because it reached its length limit.%s\n",
-                style_on(&self->err, STYLE_WARN), style_on(&self->err, STYLE_OFF));
+    const char *cut = strcmp(finish, "length") == 0
+                          ? "The answer stops here because it reached its length limit."
+                      : strcmp(finish, "content_filter") == 0
+                          ? "The model's server withheld a part of this answer."
+                          : NULL;
+    if (cut)
+        fprintf(stderr, "%s%s%s\n", style_on(&self->err, STYLE_WARN), cut,
+                style_on(&self->err, STYLE_OFF));
     if (self->quiet)
         return;
     rl_buf_t line = rl_buf_make(MAX_LINE);

@@ -142,7 +142,11 @@ static void on_rewritten(void *arg, const rl_fetch_result_t *result)
     json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
     const char *text =
         json_string_value(json_object_get(json_object_get(choice, "message"), "content"));
-    char *line = text ? standalone_question(text) : NULL;
+    const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
+    // half a question asks something else
+    bool whole = !finish || strcasecmp(finish, "stop") == 0 ||
+                 (text && strchr(text + strspn(text, " \t\r\n\""), '\n'));
+    char *line = text && whole ? standalone_question(text) : NULL;
     if (!line && !result->ok)
         rl_log(RL_LOG_WARN, rewrite->request,
                "the LLM did not rewrite a follow-up question (%s): the conversation's words are "

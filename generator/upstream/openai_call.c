@@ -17,6 +17,7 @@ enum {
     EVENT_MAX = 1 << 20, // bytes of one chunk of the stream
     PIECE = 32 << 10,    // a whole answer goes on in pieces of so many bytes
     DRAIN_MS = 2000,     // an answered response must end soon, or its connection is given up
+    NAMED = 200,         // bytes of a model's name: some servers give a whole path
     READING_US = 200000, // between two tellings of how far the prompt is read
 };
 
@@ -280,8 +281,11 @@ static void take_chunk(openai_call_t *call, const openai_chunk_t *chunk)
         take_error(call, chunk->error_code, chunk->error);
         return;
     }
-    if (chunk->model && !call->model)
-        call->model = rl_strdup(chunk->model);
+    if (chunk->model && !call->model) {
+        char model[NAMED];
+        rl_server_error_line(chunk->model, strlen(chunk->model), model, sizeof model);
+        call->model = rl_strdup(model);
+    }
     take_numbers(call, chunk);
     if (chunk->reasoning)
         take_thought(call);

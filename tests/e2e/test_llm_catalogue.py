@@ -53,7 +53,7 @@ def test_each_end_is_taken_for_what_it_is(cluster, llm, entry):
         until(lambda: entry.right.logged in generator.log()[before:], "the log has the server's words")
     if isinstance(entry.right, fake.Next):
         until(lambda: re.search("falling back to extractive: .*" + entry.right.reason, generator.log()[before:]), "the log has the reason")
-    body = {"model": "docs", "messages": [{"role": "user", "content": QUESTION}]}
+    body = {"model": "ragline", "messages": [{"role": "user", "content": QUESTION}]}
     answer = cluster.post("/v1/chat/completions", body)
     if isinstance(entry.right, fake.Error):
         assert answer.status >= 400, answer.body
@@ -84,7 +84,7 @@ FORM = {"response_format": {"type": "json_object"}}
 
 def test_sentences_never_answer_a_request_for_a_form(cluster, llm):
     llm.down()
-    body = {"model": "docs", "messages": [{"role": "user", "content": QUESTION}], **FORM}
+    body = {"model": "ragline", "messages": [{"role": "user", "content": QUESTION}], **FORM}
     answer = cluster.post("/v1/chat/completions", body)
     assert answer.status >= 500, answer.body
     error_of(answer)
@@ -95,7 +95,7 @@ def test_sentences_never_answer_a_request_for_a_form(cluster, llm):
 def test_without_a_model_a_form_is_refused_with_the_reason(make_cluster, guide):
     one = make_cluster(llm=None)
     one.start(guide)
-    body = {"model": "docs", "messages": [{"role": "user", "content": QUESTION}], **FORM}
+    body = {"model": "ragline", "messages": [{"role": "user", "content": QUESTION}], **FORM}
     answer = one.post("/v1/chat/completions", body)
     assert answer.status == 400, answer.body
     assert "language model" in error_of(answer)["message"]

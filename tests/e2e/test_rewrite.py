@@ -47,7 +47,7 @@ def test_a_question_that_stands_alone_costs_no_call(cluster, llm):
     assert len(llm.asked()) == 2
 
 
-@pytest.mark.parametrize("script", [fake.error(500), fake.whole(""), fake.whole('""'), fake.whole("x" * 5000), fake.html(), fake.raw_stream(b"{")])
+@pytest.mark.parametrize("script", [fake.error(500), fake.whole(""), fake.whole('""'), fake.whole("x" * 5000), fake.whole("What pressure does the Kestrel", finish="length"), fake.html(), fake.raw_stream(b"{")])
 def test_without_a_rewritten_question_the_conversation_is_searched(cluster, llm, script):
     llm.plan(script)
     body = {**FOLLOW_UP, "messages": [{"role": "user", "content": "Tell me of the Osprey valve that closes."}]}

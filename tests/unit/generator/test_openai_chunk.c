@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "openai_chunk.h"
+#include "openai_finish.h"
 
 static openai_chunk_t read_chunk(const char *json)
 {
@@ -63,6 +64,45 @@ static void what_says_nothing_is_no_error(void **state)
         assert_null(chunk.finish);
         assert_null(chunk.error);
         openai_chunk_free(&chunk);
+    }
+}
+
+static void parts_are_words_thoughts_or_a_refusal(void **state)
+{
+    (void)state;
+    check_text("{\"choices\":[{\"delta\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+               "{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"hm\"}]},"
+               "{\"type\":\"text\",\"text\":\"b\"},\"c\"]}}]}",
+               "abc");
+    openai_chunk_t chunk = read_chunk(
+        "{\"choices\":[{\"delta\":{\"content\":[{\"type\":\"refusal\",\"refusal\":\"no\"},"
+        "{\"type\":\"thinking\",\"thinking\":\"hm\"}]}}]}");
+    assert_string_equal(chunk.refusal, "no");
+    assert_true(chunk.reasoning);
+    assert_int_equal(chunk.text_size, 0);
+    openai_chunk_free(&chunk);
+}
+
+static void a_finish_reason_is_told_in_openais_names(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"stop", "stop"},
+        {"end_turn", "stop"},
+        {"MAX_TOKENS", "length"},
+        {"Safety", "content_filter"},
+        {"tool_use", "tool_calls"},
+        {"abort", "error"},
+        {"whatever", "stop"},
+        {"null", NULL},
+        {"None", NULL},
+        {"", NULL},
+    };
+    for (size_t at = 0; at < sizeof pairs / sizeof *pairs; at++) {
+        const char *means = openai_finish(pairs[at][0]);
+        assert_int_equal(means == NULL, pairs[at][1] == NULL);
+        if (means)
+            assert_string_equal(means, pairs[at][1]);
     }
 }
 
@@ -158,6 +198,8 @@ int main(void)
         cmocka_unit_test(words_come_from_deltas_and_messages),
         cmocka_unit_test(what_says_nothing_is_no_error),
         cmocka_unit_test(thoughts_are_told_from_words),
+        cmocka_unit_test(parts_are_words_thoughts_or_a_refusal),
+        cmocka_unit_test(a_finish_reason_is_told_in_openais_names),
         cmocka_unit_test(the_end_says_what_it_cost),
         cmocka_unit_test(errors_are_read_in_their_forms),
         cmocka_unit_test(bytes_of_a_cut_character_come_through),
