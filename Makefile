@@ -250,9 +250,10 @@ profile-check: all bench-programs  ## where the time went, checked: a line per c
 	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/profile/run.py $(PROFILE_ARGS)
 
 SOAK_N ?= 1000000
-soak: all bench-programs  ## SOAK_N short questions (a million): memory flat, what is kept bounded
+SOAK_SEED ?= 1
+soak: all bench-programs  ## SOAK_N questions (a million) to a random LLM server (SOAK_SEED): each ends, none half and marked whole
 	@$(if $(NO_DEPS),,scripts/deps test)
-	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/profile/soak.py $(SOAK_N)
+	@RAGLINE_BUILD=$(BUILD) "$${XDG_CACHE_HOME:-$$HOME/.cache}/ragline/venv-test/bin/python" tests/profile/soak.py $(SOAK_N) $(SOAK_SEED)
 
 # LATENCY_ARGS="--short original", --list; DATA=folder of a labelled set (as for make eval). All of it puts the table of tests/README.md right.
 bench-latency: all bench-programs  ## how soon something is to be seen, from the usual program to drafts and prefill

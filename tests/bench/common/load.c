@@ -13,7 +13,10 @@
 // With --rate the questions come at fixed times, whether those before are answered or not: a stream
 // that is free takes the next, and one for which none is free is counted as missed. With --refusals
 // an answer 429 is no fault; it is counted and timed. With --notes FILE each answer of ask leaves a
-// line there: its timings, and when the client saw what.
+// line there: its timings, and when the client saw what. With --wild the LLM may fail as it likes
+// (standin --wild): an answer that ends with an error is counted as told, one that ends with a
+// reason other than "stop" as short; what has no end, or says "stop" without all its tokens, is a
+// fault.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -57,6 +60,8 @@ enum {
     GOT_TOKEN = 4,
     GOT_TIMINGS = 8,
     GOT_DONE = 16,
+    GOT_SHORT = 32, // done, and a reason why it is not all
+    GOT_ERROR = 64, // an error that says something
 };
 
 typedef struct stream {
@@ -82,13 +87,13 @@ static struct {
     unsigned streams, questions, tokens, max_tokens, k;
     double seconds, rate;
     unsigned long spread_ms, timeout_ms, first, skip_ms;
-    bool refusals, continuation;
+    bool refusals, continuation, wild;
     const char *kinds;
 
     loop_t *loop;
     uint64_t begun_us, ended_us, next;
     unsigned running;
-    unsigned long asked, whole, failed, refused, missed, token_count;
+    unsigned long asked, whole, failed, refused, missed, token_count, told_error, cut_short;
     samples_t status, sources, first_token, lag, total, refusal;
     loop_timer_t ticker; // with --rate: the next question is due
     stream_t *free;
@@ -195,13 +200,31 @@ static void take_ask_event(stream_t *stream, char *event, size_t size)
         if (!strstr(data, "\"n\":1,"))
             blame(stream, "no passages");
     } else if (strncmp(event, "timings\n", 8) == 0) {
-        mark(stream, "timings", GOT_TIMINGS, GOT_TOKEN);
+        mark(stream, "timings", GOT_TIMINGS, load.wild ? 0 : GOT_TOKEN); // a refusal has none
         note_timings(&stream->note, data + 7, stream->start_us + us);
     } else if (strncmp(event, "done\n", 5) == 0) {
         mark(stream, "done", GOT_DONE, GOT_TIMINGS);
     } else {
         blame(stream, "%.190s", event);
     }
+}
+
+// With --wild: whether the event is an end that the LLM's faults explain.
+static bool take_wild_end(stream_t *stream, const char *event)
+{
+    static const char *const reasons[] = {"length", "content_filter"};
+    const char *message = strstr(event, "\"message\":\""), *reason;
+    if (strncmp(event, "event: error\n", 13) == 0 && message && message[11] != '"') {
+        mark(stream, "error", GOT_ERROR, 0);
+        return true;
+    }
+    if (strncmp(event, "event: done\n", 12) != 0 ||
+        !(reason = strstr(event, "\"finish_reason\":\"")))
+        return false;
+    for (size_t at = 0; at < sizeof reasons / sizeof *reasons; at++)
+        if (strncmp(reason + 17, reasons[at], strlen(reasons[at])) == 0)
+            stream->got |= GOT_SHORT;
+    return false;
 }
 
 static void take_found(stream_t *stream, const char *data)
@@ -222,6 +245,8 @@ static void take_event(void *arg, char *event, size_t size)
         blame(stream, "HTTP %d: %.150s", stream->reader.status, event);
         return;
     }
+    if (load.what == ASK && load.wild && take_wild_end(stream, event))
+        return;
     if (load.what == ASK) {
         take_ask_event(stream, event, size);
     } else if (load.what == SEARCH) {
@@ -255,9 +280,13 @@ static void stream_finish(stream_t *stream)
     load.ended_us = rl_now_us();
     stream->asking = false;
     bool refused = stream->reader.status == 429 && load.refusals;
-    if (!(stream->got & GOT_DONE) && !refused)
+    bool error = stream->got & GOT_ERROR, cut = stream->got & GOT_SHORT;
+    if (error && stream->got & GOT_DONE)
+        blame(stream, "an error and an end");
+    if (!(stream->got & (GOT_DONE | GOT_ERROR)) && !refused)
         blame(stream, "the answer ended early");
-    if ((load.what == ASK || load.what == COMPLETIONS) && stream->tokens != due && !refused)
+    if ((load.what == ASK || load.what == COMPLETIONS) && stream->tokens != due && !refused &&
+        !error && !cut)
         blame(stream, "%u tokens instead of %u", stream->tokens, due);
     if (refused && !*stream->fault) {
         load.refused++;
@@ -267,6 +296,9 @@ static void stream_finish(stream_t *stream)
         if (load.told_size < MAX_TOLD)
             memcpy(load.told[load.told_size++], stream->fault, sizeof stream->fault);
         stream_close(stream);
+    } else if (error || cut) {
+        load.told_error += error;
+        load.cut_short += cut;
     } else {
         load.whole++;
         note_end(&stream->note, load.ended_us);
@@ -463,6 +495,7 @@ static void usage(void)
         "  --kinds dense      --k N    --timeout-ms MS    --first N  number of the first question\n"
         "  --rate N           questions a second at fixed times, for --seconds, on --streams\n"
         "  --refusals         429 is no fault      --continuation  asks for it\n"
+        "  --wild             the LLM may fail: an answer with an error is no fault\n"
         "  --skip-ms MS       times of questions asked before are left out\n"
         "  --notes FILE       a line for each answer: its timings, and when the client saw what\n",
         stderr);
@@ -503,6 +536,7 @@ static void read_options(int argc, char **argv)
                                           {"refusals", no_argument, NULL, 'e'},
                                           {"continuation", no_argument, NULL, 'c'},
                                           {"notes", required_argument, NULL, 'w'},
+                                          {"wild", no_argument, NULL, 'l'},
                                           {0}};
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         unsigned long number = optarg ? strtoul(optarg, NULL, 10) : 0;
@@ -552,6 +586,9 @@ static void read_options(int argc, char **argv)
         case 'c':
             load.continuation = true;
             break;
+        case 'l':
+            load.wild = true;
+            break;
         case 'w':
             notes_open(optarg);
             break;
@@ -579,10 +616,11 @@ static void print_result(void)
     double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
                  (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
     printf("{\"streams\":%u,\"questions\":%lu,\"whole\":%lu,\"failed\":%lu,"
-           "\"refused\":%lu,\"missed\":%lu,\"tokens\":%lu,"
+           "\"refused\":%lu,\"missed\":%lu,\"told_error\":%lu,\"cut_short\":%lu,\"tokens\":%lu,"
            "\"seconds\":%.3f,\"own_cpu_s\":%.3f",
            load.streams, load.asked, load.whole, load.failed, load.refused, load.missed,
-           load.token_count, (double)(load.ended_us - load.begun_us) / 1e6, cpu);
+           load.told_error, load.cut_short, load.token_count,
+           (double)(load.ended_us - load.begun_us) / 1e6, cpu);
     print_samples("status", &load.status);
     print_samples("sources", &load.sources);
     print_samples("first_token", &load.first_token);

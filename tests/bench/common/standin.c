@@ -9,7 +9,8 @@
 //   GET  /stats                 what it has done and how exactly; /stats?reset begins anew
 //   POST /set?gap-ms=20         changes an option for the requests that come after
 //
-// What a token says is in lib/text.h.
+// What a token says is in lib/text.h. With --wild SEED streamed answers are drawn from lib/wild.h,
+// in odd pieces, now and then late.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@
 #include "lib/loop.h"
 #include "lib/samples.h"
 #include "lib/text.h"
+#include "lib/wild.h"
 
 enum {
     MAX_REQUEST = 16 << 20, // bytes of head and body
@@ -41,6 +43,7 @@ enum {
 typedef struct options {
     double first_ms, gap_ms, embed_ms;
     long tokens, send_buffer; // send_buffer: of a connection, 0: the kernel's choice
+    long wild;                // what random answers begin with, 0: they are as they should be
     int port;
 } options_t;
 
@@ -48,6 +51,7 @@ typedef enum doing {
     READING,  // a request
     WAITING,  // to send an answer that is ready
     SPEAKING, // a streamed answer
+    RAVING,   // one of lib/wild.h
 } doing_t;
 
 typedef struct peer {
@@ -62,6 +66,8 @@ typedef struct peer {
     unsigned pad, sent, tokens, before; // before: tokens that the assistant's turn already had
     unsigned prompt_tokens;
     bool usage, blocked;
+    wild_answer_t wild;
+    size_t wild_at;
 } peer_t;
 
 static struct {
@@ -70,7 +76,8 @@ static struct {
     loop_watched_t listener;
     uint64_t open, most_open, answers, whole, gone, tokens, embeddings, blocked, bad;
     uint64_t blocked_now, gone_us; // gone_us: when the last one went within its answer
-    samples_t late;                // token written − token due, while the client reads
+    uint64_t dice;
+    samples_t late; // token written − token due, while the client reads
 } standin = {.options = {.first_ms = 50, .gap_ms = 10, .embed_ms = 5, .tokens = 64}};
 
 static void turn_to(peer_t *peer, doing_t doing);
@@ -88,6 +95,7 @@ static void peer_close(peer_t *peer)
     }
     free(peer->in);
     free(peer->out);
+    free(peer->wild.bytes);
     free(peer);
 }
 
@@ -288,6 +296,43 @@ static void on_time_to_speak(loop_timer_t *timer)
     say_token((peer_t *)((char *)timer - offsetof(peer_t, timer)));
 }
 
+// The answer is over: the connection is kept, closed or reset as it says.
+static void end_raving(peer_t *peer)
+{
+    wild_answer_t *answer = &peer->wild;
+    struct linger at_once = {1, 0};
+    if (answer->hangs)
+        return; // until the other side has had enough
+    bool closes = answer->closes;
+    if (answer->resets)
+        setsockopt(peer->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    free(answer->bytes);
+    answer->bytes = NULL;
+    if (closes)
+        peer_close(peer);
+    else
+        turn_to(peer, READING);
+}
+
+static void rave(loop_timer_t *timer)
+{
+    peer_t *peer = (peer_t *)((char *)timer - offsetof(peer_t, timer));
+    const wild_answer_t *answer = &peer->wild;
+    while (peer->wild_at < answer->size && !peer->blocked) {
+        size_t left = answer->size - peer->wild_at, part = 1 + wild_below(&standin.dice, 2000);
+        part = part < left ? part : left;
+        peer->wild_at += part;
+        if (send_bytes(peer, answer->bytes + peer->wild_at - part, part) != 0)
+            return;
+        if (wild_below(&standin.dice, 8) == 0) {
+            loop_at(standin.loop, timer, rl_now_us() + wild_below(&standin.dice, 3000));
+            return;
+        }
+    }
+    if (!peer->blocked)
+        end_raving(peer);
+}
+
 // An answer that is not streamed comes whole when its last token is due.
 static void prepare_whole(peer_t *peer)
 {
@@ -340,6 +385,13 @@ static void complete(peer_t *peer, const char *body)
         peer->tokens = peer->tokens ? peer->tokens : 1;
         turn_to(peer, WAITING);
         prepare_whole(peer);
+        return;
+    }
+    if (standin.options.wild) {
+        wild_draw(&standin.dice, peer->tokens, &peer->wild);
+        peer->wild_at = 0;
+        turn_to(peer, RAVING);
+        loop_at(standin.loop, &peer->timer, peer->start_us + peer->first_us);
         return;
     }
     standin.open++;
@@ -424,6 +476,8 @@ static int set_option(const char *name, const char *value)
         standin.options.tokens = (long)amount;
     else if (strncmp(name, "send-buffer", 11) == 0)
         standin.options.send_buffer = (long)amount;
+    else if (strncmp(name, "wild", 4) == 0)
+        standin.dice = (uint64_t)(standin.options.wild = (long)amount);
     else
         return -1;
     return 0;
@@ -552,7 +606,7 @@ static void on_peer(loop_watched_t *watch, uint32_t events)
     if (events & EPOLLOUT && peer->out) {
         if (send_kept(peer) != 0)
             return;
-        if (!peer->out && peer->doing == SPEAKING)
+        if (!peer->out && peer->doing >= SPEAKING)
             loop_at(standin.loop, &peer->timer, rl_now_us());
     }
     if (peer->doing == READING && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
@@ -573,7 +627,9 @@ static void on_time_to_reply(loop_timer_t *timer)
 static void turn_to(peer_t *peer, doing_t doing)
 {
     peer->doing = doing;
-    peer->timer.fn = doing == SPEAKING ? on_time_to_speak : on_time_to_reply;
+    peer->timer.fn = doing == SPEAKING ? on_time_to_speak
+                     : doing == RAVING ? rave
+                                       : on_time_to_reply;
     watch_for(peer);
 }
 
@@ -619,13 +675,11 @@ static void listen_on(int port)
 
 static void read_options(int argc, char **argv)
 {
-    static const struct option names[] = {{"port", required_argument, NULL, 'p'},
-                                          {"first-ms", required_argument, NULL, 'o'},
-                                          {"gap-ms", required_argument, NULL, 'o'},
-                                          {"tokens", required_argument, NULL, 'o'},
-                                          {"embed-ms", required_argument, NULL, 'o'},
-                                          {"send-buffer", required_argument, NULL, 'o'},
-                                          {0}};
+    static const struct option names[] = {
+        {"port", required_argument, NULL, 'p'},     {"first-ms", required_argument, NULL, 'o'},
+        {"gap-ms", required_argument, NULL, 'o'},   {"tokens", required_argument, NULL, 'o'},
+        {"embed-ms", required_argument, NULL, 'o'}, {"send-buffer", required_argument, NULL, 'o'},
+        {"wild", required_argument, NULL, 'o'},     {0}};
     int option, at;
     while ((option = getopt_long(argc, argv, "", names, &at)) != -1) {
         if (option == 'p')
