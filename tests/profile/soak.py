@@ -44,7 +44,8 @@ def soak(house, questions, seed, told_s=5.0):
     traces = max(10, min(1000, questions // 50))  # the ring is full well within the first tenth
     processes = start(house, traces, seed)
     house.wait_ready(3)
-    assert house.load(0, streams=STREAMS, questions=1, tokens=TOKENS, wild=True).result()["failed"] == 0
+    first = house.load(0, streams=STREAMS, questions=1, tokens=TOKENS, wild=True).result()
+    assert first["failed"] == 0, first["faults"]
     lines = series(house)
     already = house.gateways[0].get("/v1/traces?limit=0").json()["total"]
     each = -(-questions // STREAMS)
