@@ -88,6 +88,7 @@ void build_destroy(build_t **self_p)
     spool_destroy(&self->spool);
     corpus_destroy(&self->corpus);
     listing_destroy(&self->listing);
+    roots_unref(&self->roots);
     report_on_terminal(self->report, NULL, NULL);
     progress_destroy(&self->progress);
     rl_buf_free(&self->text);

@@ -15,10 +15,13 @@ void build_list(build_t *self)
 {
     self->listing = listing_new(self->report);
     listing_configure(self->listing, self->plan->conf);
-    for (size_t i = 0; i < rl_conf_args(self->plan->conf); i++)
+    self->roots = roots_new();
+    for (size_t i = 0; i < rl_conf_args(self->plan->conf); i++) {
+        roots_add(self->roots, rl_conf_arg(self->plan->conf, i));
         listing_add(self->listing, rl_conf_arg(self->plan->conf, i));
+    }
     listing_close(self->listing);
-    self->corpus = corpus_new(self->listing, self->report);
+    self->corpus = corpus_new(self->listing, self->roots, self->report);
     progress_begin(self->progress, "reading", "bytes", listing_bytes(self->listing));
     build_set_state(self, BUILD_READING);
 }
@@ -53,7 +56,7 @@ static int begin_generation(build_t *self, const document_t *first)
     const plan_t *plan = self->plan;
     choose_mode(self, first);
     bool lexical = self->mode == BUILD_LEXICAL;
-    char *json = plan_json(plan);
+    char *json = plan_json(plan, self->roots);
     generation_settings_t settings = {.collection = plan->collection,
                                       .model = lexical ? "" : plan->embedding.model,
                                       .language = plan->language,

@@ -40,6 +40,7 @@ struct build {
     build_state_t state;
     build_mode_t mode;
     struct event *turn;
+    roots_t *roots; // folders that documents are named relative to
     listing_t *listing;
     corpus_t *corpus;
     spool_t *spool;

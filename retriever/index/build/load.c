@@ -364,7 +364,7 @@ static load_t *load_new(build_t *build)
     struct event_base *base = rl_proc_base(build->proc);
     self->build = build;
     self->engine = build->plan->engine;
-    self->settings = plan_json(build->plan);
+    self->settings = plan_json(build->plan, NULL);
     self->survey = load_survey_new(self->settings);
     self->vector = rl_alloc_array(RL_MAX_DIMENSION, sizeof *self->vector);
     self->probe_again = rl_must(event_new(base, -1, 0, on_probe_again, self));

@@ -134,7 +134,7 @@ int plan_make(const rl_conf_t *conf, plan_t *plan, char *why, size_t why_size)
     return set_rules(plan, why, why_size);
 }
 
-char *plan_json(const plan_t *plan)
+char *plan_json(const plan_t *plan, const roots_t *roots)
 {
     json_t *sources = json_array();
     for (size_t i = 0; i < rl_conf_args(plan->conf); i++)
@@ -144,6 +144,8 @@ char *plan_json(const plan_t *plan)
                   "chunk_tokens", (int)plan->rules.tokens, "overlap", (int)plan->rules.overlap,
                   "max_tokens", (int)plan->rules.max_tokens, "passage_prefix", plan->rules.prefix,
                   "embedded", "prefix, title, heading path, text", "sources", sources);
+    if (roots)
+        json_object_set_new(rl_must(root), "roots", roots_json(roots));
     char *text = rl_must(json_dumps(rl_must(root), JSON_COMPACT));
     json_decref(root);
     return text;

@@ -9,6 +9,7 @@
 #include "chunker.h"
 #include "conf.h"
 #include "engine.h"
+#include "roots.h"
 
 typedef struct plan {
     const rl_conf_t *conf;  // owns the strings below unless said otherwise
@@ -29,7 +30,7 @@ typedef struct plan {
 int plan_make(const rl_conf_t *conf, plan_t *plan, char *why, size_t why_size);
 
 // The builder's part of the manifest, a JSON object: how passages were cut and what was embedded.
-// malloc'd, owned by the caller.
-char *plan_json(const plan_t *plan);
+// malloc'd, owned by the caller. With the roots, where they are not NULL.
+char *plan_json(const plan_t *plan, const roots_t *roots);
 
 #endif

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "change_find.h"
 #include "fail.h"
+#include "log.h"
 #include "mem.h"
 
 // ---- --delete, --delete-source, --merge ---------------------------------------------------------
@@ -23,10 +25,47 @@ static void print_deleted(change_run_t *self, const char *why)
     fflush(stdout);
 }
 
+// What each argument names: an id (source) that is there as it stands or, of a file, the id that it
+// has by the index's roots. The others are said. Returns 0, or -1 with `why`.
+static int find_named(change_run_t *self, change_kind_t kind, char *why, size_t why_size)
+{
+    size_t size = rl_conf_args(self->conf);
+    bool *found = rl_alloc_array(2 * size, sizeof *found), by_path = self->target->roots != NULL;
+    const char **asked = rl_alloc_array(2 * size, sizeof *asked);
+    self->names = rl_alloc_array(size, sizeof *self->names);
+    for (size_t at = 0; at < size; at++) {
+        asked[at] = rl_conf_arg(self->conf, at);
+        if (by_path && kind == CHANGE_DELETE)
+            asked[size + at] = self->names[at] = roots_id(self->target->roots, asked[at]);
+    }
+    int rc = change_find(self->target->folder, kind, asked, found, self->names[0] ? 2 * size : size,
+                         why, why_size);
+    for (size_t at = 0; at < size; at++) {
+        const char *name = found[at] ? asked[at] : found[size + at] ? asked[size + at] : NULL;
+        char *named = name ? rl_strdup(name) : NULL;
+        free(self->names[at]);
+        self->names[at] = named;
+        if (rc == 0 && !named) {
+            self->wrong++;
+            rl_warn("%s: no document of the collection has this %s", asked[at],
+                    kind == CHANGE_DELETE ? "id" : "source");
+        }
+    }
+    free(asked);
+    free(found);
+    return rc;
+}
+
 static void delete_args(change_run_t *self, change_kind_t kind)
 {
-    while (self->arg < rl_conf_args(self->conf) && !change_batch_full(self->batch))
-        change_batch_delete(self->batch, kind, rl_conf_arg(self->conf, self->arg++), 0);
+    char why[512];
+    if (!self->names && find_named(self, kind, why, sizeof why) != 0) {
+        change_run_fail(self, why);
+        return;
+    }
+    for (; self->arg < rl_conf_args(self->conf) && !change_batch_full(self->batch); self->arg++)
+        if (self->names[self->arg])
+            change_batch_delete(self->batch, kind, self->names[self->arg], 0);
     if (change_batch_size(self->batch) > 0)
         change_run_commit(self);
     else
@@ -132,6 +171,9 @@ void change_run_destroy(change_run_t **self_p)
     change_sync_close(self);
     change_batch_destroy(&self->batch);
     change_target_destroy(&self->target);
+    for (size_t at = 0; self->names && at < rl_conf_args(self->conf); at++)
+        free(self->names[at]);
+    free(self->names);
     report_destroy(&self->report);
     if (self->turn)
         event_free(self->turn);

@@ -14,7 +14,7 @@ static void open_files(change_run_t *self)
     for (size_t at = 0; at < rl_conf_args(self->conf); at++)
         listing_add(self->listing, rl_conf_arg(self->conf, at));
     listing_close(self->listing);
-    self->corpus = corpus_new(self->listing, self->report);
+    self->corpus = corpus_new(self->listing, self->target->roots, self->report);
 }
 
 void change_files_close(change_run_t *self)

@@ -159,6 +159,12 @@ void change_run_start(change_run_t *self)
 {
     struct event_base *base = rl_proc_base(self->proc);
     struct timeval period = {0, POLL_MS * 1000};
+    if (!self->target->roots && (self->mode == &change_add_mode || self->mode == &change_sync_mode))
+        rl_warn(
+            "%s was built by a version that recorded no roots: a document's id is its name below "
+            "the folder named here (of a file, its last part), and it takes the place of any "
+            "other with that; ids are paths once it is built again",
+            self->target->folder);
     self->batch = change_batch_new(self->target);
     self->merge = change_merge_new(self->target);
     self->turn = rl_must(event_new(base, -1, 0, on_turn, self));

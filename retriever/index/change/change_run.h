@@ -40,6 +40,8 @@ struct change_run {
     uint64_t last;           // number of the last change made here
     uint64_t done, wrong, embedded;
     size_t arg; // next of the command line's
+    // of --delete and --delete-source: what each argument names, NULL: nothing that is there
+    char **names;
     change_lines_t *lines;
     change_sync_t *sync;
     report_t *report; // of what could not be used

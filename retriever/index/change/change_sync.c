@@ -18,7 +18,9 @@
 
 struct change_sync {
     sync_state_t *state;
-    char *folder;     // as given, without slashes at its end
+    char *folder; // as given, without slashes at its end
+    char *path;   // absolute
+    const roots_t *roots;
     const char *file; // at work
     uint64_t before;  // faults that the report had when it came
     bool wrong;       // a document of it cannot be put
@@ -34,11 +36,14 @@ static int adopt_passage(void *arg, uint64_t shard, uint64_t passage_id, bool ad
                          const rl_passage_t *passage)
 {
     change_sync_t *self = arg;
-    size_t size = strlen(self->folder);
     (void)shard, (void)passage_id, (void)added;
-    if (strncmp(passage->source, self->folder, size) == 0 && passage->source[size] == '/')
-        sync_state_adopt(self->state, passage->source + size + 1, passage->doc,
-                         change_fingerprint(passage));
+    const char *name = roots_below(passage->source, self->folder);
+    char *path = !name && self->roots ? roots_locate(self->roots, passage->source) : NULL;
+    if (path) // the build may have named the folder in another way
+        name = roots_below(path, self->path);
+    if (name)
+        sync_state_adopt(self->state, name, passage->doc, change_fingerprint(passage));
+    free(path);
     return 0;
 }
 
@@ -97,7 +102,7 @@ static int begin_pass(change_run_t *self, char *why, size_t why_size)
         sync_state_keep_below(sync->state, listing_failed(self->listing, at));
     sync->before = report_faults(self->report);
     sync->wrong = false;
-    self->corpus = corpus_new(self->listing, self->report);
+    self->corpus = corpus_new(self->listing, self->target->roots, self->report);
     return 0;
 }
 
@@ -232,6 +237,9 @@ static int next_folder(change_run_t *self, char *why, size_t why_size)
     sync->folder = rl_strdup(rl_conf_arg(self->conf, self->arg));
     for (size_t size = strlen(sync->folder); size > 1 && sync->folder[size - 1] == '/';)
         sync->folder[--size] = '\0';
+    free(sync->path);
+    sync->path = roots_absolute(sync->folder);
+    sync->roots = self->target->roots;
     errno = 0;
     return begin_pass(self, why, why_size);
 }
@@ -297,6 +305,7 @@ void change_sync_close(change_run_t *self)
     end_pass(self);
     event_free(self->sync->next);
     free(self->sync->folder);
+    free(self->sync->path);
     free(self->sync);
     self->sync = NULL;
 }

@@ -33,6 +33,8 @@ static void read_rules(change_target_t *self)
         .max_tokens = (size_t)build_setting(build, "max_tokens", self->conf, "embed.max_tokens"),
         .prefix = self->prefix,
     };
+    roots_unref(&self->roots);
+    self->roots = roots_read(json_object_get(build, "roots"));
     json_decref(build);
 }
 
@@ -101,6 +103,7 @@ void change_target_destroy(change_target_t **self_p)
         return;
     change_log_writer_destroy(&self->writer);
     manifest_destroy(&self->manifest);
+    roots_unref(&self->roots);
     free(self->prefix);
     free(self);
     *self_p = NULL;

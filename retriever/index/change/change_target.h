@@ -7,6 +7,7 @@
 #include "chunker.h"
 #include "conf.h"
 #include "manifest.h"
+#include "roots.h"
 
 // Others only read it.
 typedef struct change_target {
@@ -14,6 +15,7 @@ typedef struct change_target {
     const char *folder, *url;
     manifest_data_t *manifest; // of the generation in force
     chunk_rules_t rules;
+    roots_t *roots; // of the build; NULL: it recorded none
     char *prefix;
     change_log_writer_t *writer; // the log
 } change_target_t;

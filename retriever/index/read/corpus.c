@@ -19,6 +19,7 @@
 
 struct corpus {
     const listing_t *listing;
+    roots_t *roots;
     report_t *report;
     corpus_counts_t counts;
     size_t at;        // next file
@@ -38,10 +39,11 @@ enum {
     MOST_REPAIRED = 20 // a text with more than one of so many bytes not UTF-8 is left out
 };
 
-corpus_t *corpus_new(const listing_t *listing, report_t *report)
+corpus_t *corpus_new(const listing_t *listing, roots_t *roots, report_t *report)
 {
     corpus_t *self = rl_new(*self);
     self->listing = listing;
+    self->roots = roots_ref(roots);
     self->report = report;
     self->buf = rl_buf_make(INPUT_MAX_FILE);
     return self;
@@ -56,6 +58,7 @@ void corpus_destroy(corpus_t **self_p)
     vector_file_destroy(&self->rows);
     rl_buf_free(&self->buf);
     hash_set_free(&self->ids);
+    roots_unref(&self->roots);
     free(self);
     *self_p = NULL;
 }
@@ -103,15 +106,17 @@ static void set_kind(document_t *doc, const char *kind)
 static char *make_id(const corpus_t *self, const listed_t *file)
 {
     char id[DOC_MAX_ID + 32];
+    char *name = self->roots ? roots_id(self->roots, file->path) : rl_strdup(file->name);
     if (self->format->lines)
-        snprintf(id, sizeof id, "%.1000s:%llu", file->name, (unsigned long long)self->line);
+        snprintf(id, sizeof id, "%.1000s:%llu", name, (unsigned long long)self->line);
     else
-        snprintf(id, sizeof id, "%.1000s", file->name);
+        snprintf(id, sizeof id, "%.1000s", name);
+    free(name);
     return rl_must(rl_utf8_repair(id, strlen(id), NULL));
 }
 
-// Sees to it that no other document has its id. Files of the same name below two folders are told
-// apart by their whole path.
+// Sees to it that no other document has its id. Without roots, files of the same name below two
+// folders are told apart by their whole path.
 static bool claim_id(corpus_t *self, document_t *doc, bool named)
 {
     if (add_id(self, doc->id))

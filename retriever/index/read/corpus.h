@@ -4,6 +4,7 @@
 
 #include "document.h"
 #include "listing.h"
+#include "roots.h"
 
 typedef struct corpus corpus_t;
 
@@ -19,8 +20,10 @@ typedef struct corpus_counts {
     uint64_t bytes; // read so far, of listing_bytes
 } corpus_counts_t;
 
-// The report gets what cannot be used, or not wholly. Listing and report must outlive the corpus.
-corpus_t *corpus_new(const listing_t *listing, report_t *report);
+// The report gets what cannot be used, or not wholly. Files are named by the roots; NULL: relative
+// to the folder given, as indexes were that recorded none. Listing and report must outlive
+// the corpus.
+corpus_t *corpus_new(const listing_t *listing, roots_t *roots, report_t *report);
 void corpus_destroy(corpus_t **self_p);
 
 // Fills *doc (not initialised before): id and source are set, and no two documents have the same

@@ -71,5 +71,6 @@ def write(folder, documents):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in documents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder

@@ -69,7 +69,7 @@ static void a_plan(void **state)
     assert_int_equal(plan.shards, 3);
     assert_int_equal(plan.rules.words, 100);
     assert_false(plan.lexical_only);
-    char *json = plan_json(&plan);
+    char *json = plan_json(&plan, NULL);
     json_t *root = json_loads(json, 0, NULL);
     assert_int_equal(json_integer_value(json_object_get(root, "chunk_words")), 100);
     assert_int_equal(json_array_size(json_object_get(root, "sources")), 2);

@@ -139,7 +139,7 @@ static char *read_corpus(const char *folder)
     listing_t *listing = listing_new(report);
     listing_add(listing, folder);
     listing_close(listing);
-    corpus_t *corpus = corpus_new(listing, report);
+    corpus_t *corpus = corpus_new(listing, NULL, report);
     rl_buf_t out = rl_buf_make(10000);
     rl_buf_adds(&out, "");
     document_t doc;
