@@ -189,11 +189,39 @@ static size_t count_kinds(const merge_input_t *inputs, size_t size, kind_t *only
 
 // ---- result -------------------------------------------------------------------------------------
 
+// The next character of a text with white space folded; behind its end, 0.
+static char next_folded(const char **at)
+{
+    size_t space = strspn(*at, " \t\n\v\f\r");
+    *at += space;
+    if (space > 0 && **at)
+        return ' ';
+    return **at ? *(*at)++ : '\0';
+}
+
+// Whether two texts are the same but for white space, as those of one hash are unless somebody has
+// made them collide.
+static bool has_same_text(const char *one, const char *other)
+{
+    char next;
+    one += strspn(one, " \t\n\v\f\r");
+    other += strspn(other, " \t\n\v\f\r");
+    do {
+        next = next_folded(&one);
+        if (next != next_folded(&other))
+            return false;
+    } while (next);
+    return true;
+}
+
 static bool is_repeated(candidate_t **chosen, size_t size, const candidate_t *item)
 {
-    for (size_t at = 0; at < size; at++)
-        if (chosen[at]->passage->hash == item->passage->hash && item->passage->hash != 0)
+    for (size_t at = 0; at < size; at++) {
+        const rl_passage_t *other = chosen[at]->passage;
+        if (other->hash == item->passage->hash && other->hash != 0 &&
+            has_same_text(other->text, item->passage->text))
             return true;
+    }
     return false;
 }
 

@@ -96,13 +96,26 @@ static void a_kind_that_found_nothing_leaves_the_others_order(void **state)
 static void equal_passages_are_kept_once(void **state)
 {
     (void)state;
-    rl_passage_t one[] = {p(1, 0.9, 77, "A"), p(2, 0.8, 77, "A'"), p(3, 0.7, 5, "B")};
+    rl_passage_t one[] = {p(1, 0.9, 77, "A a"), p(2, 0.8, 77, " A\na "), p(3, 0.7, 5, "B")};
     rl_hits_t a = {.hits = one, .hits_size = 3};
     merge_input_t in[] = {{"c", 0, KIND_DENSE, &a}};
     size_t size;
     merge_settings_t how = settings(2);
     merged_passage_t *out = merge_inputs(in, 1, &how, &size);
-    ids_are(out, size, "AB"); // the double does not take a place
+    ids_are(out, size, "A aB"); // the double does not take a place
+    merge_free(&out);
+}
+
+static void another_text_with_the_same_hash_is_kept(void **state)
+{
+    (void)state;
+    rl_passage_t one[] = {p(1, 0.9, 77, "A"), p(2, 0.8, 77, "B"), p(3, 0.7, 77, "A b")};
+    rl_hits_t a = {.hits = one, .hits_size = 3};
+    merge_input_t in[] = {{"c", 0, KIND_DENSE, &a}};
+    size_t size;
+    merge_settings_t how = settings(3);
+    merged_passage_t *out = merge_inputs(in, 1, &how, &size);
+    assert_int_equal(size, 3);
     merge_free(&out);
 }
 
@@ -172,6 +185,7 @@ int main(void)
         cmocka_unit_test(found_by_both_comes_before_found_by_one),
         cmocka_unit_test(a_kind_that_found_nothing_leaves_the_others_order),
         cmocka_unit_test(equal_passages_are_kept_once),
+        cmocka_unit_test(another_text_with_the_same_hash_is_kept),
         cmocka_unit_test(same_ids_in_other_shards_and_collections_are_others),
         cmocka_unit_test(nothing_found_is_an_empty_row),
         cmocka_unit_test(many_candidates_are_merged_once_each),
