@@ -105,6 +105,22 @@ static void names_that_meet_twice(void **state)
     help_remove(folder);
 }
 
+// Two ids with the same 64 bit FNV-1a hash, by which they were told apart once.
+static void ids_that_somebody_has_made_collide(void **state)
+{
+    (void)state;
+    const char *folder = help_folder();
+    write_file(folder, "a.jsonl",
+               "{\"id\":\"8yn0iYCKYHlIj4-BwPqk\",\"text\":\"x\"}\n"
+               "{\"id\":\"GReLUrM4wMqfg9yzV3KQ\",\"text\":\"y\"}\n");
+    corpus_counts_t counts;
+    char *ids = ids_of((const char *[]){folder, NULL}, &counts);
+    assert_string_equal(ids, "8yn0iYCKYHlIj4-BwPqk GReLUrM4wMqfg9yzV3KQ ");
+    assert_int_equal(faults, 0);
+    free(ids);
+    help_remove(folder);
+}
+
 static void links_and_loops(void **state)
 {
     (void)state;
@@ -170,8 +186,11 @@ static void titles_of_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_folder_of_everything), cmocka_unit_test(names_that_meet_twice),
-        cmocka_unit_test(links_and_loops),        cmocka_unit_test(what_is_named_must_be_readable),
+        cmocka_unit_test(a_folder_of_everything),
+        cmocka_unit_test(names_that_meet_twice),
+        cmocka_unit_test(ids_that_somebody_has_made_collide),
+        cmocka_unit_test(links_and_loops),
+        cmocka_unit_test(what_is_named_must_be_readable),
         cmocka_unit_test(titles_of_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,32 @@ static void what_has_not_changed_is_known(void **unused)
     help_remove(folder);
 }
 
+// A folder that cannot be listed keeps what it gave; one whose name only begins so does not.
+static void what_is_below_a_folder_that_cannot_be_listed_stays(void **unused)
+{
+    (void)unused;
+    const char *folder = help_folder();
+    sync_state_t *state = open_state(folder, false);
+    assert_true(read_file(state, "sub/a.md", "a", 1));
+    assert_true(read_file(state, "sub/deep/b.md", "b", 2));
+    assert_true(read_file(state, "subway.md", "s", 3));
+    assert_true(read_file(state, "sub", "f", 4)); // a file of that name, before
+    write_state(&state);
+    state = open_state(folder, true);
+    sync_state_keep_below(state, "sub");
+    assert_string_equal(gone_of(state), "s ");
+    sync_state_close(&state);
+    state = open_state(folder, true);
+    sync_state_keep_below(state, "");
+    assert_string_equal(gone_of(state), "");
+    write_state(&state);
+    state = open_state(folder, true);
+    assert_false(sync_state_see(state, "sub/a.md", 1, 1)); // it is read again
+    assert_false(sync_state_document(state, "sub/a.md", "a", PRINT(1)));
+    sync_state_close(&state);
+    help_remove(folder);
+}
+
 static void what_no_file_gives_any_more_is_gone(void **unused)
 {
     (void)unused;
@@ -358,6 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_has_not_changed_is_known),
         cmocka_unit_test(what_no_file_gives_any_more_is_gone),
+        cmocka_unit_test(what_is_below_a_folder_that_cannot_be_listed_stays),
         cmocka_unit_test(what_is_not_taken_comes_again),
         cmocka_unit_test(what_cannot_be_read_keeps_its_documents),
         cmocka_unit_test(without_a_state_the_index_says_what_it_has),
