@@ -72,7 +72,9 @@ static void fail_wordless(openai_call_t *call)
         snprintf(message, sizeof message,
                  "the model's content filter stopped the answer before its first word");
     } else if (strcmp(finish, "length") == 0) {
-        failure.code = call->thought ? "thinking_too_long" : "length";
+        failure.code = "length_reached";
+        if (call->thought)
+            failure.code = "thinking_too_long";
         snprintf(message, sizeof message,
                  "the model used up all its tokens (%llu at most) %s: "
                  "allow more with the request's max_tokens or the generator's llm.max_tokens",
