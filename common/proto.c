@@ -1,8 +1,5 @@
-// proto: the table of messages, and the encoder that walks it.
+// proto: the table of messages, for both directions (proto_encode.c, proto_decode.c).
 #include "proto_table.h"
-
-#include <msgpack.h>
-#include <string.h>
 
 enum {
     NAME = 256,       // ids, names, words of the protocol
@@ -11,47 +8,29 @@ enum {
     LONG = 1 << 20,   // a conversation's turn, JSON
 };
 
-#define NUMBER(s, f)                                                                               \
-    {                                                                                              \
-#f, RL_PROTO_U64, offsetof(s, f), 0, 0, NULL                                               \
-    }
-#define REAL(s, f)                                                                                 \
-    {                                                                                              \
-#f, RL_PROTO_F64, offsetof(s, f), 0, 0, NULL                                               \
-    }
-#define FLAG(s, f)                                                                                 \
-    {                                                                                              \
-#f, RL_PROTO_BOOL, offsetof(s, f), 0, 0, NULL                                              \
-    }
-#define STRING(s, f, m)                                                                            \
-    {                                                                                              \
-#f, RL_PROTO_STR, offsetof(s, f), 0, m, NULL                                               \
-    }
+// clang-format off
+#define NUMBER(s, f)  {#f, RL_PROTO_U64, offsetof(s, f), 0, 0, NULL, 0}
+#define REAL(s, f)    {#f, RL_PROTO_F64, offsetof(s, f), 0, 0, NULL, 0}
+#define FLAG(s, f)    {#f, RL_PROTO_BOOL, offsetof(s, f), 0, 0, NULL, 0}
+// too long: refused, cut, left out
+#define STRING(s, f, m) {#f, RL_PROTO_STR, offsetof(s, f), 0, m, NULL, RL_PROTO_REFUSE}
+#define CUT(s, f, m)    {#f, RL_PROTO_STR, offsetof(s, f), 0, m, NULL, RL_PROTO_CUT}
+#define JSON(s, f, m)   {#f, RL_PROTO_STR, offsetof(s, f), 0, m, NULL, RL_PROTO_LEAVE_OUT}
 // the key on the wire is older than the name of the field
-#define STRING_AS(s, f, name, m)                                                                   \
-    {                                                                                              \
-        name, RL_PROTO_STR, offsetof(s, f), 0, m, NULL                                             \
-    }
-#define FLOATS(s, f, m)                                                                            \
-    {                                                                                              \
-#f, RL_PROTO_VECTOR, offsetof(s, f), offsetof(s, f##_size), m, NULL                        \
-    }
-#define LIST_OF(s, f, m, t)                                                                        \
-    {                                                                                              \
-#f, RL_PROTO_LIST, offsetof(s, f), offsetof(s, f##_size), m, t                             \
-    }
-#define TABLE(t, s)                                                                                \
-    {                                                                                              \
-        t, sizeof t / sizeof *t, sizeof(s)                                                         \
-    }
+#define STRING_AS(s, f, name, m) {name, RL_PROTO_STR, offsetof(s, f), 0, m, NULL, RL_PROTO_REFUSE}
+#define FLOATS(s, f, m) \
+    {#f, RL_PROTO_VECTOR, offsetof(s, f), offsetof(s, f##_size), m, NULL, 0}
+#define LIST_OF(s, f, m, t) {#f, RL_PROTO_LIST, offsetof(s, f), offsetof(s, f##_size), m, t, 0}
+#define TABLE(t, s)     {t, sizeof t / sizeof *t, sizeof(s)}
+// clang-format on
 
 static const rl_proto_field_t passage_fields[] = {
-    NUMBER(rl_passage_t, id),           STRING(rl_passage_t, doc, 1024),
-    STRING(rl_passage_t, title, 4096),  STRING(rl_passage_t, heading, 4096),
-    STRING(rl_passage_t, source, 4096), STRING(rl_passage_t, text, TEXT),
-    NUMBER(rl_passage_t, start),        NUMBER(rl_passage_t, end),
-    NUMBER(rl_passage_t, hash),         REAL(rl_passage_t, score),
-    STRING(rl_passage_t, meta, TEXT),
+    NUMBER(rl_passage_t, id),        CUT(rl_passage_t, doc, 4096),
+    CUT(rl_passage_t, title, 4096),  CUT(rl_passage_t, heading, 4096),
+    CUT(rl_passage_t, source, 4096), CUT(rl_passage_t, text, TEXT),
+    NUMBER(rl_passage_t, start),     NUMBER(rl_passage_t, end),
+    NUMBER(rl_passage_t, hash),      REAL(rl_passage_t, score),
+    JSON(rl_passage_t, meta, TEXT),
 };
 static const rl_proto_table_t passage_table = TABLE(passage_fields, rl_passage_t);
 
@@ -81,10 +60,10 @@ static const rl_proto_field_t announce_fields[] = {
     STRING_AS(rl_announce_t, embedding_model, "space", NAME),
     NUMBER(rl_announce_t, dimension),
     NUMBER(rl_announce_t, passages),
-    STRING(rl_announce_t, language, NAME),
-    STRING(rl_announce_t, fields, RL_MAX_FIELDS),
+    CUT(rl_announce_t, language, NAME),
+    JSON(rl_announce_t, fields, RL_MAX_FIELDS),
     FLAG(rl_announce_t, fields_more),
-    STRING(rl_announce_t, model, NAME),
+    CUT(rl_announce_t, model, NAME),
     FLAG(rl_announce_t, prefill),
     STRING_AS(rl_announce_t, fingerprint, "writer", NAME),
     STRING(rl_announce_t, gateways, TEXT),
@@ -116,17 +95,23 @@ static const rl_proto_field_t search_fields[] = {
 };
 
 static const rl_proto_field_t hits_fields[] = {
-    STRING(rl_hits_t, worker, NAME),      NUMBER(rl_hits_t, task),
-    STRING(rl_hits_t, generation, NAME),  NUMBER(rl_hits_t, queue_us),
-    NUMBER(rl_hits_t, work_us),           REAL(rl_hits_t, bound),
-    STRING(rl_hits_t, effort_kind, NAME), NUMBER(rl_hits_t, effort),
-    NUMBER(rl_hits_t, effort_wanted),     LIST_OF(rl_hits_t, hits, RL_MAX_HITS, &passage_table),
+    STRING(rl_hits_t, worker, NAME),
+    NUMBER(rl_hits_t, task),
+    STRING(rl_hits_t, generation, NAME),
+    NUMBER(rl_hits_t, queue_us),
+    NUMBER(rl_hits_t, work_us),
+    REAL(rl_hits_t, bound),
+    CUT(rl_hits_t, effort_kind, NAME),
+    NUMBER(rl_hits_t, effort),
+    NUMBER(rl_hits_t, effort_wanted),
+    NUMBER(rl_hits_t, left_out),
+    LIST_OF(rl_hits_t, hits, RL_MAX_HITS, &passage_table),
 };
 
 static const rl_proto_field_t failed_fields[] = {
     STRING(rl_failed_t, worker, NAME),  NUMBER(rl_failed_t, task),
     NUMBER(rl_failed_t, seq),           NUMBER(rl_failed_t, status),
-    STRING(rl_failed_t, code, NAME),    STRING(rl_failed_t, message, 8192),
+    CUT(rl_failed_t, code, NAME),       CUT(rl_failed_t, message, 8192),
     NUMBER(rl_failed_t, retry_after_s), FLAG(rl_failed_t, retry),
 };
 
@@ -163,8 +148,8 @@ static const rl_proto_field_t cancel_fields[] = {
 static const rl_proto_field_t progress_fields[] = {
     NUMBER(rl_progress_t, task),
     NUMBER(rl_progress_t, seq),
-    STRING(rl_progress_t, stage, NAME),
-    STRING(rl_progress_t, data, TEXT),
+    CUT(rl_progress_t, stage, NAME),
+    JSON(rl_progress_t, data, TEXT),
 };
 
 static const rl_proto_field_t token_fields[] = {
@@ -175,14 +160,14 @@ static const rl_proto_field_t token_fields[] = {
 static const rl_proto_field_t done_fields[] = {
     NUMBER(rl_done_t, task),
     NUMBER(rl_done_t, seq),
-    STRING(rl_done_t, finish, NAME),
-    STRING(rl_done_t, model, NAME),
-    STRING(rl_done_t, upstream, NAME),
+    CUT(rl_done_t, finish, NAME),
+    CUT(rl_done_t, model, NAME),
+    CUT(rl_done_t, upstream, NAME),
     NUMBER(rl_done_t, prompt_tokens),
     NUMBER(rl_done_t, completion_tokens),
     FLAG(rl_done_t, counted),
     NUMBER(rl_done_t, passages_used),
-    STRING(rl_done_t, timings, TEXT),
+    JSON(rl_done_t, timings, TEXT),
     STRING_AS(rl_done_t, fingerprint, "writer", NAME),
 };
 
@@ -194,9 +179,8 @@ static const rl_proto_field_t resume_fields[] = {
 };
 
 static const rl_proto_field_t events_fields[] = {
-    NUMBER(rl_events_t, client),        STRING(rl_events_t, events, LONG),
-    NUMBER(rl_events_t, status),        STRING(rl_events_t, code, NAME),
-    STRING(rl_events_t, message, 8192), FLAG(rl_events_t, ended),
+    NUMBER(rl_events_t, client),  STRING(rl_events_t, events, LONG), NUMBER(rl_events_t, status),
+    CUT(rl_events_t, code, NAME), CUT(rl_events_t, message, 8192),   FLAG(rl_events_t, ended),
 };
 
 // Every message, by type; the directions stand beside rl_msg_type_t.
@@ -220,113 +204,4 @@ const rl_proto_message_t rl_messages[RL_MSG_TYPES] = {
 const char *rl_msg_name(rl_msg_type_t type)
 {
     return type > 0 && type < RL_MSG_TYPES ? rl_messages[type].name : "?";
-}
-
-// ---------------------------------------------------------------------------------------- encode
-
-static int buf_write(void *data, const char *bytes, size_t size)
-{
-    return rl_buf_add(data, bytes, size);
-}
-
-static void pack_string(msgpack_packer *packer, const char *text, size_t size)
-{
-    msgpack_pack_str(packer, size);
-    msgpack_pack_str_body(packer, text, size);
-}
-
-// A field that has its zero value is not sent: the decoder starts from zero.
-static bool is_zero(const rl_proto_field_t *field, const char *base)
-{
-    const void *at = base + field->offset;
-    switch (field->type) {
-    case RL_PROTO_U64:
-        return *(const uint64_t *)at == 0;
-    case RL_PROTO_F64:
-        return *(const double *)at == 0;
-    case RL_PROTO_BOOL:
-        return !*(const bool *)at;
-    case RL_PROTO_STR:
-        return !*(const char *const *)at || !**(const char *const *)at;
-    case RL_PROTO_VECTOR:
-    case RL_PROTO_LIST:
-        return *(const uint64_t *)(base + field->count_offset) == 0;
-    }
-    return true;
-}
-
-static void pack_fields(msgpack_packer *packer, const rl_proto_table_t *table, const char *base);
-
-static void pack_value(msgpack_packer *packer, const rl_proto_field_t *field, const char *base)
-{
-    const void *at = base + field->offset;
-    uint64_t count;
-    const char *text;
-    switch (field->type) {
-    case RL_PROTO_U64:
-        msgpack_pack_uint64(packer, *(const uint64_t *)at);
-        break;
-    case RL_PROTO_F64:
-        msgpack_pack_double(packer, *(const double *)at);
-        break;
-    case RL_PROTO_BOOL:
-        msgpack_pack_true(packer);
-        break;
-    case RL_PROTO_STR:
-        text = *(const char *const *)at;
-        pack_string(packer, text, strlen(text));
-        break;
-    case RL_PROTO_VECTOR:
-        count = *(const uint64_t *)(base + field->count_offset);
-        msgpack_pack_bin(packer, count * sizeof(float));
-        msgpack_pack_bin_body(packer, *(const void *const *)at, count * sizeof(float));
-        break;
-    case RL_PROTO_LIST:
-        count = *(const uint64_t *)(base + field->count_offset);
-        msgpack_pack_array(packer, count);
-        for (uint64_t each = 0; each < count; each++)
-            pack_fields(packer, field->of, *(const char *const *)at + each * field->of->stride);
-        break;
-    }
-}
-
-static size_t count_fields(const rl_proto_table_t *table, const char *base)
-{
-    size_t given = 0;
-    for (size_t at = 0; at < table->size; at++)
-        given += !is_zero(&table->fields[at], base);
-    return given;
-}
-
-static void pack_given(msgpack_packer *packer, const rl_proto_table_t *table, const char *base)
-{
-    for (size_t at = 0; at < table->size; at++) {
-        const rl_proto_field_t *field = &table->fields[at];
-        if (is_zero(field, base))
-            continue;
-        pack_string(packer, field->key, strlen(field->key));
-        pack_value(packer, field, base);
-    }
-}
-
-static void pack_fields(msgpack_packer *packer, const rl_proto_table_t *table, const char *base)
-{
-    msgpack_pack_map(packer, count_fields(table, base));
-    pack_given(packer, table, base);
-}
-
-int rl_msg_encode(const rl_msg_t *msg, rl_buf_t *out)
-{
-    size_t before = out->size;
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, out, buf_write);
-    const rl_proto_table_t *table = &rl_messages[msg->type].table;
-    const char *base = (const char *)&msg->announce; // all members of the union start here
-    msgpack_pack_map(&packer, count_fields(table, base) + 2);
-    pack_string(&packer, "v", 1);
-    msgpack_pack_uint64(&packer, RL_PROTO_VERSION);
-    pack_string(&packer, "m", 1);
-    msgpack_pack_uint64(&packer, msg->type);
-    pack_given(&packer, table, base);
-    return out->full || out->size - before > RL_MAX_FRAME ? -1 : 0;
 }

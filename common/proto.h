@@ -131,6 +131,7 @@ typedef struct rl_hits {
     const char *effort_kind;    // "nprobe", "ef_search", "": nothing to choose
     uint64_t effort;            // that the search took
     uint64_t effort_wanted;     // more than it took, if the time left was too short for it
+    uint64_t left_out;          // the last ones, for which a message has no room
     rl_passage_t *hits;         // best first
     uint64_t hits_size;
 } rl_hits_t;
@@ -242,6 +243,7 @@ typedef struct rl_events {
 
 typedef struct rl_msg {
     rl_msg_type_t type;
+    const char *unreadable; // != NULL (static text): some fields could not be read and are empty
     union {
         rl_announce_t announce;
         rl_leave_t leave;
@@ -263,15 +265,27 @@ typedef struct rl_msg {
 // The message's name for logs and counters, "?" for a wrong type.
 const char *rl_msg_name(rl_msg_type_t type);
 
-// Appends the message to `out`. NULL strings count as "". Returns 0, or -1 when it is too large
-// (then out->full is set).
-int rl_msg_encode(const rl_msg_t *msg, rl_buf_t *out);
+enum {
+    RL_MSG_REFUSED = -2,   // a field of it is out of its bounds
+    RL_MSG_TOO_LARGE = -3, // it has more than RL_MAX_FRAME bytes, or than `out` has room for
+};
+
+// Appends the message to `out`. NULL strings count as "". Whatever it appends, rl_msg_decode takes:
+// text is made valid UTF-8; what is longer than its field may be is cut, left out or refused, as
+// the table says; a number that is none is 0. Returns 0, or one of the above with the reason in
+// `why`; `out` is then as it was.
+int rl_msg_encode(const rl_msg_t *msg, rl_buf_t *out, char *why, size_t why_size);
 
 // Decodes the first message of these bytes. Returns how many bytes it took, or 0 when they are no
 // valid message: then *why (static text) says what is wrong. On success *out is a message that the
 // caller frees with rl_msg_free; strings are never NULL, lists are NULL only when empty. Unknown
 // keys are passed over (a later version may have more).
 size_t rl_msg_decode(const void *data, size_t size, rl_msg_t **out, const char **why);
+// The same, but a message with fields that cannot be read is given with the others, so that the
+// receiver can say whose task it was: its `unreadable` says what is wrong. Returns how many bytes
+// it took also where *out is NULL (no message of a known kind), 0 when the bytes are not a whole
+// value.
+size_t rl_msg_decode_readable(const void *data, size_t size, rl_msg_t **out, const char **why);
 void rl_msg_free(rl_msg_t **msg_p);
 
 // Moves what a decoded message owns into a new one, which the caller frees; the given one is left

@@ -186,7 +186,8 @@ static const rl_proto_field_t *find_field(const rl_proto_table_t *table, const m
     return NULL;
 }
 
-// Fills the struct at `base`: zero and "" for what is not there, unknown keys passed over.
+// Fills the struct at `base`: zero and "" for what is not there, unknown keys passed over. Returns
+// false, with the first reason, when some fields could not be read.
 static bool take_map(owned_msg_t *owner, const rl_proto_table_t *table, const msgpack_object *map,
                      char *base, const char **why)
 {
@@ -198,13 +199,18 @@ static bool take_map(owned_msg_t *owner, const rl_proto_table_t *table, const ms
         *why = "not a map";
         return false;
     }
+    bool whole = true;
     for (size_t at = 0; at < map->via.map.size; at++) {
         const msgpack_object_kv *kv = &map->via.map.ptr[at];
         const rl_proto_field_t *field = find_field(table, &kv->key);
-        if (field && !take_value(owner, field, &kv->val, base, why))
-            return false;
+        const char *problem;
+        if (!field || take_value(owner, field, &kv->val, base, &problem))
+            continue;
+        if (whole)
+            *why = problem;
+        whole = false;
     }
-    return true;
+    return whole;
 }
 
 // Big-endian number of `width` bytes, or UINT64_MAX past the end.
@@ -309,14 +315,14 @@ static rl_msg_t *take_message(const msgpack_object *map, const char **why)
     rl_msg_t *msg = &owner->msg;
     msg->type = (rl_msg_type_t)type;
     if (!take_map(owner, &rl_messages[type].table, map, (char *)&msg->announce, why))
-        rl_msg_free(&msg);
+        msg->unreadable = *why;
     return msg;
 }
 
-size_t rl_msg_decode(const void *data, size_t size, rl_msg_t **out, const char **why)
+size_t rl_msg_decode_readable(const void *data, size_t size, rl_msg_t **out, const char **why)
 {
     *out = NULL;
-    size_t whole = size > RL_MAX_FRAME ? 0 : whole_size(data, size);
+    size_t whole = whole_size(data, size < RL_MAX_FRAME ? size : RL_MAX_FRAME);
     if (whole == 0) {
         *why = "not a complete msgpack value";
         return 0;
@@ -333,5 +339,13 @@ size_t rl_msg_decode(const void *data, size_t size, rl_msg_t **out, const char *
     else
         *why = "malformed msgpack";
     msgpack_zone_destroy(&zone);
-    return *out ? whole : 0;
+    return whole;
+}
+
+size_t rl_msg_decode(const void *data, size_t size, rl_msg_t **out, const char **why)
+{
+    size_t used = rl_msg_decode_readable(data, size, out, why);
+    if (*out && (*out)->unreadable)
+        rl_msg_free(out);
+    return *out ? used : 0;
 }

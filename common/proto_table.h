@@ -13,6 +13,14 @@ typedef enum rl_proto_type {
     RL_PROTO_LIST,   // of structs with a table of their own
 } rl_proto_type_t;
 
+// What the encoder does with a string that is longer than its field's bound. One that is not valid
+// UTF-8 is made so in any case: the decoder takes whatever the encoder lets through.
+typedef enum rl_proto_long {
+    RL_PROTO_REFUSE,   // what a part of would mean something else: ids, answers, parameters
+    RL_PROTO_CUT,      // text for people: at a character, with "…" at its end
+    RL_PROTO_LEAVE_OUT // a JSON object: another one stands in for it, which says so
+} rl_proto_long_t;
+
 typedef struct rl_proto_field rl_proto_field_t;
 
 typedef struct rl_proto_table {
@@ -28,6 +36,7 @@ struct rl_proto_field {
     size_t count_offset;        // RL_PROTO_VECTOR, RL_PROTO_LIST: of their number
     size_t max;                 // RL_PROTO_STR: bytes; RL_PROTO_VECTOR, RL_PROTO_LIST: elements
     const rl_proto_table_t *of; // RL_PROTO_LIST
+    rl_proto_long_t too_long;   // RL_PROTO_STR
 };
 
 typedef struct rl_proto_message {

@@ -57,6 +57,7 @@ struct rl_wire {
 };
 
 static rl_wire_counts_t counts;
+static char refusal[256]; // see rl_wire_refusal
 
 const rl_wire_counts_t *rl_wire_counts(void)
 {
@@ -80,6 +81,7 @@ void rl_wire_dump(rl_dump_t *dump)
     dump_counts(dump, "messages_out", counts.out, counts.bytes_out);
     rl_dump_begin(dump, "messages_bad");
     rl_dump_number(dump, "dropped", counts.bad);
+    rl_dump_number(dump, "not_sent", counts.refused);
     rl_dump_end(dump);
 }
 
@@ -117,6 +119,55 @@ static bool is_its_own(const char *peer, const rl_msg_t *msg)
     return !peer || msg->type != RL_ANNOUNCE || strcmp(msg->announce.key, peer) == 0;
 }
 
+// Whoever waits for a task must learn that what was said of it could not be read: the message
+// becomes a failure of the task.
+static void report_unreadable(rl_wire_t *self, const rl_msg_t *msg)
+{
+    char text[256];
+    rl_failed_t failed = {.worker = "", .status = 502, .code = "bad_message", .message = text};
+    snprintf(text, sizeof text, "a message about it (%s) could not be read: %s",
+             rl_msg_name(msg->type), msg->unreadable);
+    switch (msg->type) {
+    case RL_HITS:
+        failed.worker = msg->hits.worker;
+        failed.task = msg->hits.task;
+        break;
+    case RL_FAILED:
+        failed.worker = msg->failed.worker;
+        failed.task = msg->failed.task;
+        failed.seq = msg->failed.seq;
+        break;
+    case RL_PROGRESS:
+        failed.task = msg->progress.task;
+        failed.seq = msg->progress.seq;
+        break;
+    case RL_TOKEN:
+        failed.task = msg->token.task;
+        failed.seq = msg->token.seq;
+        break;
+    case RL_DONE:
+        failed.task = msg->done.task;
+        failed.seq = msg->done.seq;
+        break;
+    default:
+        return; // about no task
+    }
+    self->fn(self->arg, &(rl_msg_t){.type = RL_FAILED, .failed = failed});
+}
+
+static void take_decoded(rl_wire_t *self, const char *peer, rl_msg_t *msg)
+{
+    counts.in[msg->type]++;
+    if (msg->unreadable)
+        count_bad(self, msg->unreadable);
+    if (!is_its_own(peer, msg))
+        count_bad(self, "an announcement with another key than the sender's");
+    else if (!msg->unreadable || msg->type == RL_SEARCH || msg->type == RL_GENERATE)
+        self->fn(self->arg, msg);
+    else
+        report_unreadable(self, msg);
+}
+
 // One frame: messages one after the other. `peer` is the sender's public key, NULL without CURVE.
 static void take_frame(rl_wire_t *self, const char *peer, const char *data, size_t size)
 {
@@ -126,16 +177,13 @@ static void take_frame(rl_wire_t *self, const char *peer, const char *data, size
     while (size > 0 && !self->gone) {
         rl_msg_t *msg;
         const char *why;
-        size_t used = rl_msg_decode(data, size, &msg, &why);
-        if (used == 0) {
-            count_bad(self, why);
-            return;
-        }
-        counts.in[msg->type]++;
-        if (is_its_own(peer, msg))
-            self->fn(self->arg, msg);
+        size_t used = rl_msg_decode_readable(data, size, &msg, &why);
+        if (msg)
+            take_decoded(self, peer, msg);
         else
-            count_bad(self, "an announcement with another key than the sender's");
+            count_bad(self, why);
+        if (used == 0)
+            return; // nobody knows where the next one begins
         rl_msg_free(&msg);
         data += used;
         size -= used;
@@ -239,13 +287,21 @@ static int send_bytes(rl_wire_t *self, const rl_buf_t *bytes)
     return 0;
 }
 
+// As far as the peer takes them. One whose only message could not be encoded holds the topic alone.
+static void send_chunks(rl_wire_t *self)
+{
+    size_t topic = strlen(self->topic);
+    while (self->first &&
+           (self->first->bytes.size == topic || send_bytes(self, &self->first->bytes) == 0))
+        drop_first_chunk(self);
+}
+
 static void flush_chunks(void *arg)
 {
     rl_wire_t *self = arg;
     if (self->gone || !self->first)
         return;
-    while (self->first && send_bytes(self, &self->first->bytes) == 0)
-        drop_first_chunk(self);
+    send_chunks(self);
     if (self->first && !rl_timer_is_set(self->retry))
         rl_timer_after(self->retry, RETRY_US);
     receive_frames(self); // sending may have swallowed the edge of a subscription
@@ -258,30 +314,44 @@ static void on_retry(void *arg)
 
 static int add_to_chunk(rl_wire_t *self, const rl_msg_t *msg)
 {
-    chunk_t *chunk = self->waiting < WAITING_MAX ? open_chunk(self) : NULL;
-    if (!chunk)
-        return -1;
+    if (self->waiting >= WAITING_MAX)
+        return RL_WIRE_NO_ROOM;
+    chunk_t *chunk = open_chunk(self);
     size_t before = chunk->bytes.size;
-    if (rl_msg_encode(msg, &chunk->bytes) != 0) {
-        chunk->bytes.size = before; // what was there before still holds
-        chunk->bytes.full = false;
-        return -1;
-    }
+    int rc = rl_msg_encode(msg, &chunk->bytes, refusal, sizeof refusal);
     self->waiting += chunk->bytes.size - before;
-    return 0;
+    return rc;
+}
+
+static int push_message(rl_wire_t *self, const rl_msg_t *msg)
+{
+    rl_buf_clear(&self->scratch);
+    int rc = rl_msg_encode(msg, &self->scratch, refusal, sizeof refusal);
+    return rc == 0 && send_bytes(self, &self->scratch) != 0 ? RL_WIRE_NO_ROOM : rc;
+}
+
+const char *rl_wire_refusal(void)
+{
+    return refusal;
+}
+
+static void note_refusal(rl_wire_t *self, const rl_msg_t *msg)
+{
+    const char *request = msg->type == RL_SEARCH     ? msg->search.request
+                          : msg->type == RL_GENERATE ? msg->generate.request
+                                                     : NULL;
+    counts.refused++;
+    rl_log(RL_LOG_WARN, request, "a message to %s cannot be sent: %s (%llu so far)", self->endpoint,
+           refusal, (unsigned long long)counts.refused);
 }
 
 int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg)
 {
-    int rc;
-    if (self->type == ZMQ_XPUB) {
-        rc = add_to_chunk(self, msg);
-    } else {
-        rl_buf_clear(&self->scratch);
-        rc = rl_msg_encode(msg, &self->scratch) == 0 ? send_bytes(self, &self->scratch) : -1;
-    }
+    int rc = self->type == ZMQ_XPUB ? add_to_chunk(self, msg) : push_message(self, msg);
     if (rc == 0)
         counts.out[msg->type]++;
+    else if (rc != RL_WIRE_NO_ROOM)
+        note_refusal(self, msg);
     return rc;
 }
 
@@ -460,8 +530,7 @@ rl_wire_t *rl_wire_pub(rl_proc_t *proc, const char *endpoint, const char *topic,
 static void free_wire(rl_wire_t *self)
 {
     if (self->type == ZMQ_XPUB)
-        while (self->first && send_bytes(self, &self->first->bytes) == 0)
-            drop_first_chunk(self);
+        send_chunks(self);
     while (self->first)
         drop_first_chunk(self);
     if (self->readable)

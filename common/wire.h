@@ -16,7 +16,9 @@
 typedef struct rl_wire rl_wire_t;
 
 // A message has come; it is freed after the call. Bytes that are no message never get here: they
-// are counted, logged (at most one line a second) and dropped.
+// are counted, logged (at most one line a second) and dropped. Of a message with fields that cannot
+// be read, a task (SEARCH, GENERATE) comes with `unreadable` set and is to be answered with FAILED;
+// what is about a task (HITS, TOKEN, DONE…) comes as the FAILED of that task.
 typedef void(rl_wire_fn)(void *arg, rl_msg_t *msg);
 
 // Someone's subscription to `topic` on an XPUB has come or gone.
@@ -43,9 +45,17 @@ void rl_wire_destroy(rl_wire_t **self_p);
 // The endpoint as bound, with the real port where "tcp://…:*" was asked for.
 const char *rl_wire_endpoint(const rl_wire_t *self);
 
-// Sends. Returns 0, or -1 when the peer does not take more now (PUSH at its high-water mark). On a
-// PUB it never fails: what cannot go yet is kept and sent as soon as it can, but see below.
+enum {
+    RL_WIRE_NO_ROOM = -1 // the peer does not take more now (PUSH at its high-water mark)
+};
+
+// Sends. Returns 0, RL_WIRE_NO_ROOM, or RL_MSG_REFUSED or RL_MSG_TOO_LARGE for a message that can
+// never be sent as it is: it is counted and logged, and rl_wire_refusal says why. On a PUB what
+// cannot go yet is kept and sent as soon as it can, but see below.
 int rl_wire_send(rl_wire_t *self, const rl_msg_t *msg);
+
+// Why the last message could not be encoded.
+const char *rl_wire_refusal(void);
 
 // PUSH to a gateway: whether it is connected. What is sent before waits until it is.
 rl_link_t rl_wire_link(const rl_wire_t *self);
@@ -55,11 +65,12 @@ rl_link_t rl_wire_link(const rl_wire_t *self);
 size_t rl_wire_waiting(const rl_wire_t *self);
 
 // Sums over all sockets of this process, for metrics: messages and bytes in and out by type, bad
-// messages.
+// messages, those that could not be sent.
 typedef struct rl_wire_counts {
     uint64_t in[RL_MSG_TYPES], out[RL_MSG_TYPES];
     uint64_t bytes_in, bytes_out;
     uint64_t bad;
+    uint64_t refused; // messages of our own that could not be encoded
 } rl_wire_counts_t;
 const rl_wire_counts_t *rl_wire_counts(void);
 // The same as groups of a dump.

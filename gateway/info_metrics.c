@@ -188,6 +188,10 @@ static void write_messages(metrics_text_t *text)
                      "Bytes of messages sent to workers.", (double)counts->bytes_out);
     metrics_text_one(text, "ragline_bad_messages_total", "counter",
                      "Messages dropped because they were malformed.", (double)counts->bad);
+    metrics_text_one(text, "ragline_refused_messages_total", "counter",
+                     "Messages to workers that could not be sent as they were: too large, or with "
+                     "a field out of its bounds.",
+                     (double)counts->refused);
 }
 
 static void write_http(gateway_t *self, metrics_text_t *text)

@@ -61,6 +61,22 @@ static void on_reload(void *arg)
 
 // ---- gateways in ------------------------------------------------------------------------
 
+// A task that cannot be read is not one that never came: its gateway learns of it.
+static void refuse_unreadable(generator_t *self, gateway_link_t *gateway, const rl_msg_t *msg)
+{
+    const rl_generate_t *task = &msg->generate;
+    char text[256];
+    snprintf(text, sizeof text, "the generator cannot read its task: %s", msg->unreadable);
+    rl_log(RL_LOG_WARN, task->request, "%s", text);
+    rl_msg_t failed = {.type = RL_FAILED,
+                       .failed = {.worker = rl_proc_id(self->proc),
+                                  .task = task->task,
+                                  .status = 502,
+                                  .code = "bad_message",
+                                  .message = text}};
+    rl_wire_send(gateway_link_wire(gateway), &failed);
+}
+
 static void take_generate(generator_t *self, rl_msg_t *msg)
 {
     const rl_generate_t *task = &msg->generate;
@@ -68,6 +84,10 @@ static void take_generate(generator_t *self, rl_msg_t *msg)
     if (!gateway) {
         rl_log(RL_LOG_WARN, task->request, "a task of gateway %s, which is not connected: dropped",
                task->gateway);
+        return;
+    }
+    if (msg->unreadable) {
+        refuse_unreadable(self, gateway, msg);
         return;
     }
     if (tasks_find(self->tasks, task->route, task->task))

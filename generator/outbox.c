@@ -9,6 +9,7 @@ enum {
     // A window of the longest messages would be more; but what fills the outbox pauses when the
     // window is used up, so that only what was already read comes on top of it.
     KEPT_MAX = 4 << 20,
+    LAST_WORD = 64 << 10, // what a failure has more, so that it is heard when all is full
     WINDOW_MAX = 4096,
 };
 
@@ -18,7 +19,7 @@ static const uint32_t is_words = 1u << 31;
 
 void outbox_init(outbox_t *self, uint64_t task, uint64_t window)
 {
-    *self = (outbox_t){.kept = rl_buf_make(KEPT_MAX),
+    *self = (outbox_t){.kept = rl_buf_make(KEPT_MAX + LAST_WORD),
                        .task = task,
                        .window = window < WINDOW_MAX ? window : WINDOW_MAX};
 }
@@ -52,20 +53,22 @@ static void set_number(rl_msg_t *msg, uint64_t seq)
         msg->failed.seq = seq;
 }
 
-static int keep_message(outbox_t *self, const rl_msg_t *msg)
+static int keep_message(outbox_t *self, const rl_msg_t *msg, char *why, size_t why_size)
 {
     size_t before = self->kept.size;
     bool words = msg->type == RL_TOKEN && !msg->token.cite;
     uint32_t head = 0;
     int rc = rl_buf_add(&self->kept, &head, sizeof head);
-    if (words)
-        rc |= rl_buf_add(&self->kept, msg->token.text, strlen(msg->token.text) + 1);
-    else
-        rc |= rl_msg_encode(msg, &self->kept);
+    if (rc == 0 && words)
+        rc = rl_buf_add(&self->kept, msg->token.text, strlen(msg->token.text) + 1);
+    else if (rc == 0)
+        rc = rl_msg_encode(msg, &self->kept, why, why_size);
+    if (rc == 0 && self->kept.size > KEPT_MAX && msg->type != RL_FAILED)
+        rc = RL_WIRE_NO_ROOM;
     if (rc != 0) {
         self->kept.size = before;
         self->kept.full = false;
-        return -1;
+        return rc == RL_MSG_REFUSED ? rc : RL_WIRE_NO_ROOM;
     }
     head = (uint32_t)(self->kept.size - before - sizeof head) | (words ? is_words : 0);
     memcpy(self->kept.data + before, &head, sizeof head);
@@ -103,11 +106,12 @@ static void send_kept(outbox_t *self, rl_wire_t *wire)
     }
 }
 
-int outbox_send(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg)
+int outbox_send(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg, char *why, size_t why_size)
 {
     set_number(msg, self->last + 1);
-    if (keep_message(self, msg) != 0)
-        return -1;
+    int rc = keep_message(self, msg, why, why_size);
+    if (rc != 0)
+        return rc;
     self->last++;
     if (self->sent + 1 != self->last)
         send_kept(self, wire); // others wait before it

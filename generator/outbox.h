@@ -24,8 +24,9 @@ void outbox_init(outbox_t *self, uint64_t task, uint64_t window);
 void outbox_free(outbox_t *self);
 
 // Gives the message (PROGRESS, TOKEN, DONE or FAILED of the task) the next number and sends it if
-// the window allows. Returns -1 when there is no room for it: it then has no number.
-int outbox_send(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg);
+// the window allows. Returns RL_WIRE_NO_ROOM when there is no room for it (for a FAILED there is
+// always some), or RL_MSG_REFUSED with the reason when it can never be sent: it then has no number.
+int outbox_send(outbox_t *self, rl_wire_t *wire, rl_msg_t *msg, char *why, size_t why_size);
 
 // A CREDIT has come: what is acknowledged is dropped, what may go now is sent, with `again`
 // everything that is not acknowledged is sent once more. Numbers that were never given change

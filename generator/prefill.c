@@ -56,7 +56,8 @@ static void tell_done(task_t *task, const char *finish, const char *reason,
     rl_log(RL_LOG_DEBUG, task->request, "prefill: %s%s%s", finish, reason ? ": " : "",
            reason ? reason : "");
     // what has no room is not missed
-    outbox_send(&task->outbox, gateway_link_wire(task->gateway), &msg);
+    char why[256]; // it is short: nothing that could be refused
+    outbox_send(&task->outbox, gateway_link_wire(task->gateway), &msg, why, sizeof why);
     rl_buf_free(&timings);
     task_release(task);
     task_set_state(task, TASK_DONE);

@@ -125,10 +125,17 @@ void task_cancel(task_t *self)
 
 void task_send(task_t *self, rl_msg_t *msg)
 {
-    if (outbox_send(&self->outbox, gateway_link_wire(self->gateway), msg) != 0 &&
-        msg->type != RL_FAILED)
+    char why[256], text[320];
+    int rc = outbox_send(&self->outbox, gateway_link_wire(self->gateway), msg, why, sizeof why);
+    if (rc == 0 || msg->type == RL_FAILED)
+        return;
+    if (rc == RL_WIRE_NO_ROOM) {
         task_fail(self, 502, "answer_too_fast",
                   "more of the answer came at once than the gateway had room for", false, -1);
+        return;
+    }
+    snprintf(text, sizeof text, "a part of the answer cannot be sent: %s", why);
+    task_fail(self, 502, "message_refused", text, false, -1);
 }
 
 void task_fail(task_t *self, int status, const char *code, const char *message, bool retry,

@@ -9,7 +9,8 @@
 #include "utf8.h"
 
 enum {
-    LEARN_AT_ONCE = 64, // bytes of first text: so long that a sentence may end in it
+    PIECE_MAX = 32 << 10, // bytes of one TOKEN
+    LEARN_AT_ONCE = 64,   // bytes of first text: so long that a sentence may end in it
 };
 
 // ---- what goes to the gateway -----------------------------------------------------------
@@ -26,20 +27,29 @@ static void emit_cites(task_t *self, const cite_found_t *found, size_t size)
     }
 }
 
-// `text` is valid UTF-8, `size` bytes of it; not always followed by a NUL.
-static void emit_text(task_t *self, const char *text, size_t size)
+static void emit_piece(task_t *self, const char *text, size_t size)
 {
     rl_buf_t *scratch = &self->generator->scratch;
-    if (size == 0 || self->state != TASK_STREAMING)
-        return;
     if (text[size] != '\0') {
         rl_buf_clear(scratch);
         if (rl_buf_add(scratch, text, size) != 0)
-            return;
+            rl_out_of_memory(); // a piece has a bound below the buffer's
         text = scratch->data;
     }
     rl_msg_t msg = {.type = RL_TOKEN, .token = {.task = self->id, .text = text}};
     task_send(self, &msg);
+}
+
+// `text` is valid UTF-8, `size` bytes of it; not always followed by a NUL. What an upstream sends
+// at once may be more than a message takes.
+static void emit_text(task_t *self, const char *text, size_t size)
+{
+    while (size > 0 && self->state == TASK_STREAMING) {
+        size_t piece = size < PIECE_MAX ? size : rl_utf8_whole(text, PIECE_MAX);
+        emit_piece(self, text, piece);
+        text += piece;
+        size -= piece;
+    }
 }
 
 // ---- words ------------------------------------------------------------------------------

@@ -18,18 +18,19 @@ enum {
 
 // ---- replies ------------------------------------------------------------------------------------
 
-// Sends to the gateway of the task's route.
-static void send_reply(shard_worker_t *self, const rl_search_t *search, const rl_msg_t *msg)
+// Sends to the gateway of the task's route. Returns 0 where that is gone, too; otherwise as
+// rl_wire_send.
+static int send_reply(shard_worker_t *self, const rl_search_t *search, const rl_msg_t *msg)
 {
     int slot = rl_gateways_slot(self->context->gateways, search->route);
-    if (slot < 0 || rl_gateways_send(self->context->gateways, (size_t)slot, msg) == 0)
-        return; // sent, or the gateway is gone
+    int rc = slot < 0 ? 0 : rl_gateways_send(self->context->gateways, (size_t)slot, msg);
     uint64_t now = rl_now_us();
-    if (self->complained_us && now - self->complained_us < 1000000)
-        return;
+    if (rc != RL_WIRE_NO_ROOM || (self->complained_us && now - self->complained_us < 1000000))
+        return rc;
     self->complained_us = now;
     rl_log(RL_LOG_WARN, search->request, "%s: gateway %s takes no more: %s dropped", self->id,
            rl_gateways_endpoint(self->context->gateways, (size_t)slot), rl_msg_name(msg->type));
+    return rc;
 }
 
 static void reply_failed(shard_worker_t *self, const rl_search_t *search, uint64_t status,
@@ -48,6 +49,28 @@ static void reply_failed(shard_worker_t *self, const rl_search_t *search, uint64
     send_reply(self, search, &msg);
 }
 
+// The best hits whose texts one message has room for; the others are left out, which it says.
+static int send_hits(shard_worker_t *self, const rl_search_t *search, rl_msg_t *msg)
+{
+    rl_hits_t *hits = &msg->hits;
+    size_t bytes = 0, size = 0, all = hits->hits_size;
+    while (size < all &&
+           (bytes += strlen(hits->hits[size].text) + strlen(hits->hits[size].meta)) <= HITS_BYTES)
+        size++;
+    for (int rc = RL_MSG_TOO_LARGE;; size -= size / 8 + 1) {
+        hits->hits_size = size;
+        hits->left_out = all - size;
+        rc = send_reply(self, search, msg);
+        if (rc != RL_MSG_TOO_LARGE || size == 0) {
+            if (rc == 0 && hits->left_out)
+                rl_log(RL_LOG_WARN, search->request,
+                       "%s: %zu of %zu hits left out: their texts are too long for one message",
+                       self->id, all - size, all);
+            return rc;
+        }
+    }
+}
+
 static void reply_hits(shard_worker_t *self, const rl_search_t *search, task_t *task)
 {
     rl_msg_t msg = {.type = RL_HITS};
@@ -62,7 +85,11 @@ static void reply_hits(shard_worker_t *self, const rl_search_t *search, task_t *
                            .effort_wanted = task->result.effort.wanted,
                            .hits = task->result.hits,
                            .hits_size = task->result.size};
-    send_reply(self, search, &msg);
+    int rc = send_hits(self, search, &msg);
+    if (rc == RL_MSG_REFUSED || rc == RL_MSG_TOO_LARGE) {
+        reply_failed(self, search, 502, "message_refused", false, rl_wire_refusal());
+        return;
+    }
     if (rl_log_enabled(RL_LOG_DEBUG))
         rl_log(RL_LOG_DEBUG, search->request,
                "%s: task %" PRIu64 ": %zu hits; %.3f ms in line, %.3f ms of search", self->id,
@@ -108,10 +135,6 @@ void shard_worker_done(task_t *task)
     } else if (*code) {
         reply_failed(self, search, strcmp(code, "deadline") == 0 ? 504 : 502, code, result->retry,
                      result->message);
-    } else if (result->bytes > HITS_BYTES) {
-        code = "too_large";
-        reply_failed(self, search, 502, code, false,
-                     "the texts of so many hits are too long for one answer; ask for fewer (k)");
     } else {
         reply_hits(self, search, task);
     }
@@ -217,6 +240,12 @@ void shard_task_take(shard_worker_t *self, rl_msg_t *msg)
         rl_log(RL_LOG_WARN, search->request,
                "%s: a task for route %" PRIu64 ", which no gateway has, dropped", self->id,
                search->route);
+        return;
+    }
+    if (msg->unreadable) {
+        char text[256];
+        snprintf(text, sizeof text, "the retriever cannot read its task: %s", msg->unreadable);
+        reply_failed(self, search, 502, "bad_message", false, text);
         return;
     }
     if (search->k == 0) {

@@ -19,8 +19,9 @@ COUNTER(CONTINUATIONS, "ragline_continuations_total", "",
         "Times that another generator went on with an answer.")
 COUNTER(PASSAGES_REPEATED, "ragline_trimmed_passages_total", "how=\"repeated\"",
         "Passages left out of prompts, since a better one says the same, "
-        "or cut, so that they are read in time.")
+        "or cut, so that they are read in time, or left out because a message had no room.")
 COUNTER(PASSAGES_CUT, "ragline_trimmed_passages_total", "how=\"cut\"", NULL)
+COUNTER(PASSAGES_LEFT_OUT, "ragline_trimmed_passages_total", "how=\"left_out\"", NULL)
 LIVE_COUNTER(REFUSED, "ragline_refusals_total", "reason=\"too_many_questions\"",
              "Questions refused with status 429.", "refused")
 COUNTER(REFUSED_RATE, "ragline_refusals_total", "reason=\"rate_limit_exceeded\"", NULL)

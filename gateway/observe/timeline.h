@@ -140,7 +140,8 @@ typedef struct timeline {
     // of the passages, so that they are read in time: left out since a better one says the same,
     // cut, and the tokens that were cut off with both (estimated)
     uint64_t passages_repeated, passages_cut, tokens_trimmed;
-    double prefill_ms; // as the LLM server reports; −1 if it does not
+    uint64_t passages_left_out; // for which a message had no room
+    double prefill_ms;          // as the LLM server reports; −1 if it does not
     unsigned hedges, retries, continuations;
     struct timeline_text *texts; // everything owned above
 } timeline_t;

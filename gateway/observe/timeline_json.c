@@ -150,6 +150,7 @@ void timeline_write(const timeline_t *self, rl_buf_t *out)
         rl_json_count(out, "passages_cut", self->passages_cut);
         rl_json_count(out, "tokens_trimmed", self->tokens_trimmed);
     }
+    add_count(out, "passages_left_out", self->passages_left_out);
     add_count(out, "hedges", self->hedges);
     add_count(out, "retries", self->retries);
     add_count(out, "continuations", self->continuations);

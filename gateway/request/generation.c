@@ -2,6 +2,7 @@
 // credit was given for.
 #include "generation.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,11 +112,11 @@ bool generation_choose(request_t *self)
             own->chosen = registry_pick_generator(registry, except);
         if (!own->chosen && except)
             own->chosen = registry_pick_generator(registry, NULL);
+        own->except = NULL;
     }
     if (!own->chosen && (own->due || !own->queued))
         join_queue(self);
     own->due = false;
-    own->except = NULL;
     return own->chosen;
 }
 
@@ -168,6 +169,43 @@ static void make_salt(const request_t *self, char out[LRU_KEY])
         lru_key(out, parts, 2);
 }
 
+// The bytes of a passage in a message, names of fields included.
+static size_t passage_size(const rl_passage_t *passage)
+{
+    return strlen(passage->doc) + strlen(passage->title) + strlen(passage->heading) +
+           strlen(passage->source) + strlen(passage->text) + strlen(passage->meta) + 160;
+}
+
+// How many of the first passages a message has room for beside `rest` bytes.
+static size_t passages_that_fit(const rl_generate_t *task, size_t rest)
+{
+    size_t size = 0, bytes = rest;
+    while (size < task->passages_size &&
+           (bytes += passage_size(&task->passages[size])) <= RL_MAX_FRAME)
+        size++;
+    return size;
+}
+
+// The largest message that can be sent: the last passages are left out where all are too many.
+static int send_fitting(request_t *self, rl_wire_t *wire, rl_msg_t *msg)
+{
+    enum {
+        REST = 256 << 10 // for question, turns and all else, tried first
+    };
+    rl_generate_t *task = &msg->generate;
+    size_t all = task->passages_size;
+    int rc = rl_wire_send(wire, msg);
+    while (rc == RL_MSG_TOO_LARGE && task->passages_size > 0) {
+        size_t fitting = passages_that_fit(task, REST);
+        task->passages_size = fitting < task->passages_size
+                                  ? fitting
+                                  : task->passages_size - task->passages_size / 8 - 1;
+        rc = rl_wire_send(wire, msg);
+    }
+    self->generation->left_out = rc == 0 ? all - task->passages_size : 0;
+    return rc;
+}
+
 static int send_task(request_t *self, const task_t *task, const char *salt)
 {
     const pipeline_t *pipeline = self->pipeline;
@@ -199,7 +237,28 @@ static int send_task(request_t *self, const task_t *task, const char *salt)
                                  .prefill = task->kind == TASK_PREFILL,
                                  .salt = salt}};
     RL_PROBE_GENERATION_SENT(self->id, task->id, task->worker->id, answer->passages_size);
-    return rl_wire_send(task->worker->push, &msg);
+    return send_fitting(self, task->worker->push, &msg);
+}
+
+static void report_left_out(request_t *self)
+{
+    size_t left_out = self->generation->left_out;
+    char text[160];
+    snprintf(text, sizeof text,
+             "The last %zu of %zu passages are not used: they are too long for one question; ask "
+             "for fewer (k).",
+             left_out, self->answer.passages_size);
+    rl_log(RL_LOG_WARN, self->id, "%s", text);
+    request_note_left_out(self, left_out, text);
+}
+
+// It is not for want of a generator, and another one would not help.
+static void refuse_task(request_t *self)
+{
+    if (self->question->form == FORM_DRAFT)
+        return; // is skipped
+    request_fail(self, 413, "question_too_large", 0, "the question cannot be sent: %s",
+                 rl_wire_refusal());
 }
 
 static bool send_to(request_t *self, worker_t *worker, task_kind_t kind)
@@ -212,10 +271,16 @@ static bool send_to(request_t *self, worker_t *worker, task_kind_t kind)
         return false;
     make_salt(self, salt);
     uint64_t now = rl_now_us(); // before: the generator may be at work before the call returns
-    if (send_task(self, task, salt) != 0) {
+    int rc = send_task(self, task, salt);
+    if (rc != 0) {
         tasks_end(pipeline->tasks, &task);
+        own->unsent = true;
+        own->except = worker; // when it is tried again
+        if (rc != RL_WIRE_NO_ROOM)
+            refuse_task(self);
         return false;
     }
+    own->unsent = false;
     own->task = task;
     own->seq = 0;
     own->granted = pipeline->settings.window;
@@ -225,7 +290,14 @@ static bool send_to(request_t *self, worker_t *worker, task_kind_t kind)
     free(own->worker);
     own->worker = rl_strdup(worker->id);
     leave_queue(self);
+    if (own->left_out > 0)
+        report_left_out(self);
     return true;
+}
+
+bool generation_is_unsent(const request_t *self)
+{
+    return self->generation->unsent;
 }
 
 bool generation_send(request_t *self)

@@ -17,6 +17,8 @@ bool generation_choose_idle(request_t *self);
 bool generation_choose_prefiller(request_t *self);
 // Sends the task to the one that was chosen.
 bool generation_send(request_t *self);
+// Whether the one that was chosen did not take it: others behind in the queue may get through.
+bool generation_is_unsent(const request_t *self);
 bool generation_is_sent(const request_t *self);
 // What has come: the message at hand (NULL: none), borrowed; whether it is the first word, so that
 // the state changes before it is taken.

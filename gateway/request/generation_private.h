@@ -13,6 +13,8 @@ typedef struct generation {
     bool due;               // a generator is to be looked for
     bool queued;            // stands in pipeline->waiting
     bool alone;             // and no generator is there: it fails if none comes
+    bool unsent;            // the one that was chosen last did not take it
+    size_t left_out;        // passages for which the task had no room
     bool lost;              // its worker is, and nobody has looked at it yet
     char *worker;           // id of the one that was asked last
     unsigned tries, losses; // generators asked; of them lost

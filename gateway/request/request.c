@@ -328,7 +328,7 @@ void request_generators_free(pipeline_t *pipeline)
         next = generation_next_waiting(self);
         generation_try_again(self);
         request_run(self);
-        if (any && pipeline->waiting_size == before)
+        if (any && pipeline->waiting_size == before && !generation_is_unsent(self))
             return; // no room for the first: none for the others
     }
 }

@@ -87,6 +87,15 @@ void request_status(request_t *self, const char *state, const char *message, con
         timeline->first_status_us = timeline_at(timeline, rl_now_us());
 }
 
+void request_note_left_out(request_t *self, size_t passages, const char *message)
+{
+    json_t *detail = json_pack("{s:i}", "passages_left_out", (int)passages);
+    self->timeline->passages_left_out += passages;
+    metrics_count(self->pipeline->metrics, COUNT_PASSAGES_LEFT_OUT, passages);
+    request_status(self, "passages_left_out", message, detail);
+    json_decref(detail);
+}
+
 uint64_t request_limit_ms(const request_t *self)
 {
     return (uint64_t)(self->question->timeout_ms ? self->question->timeout_ms

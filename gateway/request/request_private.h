@@ -62,6 +62,9 @@ void request_cancel_with(request_t *self, const char *code, const char *message)
 void request_wake(request_t *self);
 
 void request_status(request_t *self, const char *state, const char *message, const json_t *detail);
+// Passages for which a message had no room: the client is told, they stand in the timings and are
+// counted.
+void request_note_left_out(request_t *self, size_t passages, const char *message);
 
 // Milliseconds left until the whole answer's deadline, at least 1.
 uint64_t request_limit_ms(const request_t *self);

@@ -227,7 +227,9 @@ static request_state_t read_generator(request_t *self)
 static request_state_t step_generating(request_t *self)
 {
     if (!generation_is_sent(self) && !generation_send(self))
-        return self->question->form == FORM_DRAFT ? REQUEST_DONE : REQUEST_WAITING;
+        return self->end                            ? self->end
+               : self->question->form == FORM_DRAFT ? REQUEST_DONE
+                                                    : REQUEST_WAITING;
     preview_send(self); // after the task was sent: it costs the generator no time
     return read_generator(self);
 }

@@ -143,7 +143,7 @@ static uint64_t soft_time_left_ms(const request_t *self)
 static bool send_task(request_t *self, lookup_t *lookup, task_kind_t kind, worker_t *worker)
 {
     pipeline_t *pipeline = self->pipeline;
-    const search_t *search = self->search;
+    search_t *search = self->search;
     task_t **task_p = kind == TASK_HEDGE ? &lookup->hedge : &lookup->task;
     task_t *task = *task_p =
         tasks_begin(pipeline->tasks, kind, worker, self, (unsigned)(lookup - search->lookups));
@@ -167,8 +167,10 @@ static bool send_task(request_t *self, lookup_t *lookup, task_kind_t kind, worke
                                .filter = self->question->filter}};
     RL_PROBE_SEARCH_SENT(self->id, task->id, worker->id, kind == TASK_HEDGE);
     uint64_t now = rl_now_us(); // before: the worker may be done before the call returns
-    if (rl_wire_send(worker->push, &msg) != 0) {
+    int rc = rl_wire_send(worker->push, &msg);
+    if (rc != 0) {
         tasks_end(pipeline->tasks, task_p);
+        search->refused = rc != RL_WIRE_NO_ROOM;
         return false;
     }
     task->sent_us = now;
@@ -224,7 +226,8 @@ void search_ask(request_t *self, lookup_t *lookup, const worker_t *except)
         search_miss(self, lookup,
                     lookup->tries > 0 ? "its worker was lost and there is no other" : "no worker");
     else if (fits_vector(self, lookup, worker) && !send_search(self, lookup, worker))
-        search_miss(self, lookup, "its worker takes no more tasks");
+        search_miss(self, lookup, "%s",
+                    self->search->refused ? rl_wire_refusal() : "its worker takes no more tasks");
 }
 
 bool search_may_hedge(const request_t *self, size_t at, const worker_t **worker, uint64_t *sent_us)

@@ -82,6 +82,10 @@ void search_take_hits(task_t *task, rl_msg_t *msg)
     lookup->queue_us = lookup->hits->hits.queue_us;
     lookup->work_us = lookup->hits->hits.work_us;
     note_effort(self, lookup, &lookup->hits->hits);
+    if (lookup->hits->hits.left_out)
+        request_note_left_out(self, lookup->hits->hits.left_out,
+                              "Some passages are left out: they are too long for one message of a "
+                              "retriever; ask for fewer (k).");
     self->search->pending--;
 }
 

@@ -50,6 +50,7 @@ typedef struct search {
     bool lowered;  // a search took less effort than it should
     bool room;     // a retriever has room again
     bool looked;   // the time to look again has come
+    bool refused;  // the last task could not be sent as it is
     bool moved;    // see search_has_moved
     unsigned sent; // since then
     size_t failed; // lookups in LOOKUP_FAILED

@@ -5,16 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static char why_not[256];
+
 static void check_again(const rl_msg_t *msg)
 {
     rl_buf_t first = rl_buf_make(RL_MAX_FRAME), second = rl_buf_make(RL_MAX_FRAME);
-    if (rl_msg_encode(msg, &first) == 0) {
+    if (rl_msg_encode(msg, &first, why_not, sizeof why_not) == 0) {
         rl_msg_t *again;
         const char *why;
         if (rl_msg_decode(first.data, first.size, &again, &why) != first.size)
             abort(); // our own bytes must be understood
-        if (rl_msg_encode(again, &second) != 0 || second.size != first.size ||
-            memcmp(first.data, second.data, first.size) != 0)
+        if (rl_msg_encode(again, &second, why_not, sizeof why_not) != 0 ||
+            second.size != first.size || memcmp(first.data, second.data, first.size) != 0)
             abort(); // and mean the same
         rl_msg_free(&again);
     }

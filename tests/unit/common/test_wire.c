@@ -135,7 +135,7 @@ static void rubbish_is_dropped_and_what_follows_is_taken(void **state)
     zmq_send(zsock_resolve(raw), "part", 4, 0);
     rl_buf_t bytes = rl_buf_make(1000);
     rl_msg_t msg = {.type = RL_TOKEN, .token = {.seq = 1, .text = "ok"}};
-    rl_msg_encode(&msg, &bytes);
+    rl_msg_encode(&msg, &bytes, (char[256]){""}, 256);
     zmq_send(zsock_resolve(raw), bytes.data, bytes.size, 0);
     self->wanted = 1;
     assert_int_equal(rl_proc_run(self->proc), 0);

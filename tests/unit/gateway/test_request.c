@@ -162,7 +162,7 @@ static void deliver(fixture_t *self, const rl_msg_t *msg, uint64_t task)
     rl_buf_t bytes = rl_buf_make(1 << 20);
     rl_msg_t *copy;
     const char *why;
-    assert_int_equal(rl_msg_encode(msg, &bytes), 0);
+    assert_int_equal(rl_msg_encode(msg, &bytes, (char[256]){""}, 256), 0);
     assert_int_equal(rl_msg_decode(bytes.data, bytes.size, &copy, &why), bytes.size);
     if (msg->type == RL_HITS)
         request_found(self->pipeline, copy, task, copy->hits.worker);

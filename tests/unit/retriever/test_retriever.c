@@ -194,7 +194,7 @@ typedef struct peer {
 static void send_to(const peer_t *it, const rl_msg_t *msg)
 {
     rl_buf_t bytes = rl_buf_make(RL_MAX_FRAME);
-    assert_int_equal(rl_msg_encode(msg, &bytes), 0);
+    assert_int_equal(rl_msg_encode(msg, &bytes, (char[256]){""}, 256), 0);
     assert_true(zmq_send(it->tasks, bytes.data, bytes.size, 0) > 0);
     rl_buf_free(&bytes);
 }
