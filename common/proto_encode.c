@@ -200,5 +200,7 @@ int rl_msg_encode(const rl_msg_t *msg, rl_buf_t *out, char *why, size_t why_size
                  RL_MAX_FRAME);
     out->size = before; // what was there before still holds
     out->full = false;
+    if (out->data)
+        out->data[before] = '\0';
     return self.refused ? RL_MSG_REFUSED : RL_MSG_TOO_LARGE;
 }

@@ -168,14 +168,108 @@ static void wrong_types_and_versions_are_refused(void **state)
     refused("\x83\xa1v\x01\xa1m\x04\xa6vector\xc4\x03\x01\x02\x03", 19); // not float32
 }
 
+static void assert_refused(const rl_msg_t *msg, int rc, const char *reason)
+{
+    rl_buf_t out = rl_buf_make(RL_MAX_FRAME);
+    rl_buf_adds(&out, "before");
+    assert_int_equal(rl_msg_encode(msg, &out, why_not, sizeof why_not), rc);
+    assert_non_null(strstr(why_not, reason));
+    assert_string_equal(out.data, "before");
+    assert_int_equal(out.size, 6);
+    assert_false(out.full);
+    rl_buf_free(&out);
+}
+
 static void vectors_that_are_not_numbers_are_refused(void **state)
 {
     (void)state;
-    float vector[] = {0.5f, NAN};
+    float vector[] = {0.5f, 0.25f};
     rl_msg_t search = {.type = RL_SEARCH, .search = {.vector = vector, .vector_size = 2}};
     rl_buf_t bytes = encode(&search);
+    memset(bytes.data + bytes.size - 4, 0xff, 4); // NaN
     refused(bytes.data, bytes.size);
     rl_buf_free(&bytes);
+    vector[1] = NAN;
+    assert_refused(&search, RL_MSG_REFUSED, "search.vector");
+    search.search.vector_size = RL_MAX_DIMENSION + 1;
+    assert_refused(&search, RL_MSG_REFUSED, "search.vector has more than 65536");
+}
+
+static char *repeat(const char *text, size_t times)
+{
+    size_t size = strlen(text);
+    char *out = calloc(1, size * times + 1);
+    assert_non_null(out);
+    for (size_t at = 0; at < times; at++)
+        memcpy(out + at * size, text, size);
+    return out;
+}
+
+static void what_is_sent_is_accepted(void **state)
+{
+    (void)state;
+    char *model = repeat("m", 300), *umlauts = repeat("é", 200), *json = repeat("x", 300 << 10);
+    rl_msg_t done = {.type = RL_DONE,
+                     .done = {.task = 1,
+                              .finish = "\xc3\xa9\xc3", // cut in the middle of a character
+                              .model = model,
+                              .upstream = umlauts,
+                              .timings = json}};
+    rl_buf_t bytes = encode(&done);
+    rl_msg_t *out = decode(&bytes);
+    assert_string_equal(out->done.finish, "é\xef\xbf\xbd");
+    assert_int_equal(strlen(out->done.model), 256);
+    assert_string_equal(out->done.model + 252, "m…");
+    assert_int_equal(strlen(out->done.upstream), 255); // 126 times 2 bytes, and the sign
+    assert_string_equal(out->done.upstream + 250, "é…");
+    assert_string_equal(out->done.timings, "{\"left_out\":\"too long\"}");
+    rl_msg_free(&out);
+    rl_buf_free(&bytes);
+
+    rl_passage_t hit = {.doc = "caf\xe9.md", .text = "x", .score = NAN};
+    rl_msg_t hits = {.type = RL_HITS, .hits = {.task = 1, .hits = &hit, .hits_size = 1}};
+    bytes = encode(&hits);
+    out = decode(&bytes);
+    assert_string_equal(out->hits.hits[0].doc, "caf\xef\xbf\xbd.md");
+    assert_true(out->hits.hits[0].score == 0);
+    rl_msg_free(&out);
+    rl_buf_free(&bytes);
+    free(model);
+    free(umlauts);
+    free(json);
+}
+
+static void what_cannot_be_cut_is_refused_by_name(void **state)
+{
+    (void)state;
+    char *name = repeat("n", 300), *long_text = repeat("t", 300 << 10);
+    rl_msg_t leave = {.type = RL_LEAVE, .leave = {.worker = name}};
+    assert_refused(&leave, RL_MSG_REFUSED, "leave.worker is longer than 256 bytes");
+    rl_msg_t token = {.type = RL_TOKEN, .token = {.task = 1, .text = long_text}};
+    assert_refused(&token, RL_MSG_REFUSED, "token.text is longer than 262144 bytes");
+    rl_passage_t passages[100] = {{0}};
+    for (size_t at = 0; at < 100; at++)
+        passages[at] = (rl_passage_t){.id = at + 1, .text = long_text + (200 << 10)};
+    rl_msg_t generate = {.type = RL_GENERATE,
+                         .generate = {.passages = passages, .passages_size = 100}};
+    assert_refused(&generate, RL_MSG_TOO_LARGE, "generate is larger");
+    free(name);
+    free(long_text);
+}
+
+static void a_message_with_a_field_that_cannot_be_read_names_its_task(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\x84\xa1v\x01\xa1m\x0b\xa4text\xa1\xff\xa4task\x05";
+    rl_msg_t *msg;
+    const char *why;
+    assert_int_equal(rl_msg_decode_readable(bytes, sizeof bytes - 1, &msg, &why), sizeof bytes - 1);
+    assert_int_equal(msg->type, RL_TOKEN);
+    assert_non_null(msg->unreadable);
+    assert_int_equal(msg->token.task, 5);
+    assert_string_equal(msg->token.text, "");
+    rl_msg_free(&msg);
+    refused(bytes, sizeof bytes - 1);
 }
 
 static void unknown_keys_are_passed_over(void **state)
@@ -222,6 +316,9 @@ int main(void)
         cmocka_unit_test(lies_about_sizes_are_refused),
         cmocka_unit_test(wrong_types_and_versions_are_refused),
         cmocka_unit_test(vectors_that_are_not_numbers_are_refused),
+        cmocka_unit_test(what_is_sent_is_accepted),
+        cmocka_unit_test(what_cannot_be_cut_is_refused_by_name),
+        cmocka_unit_test(a_message_with_a_field_that_cannot_be_read_names_its_task),
         cmocka_unit_test(unknown_keys_are_passed_over),
         cmocka_unit_test(a_message_too_large_is_not_encoded),
         cmocka_unit_test(a_kept_message_outlives_the_one_it_came_in),
