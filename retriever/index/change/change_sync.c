@@ -259,6 +259,7 @@ static void sync_folders(change_run_t *self)
     if (!self->sync) {
         self->sync = rl_new(*self->sync);
         self->sync->next = rl_must(event_new(rl_proc_base(self->proc), -1, 0, on_next, self));
+        report_keep(self->report);
     }
     change_sync_t *sync = self->sync;
     int rc = sync->state ? 0 : next_folder(self, why, sizeof why);

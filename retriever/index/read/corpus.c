@@ -212,7 +212,7 @@ static corpus_next_t read_document(corpus_t *self, const listed_t *file, documen
     free(text);
     doc->repaired = repaired;
     if (rc != 0)
-        corpus_problem(self, REPORT_DAMAGED, why);
+        corpus_problem(self, doc->wrong_field ? REPORT_FIELD : REPORT_DAMAGED, why);
     else if (doc->blocks_size == 0 && !doc->failed)
         report_skip(self->report, REPORT_EMPTY);
     else if (complete_document(self, doc, file))

@@ -41,9 +41,10 @@ typedef struct document {
     rl_buf_t text; // valid UTF-8 without NUL
     block_t *blocks;
     size_t blocks_size, blocks_room;
-    size_t repaired; // bytes that are not UTF-8 and were replaced
-    char *note;      // what of the file was not understood, for the operator; NULL: nothing
-    bool failed;     // memory ran out or a bound was passed: the document is not to be used
+    size_t repaired;  // bytes that are not UTF-8 and were replaced
+    char *note;       // what of the file was not understood, for the operator; NULL: nothing
+    bool wrong_field; // what its format refuses is a field, the rest could be read
+    bool failed;      // memory ran out or a bound was passed: the document is not to be used
 } document_t;
 
 // Empty; its strings are owned by it.

@@ -151,7 +151,7 @@ static int read_jsonl(const char *text, size_t size, document_t *doc, char *why,
     else if (!json_is_object(root))
         snprintf(why, why_size, "no JSON object");
     else
-        rc = read_fields(root, doc, why, why_size);
+        doc->wrong_field = (rc = read_fields(root, doc, why, why_size)) != 0;
     json_decref(root);
     return rc;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,13 +50,14 @@ static const reason_t reasons[REPORT_REASONS] = {
 static const char *const outcomes[] = {
     [REPORT_LEFT_OUT] = "left out",
     [REPORT_IN_PART] = "in part",
-    [REPORT_KEPT] = "kept as it was",
+    [REPORT_KEPT] = "left as it was",
 };
 
 struct report {
     char *path;
     FILE *file; // NULL: none
-    int error;  // errno of the first write that failed
+    bool keeps;
+    int error; // errno of the first write that failed
     report_before_fn *before;
     void *arg;
     uint64_t counts[REPORT_REASONS], faults;
@@ -92,6 +94,11 @@ void report_on_terminal(report_t *self, report_before_fn *before, void *arg)
 {
     self->before = before;
     self->arg = arg;
+}
+
+void report_keep(report_t *self)
+{
+    self->keeps = true;
 }
 
 static void write_entry(report_t *self, report_reason_t reason, report_outcome_t outcome,
@@ -139,6 +146,8 @@ void report_add(report_t *self, report_reason_t reason, report_outcome_t outcome
 {
     char *name = rl_must(rl_utf8_repair(document, strlen(document), NULL));
     char *words = rl_must(rl_utf8_repair(detail, strlen(detail), NULL));
+    if (self->keeps && outcome == REPORT_LEFT_OUT)
+        outcome = REPORT_KEPT;
     self->counts[reason]++;
     self->faults++;
     if (self->file)

@@ -46,7 +46,7 @@ typedef enum report_reason {
 typedef enum report_outcome {
     REPORT_LEFT_OUT,
     REPORT_IN_PART,
-    REPORT_KEPT, // the index has what it had before
+    REPORT_KEPT, // the index has what it had of it before
 } report_outcome_t;
 
 typedef struct report report_t;
@@ -58,6 +58,9 @@ void report_destroy(report_t **self_p);
 // Called before something is written to the terminal.
 typedef void(report_before_fn)(void *arg);
 void report_on_terminal(report_t *self, report_before_fn *before, void *arg);
+
+// From now on what would be left out is left as it was: the run keeps what the index has of it.
+void report_keep(report_t *self);
 
 // Names a document (its path, or id) or, where `line` is not 0, a line of it. From one thread.
 void report_add(report_t *self, report_reason_t reason, report_outcome_t outcome,
