@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 from harness.claims import main  # noqa: E402
 
 # most telling first
-NAMES = ["storm", "tail", "network", "overload", "clients", "swap", "rubbish", "batch", "scale", "many"]
+NAMES = ["storm", "tail", "network", "overload", "clients", "swap", "rubbish", "too_large", "odd_server", "batch", "scale", "many"]
 
 if __name__ == "__main__":
     main(__doc__, {name: f"claims.{name}" for name in NAMES})

@@ -10,7 +10,7 @@ from harness.process import BUILD, ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "chaos"))
 
-CLAIMS = ["storm", "tail", "network", "overload", "clients", "swap", "rubbish", "batch", "scale", "many"]
+CLAIMS = ["storm", "tail", "network", "overload", "clients", "swap", "rubbish", "too_large", "odd_server", "batch", "scale", "many"]
 
 
 @pytest.mark.parametrize("name", CLAIMS)

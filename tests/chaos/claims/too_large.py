@@ -1,0 +1,69 @@
+"""A task that cannot be sent: questions with more passages than a message takes, among 50 questions a second."""
+
+import json
+import threading
+
+from harness import http
+from parts import Claim, House
+
+RATE = 50  # questions a second, of which none may be lost
+EVERY_S = 0.5
+
+
+class Large:
+    """Asks, over and over, a question whose passages are too many for one task."""
+
+    def __init__(self, url):
+        self.url, self.asked, self.whole, self.said = url, 0, 0, 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.over.is_set():
+            self.asked += 1
+            body = {"question": f"pump {self.asked}", "collection": "large", "k": 150, "hard_ms": 20_000, "soft_ms": 20_000}
+            answer = http.call(self.url, "POST", "/v1/ask", {**body, "stream": False})
+            if answer.status == 200:
+                self.whole += 1
+                self.said += answer.json()["timings"].get("passages_left_out", 0) > 0
+            self.over.wait(EVERY_S)
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+
+
+def write_large(path):
+    """Passages of 60 KB each; a shard sends as many as a message takes, and three shards more than a task does."""
+    with open(path, "w", encoding="utf-8") as out:
+        for n in range(180):
+            out.write(json.dumps({"id": f"d{n}", "text": f"The pump number {n} runs.", "notes": "y" * 60_000}) + "\n")
+
+
+def run(short=False, say=print):
+    with House() as house:
+        house.start_llm(first_ms=20, gap_ms=5, tokens=16)
+        write_large(house.folder / "large.jsonl")
+        large_index = house.index(house.folder / "large.jsonl", "large", shards=3)
+        index = house.make_index(passages=300)
+        house.start_gateways(**{"gateway.collections": "chaos"})
+        house.start_retriever(index, **{"retriever.kinds": "lexical"})
+        house.start_retriever(large_index, "retriever-large", **{"retriever.kinds": "lexical"})
+        house.start_generator(**{"generator.slots": 64})
+        house.wait_ready(5)
+        large = Large(house.gateways[0].url)
+        result = house.load(0, streams=100, rate=RATE, seconds=3 if short else 30, tokens=16).result()
+        large.end()
+        house.check_alive()
+    for fault in result["faults"]:
+        say(f"  fault: {fault}")
+    say(f"  {result['questions']} questions beside {large.asked} that were too large")
+    return [
+        Claim("tasks too large: other questions that failed", result["failed"], 0, strict=True),
+        Claim("  other questions answered", result["whole"], 1, at_most=False, strict=True),
+        Claim("  too large ones without an answer", large.asked - large.whole, 0, strict=True),
+        Claim("  too large ones that do not say so", large.whole - large.said, 0, strict=True),
+        Claim("  too large ones asked", large.asked, 1, at_most=False, strict=True),
+        Claim("  first token p99 of the others", result["first_token_ms"]["p99"], unit="ms"),
+    ]
