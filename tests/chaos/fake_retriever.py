@@ -6,7 +6,8 @@ usage: fake_retriever.py HUB[,HUB…]      JSON lines on standard input, an answ
   {"set":{"a":{"share":1}}}        from now on
   {"counts":true}                  {"a":{"asked":…,"cancelled":…,"answered":…}}
 
-Optional: `collection`; `best`, the score of the best hit; `words` a passage (a question has passages of its own then).
+Optional: `collection`; `best`, the score of the best hit; `words` a passage (a question has passages of its own then); `bytes` that each
+passage is longer.
 
 A query takes `ms`, or `slow_ms` for a `share` of them; with `serial` one query waits for the one before. With `port`
 its tasks come there, with `tasks` it announces that endpoint instead of its own (a proxy's).
@@ -37,7 +38,7 @@ class Worker:
     def __init__(self, context, poller, settings):
         self.shard, self.shards, self.ms, self.share, self.slow_ms, self.serial = 0, 1, 1.0, 0.0, 0.0, False
         self.port, self.tasks = 0, None
-        self.collection, self.best, self.words = "chaos", 9.0, 0
+        self.collection, self.best, self.words, self.bytes = "chaos", 9.0, 0, 0
         self.__dict__.update(settings)
         self.asked = self.cancelled = self.answered = 0
         self.free_at = self.answered_at = 0.0
@@ -51,7 +52,7 @@ class Worker:
             self.socket.bind(self.endpoint)
         poller.register(self.socket, zmq.POLLIN)
         self.passages = [
-            {"id": 1 + n, "doc": f"d{self.shard}-{n}", "title": "A fake", "text": f"passage {n} of shard {self.shard}",
+            {"id": 1 + n, "doc": f"d{self.shard}-{n}", "title": "A fake", "text": f"passage {n} of shard {self.shard}" + " pump" * (self.bytes // 5),
              "start": 0, "end": 20, "hash": 1000 * self.shard + n, "score": self.best - n / 2 - self.shard / 1000}
             for n in range(HITS)
         ]  # fmt: skip

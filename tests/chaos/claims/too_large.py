@@ -1,6 +1,5 @@
 """A task that cannot be sent: questions with more passages than a message takes, among 50 questions a second."""
 
-import json
 import threading
 
 from harness import http
@@ -8,6 +7,7 @@ from parts import Claim, House
 
 RATE = 50  # questions a second, of which none may be lost
 EVERY_S = 0.5
+SHARDS, BYTES = 10, 100_000  # ten passages of each, so large: 10 MB, of which a task takes 8
 
 
 class Large:
@@ -22,7 +22,7 @@ class Large:
     def run(self):
         while not self.over.is_set():
             self.asked += 1
-            body = {"question": f"pump {self.asked}", "collection": "large", "k": 150, "hard_ms": 20_000, "soft_ms": 20_000}
+            body = {"question": f"pump {self.asked}", "collection": "large", "k": 100, "hard_ms": 20_000, "soft_ms": 20_000}
             answer = http.call(self.url, "POST", "/v1/ask", {**body, "stream": False})
             if answer.status == 200:
                 self.whole += 1
@@ -34,24 +34,16 @@ class Large:
         self.thread.join()
 
 
-def write_large(path):
-    """Passages of 60 KB each; a shard sends as many as a message takes, and three shards more than a task does."""
-    with open(path, "w", encoding="utf-8") as out:
-        for n in range(180):
-            out.write(json.dumps({"id": f"d{n}", "text": f"The pump number {n} runs.", "notes": "y" * 60_000}) + "\n")
-
-
 def run(short=False, say=print):
     with House() as house:
         house.start_llm(first_ms=20, gap_ms=5, tokens=16)
-        write_large(house.folder / "large.jsonl")
-        large_index = house.index(house.folder / "large.jsonl", "large", shards=3)
         index = house.make_index(passages=300)
         house.start_gateways(**{"gateway.collections": "chaos"})
         house.start_retriever(index, **{"retriever.kinds": "lexical"})
-        house.start_retriever(large_index, "retriever-large", **{"retriever.kinds": "lexical"})
         house.start_generator(**{"generator.slots": 64})
-        house.wait_ready(5)
+        house.start_fakes(*({"worker": f"large/{shard}", "collection": "large", "shard": shard, "shards": SHARDS, "bytes": BYTES}
+                            for shard in range(SHARDS)))  # fmt: skip
+        house.wait_ready(2 + SHARDS)
         large = Large(house.gateways[0].url)
         result = house.load(0, streams=100, rate=RATE, seconds=3 if short else 30, tokens=16).result()
         large.end()
