@@ -2,6 +2,8 @@
 // index, change it, check it, or say what a collection of some size needs.
 #include <signal.h>
 #include <stdio.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "blas.h"
 #include "build.h"
@@ -92,6 +94,47 @@ static int run_build(rl_proc_t *proc)
     return status;
 }
 
+// ---- signals ------------------------------------------------------------------------------------
+
+enum {
+    STOP_MS = 700 // for the loop to end in order
+};
+
+static struct sigaction on_term, on_int; // those of the loop
+
+// What is at work has not returned to the loop. That is as safe as being killed at any other
+// moment, which leaves the old index, and what was acknowledged, in force.
+static void on_stop_overdue(int number)
+{
+    static const char words[] = "\ninterrupted: what is in force stays; the next run goes on from "
+                                "what was embedded\n";
+    (void)number;
+    if (write(STDERR_FILENO, words, sizeof words - 1) < 0)
+        _exit(BUILD_FAILED);
+    _exit(BUILD_INTERRUPTED);
+}
+
+static void on_stop_signal(int number)
+{
+    const struct itimerval limit = {.it_value = {.tv_usec = STOP_MS * 1000}};
+    const struct sigaction *loop = number == SIGTERM ? &on_term : &on_int;
+    struct itimerval now;
+    if (getitimer(ITIMER_REAL, &now) == 0 && now.it_value.tv_sec + now.it_value.tv_usec == 0)
+        setitimer(ITIMER_REAL, &limit, NULL);
+    loop->sa_handler(number);
+}
+
+// A signal to end is obeyed within a second, also by what works without the loop: a long search
+// through folders, training, checks.
+static void bound_stops(void)
+{
+    struct sigaction stop = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    struct sigaction overdue = {.sa_handler = on_stop_overdue};
+    sigaction(SIGALRM, &overdue, NULL);
+    sigaction(SIGTERM, &stop, &on_term);
+    sigaction(SIGINT, &stop, &on_int);
+}
+
 int main(int argc, char **argv)
 {
     int status;
@@ -100,6 +143,7 @@ int main(int argc, char **argv)
     rl_proc_t *proc = rl_proc_new(RL_INDEX, "index", usage, argc, argv, &status);
     if (!proc)
         return status;
+    bound_stops();
     const rl_conf_t *conf = rl_proc_conf(proc);
     if (rl_conf_has_flag(conf, "check"))
         status = run_check(conf);

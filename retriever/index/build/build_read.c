@@ -22,6 +22,7 @@ void build_list(build_t *self)
     }
     listing_close(self->listing);
     self->corpus = corpus_new(self->listing, self->roots, self->report);
+    corpus_configure(self->corpus, self->plan->conf);
     progress_begin(self->progress, "reading", "bytes", listing_bytes(self->listing));
     build_set_state(self, BUILD_READING);
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "clock.h"
 #include "log.h"
 
 static void open_files(change_run_t *self)
@@ -15,6 +16,7 @@ static void open_files(change_run_t *self)
         listing_add(self->listing, rl_conf_arg(self->conf, at));
     listing_close(self->listing);
     self->corpus = corpus_new(self->listing, self->target->roots, self->report);
+    corpus_configure(self->corpus, self->conf);
 }
 
 void change_files_close(change_run_t *self)
@@ -29,8 +31,13 @@ static void add_files(change_run_t *self)
     corpus_next_t next = CORPUS_NOTHING;
     if (!self->corpus)
         open_files(self);
+    uint64_t until = rl_now_us() + CHANGE_TURN_US;
     while (!change_batch_full(self->batch) &&
            (next = corpus_next(self->corpus, &doc)) != CORPUS_END) {
+        if (next == CORPUS_NOTHING && rl_now_us() > until) {
+            change_run_schedule(self);
+            return;
+        }
         if (next == CORPUS_NOTHING)
             continue;
         if (next == CORPUS_BROKEN) {

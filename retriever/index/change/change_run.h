@@ -55,6 +55,10 @@ void change_run_start(change_run_t *self);
 
 // The next turn, at once. A mode that waits for something calls it when that has come.
 void change_run_schedule(change_run_t *self);
+// Reading goes on for so long in a turn, so that signals are obeyed.
+enum {
+    CHANGE_TURN_US = 50 * 1000
+};
 // Has the batch embedded and committed; the next turn follows.
 void change_run_commit(change_run_t *self);
 // The run is over.

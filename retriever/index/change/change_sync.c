@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "clock.h"
 #include "fail.h"
 #include "generation_passages.h"
 #include "log.h"
@@ -103,6 +104,7 @@ static int begin_pass(change_run_t *self, char *why, size_t why_size)
     sync->before = report_faults(self->report);
     sync->wrong = false;
     self->corpus = corpus_new(self->listing, self->target->roots, self->report);
+    corpus_configure(self->corpus, self->conf);
     return 0;
 }
 
@@ -141,10 +143,14 @@ static void take_document(change_run_t *self, document_t *doc)
     change_batch_drop_last(self->batch);
 }
 
-static void read_files(change_run_t *self)
+// Returns whether the turn is over before the batch is full or the folder at its end.
+static bool read_files(change_run_t *self)
 {
     change_sync_t *sync = self->sync;
+    uint64_t until = rl_now_us() + CHANGE_TURN_US;
     while (!change_batch_full(self->batch)) {
+        if (rl_now_us() > until)
+            return true;
         document_t doc;
         uint64_t faults = report_faults(self->report);
         corpus_next_t next = corpus_next(self->corpus, &doc);
@@ -154,17 +160,18 @@ static void read_files(change_run_t *self)
         if (next == CORPUS_END) {
             next_file(self, report_faults(self->report), NULL);
             sync->deleting = true;
-            return;
+            return false;
         }
         if (next == CORPUS_NOTHING)
             continue;
         if (next == CORPUS_BROKEN) {
             change_run_fail(self, corpus_why(self->corpus));
-            return;
+            return false;
         }
         take_document(self, &doc);
         document_free(&doc);
     }
+    return false;
 }
 
 static bool delete_one(void *arg, const char *id)
@@ -269,8 +276,10 @@ static void sync_folders(change_run_t *self)
         change_run_fail(self, why);
     if (rc != 0)
         return;
-    if (!sync->deleting)
-        read_files(self);
+    if (!sync->deleting && read_files(self)) {
+        change_run_schedule(self);
+        return;
+    }
     if (self->ended)
         return;
     if (sync->deleting && change_batch_size(self->batch) == 0)

@@ -45,6 +45,8 @@ static void close_end(int *fd_p)
 
 // ---- starting -----------------------------------------------------------------------------------
 
+static int prepared = -1; // the empty folder, once child_prepare has made it
+
 // An empty folder that has been removed already: no relative path leads anywhere from it.
 static int open_empty_folder(void)
 {
@@ -56,6 +58,11 @@ static int open_empty_folder(void)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     rmdir(path);
     return fd;
+}
+
+void child_prepare(void)
+{
+    prepared = open_empty_folder();
 }
 
 static void set_limit(int resource, rlim_t most)
@@ -113,7 +120,8 @@ static int make_stream(int *our_end, int *its_end)
 
 static int start_child(child_t *self, char *why, size_t why_size)
 {
-    int ends[3] = {-1, -1, -1}, folder = open_empty_folder();
+    int ends[3] = {-1, -1, -1}, folder;
+    folder = prepared >= 0 ? fcntl(prepared, F_DUPFD_CLOEXEC, 0) : open_empty_folder();
     if (folder >= 0 && make_stream(&self->input, &ends[0]) == 0 &&
         make_stream(&self->output, &ends[1]) == 0 && make_stream(&self->messages, &ends[2]) == 0)
         self->pid = start_program(self->job, ends, folder);

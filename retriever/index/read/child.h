@@ -18,6 +18,10 @@ typedef struct child_job {
     size_t memory;      // most bytes of address space
 } child_job_t;
 
+// Makes the empty folder that programs start in, which a process that may write nothing cannot make
+// any more.
+void child_prepare(void);
+
 // Runs the program and waits for its end. It starts in a folder that is empty and has no name, with
 // no file open but its three streams, may write no file, and is killed with all of its process
 // group when it passes a bound. Returns its exit status, or -1 with what is wrong in `why`: it

@@ -1,4 +1,5 @@
-// corpus: opens file after file, has each read by its format, gives documents their ids.
+// corpus: opens file after file, has them read by the pool of readers, some ahead of the one whose
+// turn it is, and gives documents their ids.
 
 #include "corpus.h"
 
@@ -14,29 +15,40 @@
 #include "hash_set.h"
 #include "input.h"
 #include "mem.h"
+#include "reader_pool.h"
 #include "utf8.h"
 #include "vector_file.h"
+
+enum {
+    READ_MS = 30000, // limits where nobody has set them
+    READ_MB = 1024,
+    READ_OUTPUT_MB = 320,
+    MAX_READERS = 64,
+    JOBS = 4, // files that a reader has at a time
+    MAX_WINDOW = MAX_READERS * JOBS,
+    SLOW_LOSS = 25,   // a reader that took too long counts so much, for it is waited for
+    MAX_LOSSES = 100, // so many readers a file may cost, before its rest is left out
+};
 
 struct corpus {
     const listing_t *listing;
     roots_t *roots;
     report_t *report;
     corpus_counts_t counts;
-    size_t at;        // next file
-    uint64_t bytes;   // of the files before the open one
-    const char *file; // the last one that was looked at
-    const char *path; // its path
-    input_t *input;   // the open file, if it is read line by line
-    const format_t *format;
-    uint64_t line;       // 0: the file is one document
+    size_t at;              // next file
+    uint64_t bytes;         // of the files before the open one
+    const char *file;       // the last one that was looked at
+    const char *path;       // its path
+    const format_t *format; // of the file whose turn it is; NULL: nothing is known of it yet
+    uint64_t line;          // 0: the file is one document
     vector_file_t *rows; // vectors of the open file's lines; NULL: in the lines themselves, or none
     char why[8192];
-    rl_buf_t buf;
-    hash_set_t ids; // hashes of the ids seen
-};
-
-enum {
-    MOST_REPAIRED = 20 // a text with more than one of so many bytes not UTF-8 is left out
+    reader_limits_t limits;
+    reader_pool_t *pool;    // NULL: not needed yet
+    size_t ahead;           // first file that no reader was asked for
+    bool asked[MAX_WINDOW]; // whether a reader has the file, by its place
+    unsigned losses;        // readers that this file has cost
+    hash_set_t ids;         // hashes of the ids seen
 };
 
 corpus_t *corpus_new(const listing_t *listing, roots_t *roots, report_t *report)
@@ -45,8 +57,27 @@ corpus_t *corpus_new(const listing_t *listing, roots_t *roots, report_t *report)
     self->listing = listing;
     self->roots = roots_ref(roots);
     self->report = report;
-    self->buf = rl_buf_make(INPUT_MAX_FILE);
+    corpus_limit(self, READ_MS, READ_MB, READ_OUTPUT_MB, 0);
     return self;
+}
+
+void corpus_limit(corpus_t *self, unsigned ms, size_t mb, size_t output_mb, unsigned readers)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (readers == 0)
+        readers = cores > 0 ? (unsigned)cores : 1;
+    self->limits = (reader_limits_t){.read_ms = ms,
+                                     .memory = mb << 20,
+                                     .output = output_mb << 20,
+                                     .readers = readers < MAX_READERS ? readers : MAX_READERS};
+}
+
+void corpus_configure(corpus_t *self, const rl_conf_t *conf)
+{
+    corpus_limit(self, (unsigned)rl_conf_int(conf, "index.read_ms"),
+                 (size_t)rl_conf_int(conf, "index.read_mb"),
+                 (size_t)rl_conf_int(conf, "index.read_output_mb"),
+                 (unsigned)rl_conf_int(conf, "index.readers"));
 }
 
 void corpus_destroy(corpus_t **self_p)
@@ -54,9 +85,8 @@ void corpus_destroy(corpus_t **self_p)
     corpus_t *self = *self_p;
     if (!self)
         return;
-    input_destroy(&self->input);
+    reader_pool_destroy(&self->pool);
     vector_file_destroy(&self->rows);
-    rl_buf_free(&self->buf);
     hash_set_free(&self->ids);
     roots_unref(&self->roots);
     free(self);
@@ -180,51 +210,12 @@ bool corpus_is_blank(const char *line, size_t size)
 
 // ---- files --------------------------------------------------------------------------------------
 
-// Whether the text in the buffer, `repaired` bytes of which are not UTF-8, is to be read at all.
-static bool is_readable(corpus_t *self, size_t repaired)
-{
-    char what[160];
-    if (repaired == 0 || repaired <= self->buf.size / MOST_REPAIRED)
-        return true;
-    if (input_binary(self->buf.data, self->buf.size)) {
-        corpus_problem(self, REPORT_FORMAT, "no text");
-        return false;
-    }
-    snprintf(what, sizeof what, "%zu of %zu bytes are not UTF-8: convert it, or name its charset",
-             repaired, self->buf.size);
-    corpus_problem(self, REPORT_ENCODING, what);
-    return false;
-}
-
-// Has what is in the buffer read as one document.
-static corpus_next_t read_document(corpus_t *self, const listed_t *file, document_t *doc)
-{
-    char why[256] = "out of memory";
-    size_t size = 0, repaired = 0;
-    char *text = input_text(self->buf.data ? self->buf.data : "", self->buf.size, &size, &repaired);
-    document_init(doc);
-    if (text && !is_readable(self, repaired)) {
-        free(text);
-        document_free(doc);
-        return CORPUS_NOTHING;
-    }
-    int rc = text ? self->format->read(text, size, doc, why, sizeof why) : -1;
-    free(text);
-    doc->repaired = repaired;
-    if (rc != 0)
-        corpus_problem(self, doc->wrong_field ? REPORT_FIELD : REPORT_DAMAGED, why);
-    else if (doc->blocks_size == 0 && !doc->failed)
-        report_skip(self->report, REPORT_EMPTY);
-    else if (complete_document(self, doc, file))
-        return CORPUS_DOCUMENT;
-    document_free(doc);
-    return CORPUS_NOTHING;
-}
-
 static void close_file(corpus_t *self)
 {
-    input_destroy(&self->input);
     vector_file_destroy(&self->rows);
+    self->format = NULL;
+    self->line = 0;
+    self->losses = 0;
     self->bytes += listing_at(self->listing, self->at)->size;
     self->counts.bytes = self->bytes;
     self->at++;
@@ -249,14 +240,53 @@ static bool take_row(corpus_t *self, document_t *doc, const float *row)
     return true;
 }
 
-// The document in the buffer, with its row if there are rows. A row is read for each line, usable
-// or not, so that rows and lines stay in step.
-static corpus_next_t read_line(corpus_t *self, const listed_t *file, bool usable, document_t *doc)
+// The document that the frame holds.
+static corpus_next_t take_document(corpus_t *self, const listed_t *file, const char *body,
+                                   size_t size, document_t *doc)
+{
+    if (reader_frame_decode(body, size, doc) != 0) {
+        corpus_problem(self, REPORT_CRASH, "its reader has answered what is no document");
+        return CORPUS_NOTHING;
+    }
+    if (complete_document(self, doc, file))
+        return CORPUS_DOCUMENT;
+    document_free(doc);
+    return CORPUS_NOTHING;
+}
+
+// What the frame says of a document.
+static corpus_next_t take_outcome(corpus_t *self, const listed_t *file, const reader_frame_t *frame,
+                                  const char *body, document_t *doc)
+{
+    char what[512];
+    bool fault = frame->reason < REPORT_SKIPPED;
+    switch (frame->outcome) {
+    case READER_DOCUMENT:
+        return take_document(self, file, body, frame->size, doc);
+    case READER_EMPTY:
+        report_skip(self->report, REPORT_EMPTY);
+        return CORPUS_NOTHING;
+    default:
+        break;
+    }
+    snprintf(what, sizeof what, "%.*s", (int)(frame->size < 500 ? frame->size : 500), body);
+    // in a folder there may be all sorts of data of programs, but who names one means it
+    if (fault || file->given)
+        corpus_problem(self, fault ? (report_reason_t)frame->reason : REPORT_PROGRAM, what);
+    else
+        report_skip(self->report, REPORT_PROGRAM);
+    return CORPUS_NOTHING;
+}
+
+// A line's document, with its row if there are rows. A row is read for each line, usable or not
+// (no frame), so that rows and lines stay in step.
+static corpus_next_t take_line(corpus_t *self, const listed_t *file, const reader_frame_t *frame,
+                               const char *body, document_t *doc)
 {
     const float *row = NULL;
     if (self->rows && !(row = vector_file_next(self->rows, self->why, sizeof self->why)))
         return CORPUS_BROKEN;
-    corpus_next_t next = usable ? read_document(self, file, doc) : CORPUS_NOTHING;
+    corpus_next_t next = frame ? take_outcome(self, file, frame, body, doc) : CORPUS_NOTHING;
     if (next == CORPUS_DOCUMENT && row && !take_row(self, doc, row)) {
         document_free(doc);
         return CORPUS_NOTHING;
@@ -276,25 +306,6 @@ static corpus_next_t end_lines(corpus_t *self, const listed_t *file)
     }
     close_file(self);
     return next;
-}
-
-static corpus_next_t next_line(corpus_t *self, document_t *doc)
-{
-    const listed_t *file = listing_at(self->listing, self->at);
-    char why[256];
-    int rc = input_line(self->input, &self->buf, why, sizeof why);
-    uint64_t read = input_read(self->input);
-    self->counts.bytes = self->bytes + (read < file->size ? read : file->size);
-    self->line += rc != 0;
-    if (rc == 0)
-        return end_lines(self, file);
-    if (rc < 0) {
-        corpus_problem(self, input_failure(self->input), why);
-        return read_line(self, file, false, doc);
-    }
-    if (corpus_is_blank(self->buf.data, self->buf.size))
-        return CORPUS_NOTHING;
-    return read_line(self, file, true, doc);
 }
 
 // Opens the vectors beside a file of lines, if there are some.
@@ -328,44 +339,110 @@ static bool skip_vector_file(corpus_t *self, const listed_t *file)
     return true;
 }
 
-static corpus_next_t next_file(corpus_t *self, document_t *doc)
+// ---- readers ------------------------------------------------------------------------------------
+
+static unsigned reader_of(const corpus_t *self, size_t at)
 {
-    const listed_t *file = listing_at(self->listing, self->at);
+    return (unsigned)(at % self->limits.readers);
+}
+
+// Has a reader begin with a file, behind so many lines.
+static void ask_reader(corpus_t *self, size_t at, uint64_t after)
+{
+    const listed_t *file = listing_at(self->listing, at);
     char why[256];
-    corpus_next_t next = CORPUS_NOTHING;
-    if (skip_vector_file(self, file)) {
-        close_file(self);
-        return CORPUS_NOTHING;
-    }
-    self->input = input_new(file->path, why, sizeof why);
-    if (!self->input) {
+    int fd = vector_file_is(file->path) ? -1 : input_open(file->path, why, sizeof why);
+    self->asked[at % MAX_WINDOW] = fd >= 0;
+    if (fd < 0)
+        return; // is told when its turn comes
+    if (!self->pool)
+        self->pool = reader_pool_new(&self->limits);
+    reader_pool_send(self->pool, reader_of(self, at), fd, file->path, after);
+}
+
+static void ask_ahead(corpus_t *self)
+{
+    size_t window = (size_t)self->limits.readers * JOBS;
+    while (self->ahead < listing_size(self->listing) && self->ahead < self->at + window)
+        ask_reader(self, self->ahead++, 0);
+}
+
+// A file that no reader was asked for.
+static corpus_next_t pass_over(corpus_t *self, const listed_t *file)
+{
+    char why[256] = "cannot be opened";
+    if (!skip_vector_file(self, file)) {
+        int fd = input_open(file->path, why, sizeof why);
+        if (fd >= 0)
+            close(fd);
         corpus_problem(self, REPORT_UNREADABLE, why);
-        close_file(self);
-        return CORPUS_NOTHING;
     }
-    size_t size;
-    const char *head = input_head(self->input, &size);
-    report_reason_t reason;
-    const char *what;
-    self->format = format_for(file->path, head, size, &reason, &what);
-    if (!self->format) {
-        // in a folder there may be all sorts of data of programs, but who names one means it
-        if (file->given || reason != REPORT_PROGRAM)
-            corpus_problem(self, reason, what);
-        else
-            report_skip(self->report, reason);
-        close_file(self);
-        return CORPUS_NOTHING;
-    }
-    self->counts.files++;
-    if (self->format->lines)
-        return open_rows(self, file); // its lines are asked for next
-    if (input_all(self->input, &self->buf, why, sizeof why) != 0)
-        corpus_problem(self, input_failure(self->input), why);
-    else
-        next = read_document(self, file, doc);
     close_file(self);
+    return CORPUS_NOTHING;
+}
+
+// The reader was lost with this file or line: it is told, and what the reader had besides is given
+// to the next.
+static corpus_next_t take_loss(corpus_t *self, const listed_t *file, report_reason_t reason,
+                               const char *why)
+{
+    corpus_next_t next = CORPUS_NOTHING;
+    size_t lost = self->at;
+    bool lines = self->format && self->format->lines;
+    self->line += lines;
+    corpus_problem(self, reason, why);
+    if (lines)
+        next = take_line(self, file, NULL, NULL, NULL);
+    self->losses += reason == REPORT_TIME_LIMIT ? SLOW_LOSS : 1;
+    bool rest = lines && self->losses < MAX_LOSSES;
+    if (lines && !rest)
+        corpus_problem(self, reason, "the rest of the file: too many of its lines cannot be read");
+    if (rest)
+        ask_reader(self, lost, self->line);
+    else
+        close_file(self);
+    for (size_t at = lost + 1; at < self->ahead; at++)
+        if (self->asked[at % MAX_WINDOW] && reader_of(self, at) == reader_of(self, lost))
+            ask_reader(self, at, 0);
     return next;
+}
+
+// Whether the frame is one that can come now.
+static bool is_expected(const corpus_t *self, const reader_frame_t *frame)
+{
+    const format_t *format = format_at(frame->format);
+    bool lines = format && format->lines;
+    if (frame->outcome > READER_END || frame->reason >= REPORT_REASONS ||
+        (self->format && self->format != format) ||
+        (frame->outcome <= READER_EMPTY && !format && frame->outcome != READER_FAILURE))
+        return false;
+    if (!lines)
+        return frame->outcome <= READER_EMPTY && frame->line == 0;
+    if (frame->outcome == READER_BEGIN)
+        return !self->format || self->losses > 0;
+    return self->format && (frame->outcome == READER_END || frame->line == self->line + 1);
+}
+
+static corpus_next_t take_frame(corpus_t *self, const listed_t *file, const reader_frame_t *frame,
+                                const char *body, document_t *doc)
+{
+    bool begins = !self->format;
+    self->format = format_at(frame->format);
+    self->counts.files += begins && self->format;
+    self->counts.bytes = self->bytes + (frame->read < file->size ? frame->read : file->size);
+    if (!self->format || !self->format->lines) {
+        corpus_next_t next = take_outcome(self, file, frame, body, doc);
+        close_file(self);
+        return next;
+    }
+    if (frame->outcome == READER_BEGIN)
+        return begins ? open_rows(self, file) : CORPUS_NOTHING;
+    if (frame->outcome == READER_END)
+        return end_lines(self, file);
+    self->line = frame->line;
+    if (frame->outcome == READER_BLANK)
+        return CORPUS_NOTHING;
+    return take_line(self, file, frame, body, doc);
 }
 
 const char *corpus_why(const corpus_t *self)
@@ -375,14 +452,28 @@ const char *corpus_why(const corpus_t *self)
 
 corpus_next_t corpus_next(corpus_t *self, document_t *doc)
 {
-    if (self->input)
-        return next_line(self, doc);
+    reader_frame_t frame;
+    report_reason_t reason;
+    const char *body;
+    char why[256];
     if (self->at >= listing_size(self->listing))
         return CORPUS_END;
-    self->file = listing_at(self->listing, self->at)->name;
-    self->path = listing_at(self->listing, self->at)->path;
-    self->line = 0;
-    return next_file(self, doc);
+    const listed_t *file = listing_at(self->listing, self->at);
+    self->file = file->name;
+    self->path = file->path;
+    ask_ahead(self);
+    if (!self->asked[self->at % MAX_WINDOW])
+        return pass_over(self, file);
+    unsigned reader = reader_of(self, self->at);
+    int rc = reader_pool_receive(self->pool, reader, &frame, &body, &reason, why, sizeof why);
+    if (rc == 0)
+        return CORPUS_NOTHING;
+    if (rc < 0)
+        return take_loss(self, file, reason, why);
+    if (is_expected(self, &frame))
+        return take_frame(self, file, &frame, body, doc);
+    reader_pool_drop(self->pool, reader);
+    return take_loss(self, file, REPORT_CRASH, "its reader has answered what cannot be");
 }
 
 const char *corpus_file(const corpus_t *self)

@@ -24,6 +24,12 @@ typedef struct corpus_counts {
 // to the folder given, as indexes were that recorded none. Listing and report must outlive
 // the corpus.
 corpus_t *corpus_new(const listing_t *listing, roots_t *roots, report_t *report);
+
+// What a reader may take for a document (read_ms, memory and output in MiB), and how many readers
+// there are (0: one a core). Before the first corpus_next.
+void corpus_limit(corpus_t *self, unsigned ms, size_t mb, size_t output_mb, unsigned readers);
+// As index.read_… and index.readers say.
+void corpus_configure(corpus_t *self, const rl_conf_t *conf);
 void corpus_destroy(corpus_t **self_p);
 
 // Fills *doc (not initialised before): id and source are set, and no two documents have the same

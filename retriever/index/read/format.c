@@ -88,3 +88,16 @@ const format_t *format_for(const char *path, const char *head, size_t size,
             return formats[i];
     return &format_plain;
 }
+
+size_t format_index(const format_t *format)
+{
+    size_t at = 0;
+    while (at < FORMATS && formats[at] != format)
+        at++;
+    return at;
+}
+
+const format_t *format_at(size_t index)
+{
+    return index < FORMATS ? formats[index] : NULL;
+}

@@ -30,4 +30,8 @@ extern const format_t format_jsonl;
 const format_t *format_for(const char *path, const char *head, size_t size,
                            report_reason_t *reason_p, const char **what_p);
 
+// A format's place in the table of all, and the other way; NULL behind the last.
+size_t format_index(const format_t *format);
+const format_t *format_at(size_t index);
+
 #endif

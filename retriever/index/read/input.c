@@ -30,7 +30,7 @@ struct input {
     report_reason_t failure;
 };
 
-input_t *input_new(const char *path, char *why, size_t why_size)
+int input_open(const char *path, char *why, size_t why_size)
 {
     // without waiting: what looked like a file may have become a pipe
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -40,8 +40,19 @@ input_t *input_new(const char *path, char *why, size_t why_size)
         rl_fail(why, why_size, "%s", there ? "is no regular file" : strerror(errno));
         if (fd >= 0)
             close(fd);
-        return NULL;
+        return -1;
     }
+    return fd;
+}
+
+input_t *input_new(const char *path, char *why, size_t why_size)
+{
+    int fd = input_open(path, why, why_size);
+    return fd >= 0 ? input_take(fd) : NULL;
+}
+
+input_t *input_take(int fd)
+{
     input_t *self = rl_new(*self);
     self->file = rl_must(gzdopen(fd, "rb"));
     gzbuffer(self->file, CHUNK);

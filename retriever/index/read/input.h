@@ -18,6 +18,11 @@ typedef struct input input_t;
 
 // Opens a regular file. Returns NULL and writes into `why` what is wrong.
 input_t *input_new(const char *path, char *why, size_t why_size);
+
+// Its two halves: the descriptor of a regular file, or -1 with `why`; and an input that owns it.
+int input_open(const char *path, char *why, size_t why_size);
+input_t *input_take(int fd);
+
 void input_destroy(input_t **self_p);
 
 // The first bytes (at most 8 KiB), without taking them. Owned by the input.

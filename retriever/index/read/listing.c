@@ -30,6 +30,8 @@ struct listing {
     size_t skip_size;
     char **failed; // names
     size_t failed_size;
+    bool follow; // links out of the folder, too
+    char *top;   // real path of the folder at work; NULL: it has none
 };
 
 // What programs leave beside documents.
@@ -59,6 +61,7 @@ void listing_destroy(listing_t **self_p)
     free(self->entries);
     free(self->skip);
     free(self->failed);
+    free(self->top);
     free(self);
     *self_p = NULL;
 }
@@ -74,8 +77,15 @@ void listing_skip(listing_t *self, const char *pattern)
     add_string(&self->skip, &self->skip_size, pattern);
 }
 
+void listing_follow_links(listing_t *self)
+{
+    self->follow = true;
+}
+
 void listing_configure(listing_t *self, const rl_conf_t *conf)
 {
+    if (rl_conf_bool(conf, "index.follow_links"))
+        listing_follow_links(self);
     for (size_t at = 0; at < rl_conf_list_size(conf, "index.skip"); at++)
         listing_skip(self, rl_conf_list_at(conf, "index.skip", at));
 }
@@ -155,6 +165,20 @@ static void check_folder(listing_t *self, const char *path, size_t root)
         closedir(dir);
 }
 
+// Whether it is a link out of the folder given.
+static bool leads_out(const listing_t *self, const char *path)
+{
+    struct stat own;
+    if (self->follow || lstat(path, &own) != 0 || !S_ISLNK(own.st_mode))
+        return false;
+    char *real = realpath(path, NULL);
+    size_t size = self->top ? strlen(self->top) : 0;
+    bool within = real && size > 0 && strncmp(real, self->top, size) == 0 &&
+                  (size == 1 || real[size] == '/' || real[size] == '\0');
+    free(real);
+    return !within;
+}
+
 // What fts found.
 static void take_found(listing_t *self, FTS *fts, FTSENT *found, size_t root)
 {
@@ -164,6 +188,13 @@ static void take_found(listing_t *self, FTS *fts, FTSENT *found, size_t root)
         return;
     if (!top && is_left_out(self, found, root, &reason)) {
         report_skip(self->report, reason);
+        fts_set(fts, found, FTS_SKIP);
+        return;
+    }
+    bool usable = found->fts_info == FTS_F || found->fts_info == FTS_D;
+    if (!top && usable && leads_out(self, found->fts_path)) {
+        note_failed(self, REPORT_LINK, found->fts_path, root,
+                    "a link out of the folder (index.follow_links follows it)");
         fts_set(fts, found, FTS_SKIP);
         return;
     }
@@ -206,6 +237,8 @@ void listing_add(listing_t *self, const char *path)
     FTS *fts = fts_open(paths, FTS_LOGICAL | FTS_NOCHDIR, by_name);
     size_t root = size + (size > 0 && own[size - 1] != '/');
     FTSENT *found;
+    free(self->top);
+    self->top = realpath(own, NULL);
     if (!fts)
         note_failed(self, REPORT_UNREADABLE, path, strlen(path), strerror(errno));
     while (fts && (found = fts_read(fts)))

@@ -26,11 +26,13 @@ void listing_destroy(listing_t **self_p);
 // Leaves out what is found in a folder and matches the pattern (fnmatch): the name of a file or
 // folder or, where the pattern has a slash, its path relative to the folder given.
 void listing_skip(listing_t *self, const char *pattern);
-// Those of index.skip.
+// Links that lead out of the folder given are followed too.
+void listing_follow_links(listing_t *self);
+// As index.skip and index.follow_links say.
 void listing_configure(listing_t *self, const rl_conf_t *conf);
 
-// Adds a file, or a folder with all below it: sorted by name, symbolic links followed (a loop ends
-// where it comes back), hidden names, editors' backups and the like left out.
+// Adds a file, or a folder with all below it: sorted by name, symbolic links within the folder
+// followed (a loop ends where it comes back), hidden names, editors' backups and the like left out.
 void listing_add(listing_t *self, const char *path);
 
 // Drops what is there twice by device and inode: a file stays rather than a link to it, the first
