@@ -420,6 +420,8 @@ static bool is_expected(const corpus_t *self, const reader_frame_t *frame)
         return frame->outcome <= READER_EMPTY && frame->line == 0;
     if (frame->outcome == READER_BEGIN)
         return !self->format || self->losses > 0;
+    if (frame->outcome == READER_BLANK)
+        return self->format && frame->line > self->line;
     return self->format && (frame->outcome == READER_END || frame->line == self->line + 1);
 }
 

@@ -125,6 +125,14 @@ static void read_document(reader_t *self, uint64_t line)
     document_free(&doc);
 }
 
+// Says that so many empty lines came before this one, which it returns.
+static uint64_t note_blanks(reader_t *self, uint64_t line, unsigned blanks)
+{
+    if (blanks > 0)
+        send_frame(self, READER_BLANK, 0, line - 1);
+    return line;
+}
+
 static void read_lines(reader_t *self, uint64_t after)
 {
     char why[256];
@@ -139,16 +147,17 @@ static void read_lines(reader_t *self, uint64_t after)
                 send_frame(self, READER_BEGIN, 0, 0); // still at work
             continue;
         }
-        bool blank = rc > 0 && corpus_is_blank(self->buf.data, self->buf.size);
-        blanks = blank ? blanks + 1 : 0;
-        if (blanks > MAX_BLANKS) {
-            send_failure(self, REPORT_DAMAGED, line, "a million empty lines: the rest is left out");
+        if (rc > 0 && corpus_is_blank(self->buf.data, self->buf.size)) {
+            if (++blanks < MAX_BLANKS)
+                continue;
+            send_failure(self, REPORT_DAMAGED, note_blanks(self, line, blanks - 1),
+                         "a million empty lines: the rest is left out");
             break;
         }
+        note_blanks(self, line, blanks);
+        blanks = 0;
         if (rc < 0)
             send_failure(self, input_failure(self->input), line, why);
-        else if (blank)
-            send_frame(self, READER_BLANK, 0, line);
         else
             read_document(self, line);
     }

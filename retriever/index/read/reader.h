@@ -2,8 +2,8 @@
 #ifndef READER_H
 #define READER_H
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct reader_limits {
     unsigned read_ms; // longest time for a document

@@ -1,4 +1,4 @@
-// reader_frame: documents as bytes.
+// reader_frame: documents as bytes, of which none has failed.
 
 #include "reader_frame.h"
 
@@ -17,7 +17,7 @@ enum {
 
 typedef struct document_head {
     uint32_t strings[STRINGS]; // lengths and 1; 0: NULL
-    uint32_t failed;
+    uint32_t unused;
     uint64_t text, blocks, vector, repaired;
 } document_head_t;
 
@@ -29,8 +29,7 @@ typedef struct block_wire {
 int reader_frame_encode(const document_t *doc, rl_buf_t *out)
 {
     const char *strings[STRINGS] = {doc->id, doc->title, doc->source, doc->meta, doc->note};
-    document_head_t head = {.failed = doc->failed,
-                            .text = doc->text.size,
+    document_head_t head = {.text = doc->text.size,
                             .blocks = doc->blocks_size,
                             .vector = doc->vector_size,
                             .repaired = doc->repaired};
@@ -144,7 +143,6 @@ static int decode_parts(const char *body, size_t size, document_t *doc)
     if (decode_strings(&head, &body, &size, doc) != 0 || head.text > DOC_MAX_TEXT ||
         head.vector > MAX_VECTOR || head.blocks > size / sizeof(block_wire_t))
         return -1;
-    doc->failed = head.failed;
     doc->repaired = head.repaired;
     bytes = take_bytes(&body, &size, head.text);
     if (!bytes || !is_text(bytes, head.text) ||

@@ -11,7 +11,7 @@ typedef enum reader_outcome {
     READER_FAILURE,  // the body says why, `reason` is its code
     READER_EMPTY,    // no text in it
     READER_BEGIN,    // a file of lines begins
-    READER_BLANK,    // a line that holds no document
+    READER_BLANK,    // lines up to this one hold no document
     READER_END,      // a file of lines has ended
 } reader_outcome_t;
 

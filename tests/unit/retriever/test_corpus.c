@@ -174,7 +174,10 @@ static void titles_of_files(void **state)
         listing_close(listing);
         corpus_t *corpus = corpus_new(listing, NULL, report);
         document_t doc;
-        assert_int_equal(corpus_next(corpus, &doc), CORPUS_DOCUMENT);
+        corpus_next_t next;
+        while ((next = corpus_next(corpus, &doc)) == CORPUS_NOTHING)
+            continue;
+        assert_int_equal(next, CORPUS_DOCUMENT);
         assert_string_equal(doc.title, pairs[i][1]);
         document_free(&doc);
         corpus_destroy(&corpus);
