@@ -52,10 +52,12 @@ size_t delta_nearest(delta_t *self, const float *vector, size_t k, const char *f
     top_k_t best = {scores, labels, 0, k};
     uint64_t *bits = filter ? delta_select(self, filter) : NULL;
     search_blocks(self, vector, bits, scores + k, labels + k, &best);
+    size_t size = 0;
     for (size_t at = 0; at < best.size; at++)
-        found[at] = (delta_found_t){self->count + (uint64_t)labels[at] + 1, scores[at]};
+        if (scores[at] != 0) // else the passage has no vector: it is zeros here
+            found[size++] = (delta_found_t){self->count + (uint64_t)labels[at] + 1, scores[at]};
     free(bits);
     free(scores);
     free(labels);
-    return best.size;
+    return size;
 }

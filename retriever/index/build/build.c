@@ -92,6 +92,7 @@ void build_destroy(build_t **self_p)
     report_on_terminal(self->report, NULL, NULL);
     progress_destroy(&self->progress);
     rl_buf_free(&self->text);
+    free(self->zeros);
     event_free(self->turn);
     free(self);
     *self_p = NULL;

@@ -40,8 +40,15 @@ static int on_vector(void *arg, const vector_key_t *key, const float *vector, si
                        build_cache_name);
     if (vector_cache_put(self->cache, key, vector, dimension, self->why, BUILD_WHY) != 0)
         return -1;
-    progress_at(self->progress, ++self->embedded_now);
+    progress_at(self->progress, self->refused + ++self->embedded_now);
     return 0;
+}
+
+static void on_refused(void *arg, const vector_key_t *key, const char *why)
+{
+    build_t *self = arg;
+    vector_cache_refuse(self->cache, key, why);
+    progress_at(self->progress, ++self->refused + self->embedded_now);
 }
 
 // Several requests may report the same trouble at the same time: one of the notes is logged.
@@ -82,6 +89,7 @@ void build_embed(build_t *self)
 {
     bulk_calls_t calls = {.next = next_to_embed,
                           .vector = on_vector,
+                          .refused = on_refused,
                           .note = on_note,
                           .done = on_embedded,
                           .arg = self};

@@ -2,9 +2,11 @@
 #include "build_stages.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 
 const char build_cache_name[] = "embeddings.cache";
 
@@ -66,14 +68,43 @@ void build_succeed(build_t *self)
 
 // ---- what stages share --------------------------------------------------------------------------
 
-int build_vector(build_t *self, const spooled_t *item, const float **vector, size_t *dimension)
+// Zeros, whose inner product with each question is 0: the retriever takes such a passage for none
+// that was found.
+static int give_zeros(build_t *self, const spooled_t *item, const char *refusal,
+                      const float **vector, size_t *dimension)
 {
+    *dimension = vector_cache_dimension(self->cache);
+    if (*dimension == 0)
+        return rl_fail(self->why, BUILD_WHY,
+                       "the embedding server gives no vector for any text: of %s it %s",
+                       item->passage.doc, refusal);
+    if (!self->zeros)
+        self->zeros = rl_alloc_array(*dimension, sizeof *self->zeros);
+    *vector = self->zeros;
+    return 0;
+}
+
+int build_vector(build_t *self, const spooled_t *item, const float **vector, size_t *dimension,
+                 const char **refusal)
+{
+    *refusal = NULL;
     *vector = self->mode == BUILD_LEXICAL ? NULL : item->vector;
     *dimension = self->mode == BUILD_LEXICAL ? 0 : item->vector_size;
     if (self->mode != BUILD_EMBEDDED)
         return 0;
+    *refusal = vector_cache_refusal(self->cache, &item->key);
+    if (*refusal)
+        return give_zeros(self, item, *refusal, vector, dimension);
     *vector = vector_cache_get(self->cache, &item->key, dimension, self->why, BUILD_WHY);
     return *vector ? 0 : -1;
+}
+
+void build_name_vectorless(build_t *self, const spooled_t *item, const char *refusal)
+{
+    char *detail =
+        rl_format("a passage is found by its words only: the embedding server %s", refusal);
+    report_add(self->report, REPORT_EMBEDDING, REPORT_IN_PART, item->passage.doc, 0, detail);
+    free(detail);
 }
 
 int build_turn_spool(build_t *self, int (*fn)(build_t *self, const spooled_t *item))

@@ -53,9 +53,10 @@ struct build {
     rl_buf_t text; // of one passage, as it is embedded
     uint64_t began;
     uint64_t documents, passages;
-    uint64_t to_embed, reused, embedded_now, written, cut;
+    uint64_t to_embed, reused, embedded_now, refused, written, cut;
     uint64_t noted; // time of the last note
     size_t dimension;
+    float *zeros; // of `dimension`, in place of a vector that could not be had
     char generation[STORE_NAME];
     char why[BUILD_WHY];
     const document_t *doc; // at work, for the callback that takes its passages
@@ -78,9 +79,14 @@ void build_fail(build_t *self, const char *why);
 // All that was read is in the index: ends with the status that says whether some could not be used.
 void build_succeed(build_t *self);
 
-// The vector of a passage from the spool: the document's own, the cache's, or NULL in a collection
+// The vector of a passage from the spool: the document's own, the cache's, zeros where the
+// embedding server has none for the text (`refusal` is why, else NULL), or NULL in a collection
 // without. Good until the next call. Returns 0, or -1 with self->why.
-int build_vector(build_t *self, const spooled_t *item, const float **vector, size_t *dimension);
+int build_vector(build_t *self, const spooled_t *item, const float **vector, size_t *dimension,
+                 const char **refusal);
+
+// Names and counts a passage that is in the index by its words alone.
+void build_name_vectorless(build_t *self, const spooled_t *item, const char *refusal);
 
 // Gives `fn` passages of the spool for a turn. Returns 1 when more are to come, 0 behind the last,
 // -1 after the build has failed (`fn` returns -1 with self->why).

@@ -18,10 +18,13 @@ enum {
 int build_write_passage(build_t *self, const spooled_t *item)
 {
     const float *vector;
-    if (build_vector(self, item, &vector, &self->dimension) != 0 ||
+    const char *refusal;
+    if (build_vector(self, item, &vector, &self->dimension, &refusal) != 0 ||
         generation_writer_add(self->writer, item->shard, &item->passage, vector, self->dimension,
                               self->why, BUILD_WHY) == 0)
         return -1;
+    if (refusal)
+        build_name_vectorless(self, item, refusal);
     self->written++;
     return 0;
 }

@@ -139,9 +139,14 @@ static int add_passage(load_t *self, load_request_t *batch, const spooled_t *ite
 {
     build_t *build = self->build;
     const float *vector;
+    const char *refusal;
     size_t dimension;
-    if (build_vector(build, item, &vector, &dimension) != 0)
+    if (build_vector(build, item, &vector, &dimension, &refusal) != 0)
         return -1;
+    if (refusal) {
+        build_name_vectorless(build, item, refusal);
+        dimension = 0; // the engine keeps an object without a vector
+    }
     if (dimension > 0 && rl_embedding_normalise(vector, dimension, self->vector) != 0)
         return rl_fail(build->why, BUILD_WHY,
                        "%s: its vector is all zeros, or has a number that is not finite",
@@ -422,7 +427,9 @@ static void begin_loading(load_t *self)
 static int survey_passage(build_t *build, const spooled_t *item)
 {
     const float *vector;
-    if (build->dimension == 0 && build_vector(build, item, &vector, &build->dimension) != 0)
+    const char *refusal;
+    if (build->dimension == 0 &&
+        build_vector(build, item, &vector, &build->dimension, &refusal) != 0)
         return -1;
     load_survey_add(build->load->survey, item);
     return 0;

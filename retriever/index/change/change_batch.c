@@ -36,6 +36,7 @@ static void free_item(change_item_t *self)
     free(self->vectors);
     free(self->keys);
     free(self->why);
+    free(self->refusal);
     free(self);
 }
 
@@ -298,6 +299,19 @@ static int take_vector(void *arg, const vector_key_t *key, const float *vector, 
     return 0;
 }
 
+// Its vector stays zeros, which no question finds.
+static void on_refused(void *arg, const vector_key_t *key, const char *why)
+{
+    change_batch_t *self = arg;
+    for (size_t each = 0; each < self->size; each++) {
+        change_item_t *item = self->items[each];
+        for (size_t at = 0; item->keys && at < item->passages_size; at++)
+            if (memcmp(&item->keys[at], key, sizeof *key) == 0 && !item->refusal)
+                item->refusal =
+                    rl_format("a passage is found by its words only: the embedding server %s", why);
+    }
+}
+
 static void on_note(void *arg, const char *what)
 {
     (void)arg;
@@ -335,6 +349,7 @@ void change_batch_run(change_batch_t *self, struct event_base *base, change_done
     settings.model = self->target->manifest->contents.model;
     bulk_calls_t calls = {.next = next_text,
                           .vector = take_vector,
+                          .refused = on_refused,
                           .note = on_note,
                           .done = on_embedded,
                           .arg = self};

@@ -30,6 +30,7 @@ typedef struct change_item {
     size_t bytes;
     uint64_t number; // of the change, when it is in force
     char *why;       // or what is wrong with it
+    char *refusal;   // of a passage that has no vector: what the embedding server says
 } change_item_t;
 
 change_batch_t *change_batch_new(change_target_t *target);

@@ -152,6 +152,9 @@ void change_run_report_wrong(change_run_t *self)
         const change_item_t *item = change_batch_at(self->batch, at);
         if (item->why)
             report_add(self->report, REPORT_PROBLEM, REPORT_LEFT_OUT, item->name, 0, item->why);
+        else if (item->refusal)
+            report_add(self->report, REPORT_EMBEDDING, REPORT_IN_PART, item->name, 0,
+                       item->refusal);
     }
 }
 

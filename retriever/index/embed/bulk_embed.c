@@ -22,6 +22,9 @@ enum {
     MAX_BATCH_BYTES = 8 << 20, // a request is sent early rather than larger
 };
 
+// Any embedding model has a vector for this: a server that gives none is in trouble itself.
+static const char control_text[] = "The weather is fine today.";
+
 typedef struct embed_input {
     vector_key_t key;
     char *text;
@@ -41,6 +44,10 @@ typedef struct job {
     embed_input_t *inputs;
     size_t size;
     unsigned tries;
+    bool control;  // what is sent is the control text, to tell whose fault a failure is
+    bool passing;  // the failure may pass: worth another try where the control fails as well
+    char *what;    // happened: "answers 500: …"
+    char *failure; // what ends the work where the control fails as well
     rl_fetch_t *fetch;
     struct event *timer;
     struct job *next;
@@ -74,6 +81,8 @@ static void drop_job(bulk_embed_t *self, job_t *job)
     for (size_t i = 0; i < job->size; i++)
         free(job->inputs[i].text);
     free(job->inputs);
+    free(job->what);
+    free(job->failure);
     free(job);
 }
 
@@ -112,30 +121,34 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     schedule_turn(job->owner);
 }
 
-// The same again, later, or the end if that was tried often enough.
-static void retry_job(job_t *job, const rl_fetch_result_t *result, const char *what)
+// The same again, later.
+static void retry_job(job_t *job, long retry_after_s)
 {
     bulk_embed_t *self = job->owner;
-    if (job->tries >= self->settings.retries) {
-        fail_embedding(self, "the embedding server at %s %s (tried %u times)", self->shown, what,
-                       job->tries + 1);
-        return;
-    }
     long wait = FIRST_WAIT_MS;
     for (unsigned i = 0; i < job->tries && wait < LONGEST_WAIT_MS; i++)
         wait *= 2;
     wait = wait < LONGEST_WAIT_MS ? wait : LONGEST_WAIT_MS;
-    long asked = result->retry_after_s < LONGEST_ASKED_S ? result->retry_after_s : LONGEST_ASKED_S;
+    long asked = retry_after_s < LONGEST_ASKED_S ? retry_after_s : LONGEST_ASKED_S;
     if (asked * 1000 > wait)
         wait = asked * 1000;
     job->tries++;
     char note[512];
-    snprintf(note, sizeof note, "the embedding server %s: again in %.2g s", what,
+    snprintf(note, sizeof note, "the embedding server %s: again in %.2g s", job->what,
              (double)wait / 1000);
     self->calls.note(self->calls.arg, note);
     struct timeval tv = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
     set_job_state(job, JOB_WAITING);
     event_add(job->timer, &tv);
+}
+
+// The same server is asked for the control text's vector, which tells a bad text from a server in
+// trouble.
+static void send_control(job_t *job)
+{
+    job->control = true;
+    set_job_state(job, JOB_READY);
+    schedule_turn(job->owner);
 }
 
 // A job with room for so many inputs, put into the list in front of *before.
@@ -158,9 +171,35 @@ static void split_job(job_t *job)
     job_t *other = add_job(self, &job->next, rest);
     memcpy(other->inputs, job->inputs + half, rest * sizeof *other->inputs);
     other->size = rest;
+    other->tries = job->tries;
     job->size = half;
     set_job_state(job, JOB_READY);
     schedule_turn(self);
+}
+
+// The server works, and not with this text.
+static void refuse_input(job_t *job)
+{
+    bulk_embed_t *self = job->owner;
+    self->calls.refused(self->calls.arg, &job->inputs[0].key, job->what);
+    drop_job(self, job);
+    schedule_turn(self);
+}
+
+// A failure that may be a text's or the server's. `what` happened, and `failure` ends the work if
+// it is the server's; a passing one is tried again first. Both are copied.
+static void judge_failure(job_t *job, const char *what, const char *failure, bool passing)
+{
+    bulk_embed_t *self = job->owner;
+    char *more = passing ? rl_format("the embedding server at %s %s (tried %u times)", self->shown,
+                                     what, job->tries + 1)
+                         : rl_strdup(failure);
+    free(job->what);
+    free(job->failure);
+    job->what = rl_strdup(what);
+    job->failure = more;
+    job->passing = passing && job->tries < self->settings.retries;
+    send_control(job);
 }
 
 // A single text that is too long: a quarter of it less.
@@ -170,7 +209,9 @@ static void shorten_input(job_t *job, const char *message)
     embed_input_t *input = &job->inputs[0];
     size_t size = rl_utf8_whole(input->text, input->size - input->size / 4);
     if (size < SHORTEST_TEXT || size == input->size) {
-        fail_embedding(self, "the embedding server refuses even a short text: %s", message);
+        char what[400];
+        snprintf(what, sizeof what, "refuses even a short text: %.300s", message);
+        judge_failure(job, what, what, false);
         return;
     }
     input->text[size] = '\0';
@@ -181,6 +222,20 @@ static void shorten_input(job_t *job, const char *message)
     schedule_turn(self);
 }
 
+// A reply that holds no vectors for its texts.
+static void judge_reply(job_t *job, const rl_fetch_result_t *result, const char *why)
+{
+    const bulk_embed_t *self = job->owner;
+    char *failure =
+        strcasestr(result->type, "html")
+            ? rl_format("%s answers with a page (%s), not with JSON: is embed.url right? It ends "
+                        "in /v1",
+                        self->shown, result->type)
+            : rl_format("the embedding server at %s: %s", self->shown, why);
+    judge_failure(job, why, failure, false);
+    free(failure);
+}
+
 // Vectors have come: hands them on.
 static void take_vectors(job_t *job, const rl_fetch_result_t *result)
 {
@@ -189,14 +244,7 @@ static void take_vectors(job_t *job, const rl_fetch_result_t *result)
     char why[256];
     if (rl_embedding_read_reply(result->body, result->body_size, job->size, &reply, why,
                                 sizeof why) != 0) {
-        if (strcasestr(result->type, "html"))
-            fail_embedding(
-                self,
-                "%s answers with a page (%s), not with JSON: is embed.url right? It ends "
-                "in /v1",
-                self->shown, result->type);
-        else
-            fail_embedding(self, "the embedding server at %s: %s", self->shown, why);
+        judge_reply(job, result, why);
         return;
     }
     if (self->dimension && self->dimension != reply.dimension)
@@ -214,45 +262,64 @@ static void take_vectors(job_t *job, const rl_fetch_result_t *result)
     schedule_turn(self);
 }
 
-// A status that is no success and that no retry will change.
+// The control's reply: the failure before it was a text's if the control has a vector.
+static void take_control(job_t *job, const rl_fetch_result_t *result)
+{
+    rl_embedding_reply_t reply = {0};
+    char why[256];
+    bool works =
+        result->ok && result->status >= 200 && result->status < 300 &&
+        rl_embedding_read_reply(result->body, result->body_size, 1, &reply, why, sizeof why) == 0;
+    free(reply.vectors);
+    job->control = false;
+    if (works && job->size > 1)
+        split_job(job);
+    else if (works)
+        refuse_input(job);
+    else if (job->passing)
+        retry_job(job, result->retry_after_s);
+    else
+        fail_embedding(job->owner, "%s", job->failure);
+}
+
+// A status that no retry will change, whatever the text.
 static void fail_refused(job_t *job, long status, const char *message)
 {
     bulk_embed_t *self = job->owner;
-    if (status == 401 || status == 403)
-        fail_embedding(self,
-                       "the embedding server at %s refuses the key (%ld): set embed.key or "
-                       "embed.key_file. It says: %s",
-                       self->shown, status, message);
-    else if (status == 404)
+    if (status == 404)
         fail_embedding(self,
                        "the embedding server has no %s, or no model \"%s\" (404): check embed.url, "
                        "which ends in /v1, and embed.model. It says: %s",
                        self->shown, self->settings.model, message);
     else
-        fail_embedding(self, "the embedding server at %s answers %ld: %s", self->shown, status,
-                       message);
+        fail_embedding(self,
+                       "the embedding server at %s refuses the key (%ld): set embed.key or "
+                       "embed.key_file. It says: %s",
+                       self->shown, status, message);
 }
 
-static void on_done(void *arg, const rl_fetch_result_t *result)
+// A failure that may pass. A status of 500 is a text's as often as the server's (Ollama's
+// "unsupported value: NaN"), and is looked into when it comes again; the others when they do not
+// end.
+static void take_passing(job_t *job, const rl_fetch_result_t *result, const char *what)
 {
-    job_t *job = arg;
-    char message[300], what[400];
-    job->fetch = NULL;
-    if (!result->ok) {
-        snprintf(what, sizeof what, "%s: %.250s",
-                 result->timed_out ? "does not answer in time"
-                 : result->refused ? "cannot be reached"
-                                   : "broke off",
-                 result->error);
-        retry_job(job, result, what);
+    const bulk_embed_t *self = job->owner;
+    bool again = result->ok && result->status == 500 && job->tries > 0;
+    if (again || job->tries >= self->settings.retries) {
+        judge_failure(job, what, what, true);
         return;
     }
+    free(job->what);
+    job->what = rl_strdup(what);
+    retry_job(job, result->retry_after_s);
+}
+
+static void take_error(job_t *job, const rl_fetch_result_t *result)
+{
     long status = result->status;
-    if (status >= 200 && status < 300) {
-        take_vectors(job, result);
-        return;
-    }
+    char message[300], what[400];
     rl_server_error_text(result->body, result->body_size, message, sizeof message);
+    snprintf(what, sizeof what, "answers %ld: %.250s", status, message);
     bool too_long = status == 413 || ((status == 400 || status == 422 || status == 500) &&
                                       rl_server_error_is_too_long(message));
     if (too_long && job->size > 1) {
@@ -260,10 +327,34 @@ static void on_done(void *arg, const rl_fetch_result_t *result)
     } else if (too_long) {
         shorten_input(job, message);
     } else if (status == 429 || status == 408 || status >= 500) {
-        snprintf(what, sizeof what, "answers %ld: %.250s", status, message);
-        retry_job(job, result, what);
-    } else {
+        take_passing(job, result, what);
+    } else if (status == 401 || status == 403 || status == 404) {
         fail_refused(job, status, message);
+    } else {
+        char *failure = rl_format("the embedding server at %s %s", job->owner->shown, what);
+        judge_failure(job, what, failure, false);
+        free(failure);
+    }
+}
+
+static void on_done(void *arg, const rl_fetch_result_t *result)
+{
+    job_t *job = arg;
+    char what[400];
+    job->fetch = NULL;
+    if (job->control) {
+        take_control(job, result);
+    } else if (!result->ok) {
+        snprintf(what, sizeof what, "%s: %.250s",
+                 result->timed_out ? "does not answer in time"
+                 : result->refused ? "cannot be reached"
+                                   : "broke off",
+                 result->error);
+        take_passing(job, result, what);
+    } else if (result->status >= 200 && result->status < 300) {
+        take_vectors(job, result);
+    } else {
+        take_error(job, result);
     }
 }
 
@@ -276,7 +367,9 @@ static int send_job(job_t *job)
     rl_buf_adds(&body, "{\"model\":");
     rl_buf_add_json(&body, self->settings.model, strlen(self->settings.model));
     rl_buf_adds(&body, ",\"encoding_format\":\"float\",\"input\":[");
-    for (size_t i = 0; i < job->size; i++) {
+    if (job->control)
+        rl_buf_add_json(&body, control_text, strlen(control_text));
+    for (size_t i = 0; i < job->size && !job->control; i++) {
         if (i > 0)
             rl_buf_adds(&body, ",");
         rl_buf_add_json(&body, job->inputs[i].text, job->inputs[i].size);

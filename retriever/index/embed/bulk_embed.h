@@ -1,5 +1,6 @@
 // bulk_embed: embeds many texts by any server that speaks OpenAI's /v1/embeddings: in batches,
-// several requests under way, patient with a server that is busy or restarts.
+// several requests under way, patient with a server that is busy or restarts. A text that the
+// server cannot embed costs that text: its batch is halved until it is alone.
 #ifndef BULK_EMBED_H
 #define BULK_EMBED_H
 
@@ -30,6 +31,9 @@ typedef struct bulk_calls {
     int (*next)(void *arg, vector_key_t *key, rl_buf_t *text);
     // A vector of length 1 has come. Returns 0, or -1 to fail.
     int (*vector)(void *arg, const vector_key_t *key, const float *vector, size_t dimension);
+    // The server embeds other texts, but not this one; `why` is what it answers. Nothing else comes
+    // of the text.
+    void (*refused)(void *arg, const vector_key_t *key, const char *why);
     // Something worth a line happened and is handled ("busy (429): again in 2 s").
     void (*note)(void *arg, const char *what);
     // All done (why is NULL), or it cannot go on. Called once, from the loop; nothing follows.

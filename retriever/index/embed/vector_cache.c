@@ -25,7 +25,7 @@ enum {
 
 typedef struct slot {
     vector_key_t key;
-    uint64_t offset; // of its record; 0 while it is not there
+    uint64_t offset; // of its record; 0 while it is not there. REFUSED: which of the refusals
     uint32_t dimension;
     uint8_t state; // VECTOR_NONE: the slot is free
     bool wanted;   // this build needs it
@@ -39,6 +39,8 @@ struct vector_cache {
     size_t used, capacity; // of the slots; a power of two
     size_t there;
     size_t dimension;
+    char **refusals; // why, each
+    size_t refusals_size;
     unsigned char *record; // MAX_RECORD bytes
 };
 
@@ -230,6 +232,9 @@ void vector_cache_destroy(vector_cache_t **self_p)
         return;
     if (self->fd >= 0)
         close(self->fd);
+    for (size_t at = 0; at < self->refusals_size; at++)
+        free(self->refusals[at]);
+    free(self->refusals);
     free(self->path);
     free(self->slots);
     free(self->record);
@@ -281,6 +286,23 @@ int vector_cache_put(vector_cache_t *self, const vector_key_t *key, const float 
     note_record(self, self->end, size);
     self->end += size;
     return 0;
+}
+
+void vector_cache_refuse(vector_cache_t *self, const vector_key_t *key, const char *why)
+{
+    slot_t *slot = find_slot(self, key);
+    if (slot->state != VECTOR_TAKEN)
+        return;
+    self->refusals = rl_realloc(self->refusals, self->refusals_size + 1, sizeof *self->refusals);
+    slot->state = VECTOR_REFUSED;
+    slot->offset = self->refusals_size;
+    self->refusals[self->refusals_size++] = rl_strdup(why);
+}
+
+const char *vector_cache_refusal(const vector_cache_t *self, const vector_key_t *key)
+{
+    const slot_t *slot = find_slot(self, key);
+    return slot->state == VECTOR_REFUSED ? self->refusals[slot->offset] : NULL;
 }
 
 const float *vector_cache_get(vector_cache_t *self, const vector_key_t *key, size_t *dimension_p,

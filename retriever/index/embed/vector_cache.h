@@ -31,6 +31,7 @@ typedef enum vector_state {
     VECTOR_WANTED, // asked for by vector_cache_want
     VECTOR_TAKEN,  // somebody is embedding it
     VECTOR_THERE,
+    VECTOR_REFUSED, // the embedding server has none for the text; not written down
 } vector_state_t;
 
 typedef struct vector_cache vector_cache_t;
@@ -52,6 +53,12 @@ bool vector_cache_take(vector_cache_t *self, const vector_key_t *key);
 // Appends a vector. Returns 0, or -1 with `why` (disk full).
 int vector_cache_put(vector_cache_t *self, const vector_key_t *key, const float *vector,
                      size_t dimension, char *why, size_t why_size);
+
+// Notes that the embedding server gives no vector for the text, and why (copied).
+void vector_cache_refuse(vector_cache_t *self, const vector_key_t *key, const char *why);
+
+// Why there is no vector for the text; NULL where nothing was refused. Good until the next refusal.
+const char *vector_cache_refusal(const vector_cache_t *self, const vector_key_t *key);
 
 // Reads a vector into memory that the cache owns until the next call; NULL with `why` if it is not
 // there or cannot be read.

@@ -229,9 +229,12 @@ static int check_vector(generation_writer_t *self, const float *vector, size_t d
             return -1;
         self->vector = rl_realloc(self->vector, dimension, sizeof *self->vector);
     }
-    if (rl_embedding_normalise(vector, dimension, self->vector) != 0)
-        return rl_fail(why, why_size,
-                       "its vector is all zeros or has a component that is no number");
+    if (rl_embedding_normalise(vector, dimension, self->vector) == 0)
+        return 0;
+    for (size_t at = 0; at < dimension; at++)
+        if (vector[at] != 0)
+            return rl_fail(why, why_size, "its vector has a component that is no number");
+    memset(self->vector, 0, dimension * sizeof *self->vector); // the passage has none
     return 0;
 }
 

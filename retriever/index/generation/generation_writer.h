@@ -47,10 +47,11 @@ void generation_writer_set_changes(generation_writer_t *self, uint64_t number);
 // Adds a passage to a shard; returns its id (1, 2, 3… in each shard), or 0 with `why`. Used of it:
 // doc, title, heading, source, text, start, end, meta (a JSON object or ""); hash if not 0, else
 // computed (white space folded). `vector` is its embedding, `dimension` components, of any length
-// (it is normalised here); NULL and 0 in a lexical-only collection. The first vector fixes the
-// dimension. Refused with `why`, and nothing added: invalid UTF-8, a vector of zeros or with a
-// number that is not finite, another dimension than the others', a missing vector.
-// After a failure for want of disk space or the like every further call fails too.
+// (it is normalised here); zeros for a passage that is to be found by its words alone; NULL and 0
+// in a lexical-only collection. The first vector fixes the dimension. Refused with `why`, and
+// nothing added: invalid UTF-8, a vector with a number that is not finite, another dimension than
+// the others', a missing vector. After a failure for want of disk space or the like every further
+// call fails too.
 uint64_t generation_writer_add(generation_writer_t *self, uint64_t shard,
                                const rl_passage_t *passage, const float *vector, size_t dimension,
                                char *why, size_t why_size);

@@ -14,7 +14,8 @@
 #include "loopback.h"
 
 enum {
-    TEXTS = 25
+    TEXTS = 25,
+    BAD = 7, // a text that the server cannot embed
 };
 
 typedef struct fixture {
@@ -30,6 +31,9 @@ typedef struct fixture {
     size_t batches[100];
     const char *refusal; // answered to every request, NULL: none
     const char *first;   // answered to the first only
+    const char *bad;     // answered to a request with the text BAD in it
+    size_t refused[TEXTS];
+    char refusal_seen[400];
 } fixture_t;
 
 static void answer(loopback_conn_t *conn, const char *status, const char *type, const char *more,
@@ -66,7 +70,12 @@ static void on_request(void *arg, loopback_conn_t *conn, const char *head, const
     assert_string_equal(json_string_value(json_object_get(root, "model")), "m");
     assert_string_equal(json_string_value(json_object_get(root, "encoding_format")), "float");
     self->batches[self->requests++ % 100] = json_array_size(input);
-    bool too_long = false;
+    bool too_long = false, has_bad = false;
+    for (size_t i = 0; i < json_array_size(input); i++) {
+        int number = 0;
+        sscanf(json_string_value(json_array_get(input, i)), "text %d", &number);
+        has_bad = has_bad || number == BAD;
+    }
     for (size_t i = 0; i < json_array_size(input); i++)
         too_long = too_long ||
                    (self->longest && json_string_length(json_array_get(input, i)) > self->longest);
@@ -74,6 +83,8 @@ static void on_request(void *arg, loopback_conn_t *conn, const char *head, const
         loopback_sendf(conn, "%s", self->refusal);
     else if (self->first && self->requests == 1)
         loopback_sendf(conn, "%s", self->first);
+    else if (self->bad && has_bad)
+        loopback_sendf(conn, "%s", self->bad);
     else if (too_long)
         answer(conn, "400 Bad Request", "application/json", "",
                "{\"error\":{\"message\":\"input exceeds the context\"}}");
@@ -104,6 +115,13 @@ static int on_vector(void *arg, const vector_key_t *key, const float *vector, si
     self->seen[at] = vector[0] / vector[1];
     assert_true(fabsf(vector[0] * vector[0] + vector[1] * vector[1] - 1) < 1e-5f);
     return 0;
+}
+
+static void on_refused(void *arg, const vector_key_t *key, const char *why)
+{
+    fixture_t *self = arg;
+    self->refused[key->bytes[0]]++;
+    snprintf(self->refusal_seen, sizeof self->refusal_seen, "%s", why);
 }
 
 static void on_note(void *arg, const char *what)
@@ -144,7 +162,7 @@ static uint64_t run(fixture_t *self, int port, unsigned retries)
                                 .requests = 3,
                                 .retries = retries,
                                 .timeout_ms = 20000};
-    bulk_calls_t calls = {next, on_vector, on_note, on_end, self};
+    bulk_calls_t calls = {next, on_vector, on_refused, on_note, on_end, self};
     bulk_embed_t *bulk = bulk_embed_new(self->base, &settings, &calls);
     assert_non_null(bulk);
     while (!self->ended)
@@ -192,6 +210,44 @@ static void a_busy_server_is_asked_again(void **state)
         expect_all(&self);
         assert_int_equal(self.notes, 1);
         assert_int_equal(self.requests, 8);
+        stop(&self);
+    }
+}
+
+static void a_text_that_has_no_vector_costs_itself(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reply, *why;
+    } bad[] = {
+        {"HTTP/1.1 500 Oops\r\nContent-Type: application/json\r\nContent-Length: 41\r\n\r\n"
+         "{\"error\":\"json: unsupported value: NaN\"} ",
+         "answers 500: json: unsupported value: NaN"},
+        {"HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+         "{\"error\":\"no!\"} ",
+         "answers 400: no!"},
+        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n"
+         "{\"data\":[{\"embedding\":null}]}",
+         "vector"},
+        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n"
+         "{\"data\":[{\"embedding\":[0,0]}]}",
+         "no length"},
+        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 32\r\n\r\n"
+         "{\"data\":[{\"embedding\":[NaN,1]}]}",
+         "JSON"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        fixture_t self;
+        start(&self);
+        self.bad = bad[i].reply;
+        run(&self, loopback_port(self.server), 2);
+        assert_string_equal(self.why, "");
+        for (size_t at = 0; at < TEXTS; at++) {
+            assert_int_equal(self.refused[at], at + 1 == BAD);
+            assert_true((self.seen[at] != 0) == (at + 1 != BAD));
+        }
+        if (!strstr(self.refusal_seen, bad[i].why))
+            fail_msg("%zu: %s", i, self.refusal_seen);
         stop(&self);
     }
 }
@@ -253,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_go_to_their_texts),
         cmocka_unit_test(a_busy_server_is_asked_again),
+        cmocka_unit_test(a_text_that_has_no_vector_costs_itself),
         cmocka_unit_test(texts_too_long_for_the_model_are_found_and_cut),
         cmocka_unit_test(what_no_retry_will_change),
         cmocka_unit_test(nobody_there),
