@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from fakes import embed as fake_embed
-from fakes.server import Gate
+from fakes.server import Gate, Send, json_response
 from harness.cluster import build_index, options
 from harness.documents import GUIDE, write
 from harness.process import Process, environment, program, run
@@ -280,6 +280,43 @@ def test_vectors_are_told_apart_by_their_index(folder, embed, serve):
     one = serve(folder / "out")
     answer = one.search("Kestrel pump pressure bar", kinds=["dense"], k=1)
     assert "42 bar" in answer["passages"][0]["text"]
+
+
+def no_vector_of(word, embed, reply):
+    """An embedding server that has no vector for a text with the word, whatever else is in the request."""
+    def script(recorded):
+        if any(word in text for text in recorded.json["input"]):
+            return reply(recorded) if callable(reply) else reply
+        return [Send(json_response(200, fake_embed.body_of(recorded, embed.dimension)))]
+
+    return script
+
+
+@pytest.mark.parametrize("kind", ["error", "nan", "nulls", "zeros", "malformed"])
+def test_a_text_without_a_vector_costs_itself(folder, embed, serve, kind):
+    """It stays in the index by its words, is named, and no question is near it."""
+    replies = {"error": fake_embed.error(500, "json: unsupported value: NaN"),
+               "nan": fake_embed.not_a_number(embed.dimension), "nulls": fake_embed.nulls(embed.dimension),
+               "zeros": fake_embed.zeros(embed.dimension), "malformed": fake_embed.malformed()}  # fmt: skip
+    texts = {f"note-{n:02}.md": f"Note {n} tells of the pump in house {n}.\n" for n in range(40)}
+    documents = write(folder / "in", {**texts, "odd.md": "The quagga is an animal that is no more.\n"})
+    embed.always(no_vector_of("quagga", embed, replies[kind]))
+    report = folder / "report"
+    done = index(folder, folder / "out", [documents], embed, **{"index.retries": 1, "index.report": report})
+    assert done.returncode == 1, done.stderr
+    (entry,) = map(json.loads, report.read_text().splitlines())
+    assert entry["document"].endswith("odd.md") and entry["reason"] == "embedding", entry
+    assert entry["outcome"] == "in part" and "words only" in entry["detail"], entry
+    write(folder / "more", {"second.md": "The quagga was striped in front.\n", "third.md": "A pump in a quarry.\n"})
+    more = run("ragline-index", [*options({"index.out": folder / "out", "embed.url": embed.url, "index.retries": 1}),
+                                 "--add", folder / "more"], folder)  # fmt: skip
+    assert more.returncode == 1 and "second.md" in more.stderr and "third.md" not in more.stderr, more.stderr
+    embed.reset()
+    one = serve(folder / "out")
+    found = [passage["doc"] for passage in one.search("the quagga, an animal", kinds=["dense"], k=100)["passages"]]
+    assert len(found) == 41 and not any("odd" in doc or "second" in doc for doc in found), found
+    found = [passage["doc"] for passage in one.search("quagga", kinds=["lexical"], k=10)["passages"]]
+    assert sorted(os.path.basename(doc) for doc in found) == ["odd.md", "second.md"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)

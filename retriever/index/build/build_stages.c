@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "fail.h"
 #include "log.h"
 #include "mem.h"
 
