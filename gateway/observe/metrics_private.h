@@ -6,7 +6,7 @@
 
 enum {
     METRICS_BOUNDS = 19, // of a histogram's buckets: 1-2.5-5 from 100 µs to two minutes
-    METRICS_CODES = 42,
+    METRICS_CODES = 44,
     METRICS_NO_KIND = KINDS, // of a stage that belongs to no search
     METRICS_FORMS = 4,
 };
