@@ -3,6 +3,7 @@
 //
 // An option is called SECTION.KEY everywhere: "[section]" and "key = value" in the file,
 // RAGLINE_SECTION_KEY in the environment, --section-key VALUE on the command line.
+// A value is checked for its form in every program, its file only in those that read the option.
 // Sections with a name, "[collection docs]" or "[model NAME]", exist in the file only.
 #ifndef RL_CONF_H
 #define RL_CONF_H

@@ -71,7 +71,7 @@ static void set_value(rl_conf_t *self, const rl_option_t *option, const char *se
         fprintf(stderr, "%s: %s is taken no longer: %s\n", where, option->name, option->help);
         return;
     }
-    if (!rl_conf_value_fits(option, text, why, sizeof why)) {
+    if (!rl_conf_value_fits(option, self->program, text, why, sizeof why)) {
         rl_conf_error(self, "%s: %s = %s is not right: %s", where, option->name,
                       option->type == RL_SECRET ? "(hidden)" : text, why);
         return;
@@ -89,10 +89,13 @@ static void set_value(rl_conf_t *self, const rl_option_t *option, const char *se
         split_list(value);
 }
 
+// Another program's secret is not read: its file may not be here, or not be for this program.
 static void set_secret_file(rl_conf_t *self, const rl_option_t *option, const char *section_name,
                             const char *path, const char *where)
 {
     char line[4096];
+    if (!(option->users & self->program))
+        return;
     errno = 0;
     FILE *file = fopen(path, "r");
     if (!file || !fgets(line, sizeof line, file)) {

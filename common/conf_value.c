@@ -38,7 +38,8 @@ static bool fits_number(const rl_option_t *option, const char *value, char *why,
     return false;
 }
 
-bool rl_conf_value_fits(const rl_option_t *option, const char *value, char *why, size_t why_size)
+bool rl_conf_value_fits(const rl_option_t *option, unsigned program, const char *value, char *why,
+                        size_t why_size)
 {
     switch (option->type) {
     case RL_INT:
@@ -55,7 +56,7 @@ bool rl_conf_value_fits(const rl_option_t *option, const char *value, char *why,
         snprintf(why, why_size, "it may be one of: %s", option->choices);
         return false;
     case RL_FILE:
-        if (!*value || access(value, R_OK) == 0)
+        if (!*value || !(option->users & program) || access(value, R_OK) == 0)
             return true;
         snprintf(why, why_size, "it must be a file that can be read (%s)", strerror(errno));
         return false;

@@ -6,8 +6,11 @@
 
 #include "options.h"
 
-// Whether `value` fits the option; if not, `why` gets what it may be.
-bool rl_conf_value_fits(const rl_option_t *option, const char *value, char *why, size_t why_size);
+// Whether `value` fits the option; if not, `why` gets what it may be. Files are looked for only where
+// `program` reads the option: all programs share one configuration, and not every file of it is
+// where each of them runs.
+bool rl_conf_value_fits(const rl_option_t *option, unsigned program, const char *value, char *why,
+                        size_t why_size);
 
 bool rl_conf_value_bool(const char *value);
 

@@ -12,7 +12,7 @@ typedef enum rl_option_type {
     RL_CHOICE, // one word of `choices`
     RL_LIST,   // words between commas or white space
     RL_SECRET, // a string that is never shown; SECTION.KEY_file names a file that holds it
-    RL_FILE,   // a path that must be readable where it is given
+    RL_FILE,   // a path that a program which reads the option must be able to read
     RL_FLAG,   // command line only, without a value: --key
     RL_GONE,   // was an option once: taken with a warning, and does nothing
 } rl_option_type_t;

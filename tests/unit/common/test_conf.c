@@ -24,7 +24,8 @@ static void write_file(const char *text)
 }
 
 // Reads the configuration with stderr caught in `said`.
-static rl_conf_t *load(const char *file_text, const char *option, const char *value)
+static rl_conf_t *load_as(unsigned program, const char *file_text, const char *option,
+                          const char *value)
 {
     char *argv[8] = {(char *)"test"};
     int argc = 1;
@@ -41,7 +42,7 @@ static rl_conf_t *load(const char *file_text, const char *option, const char *va
     int kept = dup(2), pipes[2];
     assert_int_equal(pipe(pipes), 0);
     dup2(pipes[1], 2);
-    rl_conf_t *conf = rl_conf_new(RL_GATEWAY, argc, argv);
+    rl_conf_t *conf = rl_conf_new(program, argc, argv);
     fflush(stderr);
     dup2(kept, 2);
     close(kept);
@@ -52,6 +53,11 @@ static rl_conf_t *load(const char *file_text, const char *option, const char *va
     if (file_text)
         unlink(path);
     return conf;
+}
+
+static rl_conf_t *load(const char *file_text, const char *option, const char *value)
+{
+    return load_as(RL_GATEWAY, file_text, option, value);
 }
 
 static void defaults_hold_where_nothing_is_said(void **state)
@@ -155,6 +161,36 @@ static void secrets_come_from_files_and_are_not_shown(void **state)
     assert_null(strstr(said, "s3cret"));
 }
 
+// All programs read one file, which names files that only some of them have at hand.
+static void files_are_looked_for_by_those_who_read_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned reader, other;
+    } each[] = {
+        {"[gateway]\nkeys_file = /none/keys\n", RL_GATEWAY, RL_RETRIEVER},
+        {"[gateway]\ntls_cert = /none/cert\n", RL_GATEWAY, RL_GENERATOR},
+        {"[curve]\nkey_file = /none/key\n", RL_GENERATOR, RL_INDEX},
+        {"[llm]\ntemplate = /none/template\n", RL_GENERATOR, RL_RETRIEVER},
+        {"[llm]\nkey_file = /none/key\n", RL_GATEWAY, RL_RETRIEVER},
+        {"[engine]\nkey_file = /none/key\n", RL_INDEX, RL_GENERATOR},
+        {"[upstream a]\nkey_file = /none/key\n", RL_GENERATOR, RL_GATEWAY},
+        {"[ask]\nkey_file = /none/key\n", RL_ASK, RL_TOP},
+    };
+    for (size_t at = 0; at < sizeof each / sizeof *each; at++) {
+        assert_null(load_as(each[at].reader, each[at].text, NULL, NULL));
+        assert_non_null(strstr(said, "/none/"));
+        rl_conf_t *conf = load_as(each[at].other, each[at].text, NULL, NULL);
+        assert_non_null(conf);
+        assert_string_equal(said, "");
+        rl_conf_destroy(&conf);
+    }
+    // their names and forms are checked by all
+    assert_null(load_as(RL_RETRIEVER, "[gateway]\nkey_file = /none/keys\n", NULL, NULL));
+    assert_null(load_as(RL_RETRIEVER, "[gateway]\nk = eight\n", NULL, NULL));
+}
+
 static void a_named_section_has_secrets_of_its_own(void **state)
 {
     (void)state;
@@ -165,7 +201,7 @@ static void a_named_section_has_secrets_of_its_own(void **state)
              "[llm]\nkey = general\n[upstream a]\nkey_file = %s\n[upstream b]\nkey = other\n"
              "[upstream c]\n",
              secret_path);
-    rl_conf_t *conf = load(text, NULL, NULL);
+    rl_conf_t *conf = load_as(RL_GENERATOR, text, NULL, NULL);
     assert_non_null(conf);
     assert_string_equal(rl_conf_in(conf, "upstream", "a", "key"), "s3cret");
     assert_string_equal(rl_conf_in(conf, "upstream", "b", "key"), "other");
@@ -173,7 +209,8 @@ static void a_named_section_has_secrets_of_its_own(void **state)
     assert_string_equal(rl_conf_secret(conf, "llm.key"), "general");
     rl_conf_destroy(&conf);
     unlink(secret_path);
-    assert_null(load(text, NULL, NULL)); // the file is gone: said with its place, without a secret
+    // the file is gone: said with its place, without a secret
+    assert_null(load_as(RL_GENERATOR, text, NULL, NULL));
     assert_non_null(strstr(said, ":4: upstream.*.key_file: cannot read"));
     assert_null(load("[upstream a]\nmodel_file = /x\n", NULL, NULL)); // only secrets have files
     assert_non_null(strstr(said, ":2: there is no option upstream.*.model_file"));
@@ -253,6 +290,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_named_with_file_line_key_and_what_may_be),
         cmocka_unit_test(named_sections_are_kept_apart),
         cmocka_unit_test(secrets_come_from_files_and_are_not_shown),
+        cmocka_unit_test(files_are_looked_for_by_those_who_read_them),
         cmocka_unit_test(a_named_section_has_secrets_of_its_own),
         cmocka_unit_test(lists_are_split_and_arguments_kept),
         cmocka_unit_test(every_option_has_a_default_that_fits_and_a_help_text),
