@@ -43,14 +43,17 @@ class HungUp(OSError):
 
 
 class Connection:
-    def __init__(self, url, timeout=30.0, context=None, receive_buffer=None):
+    """`sock` is one that is connected already (to a network of its own: harness/machine.py)."""
+
+    def __init__(self, url, timeout=30.0, context=None, receive_buffer=None, sock=None):
         parts = urlsplit(url)
         self.host = parts.netloc
-        self.sock = socket.socket()
+        self.sock = sock or socket.socket()
         self.sock.settimeout(timeout)
         if receive_buffer:  # counts only when set before the connection is made
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect((parts.hostname, parts.port))
+        if not sock:
+            self.sock.connect((parts.hostname, parts.port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context:
             self.sock = context.wrap_socket(self.sock, server_hostname=parts.hostname)
