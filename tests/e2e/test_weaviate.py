@@ -251,7 +251,10 @@ def make_cluster_of(work, weaviate, guide, llm, embed, request):
     def make(**settings):
         one = engine_cluster(work, weaviate, llm, embed, request.node.name, **settings)
         made.append(one)
-        return one.start(guide)
+        one.start(guide)
+        # the kinds of its one shard, and the generator: start() waits for one of the kinds
+        one.wait_workers(3 - ("retriever.kinds" in settings))
+        return one
 
     yield make
     for one in made:
