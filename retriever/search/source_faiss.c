@@ -227,8 +227,7 @@ static bool is_searchable(const faiss_source_t *self, const query_t *query, resu
     return true;
 }
 
-// Ids and scores of one row of FAISS's answer, which marks what it did not find with -1. A product
-// of exactly 0 is that of a passage without a vector, which is zeros in the index.
+// Ids and scores of one row of FAISS's answer, which marks what it did not find with -1.
 static void give_row(const faiss_source_t *self, size_t k, const float *distances,
                      const idx_t *labels, result_t *result)
 {
@@ -236,8 +235,7 @@ static void give_row(const faiss_source_t *self, size_t k, const float *distance
     double scores[RL_MAX_HITS];
     size_t found = 0;
     for (size_t at = 0; at < k; at++) {
-        if (labels[at] < 0 || labels[at] >= (idx_t)self->count || !isfinite(distances[at]) ||
-            distances[at] == 0)
+        if (labels[at] < 0 || labels[at] >= (idx_t)self->count || !isfinite(distances[at]))
             continue;
         ids[found] = (uint64_t)labels[at] + 1;
         scores[found++] = distances[at];
