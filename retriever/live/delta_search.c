@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "vectors.h"
 
 // The passages of a block that can be found, and fulfil the filter.
 static selection_t *select_some(const delta_block_t *block, const uint64_t *bits)
@@ -53,9 +54,12 @@ size_t delta_nearest(delta_t *self, const float *vector, size_t k, const char *f
     uint64_t *bits = filter ? delta_select(self, filter) : NULL;
     search_blocks(self, vector, bits, scores + k, labels + k, &best);
     size_t size = 0;
-    for (size_t at = 0; at < best.size; at++)
-        if (scores[at] != 0) // else the passage has no vector: it is zeros here
-            found[size++] = (delta_found_t){self->count + (uint64_t)labels[at] + 1, scores[at]};
+    for (size_t at = 0; at < best.size; at++) {
+        uint64_t id = self->count + (uint64_t)labels[at] + 1;
+        const float *row = scores[at] == 0 ? delta_vector(self, id) : NULL;
+        if (!row || !vectors_is_zero(row, self->dimension)) // zeros: the passage has no vector
+            found[size++] = (delta_found_t){id, scores[at]};
+    }
     free(bits);
     free(scores);
     free(labels);

@@ -227,6 +227,20 @@ static bool is_searchable(const faiss_source_t *self, const query_t *query, resu
     return true;
 }
 
+// Whether the passage has no vector: zeros stand for it in the index. Only asked of products of 0,
+// which a passage with a vector can have too.
+static bool is_vectorless(const faiss_source_t *self, idx_t label)
+{
+    const float *rows = self->rows ? self->rows : faiss_index_rows(self->index);
+    if (rows)
+        return vectors_is_zero(rows + (size_t)label * self->dimension, self->dimension);
+    float *row = rl_alloc_array(self->dimension, sizeof *row);
+    bool zero = faiss_Index_reconstruct(self->index, label, row) == 0 &&
+                vectors_is_zero(row, self->dimension);
+    free(row);
+    return zero;
+}
+
 // Ids and scores of one row of FAISS's answer, which marks what it did not find with -1.
 static void give_row(const faiss_source_t *self, size_t k, const float *distances,
                      const idx_t *labels, result_t *result)
@@ -235,7 +249,8 @@ static void give_row(const faiss_source_t *self, size_t k, const float *distance
     double scores[RL_MAX_HITS];
     size_t found = 0;
     for (size_t at = 0; at < k; at++) {
-        if (labels[at] < 0 || labels[at] >= (idx_t)self->count || !isfinite(distances[at]))
+        if (labels[at] < 0 || labels[at] >= (idx_t)self->count || !isfinite(distances[at]) ||
+            (distances[at] == 0 && is_vectorless(self, labels[at])))
             continue;
         ids[found] = (uint64_t)labels[at] + 1;
         scores[found++] = distances[at];

@@ -104,6 +104,14 @@ void vectors_unmap(const float *rows, size_t count, size_t dimension)
         munmap((void *)(uintptr_t)rows, count * dimension * sizeof *rows);
 }
 
+bool vectors_is_zero(const float *vector, size_t dimension)
+{
+    for (size_t at = 0; at < dimension; at++)
+        if (vector[at] != 0)
+            return false;
+    return true;
+}
+
 vectors_t *vectors_new(const char *folder, char *why, size_t why_size)
 {
     char path[FILE_PATH_MAX];

@@ -3,6 +3,7 @@
 #ifndef VECTORS_H
 #define VECTORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,9 @@ const char *vectors_faiss_error(void);
 // if there is no such file, or one of another size. vectors_unmap unmaps it (NULL is fine).
 const float *vectors_map(const char *folder, size_t count, size_t dimension);
 void vectors_unmap(const float *rows, size_t count, size_t dimension);
+
+// Whether all components are 0: what stands for the vector of a passage that has none.
+bool vectors_is_zero(const float *vector, size_t dimension);
 
 // Gathers in FOLDER/vectors.f32, which is removed in the end unless the index needs it beside.
 vectors_t *vectors_new(const char *folder, char *why, size_t why_size);
