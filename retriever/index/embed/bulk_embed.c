@@ -142,15 +142,6 @@ static void retry_job(job_t *job, long retry_after_s)
     event_add(job->timer, &tv);
 }
 
-// The same server is asked for the control text's vector, which tells a bad text from a server in
-// trouble.
-static void send_control(job_t *job)
-{
-    job->control = true;
-    set_job_state(job, JOB_READY);
-    schedule_turn(job->owner);
-}
-
 // A job with room for so many inputs, put into the list in front of *before.
 static job_t *add_job(bulk_embed_t *self, job_t **before, size_t room)
 {
@@ -186,20 +177,19 @@ static void refuse_input(job_t *job)
     schedule_turn(self);
 }
 
-// A failure that may be a text's or the server's. `what` happened, and `failure` ends the work if
-// it is the server's; a passing one is tried again first. Both are copied.
-static void judge_failure(job_t *job, const char *what, const char *failure, bool passing)
+// A failure that may be a text's or the server's: the control text tells which. `what` happened
+// (copied), and `failure` ends the work if it is the server's (malloc'd, taken); a passing one is
+// tried again first.
+static void judge_failure(job_t *job, const char *what, bool passing, char *failure)
 {
-    bulk_embed_t *self = job->owner;
-    char *more = passing ? rl_format("the embedding server at %s %s (tried %u times)", self->shown,
-                                     what, job->tries + 1)
-                         : rl_strdup(failure);
     free(job->what);
     free(job->failure);
     job->what = rl_strdup(what);
-    job->failure = more;
-    job->passing = passing && job->tries < self->settings.retries;
-    send_control(job);
+    job->failure = failure;
+    job->passing = passing && job->tries < job->owner->settings.retries;
+    job->control = true;
+    set_job_state(job, JOB_READY);
+    schedule_turn(job->owner);
 }
 
 // A single text that is too long: a quarter of it less.
@@ -211,7 +201,7 @@ static void shorten_input(job_t *job, const char *message)
     if (size < SHORTEST_TEXT || size == input->size) {
         char what[400];
         snprintf(what, sizeof what, "refuses even a short text: %.300s", message);
-        judge_failure(job, what, what, false);
+        judge_failure(job, what, false, rl_format("the embedding server %s", what));
         return;
     }
     input->text[size] = '\0';
@@ -225,15 +215,14 @@ static void shorten_input(job_t *job, const char *message)
 // A reply that holds no vectors for its texts.
 static void judge_reply(job_t *job, const rl_fetch_result_t *result, const char *why)
 {
-    const bulk_embed_t *self = job->owner;
+    const char *shown = job->owner->shown;
     char *failure =
         strcasestr(result->type, "html")
             ? rl_format("%s answers with a page (%s), not with JSON: is embed.url right? It ends "
                         "in /v1",
-                        self->shown, result->type)
-            : rl_format("the embedding server at %s: %s", self->shown, why);
-    judge_failure(job, why, failure, false);
-    free(failure);
+                        shown, result->type)
+            : rl_format("the embedding server at %s: %s", shown, why);
+    judge_failure(job, why, false, failure);
 }
 
 // Vectors have come: hands them on.
@@ -306,7 +295,9 @@ static void take_passing(job_t *job, const rl_fetch_result_t *result, const char
     const bulk_embed_t *self = job->owner;
     bool again = result->ok && result->status == 500 && job->tries > 0;
     if (again || job->tries >= self->settings.retries) {
-        judge_failure(job, what, what, true);
+        judge_failure(job, what, true,
+                      rl_format("the embedding server at %s %s (tried %u times)", self->shown, what,
+                                job->tries + 1));
         return;
     }
     free(job->what);
@@ -331,9 +322,8 @@ static void take_error(job_t *job, const rl_fetch_result_t *result)
     } else if (status == 401 || status == 403 || status == 404) {
         fail_refused(job, status, message);
     } else {
-        char *failure = rl_format("the embedding server at %s %s", job->owner->shown, what);
-        judge_failure(job, what, failure, false);
-        free(failure);
+        judge_failure(job, what, false,
+                      rl_format("the embedding server at %s %s", job->owner->shown, what));
     }
 }
 
