@@ -231,9 +231,8 @@ static int check_vector(generation_writer_t *self, const float *vector, size_t d
     }
     if (rl_embedding_normalise(vector, dimension, self->vector) == 0)
         return 0;
-    for (size_t at = 0; at < dimension; at++)
-        if (vector[at] != 0)
-            return rl_fail(why, why_size, "its vector has a component that is no number");
+    if (!vectors_is_zero(vector, dimension))
+        return rl_fail(why, why_size, "its vector has a component that is no number");
     memset(self->vector, 0, dimension * sizeof *self->vector); // the passage has none
     return 0;
 }
