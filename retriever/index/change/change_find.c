@@ -28,19 +28,25 @@ static bool is_added(const delta_t *delta, bool source, const char *name)
     return false;
 }
 
-static int find_in_shard(const store_t *store, const delta_t *delta, uint64_t shard,
-                         change_kind_t kind, const char *const *names, bool *found, size_t size,
-                         char *why, size_t why_size)
+typedef struct search {
+    bool source; // the names are of sources, else ids
+    const char *const *names;
+    bool *found;
+    size_t size;
+} search_t;
+
+static int find_in_shard(void *arg, const store_t *store, delta_t *delta, uint64_t shard, char *why,
+                         size_t why_size)
 {
-    bool source = kind == CHANGE_DELETE_SOURCE;
+    const search_t *self = arg;
     int rc = 0;
-    for (size_t at = 0; rc == 0 && at < size; at++) {
+    for (size_t at = 0; rc == 0 && at < self->size; at++) {
         finder_t finder = {.delta = delta};
-        if (found[at])
+        if (self->found[at])
             continue;
-        rc = store_find(store, shard, source ? "source" : "id", names[at], take_id, &finder, why,
-                        why_size);
-        found[at] = finder.found || is_added(delta, source, names[at]);
+        rc = store_find(store, shard, self->source ? "source" : "id", self->names[at], take_id,
+                        &finder, why, why_size);
+        self->found[at] = finder.found || is_added(delta, self->source, self->names[at]);
     }
     return rc;
 }
@@ -48,15 +54,7 @@ static int find_in_shard(const store_t *store, const delta_t *delta, uint64_t sh
 int change_find(const char *folder, change_kind_t kind, const char *const *names, bool *found,
                 size_t size, char *why, size_t why_size)
 {
-    bool gone = false;
-    store_t *store = store_open(folder, false, why, why_size);
-    log_tailer_t *live =
-        store ? generation_follow(folder, store, false, &gone, why, why_size) : NULL;
-    int rc = live ? 0 : -1;
-    for (uint64_t shard = 0; rc == 0 && shard < store_manifest(store)->shards; shard++)
-        rc = find_in_shard(store, log_tailer_delta(live, shard), shard, kind, names, found, size,
-                           why, why_size);
-    log_tailer_destroy(&live);
-    store_destroy(&store);
-    return rc;
+    search_t search = {
+        .source = kind == CHANGE_DELETE_SOURCE, .names = names, .found = found, .size = size};
+    return generation_shards_each(folder, find_in_shard, &search, why, why_size);
 }

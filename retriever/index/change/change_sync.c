@@ -48,21 +48,16 @@ static int adopt_passage(void *arg, uint64_t shard, uint64_t passage_id, bool ad
     return 0;
 }
 
+static int adopt_shard(void *arg, const store_t *store, delta_t *delta, uint64_t shard, char *why,
+                       size_t why_size)
+{
+    return generation_passages_each(store, delta, shard, adopt_passage, arg, why, why_size);
+}
+
 // Notes the documents of the collection that came from the folder.
 static int adopt_documents(change_run_t *self, char *why, size_t why_size)
 {
-    const char *folder = self->target->folder;
-    bool gone = false;
-    store_t *store = store_open(folder, false, why, why_size);
-    log_tailer_t *live =
-        store ? generation_follow(folder, store, false, &gone, why, why_size) : NULL;
-    int rc = live ? 0 : -1;
-    for (uint64_t shard = 0; rc == 0 && shard < store_manifest(store)->shards; shard++)
-        rc = generation_passages_each(store, log_tailer_delta(live, shard), shard, adopt_passage,
-                                      self->sync, why, why_size);
-    log_tailer_destroy(&live);
-    store_destroy(&store);
-    return rc;
+    return generation_shards_each(self->target->folder, adopt_shard, self->sync, why, why_size);
 }
 
 // ---- one pass over the folder -------------------------------------------------------------------

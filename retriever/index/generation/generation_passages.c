@@ -20,6 +20,21 @@ log_tailer_t *generation_follow(const char *folder, const store_t *store, bool v
     return log_tailer_new(folder, store, &options, gone, why, why_size);
 }
 
+int generation_shards_each(const char *folder, generation_shard_fn *fn, void *arg, char *why,
+                           size_t why_size)
+{
+    bool gone = false;
+    store_t *store = store_open(folder, false, why, why_size);
+    log_tailer_t *live =
+        store ? generation_follow(folder, store, false, &gone, why, why_size) : NULL;
+    int rc = live ? 0 : -1;
+    for (uint64_t shard = 0; rc == 0 && shard < store_manifest(store)->shards; shard++)
+        rc = fn(arg, store, log_tailer_delta(live, shard), shard, why, why_size);
+    log_tailer_destroy(&live);
+    store_destroy(&store);
+    return rc;
+}
+
 int generation_passages_each(const store_t *store, delta_t *delta, uint64_t shard,
                              generation_passage_fn *fn, void *arg, char *why, size_t why_size)
 {

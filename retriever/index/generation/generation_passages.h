@@ -11,6 +11,13 @@
 log_tailer_t *generation_follow(const char *folder, const store_t *store, bool vectors, bool *gone,
                                 char *why, size_t why_size);
 
+// Calls `fn` with each shard of the generation in force, until it returns other than 0, and the
+// changes behind it. Returns 0, what `fn` returned, or -1 with `why` where they cannot be opened.
+typedef int(generation_shard_fn)(void *arg, const store_t *store, delta_t *delta, uint64_t shard,
+                                 char *why, size_t why_size);
+int generation_shards_each(const char *folder, generation_shard_fn *fn, void *arg, char *why,
+                           size_t why_size);
+
 // One of them, good during the call: `added` tells whether it is of the changes (its vector is
 // delta_vector's), or of the generation (row id - 1). Returns 0 to go on.
 typedef int(generation_passage_fn)(void *arg, uint64_t shard, uint64_t id, bool added,
