@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "mem.h"
+#include "roots.h"
 
 typedef struct listing_entry {
     listed_t listed;
@@ -172,9 +173,8 @@ static bool leads_out(const listing_t *self, const char *path)
     if (self->follow || lstat(path, &own) != 0 || !S_ISLNK(own.st_mode))
         return false;
     char *real = realpath(path, NULL);
-    size_t size = self->top ? strlen(self->top) : 0;
-    bool within = real && size > 0 && strncmp(real, self->top, size) == 0 &&
-                  (size == 1 || real[size] == '/' || real[size] == '\0');
+    bool within =
+        real && self->top && (strcmp(real, self->top) == 0 || roots_below(real, self->top));
     free(real);
     return !within;
 }
