@@ -103,28 +103,30 @@ static uint64_t us_of(struct timeval time)
     return (uint64_t)time.tv_sec * 1000000u + (uint64_t)time.tv_usec;
 }
 
-// Pages of memory that are in use now, in KiB; 0 where the system does not say.
-static uint64_t memory_kb(void)
+void rl_proc_memory(size_t *space, size_t *resident)
 {
-    unsigned long pages = 0;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned long pages[2] = {0, 0};
     FILE *file = fopen("/proc/self/statm", "re"); // the kernel's: no disk is waited for
-    if (!file)
-        return 0;
-    if (fscanf(file, "%*s %lu", &pages) != 1)
-        pages = 0;
-    fclose(file);
-    return pages * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+    if (file && fscanf(file, "%lu %lu", &pages[0], &pages[1]) != 2)
+        pages[0] = pages[1] = 0;
+    if (file)
+        fclose(file);
+    *space = pages[0] * page;
+    *resident = pages[1] * page;
 }
 
 static void dump_process(const rl_proc_t *self, rl_dump_t *dump)
 {
     struct rusage used = {0};
+    size_t space, resident;
     char when[40];
     time_t now = time(NULL);
     struct tm tm;
     gmtime_r(&now, &tm);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
     getrusage(RUSAGE_SELF, &used);
+    rl_proc_memory(&space, &resident);
     rl_dump_begin(dump, "process");
     rl_dump_text(dump, "id", self->id);
     rl_dump_text(dump, "program", self->name);
@@ -134,7 +136,7 @@ static void dump_process(const rl_proc_t *self, rl_dump_t *dump)
     rl_dump_ms(dump, "up_ms", rl_now_us() - self->started_us);
     rl_dump_ms(dump, "cpu_user_ms", us_of(used.ru_utime));
     rl_dump_ms(dump, "cpu_system_ms", us_of(used.ru_stime));
-    rl_dump_number(dump, "memory_kb", memory_kb());
+    rl_dump_number(dump, "memory_kb", resident / 1024);
     rl_dump_number(dump, "memory_most_kb", (uint64_t)used.ru_maxrss);
     rl_dump_number(dump, "turns", self->turns);
     rl_dump_flag(dump, "stopping", self->stopping);

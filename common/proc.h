@@ -45,6 +45,10 @@ void rl_proc_on_dump(rl_proc_t *self, rl_dump_fn *fn, void *arg);
 // The document; the caller owns it.
 char *rl_proc_dump(rl_proc_t *self, size_t *size);
 
+// Bytes of address space that this process has, and of memory that are in use now; 0 where the
+// system does not say.
+void rl_proc_memory(size_t *space, size_t *resident);
+
 // Every turn of the loop, after all its events: first the "look" hooks, which look for work that
 // no event reports (ZeroMQ sockets), then the "end" hooks, which send what the turn has gathered.
 // Hooks may be added and taken away from within hooks.

@@ -21,6 +21,7 @@
 #include "fail.h"
 #include "log.h"
 #include "mem.h"
+#include "proc.h"
 
 enum {
     SLICE_MS = 20, // so long it is waited for a frame in one call
@@ -85,17 +86,6 @@ static _Noreturn void become_reader(int jobs, int frames, pid_t parent,
     reader_main(JOBS_AT, JOBS_AT + 1, limits);
 }
 
-static size_t resident_memory(void)
-{
-    unsigned long all, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file && fscanf(file, "%lu %lu", &all, &resident) != 2)
-        resident = 0;
-    if (file)
-        fclose(file);
-    return resident * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void close_ends(process_t *process)
 {
     if (process->jobs >= 0)
@@ -110,8 +100,9 @@ static void start_process(reader_pool_t *self, process_t *process)
     int jobs[2] = {-1, -1}, frames[2] = {-1, -1}, room = SOCKET_BUFFER;
     sigset_t all, before;
     pid_t parent = getpid(), pid = -1;
+    size_t space;
     process->in = rl_buf_make(self->limits.output + 2 * PIECE);
-    process->resident = resident_memory();
+    rl_proc_memory(&space, &process->resident);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, jobs) == 0 &&
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, frames) == 0) {
         setsockopt(frames[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);

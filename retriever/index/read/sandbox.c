@@ -10,11 +10,12 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "proc.h"
 
 #if defined(__x86_64__)
 #define SANDBOX_ARCH AUDIT_ARCH_X86_64
@@ -26,18 +27,6 @@ static void set_limit(int resource, rlim_t most)
 {
     struct rlimit limit = {.rlim_cur = most, .rlim_max = most};
     setrlimit(resource, &limit);
-}
-
-// Bytes of address space that this process has.
-static size_t address_space(void)
-{
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file && fscanf(file, "%lu", &pages) != 1)
-        pages = 0;
-    if (file)
-        fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 #ifdef SANDBOX_ARCH
@@ -204,7 +193,9 @@ static bool refuse_calls(void)
 
 bool sandbox_enter(size_t memory)
 {
-    set_limit(RLIMIT_AS, address_space() + memory);
+    size_t space, resident;
+    rl_proc_memory(&space, &resident);
+    set_limit(RLIMIT_AS, space + memory);
     set_limit(RLIMIT_FSIZE, 0);
     set_limit(RLIMIT_CORE, 0);
     prctl(PR_SET_DUMPABLE, 0);
