@@ -44,12 +44,12 @@ static bool wants_form(const rl_generate_t *generate)
 static unsigned closed_places(const task_t *self)
 {
     const upstreams_t *upstreams = &self->generator->upstreams;
-    unsigned closed = self->tried;
-    bool form = wants_form(task_generate(self));
+    unsigned wordless = 0; // places without a language model
     for (size_t at = 0; at < upstreams->size; at++)
-        if (form && !upstreams->order[at]->template)
-            closed |= place_bit((int)at);
-    return closed;
+        if (!upstreams->order[at]->template)
+            wordless |= place_bit((int)at);
+    bool open = wordless & ~self->tried; // else the request need not be read
+    return self->tried | (open && wants_form(task_generate(self)) ? wordless : 0);
 }
 
 // ---- events of a call -------------------------------------------------------------------

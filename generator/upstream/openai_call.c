@@ -189,6 +189,14 @@ static void take_words(openai_call_t *call, const char *text, size_t size)
     }
 }
 
+static bool is_blank(const char *text, size_t size)
+{
+    for (size_t at = 0; at < size; at++)
+        if (!strchr(" \t\r\n", text[at]) || !text[at])
+            return false;
+    return true;
+}
+
 // White space is no answer: until a word comes, another upstream may be asked.
 static void take_content(openai_call_t *call, const char *text, size_t size)
 {
@@ -197,18 +205,14 @@ static void take_content(openai_call_t *call, const char *text, size_t size)
     if (call->finish)
         call->vague = true;
     call->finish = NULL;
-    bool blank = true;
-    for (size_t at = 0; at < size && blank; at++)
-        blank = strchr(" \t\r\n", text[at]) && text[at];
-    if (!call->worded && blank && call->must_say) {
+    if (!call->worded && call->must_say && is_blank(text, size)) {
         rl_buf_add(&call->blanks, text, size); // more than it takes is nobody's answer
         return;
     }
-    call->worded = true;
-    rl_buf_t blanks = call->blanks;
-    call->blanks = rl_buf_make(OPENAI_BLANKS_MAX);
-    take_words(call, blanks.data, blanks.size);
-    rl_buf_free(&blanks);
+    if (!call->worded) {
+        call->worded = true;
+        take_words(call, call->blanks.data, call->blanks.size);
+    }
     take_words(call, text, size);
 }
 
