@@ -272,6 +272,25 @@ class Fakes:
         self.popen.communicate()
 
 
+class Background:
+    """Calls step() in a thread of its own until end(), which waits for the one under way: first at once, then so long after
+    the last."""
+
+    def __init__(self, every_s):
+        self.every_s, self.over = every_s, threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.over.is_set():
+            self.step()
+            self.over.wait(self.every_s)
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+
+
 class Watch:
     """Memory of processes, sampled in the background: {name: [kB, …]}."""
 

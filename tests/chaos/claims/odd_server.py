@@ -1,10 +1,9 @@
 """What we send, we accept: a model server that says what no message can carry, among 50 questions a second at another."""
 
 import sys
-import threading
 
 from harness import http
-from parts import ROOT, Claim, House
+from parts import ROOT, Background, Claim, House
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
@@ -31,29 +30,21 @@ def scripts():
     ]
 
 
-class Odd:
+class Odd(Background):
     """Asks the gateway whose model server is odd; every question must end, as its script says."""
 
     def __init__(self, url, llm):
         self.url, self.llm, self.asked, self.wrong = url, llm, 0, 0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        super().__init__(0.05)
 
-    def run(self):
-        while not self.over.is_set():
-            for script, answers in scripts():
-                self.llm.plan(script)
-                self.asked += 1
-                answer = http.call(self.url, "POST", "/v1/ask", {"question": f"pump {self.asked}", "stream": False,
-                                                                 "timeout_ms": 5000})  # fmt: skip
-                ended = answer.status == 200 if answers else answer.status in (400, 502)
-                self.wrong += not ended
-            self.over.wait(0.05)
-
-    def end(self):
-        self.over.set()
-        self.thread.join()
+    def step(self):
+        for script, answers in scripts():
+            self.llm.plan(script)
+            self.asked += 1
+            answer = http.call(self.url, "POST", "/v1/ask", {"question": f"pump {self.asked}", "stream": False,
+                                                             "timeout_ms": 5000})  # fmt: skip
+            ended = answer.status == 200 if answers else answer.status in (400, 502)
+            self.wrong += not ended
 
 
 def run(short=False, say=print):

@@ -1,37 +1,27 @@
 """A task that cannot be sent: questions with more passages than a message takes, among 50 questions a second."""
 
-import threading
-
 from harness import http
-from parts import Claim, House
+from parts import Background, Claim, House
 
 RATE = 50  # questions a second, of which none may be lost
 EVERY_S = 0.5
 SHARDS, BYTES = 10, 100_000  # ten passages of each, so large: 10 MB, of which a task takes 8
 
 
-class Large:
+class Large(Background):
     """Asks, over and over, a question whose passages are too many for one task."""
 
     def __init__(self, url):
         self.url, self.asked, self.whole, self.said = url, 0, 0, 0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        super().__init__(EVERY_S)
 
-    def run(self):
-        while not self.over.is_set():
-            self.asked += 1
-            body = {"question": f"pump {self.asked}", "collection": "large", "k": 100, "hard_ms": 20_000, "soft_ms": 20_000}
-            answer = http.call(self.url, "POST", "/v1/ask", {**body, "stream": False})
-            if answer.status == 200:
-                self.whole += 1
-                self.said += answer.json()["timings"].get("passages_left_out", 0) > 0
-            self.over.wait(EVERY_S)
-
-    def end(self):
-        self.over.set()
-        self.thread.join()
+    def step(self):
+        self.asked += 1
+        body = {"question": f"pump {self.asked}", "collection": "large", "k": 100, "hard_ms": 20_000, "soft_ms": 20_000}
+        answer = http.call(self.url, "POST", "/v1/ask", {**body, "stream": False})
+        if answer.status == 200:
+            self.whole += 1
+            self.said += answer.json()["timings"].get("passages_left_out", 0) > 0
 
 
 def run(short=False, say=print):
