@@ -134,7 +134,8 @@ static void limits_cost_the_document(void **state)
     assert_int_equal(read_folder(folder, 60000, 64, 2, 0), 2);
     assert_int_equal(count_problems(), 2);
     assert_non_null(strstr(problems, "c-large.txt\",\"reason\":\"too_large\""));
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) // their allocators end the process
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    // their allocators end the process themselves
     assert_non_null(strstr(problems, "d-many.html\",\"reason\":\"crash\""));
 #else
     assert_non_null(strstr(problems, "d-many.html\",\"reason\":\"memory_limit\""));
